@@ -1,0 +1,1 @@
+"""Pure core: meaning of features, contracts, decisions. No I/O, no framework, no hidden clock."""

@@ -1,0 +1,75 @@
+"""What a team declares: one frozen object a use case, data for every layer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.contracts import Source
+from core.decisions import DecisionPolicy
+from core.features.plan import Frozen
+
+
+class Label(Frozen):
+    """Where the truth comes from.
+
+    A row of ``source`` labels the row of ``example_source`` whose ``event_id`` stands in
+    ``refers_to``; ``column`` is the label (0 or 1). Its ``event_timestamp`` is when it
+    became known. Examples younger than cut - ``maturity_days`` are left out.
+    """
+
+    source: str
+    column: str
+    refers_to: str
+    example_source: str
+    maturity_days: int = 7
+    absent_means: Literal["0", "drop"] = "0"
+
+
+class ModelSpec(Frozen):
+    """Candidates, split and the rule a candidate must pass."""
+
+    candidates: tuple[Literal["logistic", "xgboost", "mlp"], ...] = ("logistic", "xgboost")
+    split: Literal["time", "stratified"] = "time"
+    validation_share: float = 0.15
+    test_share: float = 0.15
+    trials: int = 5
+    seed: int = 20_260_101
+    metric: Literal["average_precision", "auc"] = "average_precision"
+    floor: float = 0.0
+    is_calibrated: bool = True
+
+
+class Objectives(Frozen):
+    """What the service promises for this use case."""
+
+    p99_ms: float = 100.0
+    availability_share: float = 0.999
+
+
+class UseCase(Frozen):
+    """A use case, declared once.
+
+    ``service`` names the Feast feature service that compiles to the plan. ``sources``
+    are all sources it reads, labels among them. ``entities`` maps an entity to its
+    join keys, as requests spell them.
+    """
+
+    name: str
+    description: str
+    owners: tuple[str, ...]
+    risk_tier: Literal["low", "medium", "high"]
+    entities: dict[str, tuple[str, ...]]
+    sources: tuple[Source, ...]
+    service: str
+    label: Label
+    model: ModelSpec
+    decisions: DecisionPolicy
+    objectives: Objectives = Objectives()
+    prediction_retention_days: int = 400
+
+    def source(self, name: str) -> Source:
+        """Source called ``name``; KeyError when the use case reads none of that name."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise KeyError(name)
