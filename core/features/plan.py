@@ -13,9 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-WindowFunction = Literal[
-    "count", "sum", "mean", "min", "max", "last", "count_distinct", "stddev"
-]
+WindowFunction = Literal["count", "sum", "mean", "min", "max", "last", "count_distinct", "stddev"]
 ColumnType = Literal["int64", "float64", "string", "timestamp", "bool"]
 
 
@@ -33,6 +31,18 @@ def canonical_json(value: Any) -> str:
 def digest_of(value: Any) -> str:
     """SHA-256 hex of the canonical JSON of ``value``."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def feature_column(qualified: str) -> str:
+    """Column that holds a qualified feature in every table.
+
+    Examples
+    --------
+    >>> feature_column("card_activity_v1:amount_minor_sum_1d")
+    'card_activity_v1__amount_minor_sum_1d'
+    """
+    view, _, feature = qualified.partition(":")
+    return f"{view}__{feature}"
 
 
 class Frozen(BaseModel):
