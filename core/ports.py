@@ -1,4 +1,4 @@
-"""Ports: what the engine needs of the outside, as protocols. Adapters live in stores and serving."""
+"""Ports: what the engine needs of the outside, as protocols; adapters are in stores, serving."""
 
 from __future__ import annotations
 

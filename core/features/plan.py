@@ -107,7 +107,7 @@ class ViewPlan(Frozen):
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of all features, in declared order."""
-        return tuple(f.name for f in (*self.windows, *self.attributes))
+        return tuple(w.name for w in self.windows) + tuple(a.name for a in self.attributes)
 
 
 class TransformPlan(Frozen):
