@@ -1,0 +1,43 @@
+# Every target with its one-line help: `make`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+UV := .tools/bin/uv
+RUN := $(UV) run --no-sync
+EXTRAS := --extra orchestration --extra serving --extra explainer
+PYTEST_ARGS ?=
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup demo up test test-fast check bench real-data clean
+
+help: ## Print every target with its help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Install uv, the locked environment, Java if there is none, and Spark's jars
+	@infra/bootstrap.sh
+
+demo: setup ## From nothing to an explained fraud decision (at most 10 minutes, downloads not counted)
+	@$(RUN) throughline demo
+
+up: setup ## Dagster UI, daemon, folder, controller and service; Ctrl-C stops them all
+	@$(RUN) throughline up
+
+test: setup ## The whole suite, doctests included (under 25 minutes on 2 cores)
+	@$(RUN) pytest $(PYTEST_ARGS)
+
+test-fast: setup ## The part without Spark (under 2 minutes)
+	@$(RUN) pytest -m "not spark and not slow" $(PYTEST_ARGS)
+
+check: setup ## Lint, format, types, import contracts
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports --no-cache
+
+bench: setup ## Benchmarks against peers: a table and JSON
+	@$(RUN) python -m benchmarks
+
+real-data: setup ## Real card data through ingest, training and serving: make real-data FILE=...
+	@$(RUN) python -m benchmarks.real_data $(FILE)
+
+clean: ## Forget the local platform's state (tables, models, logs); the environment stays
+	rm -rf .throughline

@@ -1,0 +1,25 @@
+"""Suite-wide rules: where a real part is promised (CI), a skip for want of it is a failure."""
+
+from __future__ import annotations
+
+import pytest
+
+REAL_PARTS = ("spark", "redis", "postgres", "data")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail a test that skips because Spark, Redis, PostgreSQL or the real data is absent",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    needs_real_part = any(item.get_closest_marker(name) for name in REAL_PARTS)
+    if report.skipped and needs_real_part and item.config.getoption("--no-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} skipped where every real part must be: {report.longrepr}"
+    return report
