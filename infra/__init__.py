@@ -1,0 +1,1 @@
+"""Where the platform runs outside a laptop: Kubernetes manifests, images, instance settings."""

@@ -1,0 +1,21 @@
+# The prediction service, the folder and the controller. Build from the repository root:
+#   docker build -f infra/docker/serving.Dockerfile -t throughline/serving:0.1.0 .
+#   docker build -f infra/docker/serving.Dockerfile --build-arg EXTRA=serving-gpu \
+#     --build-arg BASE=nvidia/cuda:12.8.1-cudnn-runtime-ubuntu22.04 -t throughline/serving-gpu:0.1.0 .
+# The base image must bring Python 3.11 or let uv install it; CUDA bases do the latter.
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE}
+ARG EXTRA=serving
+COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
+WORKDIR /app
+COPY pyproject.toml uv.lock README.md ./
+RUN uv sync --locked --no-dev --no-install-project --extra ${EXTRA} --extra explainer
+COPY core core
+COPY stores stores
+COPY serving serving
+COPY use_cases use_cases
+RUN useradd --uid 10001 --create-home throughline
+ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app
+USER 10001
+EXPOSE 8080
+CMD ["python", "-m", "serving.main"]

@@ -1,0 +1,153 @@
+"""Dagster's instance in a cluster: storage, run launcher, executor and the pod of a Pipes job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infra.settings import ClusterSettings
+
+INSTANCE_CONFIG_MAP = "dagster-instance"
+DAGSTER_HOME = "/opt/dagster"
+SHELF_MOUNT = "/var/lib/throughline"
+
+
+def pod_environment(settings: ClusterSettings) -> dict[str, str]:
+    """Environment that every pod of ours shares; the roots read it."""
+    return {
+        "THROUGHLINE_ENVIRONMENT": "production",
+        "THROUGHLINE_HOME": SHELF_MOUNT,
+        "THROUGHLINE_LAKE_URI": settings.lake_uri,
+        "THROUGHLINE_ONLINE_URL": settings.redis_url,
+        "THROUGHLINE_KAFKA_SERVERS": settings.kafka_servers,
+    }
+
+
+def shelf_volume(settings: ClusterSettings) -> dict[str, Any]:
+    """Volume of the shared folder: shelf, source logs and records."""
+    return {
+        "name": "shelf",
+        "persistentVolumeClaim": {"claimName": settings.shelf_claim},
+    }
+
+
+def shelf_mount() -> dict[str, Any]:
+    """Where the shared folder stands in every pod."""
+    return {"name": "shelf", "mountPath": SHELF_MOUNT}
+
+
+def instance_volume() -> dict[str, Any]:
+    """Volume of the instance's two files; dagster-k8s names the map but does not mount it."""
+    return {"name": "instance", "configMap": {"name": INSTANCE_CONFIG_MAP}}
+
+
+def instance_mounts() -> list[dict[str, Any]]:
+    """One mount a file, so that the folder around them stays writable."""
+    return [
+        {"name": "instance", "mountPath": f"{DAGSTER_HOME}/{file}", "subPath": file}
+        for file in ("dagster.yaml", "workspace.yaml")
+    ]
+
+
+def run_launcher(settings: ClusterSettings) -> dict[str, Any]:
+    """Configuration of ``K8sRunLauncher``: one Kubernetes Job a run."""
+    return {
+        "service_account_name": settings.service_account,
+        "job_image": settings.orchestration_image,
+        "job_namespace": settings.namespace,
+        "dagster_home": DAGSTER_HOME,
+        "instance_config_map": INSTANCE_CONFIG_MAP,
+        "load_incluster_config": True,
+        "env_secrets": [settings.secret],
+        "env_vars": [f"{name}={value}" for name, value in pod_environment(settings).items()],
+        "volumes": [shelf_volume(settings), instance_volume()],
+        "volume_mounts": [shelf_mount(), *instance_mounts()],
+        "resources": {
+            "requests": {"cpu": "500m", "memory": "1Gi"},
+            "limits": {"memory": "4Gi"},
+        },
+        "run_k8s_config": {"job_spec_config": {"ttl_seconds_after_finished": 86_400}},
+    }
+
+
+def step_executor(settings: ClusterSettings) -> dict[str, Any]:
+    """Configuration of ``k8s_job_executor``: a step a pod, the retries Dagster's own."""
+    return {
+        "job_image": settings.orchestration_image,
+        "job_namespace": settings.namespace,
+        "service_account_name": settings.service_account,
+        "load_incluster_config": True,
+        "max_concurrent": 4,
+        "step_k8s_config": {
+            "container_config": {
+                "resources": {
+                    "requests": {"cpu": "1", "memory": "2Gi"},
+                    "limits": {"memory": "8Gi"},
+                }
+            }
+        },
+    }
+
+
+def pipes_pod(settings: ClusterSettings) -> dict[str, Any]:
+    """Pod of one Spark job under Pipes: the driver, in client mode; executors are pods too."""
+    return {
+        "serviceAccountName": settings.service_account,
+        "restartPolicy": "Never",
+        "volumes": [shelf_volume(settings)],
+        "containers": [
+            {
+                "name": "spark-driver",
+                "image": settings.orchestration_image,
+                "env": [{"name": k, "value": v} for k, v in pod_environment(settings).items()],
+                "envFrom": [{"secretRef": {"name": settings.secret}}],
+                "volumeMounts": [shelf_mount()],
+                "resources": {
+                    "requests": {"cpu": "2", "memory": "6Gi"},
+                    "limits": {"memory": "8Gi"},
+                },
+            }
+        ],
+    }
+
+
+def dagster_yaml(settings: ClusterSettings) -> dict[str, Any]:
+    """``dagster.yaml`` of the cluster: Postgres, Kubernetes runs, a queue, run monitoring."""
+    return {
+        "telemetry": {"enabled": False},
+        "storage": {
+            "postgres": {
+                "postgres_db": {
+                    "hostname": settings.postgres_host,
+                    "username": settings.postgres_user,
+                    "password": {"env": "POSTGRES_PASSWORD"},
+                    "db_name": settings.postgres_database,
+                    "port": 5432,
+                }
+            }
+        },
+        "run_launcher": {
+            "module": "dagster_k8s",
+            "class": "K8sRunLauncher",
+            "config": run_launcher(settings),
+        },
+        "run_coordinator": {
+            "module": "dagster.core.run_coordinator",
+            "class": "QueuedRunCoordinator",
+        },
+        # One writer a table: Spark jobs share a pool that admits one run at a time a table.
+        "concurrency": {
+            "runs": {"max_concurrent_runs": 8},
+            "pools": {"default_limit": 1, "granularity": "op"},
+        },
+        "run_monitoring": {
+            "enabled": True,
+            "start_timeout_seconds": 300,
+            "max_resume_run_attempts": 0,
+            "poll_interval_seconds": 60,
+        },
+        "run_retries": {
+            "enabled": True,
+            "max_retries": 1,
+            "retry_on_asset_or_op_failure": False,
+        },
+    }

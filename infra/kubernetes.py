@@ -1,0 +1,260 @@
+"""Kubernetes objects of the platform, as plain dictionaries derived from ``ClusterSettings``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from infra.instance import (
+    DAGSTER_HOME,
+    INSTANCE_CONFIG_MAP,
+    dagster_yaml,
+    instance_mounts,
+    instance_volume,
+    pod_environment,
+    shelf_mount,
+    shelf_volume,
+)
+from infra.settings import ClusterSettings
+
+Manifest = dict[str, Any]
+SERVICE_PORT = 8080
+WEBSERVER_PORT = 3000
+CODE_PORT = 4000
+
+
+def _metadata(settings: ClusterSettings, name: str) -> Manifest:
+    return {
+        "name": name,
+        "namespace": settings.namespace,
+        "labels": {
+            "app.kubernetes.io/name": name,
+            "app.kubernetes.io/part-of": "throughline",
+        },
+    }
+
+
+def _container(settings: ClusterSettings, name: str, image: str, command: list[str]) -> Manifest:
+    """Container with the shared environment, secret and folder, and no privileges."""
+    return {
+        "name": name,
+        "image": image,
+        "command": command,
+        "env": [{"name": k, "value": v} for k, v in pod_environment(settings).items()],
+        "envFrom": [{"secretRef": {"name": settings.secret}}],
+        "volumeMounts": [shelf_mount()],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+        },
+    }
+
+
+def _deployment(
+    settings: ClusterSettings,
+    name: str,
+    container: Manifest,
+    *,
+    replicas: int = 1,
+    volumes: list[Manifest] | None = None,
+    is_single: bool = False,
+) -> Manifest:
+    """Deployment; ``is_single`` never runs two at once (the one writer of something)."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(settings, name),
+        "spec": {
+            "replicas": replicas,
+            "strategy": {"type": "Recreate" if is_single else "RollingUpdate"},
+            "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
+            "template": {
+                "metadata": {"labels": {"app.kubernetes.io/name": name}},
+                "spec": {
+                    "serviceAccountName": settings.service_account,
+                    "terminationGracePeriodSeconds": 30,
+                    "containers": [container],
+                    "volumes": [shelf_volume(settings), *(volumes or [])],
+                },
+            },
+        },
+    }
+
+
+def _service(settings: ClusterSettings, name: str, port: int) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(settings, name),
+        "spec": {
+            "selector": {"app.kubernetes.io/name": name},
+            "ports": [{"port": port, "targetPort": port, "protocol": "TCP"}],
+        },
+    }
+
+
+def access(settings: ClusterSettings) -> list[Manifest]:
+    """Service account that may start pods and jobs in its own namespace, and nothing else."""
+    verbs = ["create", "get", "list", "watch", "delete", "patch", "update"]
+    rules = [
+        {
+            "apiGroups": [""],
+            "resources": ["pods", "pods/log", "pods/status", "services", "configmaps"],
+            "verbs": verbs,
+        },
+        {"apiGroups": ["batch"], "resources": ["jobs", "jobs/status"], "verbs": verbs},
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
+    ]
+    metadata = _metadata(settings, settings.service_account)
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": metadata,
+            "rules": rules,
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "subjects": [
+                {
+                    "kind": "ServiceAccount",
+                    "name": settings.service_account,
+                    "namespace": settings.namespace,
+                }
+            ],
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "Role",
+                "name": settings.service_account,
+            },
+        },
+    ]
+
+
+def instance_config_map(settings: ClusterSettings) -> Manifest:
+    """``dagster.yaml`` and ``workspace.yaml`` for every Dagster pod and run."""
+    workspace = {
+        "load_from": [
+            {
+                "grpc_server": {
+                    "host": "code-location",
+                    "port": CODE_PORT,
+                    "location_name": "throughline",
+                }
+            }
+        ]
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _metadata(settings, INSTANCE_CONFIG_MAP),
+        "data": {
+            "dagster.yaml": yaml.safe_dump(dagster_yaml(settings), sort_keys=False),
+            "workspace.yaml": yaml.safe_dump(workspace, sort_keys=False),
+        },
+    }
+
+
+def _dagster(
+    settings: ClusterSettings, name: str, command: list[str], port: int | None
+) -> Manifest:
+    """Deployment of a Dagster process; a port gets a TCP probe."""
+    container = _container(settings, name, settings.orchestration_image, command)
+    container["env"].append({"name": "DAGSTER_HOME", "value": DAGSTER_HOME})
+    container["volumeMounts"] += instance_mounts()
+    container["resources"] = {
+        "requests": {"cpu": "250m", "memory": "1Gi"},
+        "limits": {"memory": "2Gi"},
+    }
+    if port is not None:
+        container["ports"] = [{"containerPort": port}]
+        container["readinessProbe"] = {"tcpSocket": {"port": port}, "periodSeconds": 5}
+    return _deployment(settings, name, container, volumes=[instance_volume()], is_single=True)
+
+
+def orchestration(settings: ClusterSettings) -> list[Manifest]:
+    """Code location, webserver and daemon, each one process."""
+    workspace = f"{DAGSTER_HOME}/workspace.yaml"
+    code = ["dagster", "api", "grpc", "-h", "0.0.0.0", "-p", str(CODE_PORT)]  # noqa: S104 - in a pod
+    web = ["dagster-webserver", "-h", "0.0.0.0", "-p", str(WEBSERVER_PORT), "-w", workspace]  # noqa: S104
+    return [
+        _dagster(settings, "code-location", [*code, "-m", "orchestration.definitions"], CODE_PORT),
+        _service(settings, "code-location", CODE_PORT),
+        _dagster(settings, "webserver", web, WEBSERVER_PORT),
+        _service(settings, "webserver", WEBSERVER_PORT),
+        _dagster(settings, "daemon", ["dagster-daemon", "run", "-w", workspace], None),
+    ]
+
+
+def _online(settings: ClusterSettings, name: str, image: str, limits: Manifest) -> Manifest:
+    """Container of the prediction service with its two probes."""
+    container = _container(settings, name, image, ["python", "-m", "serving.main"])
+    container["env"].append({"name": "THROUGHLINE_HTTP__HOST", "value": "0.0.0.0"})  # noqa: S104
+    container["env"].append({"name": "THROUGHLINE_HTTP__PORT", "value": str(SERVICE_PORT)})
+    container["ports"] = [{"containerPort": SERVICE_PORT}]
+    for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        container[probe] = {"httpGet": {"path": path, "port": SERVICE_PORT}, "periodSeconds": 5}
+    container["resources"] = {"requests": {"cpu": "1", "memory": "512Mi"}, "limits": limits}
+    return container
+
+
+def serving(settings: ClusterSettings) -> list[Manifest]:
+    """The service (CPU, and GPU where asked), the folder and the controller.
+
+    Folder and controller are the one writer of online deltas and of the channels: one
+    replica each, the old one gone before the new one starts.
+    """
+    cpu = _online(settings, "serving", settings.serving_image, {"memory": "1Gi"})
+    objects = [
+        _deployment(settings, "serving", cpu, replicas=settings.serving_replicas),
+        _service(settings, "serving", SERVICE_PORT),
+    ]
+    if settings.has_gpu:
+        limits = {"memory": "4Gi", "nvidia.com/gpu": 1}
+        gpu = _online(settings, "serving-gpu", settings.serving_gpu_image, limits)
+        objects += [
+            _deployment(settings, "serving-gpu", gpu),
+            _service(settings, "serving-gpu", SERVICE_PORT),
+        ]
+    for name in ("folder", "controller"):
+        container = _container(
+            settings, name, settings.serving_image, ["python", "-m", f"serving.{name}"]
+        )
+        container["resources"] = {"requests": {"cpu": "250m", "memory": "256Mi"}}
+        objects.append(_deployment(settings, name, container, is_single=True))
+    return objects
+
+
+def disruption_budget(settings: ClusterSettings) -> Manifest:
+    """At least one replica of the service stays up through node maintenance."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _metadata(settings, "serving"),
+        "spec": {
+            "minAvailable": 1,
+            "selector": {"matchLabels": {"app.kubernetes.io/name": "serving"}},
+        },
+    }
+
+
+def manifests(settings: ClusterSettings) -> list[Manifest]:
+    """Every object, in the order they should be applied."""
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": settings.namespace},
+    }
+    return [
+        namespace,
+        *access(settings),
+        instance_config_map(settings),
+        *orchestration(settings),
+        *serving(settings),
+        disruption_budget(settings),
+    ]

@@ -1,0 +1,129 @@
+"""Every rendered object against the schemas of Kubernetes; Dagster's own pods included."""
+
+from __future__ import annotations
+
+import copy
+
+import kubernetes_validate
+import pytest
+import yaml
+from dagster import DagsterInstance
+from dagster_k8s import K8sRunLauncher, k8s_job_executor
+from dagster_k8s.job import (
+    DagsterK8sJobConfig,
+    construct_dagster_k8s_job,
+)
+from dagster_k8s.pipes import build_pod_body
+from kubernetes.client import ApiClient
+
+from infra.instance import INSTANCE_CONFIG_MAP, dagster_yaml, pipes_pod, run_launcher, step_executor
+from infra.kubernetes import manifests
+from infra.render import render
+from infra.settings import ClusterSettings
+
+SETTINGS = ClusterSettings(has_gpu=True)
+VERSION = kubernetes_validate.latest_version()
+
+
+def validate(manifest: dict) -> None:
+    kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+@pytest.mark.parametrize(
+    "manifest", manifests(SETTINGS), ids=lambda m: f"{m['kind']}-{m['metadata']['name']}"
+)
+def test_manifest_is_valid(manifest):
+    validate(manifest)
+
+
+def test_a_misspelt_field_is_refused():
+    manifest = copy.deepcopy(next(m for m in manifests(SETTINGS) if m["kind"] == "Deployment"))
+    manifest["spec"]["template"]["spec"]["containerz"] = []
+    with pytest.raises(kubernetes_validate.ValidationError):
+        validate(manifest)
+
+
+def test_instance_loads_with_the_rendered_run_launcher(tmp_path):
+    kubeconfig = tmp_path / "kubeconfig"
+    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+    user = {"name": "u", "user": {}}
+    kubeconfig.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [cluster],
+                "contexts": [context],
+                "users": [user],
+                "current-context": "x",
+            }
+        )
+    )
+    config = {
+        **run_launcher(SETTINGS),
+        "load_incluster_config": False,
+        "kubeconfig_file": str(kubeconfig),
+    }
+    rendered = dagster_yaml(SETTINGS)
+    overrides = {
+        "run_launcher": {**rendered["run_launcher"], "config": config},
+        "run_coordinator": rendered["run_coordinator"],
+        "telemetry": rendered["telemetry"],
+    }
+    with DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+        assert isinstance(instance.run_launcher, K8sRunLauncher)
+
+
+def test_run_job_of_dagster_is_valid():
+    launcher = run_launcher(SETTINGS)
+    config = DagsterK8sJobConfig(
+        job_image=launcher["job_image"],
+        dagster_home=launcher["dagster_home"],
+        instance_config_map=launcher["instance_config_map"],
+        service_account_name=launcher["service_account_name"],
+        env_secrets=launcher["env_secrets"],
+        env_vars=launcher["env_vars"],
+        volumes=launcher["volumes"],
+        volume_mounts=launcher["volume_mounts"],
+        resources=launcher["resources"],
+    )
+    job = construct_dagster_k8s_job(config, ["dagster", "api", "execute_run"], "run-1")
+    body = ApiClient().sanitize_for_serialization(job)
+    validate(body)
+    names = [v["name"] for v in body["spec"]["template"]["spec"]["volumes"]]
+    assert "shelf" in names
+    assert INSTANCE_CONFIG_MAP in yaml.safe_dump(body)
+
+
+def test_executor_takes_the_rendered_configuration():
+    executor = k8s_job_executor.configured(step_executor(SETTINGS))
+    assert executor.name == "k8s"
+
+
+def test_pod_of_a_pipes_job_is_valid():
+    body = build_pod_body(
+        pod_name="ingest-transactions",
+        image=None,
+        command=["python", "-m", "spark_jobs.ingest"],
+        env_vars={"DAGSTER_PIPES_CONTEXT": "e30="},
+        base_pod_meta=None,
+        base_pod_spec=pipes_pod(SETTINGS),
+    )
+    validate({"apiVersion": "v1", "kind": "Pod", **ApiClient().sanitize_for_serialization(body)})
+
+
+def test_no_secret_value_is_rendered(tmp_path):
+    text = "".join(path.read_text() for path in render(SETTINGS, tmp_path))
+    assert "POSTGRES_PASSWORD" in text
+    assert "password: throughline" not in text
+    assert len(list(tmp_path.glob("*.yaml"))) == len(manifests(SETTINGS))
+
+
+def test_single_writers_never_run_twice():
+    recreated = {
+        m["metadata"]["name"]: m["spec"]["strategy"]["type"]
+        for m in manifests(SETTINGS)
+        if m["kind"] == "Deployment"
+    }
+    assert recreated["folder"] == recreated["controller"] == "Recreate"
