@@ -51,7 +51,9 @@ class UseCase(Frozen):
 
     ``service`` names the Feast feature service that compiles to the plan. ``sources``
     are all sources it reads, labels among them. ``entities`` maps an entity to its
-    join keys, as requests spell them.
+    join keys, as requests spell them. ``scores_grain`` says what a batch score is about: one
+    row of the label's example source, or one entity as of midnight. ``package`` is where the
+    declaration was found; discovery fills it in.
     """
 
     name: str
@@ -66,6 +68,8 @@ class UseCase(Frozen):
     decisions: DecisionPolicy
     objectives: Objectives = Objectives()
     prediction_retention_days: int = 400
+    scores_grain: Literal["example", "entity"] = "example"
+    package: str = ""
 
     def source(self, name: str) -> Source:
         """Source called ``name``; KeyError when the use case reads none of that name."""

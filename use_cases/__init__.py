@@ -1,0 +1,99 @@
+"""What teams declare. ``discover`` finds it; nothing else is edited to add a use case."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+
+from core.errors import ConfigurationError
+from core.use_case import UseCase
+
+
+def discover(extra: Sequence[str] = ()) -> dict[str, UseCase]:
+    """All use cases by name, in order of name.
+
+    Walks this package and the packages named in ``extra`` (each either holds use cases or
+    is one), and imports ``<package>/use_case.py`` only: that module and ``sources.py`` must
+    not import Feast.
+
+    Parameters
+    ----------
+    extra
+        Dotted names of importable packages to look into besides this one.
+
+    Raises
+    ------
+    ConfigurationError
+        If a package cannot be imported, declares no ``USE_CASE``, or two declarations
+        share a name or disagree about a source.
+    """
+    found: dict[str, UseCase] = {}
+    for name in (__name__, *extra):
+        for package in _packages(name):
+            use_case = _load(package)
+            _refuse_conflicts(use_case, found)
+            found[use_case.name] = use_case
+    return dict(sorted(found.items()))
+
+
+def _packages(name: str) -> Iterator[str]:
+    """Names of the packages at or directly below ``name`` that hold a ``use_case`` module."""
+    try:
+        package = importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the package {name!r} cannot be imported",
+            found=f"{type(error).__name__}: {error}",
+            remedy="name an importable package that holds use cases",
+        ) from error
+    candidates = [name]
+    for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+        if module.ispkg:
+            candidates.append(f"{name}.{module.name}")
+    holders = [candidate for candidate in candidates if _holds_use_case(candidate)]
+    if not holders:
+        raise ConfigurationError(
+            f"the package {name!r} holds no use case",
+            found=f"no use_case.py in any of {len(candidates)} packages",
+            remedy="add <name>/use_case.py with a USE_CASE",
+        )
+    yield from sorted(holders)
+
+
+def _holds_use_case(package: str) -> bool:
+    try:
+        return find_spec(f"{package}.use_case") is not None
+    except ModuleNotFoundError:  # a plain module has no submodules
+        return False
+
+
+def _load(package: str) -> UseCase:
+    module = importlib.import_module(f"{package}.use_case")
+    declared = getattr(module, "USE_CASE", None)
+    if not isinstance(declared, UseCase):
+        raise ConfigurationError(
+            f"{package}/use_case.py declares no use case",
+            found=f"USE_CASE = {type(declared).__name__}",
+            remedy="set USE_CASE = UseCase(...)",
+        )
+    return declared.model_copy(update={"package": package})
+
+
+def _refuse_conflicts(use_case: UseCase, found: dict[str, UseCase]) -> None:
+    """Refuse a second use case of one name, and two contracts for one source."""
+    if use_case.name in found:
+        raise ConfigurationError(
+            f"two use cases are called {use_case.name!r}",
+            found=f"{found[use_case.name].package} and {use_case.package}",
+            remedy="give one of them another name",
+        )
+    held = {source.name: (source, other) for other in found.values() for source in other.sources}
+    for source in use_case.sources:
+        if source.name in held and held[source.name][0] != source:
+            raise ConfigurationError(
+                f"the source {source.name!r} has two contracts",
+                found=f"one in {held[source.name][1].package}, another in {use_case.package}",
+                remedy="import the one contract, or give the other source its own name",
+            )

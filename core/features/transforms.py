@@ -1,0 +1,211 @@
+"""Request-time functions: loaded by reference, checked by digest, applied to arrays.
+
+A function takes a mapping from input name to a float64 array of shape ``(n,)`` and returns
+a mapping of its declared outputs, likewise. Null is NaN on both sides. ``at_ms`` is the
+point's instant. The same call runs in training, in batch and in the service; Feast, which
+hands over lists, goes through ``from_lists``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import ConfigurationError, IntegrityError, InvalidInputError
+from core.features.plan import Plan, TransformPlan
+from core.features.purity import function_digest
+
+Array = NDArray[np.float64]
+Transform = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+AT_MS = "at_ms"
+
+
+def short_name(qualified: str) -> str:
+    """Name under which a function sees an input.
+
+    Examples
+    --------
+    >>> short_name("card_activity_v1:amount_minor_mean_30d"), short_name("at_ms")
+    ('amount_minor_mean_30d', 'at_ms')
+    """
+    return qualified.rpartition(":")[2]
+
+
+def resolve(reference: str) -> Transform:
+    """Function that ``package.module:function`` refers to.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such module or no such function in it.
+    """
+    module_name, _, name = reference.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"the request-time function {reference!r} cannot be loaded",
+            found=f"{type(error).__name__}: {error}",
+            remedy="put the use case's package on the path, or declare the function again",
+        ) from error
+    if not inspect.isfunction(function):
+        raise ConfigurationError(
+            f"{reference!r} is not a function",
+            found=type(function).__name__,
+            remedy="refer to a function written with def",
+        )
+    return function
+
+
+@lru_cache(maxsize=256)
+def load_transform(transform: TransformPlan) -> Transform:
+    """Function of a plan, after its code was found to be the code that was compiled.
+
+    Raises
+    ------
+    ConfigurationError
+        If the reference leads nowhere.
+    IntegrityError
+        If the code is no longer what the plan was compiled from.
+    """
+    function = resolve(transform.reference)
+    digest = function_digest(function)
+    if digest != transform.source_digest:
+        raise IntegrityError(
+            f"the code of {transform.reference!r} is not what the plan was compiled from",
+            found=f"digest {digest[:12]}, not {transform.source_digest[:12]}",
+            remedy="put the old function back; a change needs a function of a new name",
+            code="transform_changed",
+        )
+    return function
+
+
+def apply_transforms(plan: Plan, values: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs of all transforms of a plan, each ``transform:output``.
+
+    Parameters
+    ----------
+    plan
+        Compiled feature service.
+    values
+        Arrays of shape ``(n,)`` by qualified name: ``view:feature``, ``request:field``
+        and ``at_ms``. Null is NaN.
+
+    Returns
+    -------
+    dict
+        Float64 arrays of shape ``(n,)``. What is infinite or undefined is NaN.
+
+    Raises
+    ------
+    InvalidInputError
+        If an input is missing.
+    ConfigurationError
+        If a function returns other names or shapes than it declared.
+    IntegrityError
+        If a function was edited since the plan was compiled.
+
+    Examples
+    --------
+    >>> plan = Plan(service="s", views=(), transforms=(), request_fields=(), vector=())
+    >>> apply_transforms(plan, {"at_ms": np.array([0.0])})
+    {}
+    """
+    outputs: dict[str, Array] = {}
+    for transform in plan.transforms:
+        missing = [name for name in transform.inputs if name not in values]
+        if missing:
+            raise InvalidInputError(
+                f"the request-time view {transform.name!r} lacks inputs",
+                found=f"no {', '.join(missing)}",
+                remedy="send every declared request field and read every view of the plan",
+            )
+        inputs = {short_name(name): values[name] for name in transform.inputs}
+        results = call(load_transform(transform), inputs, transform.outputs, transform.reference)
+        for name, array in results.items():
+            outputs[f"{transform.name}:{name}"] = array
+    return outputs
+
+
+def call(
+    function: Transform, inputs: Mapping[str, Array], outputs: Sequence[str], reference: str
+) -> dict[str, Array]:
+    """Call a request-time function and hold it to what it declared.
+
+    Raises
+    ------
+    ConfigurationError
+        If it returns other names, or arrays of another length, than declared.
+    """
+    n_rows = len(next(iter(inputs.values()), ()))
+    with np.errstate(all="ignore"):
+        returned = function(inputs)
+    if set(returned) != set(outputs):
+        raise ConfigurationError(
+            f"{reference!r} returned other outputs than declared",
+            found=f"{sorted(returned)}, not {sorted(outputs)}",
+            remedy="return exactly the declared names",
+        )
+    results: dict[str, Array] = {}
+    for name in outputs:
+        array = np.asarray(returned[name], dtype=np.float64)
+        if array.shape != (n_rows,):
+            raise ConfigurationError(
+                f"{reference!r} returned {name!r} in another shape",
+                found=f"{array.shape}, not ({n_rows},)",
+                remedy="return one number a row",
+            )
+        results[name] = np.where(np.isfinite(array), array, np.nan)
+    return results
+
+
+def from_lists(
+    reference: str, inputs: Sequence[str], outputs: Sequence[str]
+) -> Callable[[Mapping[str, Sequence[Any]]], dict[str, list[float]]]:
+    """Form of a request-time function that Feast can call: lists in, lists out.
+
+    Feast hands over one list a name, ``None`` for null, with ``event_timestamp`` beside
+    them offline. ``at_ms`` is taken from a list of that name, else from
+    ``event_timestamp``, else it is null (Feast's sample at apply has neither).
+
+    Parameters
+    ----------
+    reference
+        ``package.module:function``.
+    inputs, outputs
+        Names that the function sees and returns, unqualified.
+    """
+    function = resolve(reference)
+
+    def adapter(lists: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
+        n_rows = len(next(iter(lists.values()), ()))
+        arrays = {name: _array(lists, name, n_rows) for name in inputs}
+        results = call(function, arrays, outputs, reference)
+        return {name: array.tolist() for name, array in results.items()}
+
+    adapter.__name__ = adapter.__qualname__ = reference.partition(":")[2]
+    return adapter
+
+
+def _array(lists: Mapping[str, Sequence[Any]], name: str, n_rows: int) -> Array:
+    if name in lists:
+        return np.asarray([np.nan if v is None else v for v in lists[name]], dtype=np.float64)
+    if name == AT_MS:
+        instants = lists.get("event_timestamp", [None] * n_rows)
+        return np.asarray([_instant_ms(instant) for instant in instants], dtype=np.float64)
+    raise InvalidInputError(f"the input {name!r} is missing", remedy="send it with every row")
+
+
+def _instant_ms(instant: datetime | None) -> float:
+    if instant is None:
+        return float("nan")
+    aware = instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+    return float(round(aware.timestamp() * 1_000))

@@ -1,0 +1,60 @@
+"""The one cast: from float64 feature values to the float32 vector of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InvalidInputError
+from core.features.plan import Plan
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def vector_of(plan: Plan, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float32]:
+    """Vectors of a plan, one row a point, in the plan's order.
+
+    Rounds each value to the nearest float32, once. NaN stays NaN. A magnitude beyond
+    float32 is held at its largest finite value, so that order survives and no infinity
+    reaches a model.
+
+    Parameters
+    ----------
+    plan
+        Compiled feature service; ``plan.vector`` is the order of the columns.
+    values
+        Arrays of shape ``(n,)`` by qualified name. Names outside the vector are ignored.
+
+    Returns
+    -------
+    NDArray
+        Shape ``(n, len(plan.vector))``, C order.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value of the vector is missing.
+
+    Examples
+    --------
+    >>> plan = Plan(
+    ...     service="s", views=(), transforms=(), request_fields=(), vector=("v:b", "v:a")
+    ... )
+    >>> vector_of(plan, {"v:a": np.array([0.5, np.nan]), "v:b": np.array([1.0, 1e300])})
+    array([[1.0000000e+00, 5.0000000e-01],
+           [3.4028235e+38,           nan]], dtype=float32)
+    """
+    missing = [name for name in plan.vector if name not in values]
+    if missing:
+        raise InvalidInputError(
+            "the vector cannot be made",
+            found=f"no value for {', '.join(missing)}",
+            remedy="read every view of the plan and apply its transforms",
+        )
+    n_points = len(values[plan.vector[0]]) if plan.vector else 0
+    vectors = np.empty((n_points, len(plan.vector)), dtype=np.float32)
+    for index, name in enumerate(plan.vector):
+        vectors[:, index] = np.clip(values[name], -LARGEST, LARGEST)
+    return vectors

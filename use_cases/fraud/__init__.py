@@ -1,0 +1,1 @@
+"""Card fraud: was a payment made by its cardholder, decided while they wait."""

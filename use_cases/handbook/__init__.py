@@ -1,0 +1,1 @@
+"""Card fraud on real transactions that come without card profiles."""
