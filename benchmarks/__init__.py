@@ -1,0 +1,1 @@
+"""Benchmarks against peers: ratios within one run, peak memory of each whole process tree."""
