@@ -1,0 +1,196 @@
+"""Delta tables: one writer at a time, commits that say what they hold, shapes declared once.
+
+Every commit carries its writer's name and number (Delta's own ``txn``, kept in the table's
+state for good, so a cursor stored there moves in the same commit as the rows) and a JSON of
+user metadata. Two writers that get round the lock collide on the number instead of both
+succeeding. Tables have no deletion vectors, and statistics only on columns that are nobody's
+personal data.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from core.errors import NotReadyError
+
+APP_ID = "spark.databricks.delta.write.txnAppId"
+APP_VERSION = "spark.databricks.delta.write.txnVersion"
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """Where a table lies and what it looks like.
+
+    ``indexed`` are the columns whose least and greatest values may stand in the log: classes
+    public and internal only.
+    """
+
+    uri: str
+    schema: StructType
+    partition_by: tuple[str, ...]
+    indexed: tuple[str, ...]
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_properties(self) -> dict[str, str]:
+        """Delta properties, the fixed ones included."""
+        return {
+            "delta.enableDeletionVectors": "false",
+            "delta.dataSkippingStatsColumns": ",".join(self.indexed),
+            **self.properties,
+        }
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a commit says of itself. Without ``number`` it takes the writer's next."""
+
+    writer: str
+    metadata: Mapping[str, Any]
+    number: int | None = None
+
+
+def local_path(uri: str) -> Path | None:
+    """Path of a table on this machine; None for an object store."""
+    if uri.startswith("file:"):
+        return Path("/" + uri.removeprefix("file:").lstrip("/"))
+    return None if "://" in uri else Path(uri)
+
+
+@contextmanager
+def table_lock(uri: str) -> Iterator[None]:
+    """Hold the table's one lock: a file beside a local table; released when we die.
+
+    On an object store it does nothing: there the orchestrator's pool of size one per table
+    keeps writers apart, and the commit's number refuses the second of two.
+    """
+    path = local_path(uri)
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def is_table(spark: SparkSession, uri: str) -> bool:
+    """Whether a Delta table is there."""
+    path = local_path(uri)
+    if path is not None:
+        return any(path.glob("_delta_log/*.json"))
+    return bool(DeltaTable.isDeltaTable(spark, uri))
+
+
+def ensure_table(spark: SparkSession, spec: TableSpec) -> None:
+    """Create the table if it is not there."""
+    if is_table(spark, spec.uri):
+        return
+    builder = DeltaTable.createIfNotExists(spark).location(spec.uri).addColumns(spec.schema)
+    builder = builder.partitionedBy(*spec.partition_by)
+    for key, value in spec.all_properties.items():
+        builder = builder.property(key, value)
+    builder.execute()
+
+
+def read_table(spark: SparkSession, uri: str, version: int | None = None) -> DataFrame:
+    """The table, at ``version`` when given; NotReadyError when there is none."""
+    if not is_table(spark, uri):
+        raise NotReadyError("a table is missing", found=uri, remedy="run what writes it first")
+    reader = spark.read.format("delta")
+    return (reader if version is None else reader.option("versionAsOf", version)).load(uri)
+
+
+def latest_version(spark: SparkSession, uri: str) -> int:
+    """Newest version of the table; -1 when there is none."""
+    return int(_snapshot(spark, uri).version()) if is_table(spark, uri) else -1
+
+
+def writer_number(spark: SparkSession, uri: str, writer: str) -> int:
+    """Number of the writer's last commit; 0 when it never wrote here."""
+    if not is_table(spark, uri):
+        return 0
+    found = _snapshot(spark, uri).transactions().get(writer)
+    return int(found.get()) if found.isDefined() else 0
+
+
+def metadata_of(spark: SparkSession, uri: str, version: int) -> dict[str, Any]:
+    """User metadata of one version; empty when its commit carried none."""
+    history = DeltaTable.forPath(spark, uri).history().where(f"version = {version}")
+    row = history.select("userMetadata").first()
+    found: dict[str, Any] = json.loads(row[0]) if row and row[0] else {}
+    return found
+
+
+def replace_where(frame: DataFrame, spec: TableSpec, condition: str, commit: Commit) -> int:
+    """Put ``frame`` in the place of all rows that ``condition`` holds for, in one commit.
+
+    Call it under the table's lock. Returns the new version.
+    """
+    spark = frame.sparkSession
+    ensure_table(spark, spec)
+    with _committing(spark, spec.uri, commit):
+        writer = frame.select(spec.schema.names).write.format("delta").mode("overwrite")
+        writer.option("replaceWhere", condition).save(spec.uri)
+    return latest_version(spark, spec.uri)
+
+
+def insert_new(
+    frame: DataFrame, spec: TableSpec, keys: Sequence[str], pruned_to: str, commit: Commit
+) -> int:
+    """Insert the rows whose ``keys`` the table does not hold; never update, never delete.
+
+    ``pruned_to`` is a condition on the target ``t`` that names its partitions. Call it under
+    the table's lock. Returns the new version; the commit is made even when nothing is new.
+    """
+    spark = frame.sparkSession
+    ensure_table(spark, spec)
+    same = " AND ".join(f"t.{key} <=> s.{key}" for key in keys)
+    with _committing(spark, spec.uri, commit) as number:
+        target = DeltaTable.forPath(spark, spec.uri).alias("t")
+        source = frame.select(spec.schema.names).alias("s")
+        target.merge(source, f"({pruned_to}) AND {same}").whenNotMatchedInsertAll().execute()
+        if writer_number(spark, spec.uri, commit.writer) < number:
+            frame.select(spec.schema.names).limit(0).write.format("delta").mode("append").save(
+                spec.uri
+            )
+    return latest_version(spark, spec.uri)
+
+
+@contextmanager
+def _committing(spark: SparkSession, uri: str, commit: Commit) -> Iterator[int]:
+    number = commit.number
+    if number is None:
+        number = writer_number(spark, uri, commit.writer) + 1
+    settings = {
+        APP_ID: commit.writer,
+        APP_VERSION: str(number),
+        USER_METADATA: json.dumps(dict(commit.metadata), sort_keys=True),
+    }
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        yield number
+    finally:
+        for key in settings:
+            spark.conf.unset(key)
+
+
+def _snapshot(spark: SparkSession, uri: str) -> Any:
+    log = spark._jvm.org.apache.spark.sql.delta.DeltaLog  # noqa: SLF001 - py4j offers no other way
+    return log.forTable(spark._jsparkSession, uri).update(  # noqa: SLF001
+        False,
+        spark._jvm.scala.Option.empty(),
+        spark._jvm.scala.Option.empty(),  # noqa: SLF001
+    )

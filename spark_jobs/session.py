@@ -1,0 +1,107 @@
+"""The one way a SparkSession is made, in two profiles.
+
+``embedded`` is one machine that starts often: serial collector, first-tier compiler, few
+shuffle partitions, a recorded class archive where there is one, everything on 127.0.0.1.
+``cluster`` takes its master from the submission (or ``master``), keeps the second-tier
+compiler and adaptive execution, and names the log store that makes commits to an S3-like
+store safe. The session is UTC in both, and workers run the driver's Python.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pyspark.sql import SparkSession
+
+from spark_jobs.jars import JARS, archive, class_path
+
+Profile = Literal["embedded", "cluster"]
+
+DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+MEANING = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.executorEnv.OMP_NUM_THREADS": "1",
+}
+EMBEDDED = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.default.parallelism": "2",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.shuffle.compress": "false",
+    "spark.sql.adaptive.enabled": "false",
+}
+CLUSTER = {
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.delta.logStore.s3a.impl": "io.delta.storage.S3DynamoDBLogStore",
+}
+
+
+def jvm_options(scratch: Path, class_archive: Path | None) -> str:
+    """Options of the embedded driver's JVM.
+
+    The first compiler tier halves the CPU of a start; it costs a heavy job a factor that
+    benchmarks measure with ``is_optimised=True``.
+    """
+    options = ["-XX:+UseSerialGC", "-Xss4m", f"-Djava.io.tmpdir={scratch}"]
+    if class_archive is not None and class_archive.is_file():
+        options += [f"-XX:SharedArchiveFile={class_archive}", "-Xshare:auto", "-Xlog:disable"]
+    return " ".join(options)
+
+
+def embedded_settings(
+    scratch: Path, jars: Path, *, cores: int, memory: str, is_optimised: bool
+) -> dict[str, str]:
+    """Settings of the embedded profile, as Spark spells them."""
+    options = jvm_options(scratch, archive(jars))
+    return EMBEDDED | {
+        "spark.master": f"local[{cores}]",
+        "spark.driver.memory": memory,
+        "spark.driver.extraClassPath": class_path(jars),
+        "spark.driver.extraJavaOptions": options
+        if is_optimised
+        else f"{options} -XX:TieredStopAtLevel=1",
+        "spark.local.dir": str(scratch),
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+    }
+
+
+def spark_session(
+    profile: Profile = "embedded",
+    *,
+    scratch: Path,
+    jars: Path = JARS,
+    cores: int = 2,
+    memory: str = "2g",
+    is_optimised: bool = False,
+    settings: Mapping[str, str] | None = None,
+) -> SparkSession:
+    """The session of ``profile``; the process's own when there is one already.
+
+    ``scratch`` takes shuffles and temporary files and must outlive the session. ``settings``
+    are laid over the profile's.
+    """
+    chosen = DELTA | MEANING | (CLUSTER if profile == "cluster" else {})
+    if profile == "embedded":
+        scratch.mkdir(parents=True, exist_ok=True)
+        chosen |= embedded_settings(
+            scratch, jars, cores=cores, memory=memory, is_optimised=is_optimised
+        )
+    builder = SparkSession.builder.appName("throughline")
+    for key, value in (chosen | dict(settings or {})).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.pythonExec = sys.executable
+    return spark
