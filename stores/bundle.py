@@ -1,0 +1,286 @@
+"""The bundle: a model with all it needs to run, in one flat folder.
+
+``manifest.json`` names every other file with its digest and is what a signature is bound
+to: it is canonical JSON, so the digest of the manifest is the digest of the file's bytes.
+Signatures and approvals stand beside the folder, never in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+from pydantic import Field, ValidationError
+
+from core.contracts import FieldSpec
+from core.decisions import DecisionPolicy
+from core.errors import IntegrityError, InvalidInputError, NotReadyError
+from core.features.plan import Frozen, Plan, canonical_json
+from stores.golden import Golden
+from stores.profile import Profile
+
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+GOLDEN = "golden.json"
+PROFILE = "profile.json"
+EXPLAINER = "explainer.json"
+BOOSTER = "explainer.ubj"
+CARD = "model_card.md"
+CARD_DATA = "model_card.json"
+REQUIRED = frozenset({MODEL, GOLDEN, PROFILE, EXPLAINER, CARD, CARD_DATA})
+
+# Every model takes one float32 tensor (n, d) and answers one float32 tensor (n, 1).
+MODEL_INPUT = "vector"
+MODEL_OUTPUT = "score"
+
+_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,79}")
+
+
+class Estimate(Frozen):
+    """A measured number with its bootstrap interval (95 %)."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Contract(Frozen):
+    """What a request must carry: the join keys of every entity, and the request fields.
+
+    Both by the contracts of the source that the examples come from, so types, ranges and
+    patterns are checked as in ingest.
+    """
+
+    keys: tuple[FieldSpec, ...]
+    inputs: tuple[FieldSpec, ...]
+
+
+class Manifest(Frozen):
+    """All that is fixed about a release. ``files`` maps a plain name to its SHA-256.
+
+    ``metrics`` are those of the test part. ``read_versions`` are the Delta versions that
+    the snapshot was built from. ``explainer`` says what ``explainer.json`` can explain.
+    The digest of each request-time function is in ``plan.transforms``.
+    """
+
+    format: Literal[1] = 1
+    use_case: str = Field(pattern=r"^[a-z][a-z0-9_]{0,79}$")
+    release: int = Field(ge=1)
+    created_at_ms: int
+    model_kind: str
+    explainer: Literal["tree", "linear", "none"]
+    plan: Plan
+    decisions: DecisionPolicy
+    contract: Contract
+    metrics: dict[str, Estimate]
+    snapshot_id: str
+    read_versions: dict[str, int]
+    code_version: str
+    mlflow_run_id: str
+    owners: tuple[str, ...]
+    risk_tier: Literal["low", "medium", "high"]
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def transform_digests(self) -> dict[str, str]:
+        """Digest of the code of each request-time function, by its name."""
+        return {transform.name: transform.source_digest for transform in self.plan.transforms}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory: what was checked is what will run."""
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+    @property
+    def model(self) -> bytes:
+        """The ONNX model."""
+        return self.files[MODEL]
+
+    @property
+    def golden(self) -> Golden:
+        """Points that the model must answer."""
+        return Golden.model_validate_json(self.files[GOLDEN])
+
+    @property
+    def profile(self) -> Profile:
+        """Histograms of the training part."""
+        return Profile.model_validate_json(self.files[PROFILE])
+
+
+def write_bundle(directory: Path, facts: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    """Write ``files`` and their manifest into ``directory``, which appears whole or not at all.
+
+    Parameters
+    ----------
+    directory
+        Must not exist: a bundle is never written over.
+    facts
+        The manifest without its files.
+    files
+        Contents by plain name.
+
+    Returns
+    -------
+    Manifest
+        ``facts`` with the digest of every file.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``directory`` exists, a required file is missing or a name is not plain.
+    IntegrityError
+        If the model refers to data outside itself.
+    """
+    if directory.exists():
+        raise InvalidInputError(
+            "a bundle is never written over",
+            found=f"release {facts.release} of {facts.use_case} is there",
+            remedy="allocate the next release number",
+            code="bundle_exists",
+        )
+    _check_names(files)
+    refuse_external_data(files[MODEL])
+    manifest = facts.model_copy(update={"files": {n: _sha256(files[n]) for n in sorted(files)}})
+    temporary = directory.with_name(f".{directory.name}.{uuid4().hex}")
+    temporary.mkdir(parents=True)
+    try:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+        (temporary / MANIFEST).write_bytes(manifest_bytes(manifest))
+        temporary.rename(directory)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return manifest
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Bytes of ``manifest.json``; their SHA-256 is ``manifest.digest``."""
+    return canonical_json(manifest.model_dump(mode="json")).encode()
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Manifest of the bundle in ``directory``; says nothing yet about the other files.
+
+    Raises
+    ------
+    NotReadyError
+        If there is none.
+    IntegrityError
+        If it cannot be read, or its bytes are not the canonical ones.
+    """
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise NotReadyError(
+            "there is no bundle", found=f"no {MANIFEST} in {directory.name}", remedy="build one"
+        )
+    content = path.read_bytes()
+    try:
+        manifest = Manifest.model_validate(json.loads(content))
+    except (ValueError, ValidationError) as error:
+        raise _broken(directory, f"a manifest that cannot be read ({_first_line(error)})") from None
+    if manifest_bytes(manifest) != content:
+        raise _broken(directory, "a manifest that is not in canonical form")
+    return manifest
+
+
+def load_bundle(directory: Path) -> Bundle:
+    """Read and verify a bundle. The bytes returned are the bytes that were checked.
+
+    Raises
+    ------
+    NotReadyError
+        If there is none.
+    IntegrityError
+        If a file is missing, added or other than the manifest says, or if the model
+        refers to data outside itself.
+    """
+    manifest = read_manifest(directory)
+    files = verify_bundle(directory, manifest)
+    refuse_external_data(files[MODEL])
+    return Bundle(manifest, files)
+
+
+def verify_bundle(directory: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Contents of all files of ``directory``, found equal to what ``manifest`` says.
+
+    Raises
+    ------
+    IntegrityError
+        If a file is missing, added or different, is a link, or has a name that is not
+        plain; or if the manifest lists less than a bundle needs.
+    """
+    for name in sorted(REQUIRED - manifest.files.keys()):
+        raise _broken(directory, f"no {name} in the manifest")
+    there = {entry.name for entry in directory.iterdir()} - {MANIFEST}
+    for name in sorted(there ^ manifest.files.keys()):
+        what = "a file that the manifest does not name" if name in there else "no file"
+        raise _broken(directory, f"{what}: {name[:80]!r}")
+    contents = {}
+    for name, digest in manifest.files.items():
+        path = directory / name
+        if _PLAIN_NAME.fullmatch(name) is None or path.is_symlink() or not path.is_file():
+            raise _broken(directory, f"a name or a link that is not plain: {name[:80]!r}")
+        contents[name] = path.read_bytes()
+        if _sha256(contents[name]) != digest:
+            raise _broken(directory, f"another digest of {name}")
+    return contents
+
+
+def refuse_external_data(model: bytes) -> None:
+    """Refuse an ONNX model whose weights lie in other files: those could be any file.
+
+    ONNX marks such a tensor by an entry with the key ``location``, whose bytes must stand
+    in the model as they are. Whoever writes them for another purpose is refused as well.
+
+    Raises
+    ------
+    IntegrityError
+        If the bytes ``location`` occur.
+    """
+    if b"location" in model:
+        raise IntegrityError(
+            "the model may refer to data outside itself",
+            found="the key 'location' in its bytes",
+            remedy="save the model without external data",
+            code="external_data",
+        )
+
+
+def _check_names(files: Mapping[str, bytes]) -> None:
+    for name in sorted(REQUIRED - files.keys()):
+        raise InvalidInputError("a bundle lacks a file", found=f"no {name}", remedy="write it")
+    for name in files:
+        if _PLAIN_NAME.fullmatch(name) is None or name == MANIFEST:
+            raise InvalidInputError(
+                "a file of a bundle has a name that is not plain",
+                found=f"{name[:80]!r}",
+                remedy="use lower-case letters, digits, dot, dash and underscore",
+            )
+
+
+def _broken(directory: Path, found: str) -> IntegrityError:
+    return IntegrityError(
+        f"the bundle {directory.name!r} is not what was built",
+        found=found,
+        remedy="fetch it again or build a new release; do not serve this one",
+        code="bundle_broken",
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:120]
