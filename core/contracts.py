@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Literal
 
+from core.errors import ConfigurationError
 from core.features.plan import ColumnType, Frozen
 
 ColumnClass = Literal["public", "internal", "personal", "sensitive"]
+
+EVENT_ID = "event_id"
+EVENT_TIMESTAMP = "event_timestamp"
+
+RESERVED_NAMES = frozenset(
+    {
+        EVENT_ID,
+        EVENT_TIMESTAMP,
+        "ingested_at",
+        "available_at",
+        "position",
+        "partition",
+        "payload_digest",
+        "event_date",
+    }
+)
+"""Columns that every events table has; no field may bear their names."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class FieldSpec(Frozen):
@@ -54,3 +76,67 @@ class Source(Frozen):
             if spec.name == name:
                 return spec
         raise KeyError(name)
+
+
+def check_declaration(source: Source) -> None:
+    """Refuse a contract that contradicts itself, before any row meets it.
+
+    Raises
+    ------
+    ConfigurationError
+        For a name that is reserved, declared twice or not ``[a-z][a-z0-9_]*``; a pattern that
+        does not compile; a rule that the field's type cannot have; bounds that let nothing by.
+
+    Examples
+    --------
+    >>> check_declaration(Source(name="s", description="", owner="", fields=(
+    ...     FieldSpec(name="position", type="int64"),)))
+    Traceback (most recent call last):
+        ...
+    core.errors.ConfigurationError: source s declares field position wrongly; found a name \
+that every events table already has; rename the field
+    """
+    seen: set[str] = set()
+    for spec in source.fields:
+        fault = _fault_of_name(spec.name, seen) or _fault_of_rules(spec)
+        if fault is not None:
+            found, remedy = fault
+            raise ConfigurationError(
+                f"source {source.name} declares field {spec.name} wrongly",
+                found=found,
+                remedy=remedy,
+            )
+        seen.add(spec.name)
+
+
+def _fault_of_name(name: str, seen: set[str]) -> tuple[str, str] | None:
+    if name in RESERVED_NAMES:
+        return "a name that every events table already has", "rename the field"
+    if name in seen:
+        return "the same name twice", "remove one of the two"
+    if _NAME.fullmatch(name) is None:
+        return "a name that is no column name", "use lower-case letters, digits, underscores"
+    return None
+
+
+def _fault_of_rules(spec: FieldSpec) -> tuple[str, str] | None:
+    is_text = spec.type == "string"
+    has_bounds = spec.minimum is not None or spec.maximum is not None
+    if not is_text and (spec.pattern is not None or spec.allowed):
+        return f"a pattern or allowed values on {spec.type}", "declare those on strings only"
+    if spec.type in ("string", "bool") and has_bounds:
+        return f"bounds on {spec.type}", "declare bounds on numbers and times only"
+    if not _admits_something(spec):
+        return "bounds or a length that no value keeps", "mend minimum, maximum or max_length"
+    try:
+        re.compile(spec.pattern or "")
+    except re.error as error:
+        return f"a pattern that does not compile ({error})", "mend the pattern"
+    return None
+
+
+def _admits_something(spec: FieldSpec) -> bool:
+    low = -math.inf if spec.minimum is None else spec.minimum
+    high = math.inf if spec.maximum is None else spec.maximum
+    are_finite = all(math.isfinite(b) for b in (spec.minimum, spec.maximum) if b is not None)
+    return are_finite and low <= high and spec.max_length >= 1
