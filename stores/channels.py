@@ -1,0 +1,211 @@
+"""What is served and who asked for it: ``channels.json``, requests and answers on the shelf.
+
+::
+
+    channels.json   history/<counter>.json   requests/<id>.json   answers/<id>.json
+
+The controller alone writes channels and answers; anybody who may write here leaves requests.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, TypeVar
+from uuid import uuid4
+
+from pydantic import Field, ValidationError
+
+from core.errors import IntegrityError, InvalidInputError, NotReadyError
+from core.features.plan import Frozen
+from stores.durable import write_durably
+from stores.papers import signed_bytes
+from stores.signing import KeyRing, Signature, Signer
+
+Channel = Literal["champion", "challenger", "shadow"]
+FORMER_CHAMPIONS_KEPT = 20
+MAX_DOCUMENT_BYTES = 1 << 20
+Document = TypeVar("Document", bound=Frozen)
+_REQUEST_ID = re.compile(r"[0-9]{13}-[0-9a-f]{12}")
+
+
+class ChannelState(Frozen):
+    """Releases that a use case serves. ``challenger_weight`` is a share of traffic, 0 to 1.
+
+    ``former_champions`` has the latest first: what a rollback without a release goes to.
+    """
+
+    champion: int | None = None
+    challenger: int | None = None
+    challenger_weight: float = Field(default=0.0, ge=0.0, le=1.0)
+    shadow: int | None = None
+    former_champions: tuple[int, ...] = ()
+
+    @property
+    def releases(self) -> tuple[int, ...]:
+        """Distinct releases in any channel, champion first."""
+        named = (self.champion, self.challenger, self.shadow)
+        return tuple(dict.fromkeys(release for release in named if release is not None))
+
+
+class Channels(Frozen):
+    """The one truth about what is served. ``counter`` only grows; 0 is the empty shelf."""
+
+    counter: int = Field(default=0, ge=0)
+    written_at_ms: int = 0
+    use_cases: dict[str, ChannelState] = Field(default_factory=dict)
+
+    def state(self, use_case: str) -> ChannelState:
+        """Channels of a use case; empty ones when it has none yet."""
+        return self.use_cases.get(use_case, ChannelState())
+
+
+class SignedChannels(Frozen):
+    """Content of ``channels.json``: the channels and the controller's signature over them."""
+
+    channels: Channels
+    signature: Signature
+
+
+class ChannelRequest(Frozen):
+    """What assets, the command line and workers ask of the controller.
+
+    ``release`` may be left out of a rollback: the champion before this one is meant.
+    """
+
+    request_id: str
+    action: Literal["promote", "rollback"]
+    use_case: str
+    release: int | None = None
+    why: str = Field(min_length=1, max_length=2_000)
+    who: str = Field(min_length=1, max_length=200)
+    at_ms: int
+
+
+class ChannelAnswer(Frozen):
+    """What the controller did with a request, and why; ``counter`` of the channels after it."""
+
+    request: ChannelRequest
+    is_accepted: bool
+    because: str
+    code: str = "done"
+    counter: int
+    at_ms: int
+
+
+class ChannelBoard:
+    """The shelf's documents about what is served."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def path(self) -> Path:
+        """The one truth about what is served."""
+        return self.root / "channels.json"
+
+    def read(self, keys: KeyRing) -> Channels:
+        """Channels as the controller signed them; empty ones with counter 0 when none are.
+
+        Raises
+        ------
+        IntegrityError
+            If the file is not what a known controller key signed.
+        """
+        if not self.path.exists():
+            return Channels()
+        signed = read_document(self.path, SignedChannels)
+        keys.verify("channels", signed_bytes(signed.channels), signed.signature)
+        return signed.channels
+
+    def write(self, channels: Channels, signer: Signer) -> None:
+        """Sign and replace the channels. For the controller only."""
+        signature = signer.sign(signed_bytes(channels))
+        content = document_bytes(SignedChannels(channels=channels, signature=signature))
+        history = self.root / "history"
+        history.mkdir(parents=True, exist_ok=True)
+        write_durably(history / f"{channels.counter:08d}.json", content)
+        write_durably(self.path, content)
+
+    def ask(
+        self,
+        action: Literal["promote", "rollback"],
+        use_case: str,
+        *,
+        release: int | None = None,
+        why: str,
+        who: str,
+        at_ms: int,
+    ) -> ChannelRequest:
+        """Leave a request for the controller; its answer comes under the same id."""
+        request = ChannelRequest(
+            request_id=f"{at_ms:013d}-{uuid4().hex[:12]}",
+            action=action,
+            use_case=use_case,
+            release=release,
+            why=why,
+            who=who,
+            at_ms=at_ms,
+        )
+        folder = self.root / "requests"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_durably(folder / f"{request.request_id}.json", document_bytes(request))
+        return request
+
+    def pending(self) -> tuple[str, ...]:
+        """Ids of requests not yet answered, oldest first."""
+        paths = (self.root / "requests").glob("*.json")
+        return tuple(sorted(path.stem for path in paths if _REQUEST_ID.fullmatch(path.stem)))
+
+    def request(self, request_id: str) -> ChannelRequest:
+        """Request left under an id; IntegrityError when the file is not one."""
+        request = read_document(self._path("requests", request_id), ChannelRequest)
+        if request.request_id != request_id:
+            raise IntegrityError(
+                "a request names another id than its file", remedy="leave the request again"
+            )
+        return request
+
+    def answer(self, request_id: str, answer: ChannelAnswer) -> None:
+        """Put down the answer, then take the request away. For the controller only."""
+        path = self._path("answers", request_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, document_bytes(answer))
+        self._path("requests", request_id).unlink(missing_ok=True)
+
+    def answer_to(self, request_id: str) -> ChannelAnswer | None:
+        """Answer to a request; None while the controller has not given one."""
+        path = self._path("answers", request_id)
+        return read_document(path, ChannelAnswer) if path.exists() else None
+
+    def _path(self, folder: str, request_id: str) -> Path:
+        if _REQUEST_ID.fullmatch(request_id) is None:
+            raise InvalidInputError(
+                "not the id of a request", remedy="use the id that `ask` returned"
+            )
+        return self.root / folder / f"{request_id}.json"
+
+
+def document_bytes(document: Frozen) -> bytes:
+    """JSON of a document for people and programs: indented, keys as declared."""
+    return document.model_dump_json(indent=2).encode() + b"\n"
+
+
+def read_document(path: Path, kind: type[Document]) -> Document:
+    """Document of ``kind`` in a file; IntegrityError when it is too large or not one."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_DOCUMENT_BYTES + 1)
+    except FileNotFoundError as error:
+        raise NotReadyError(f"no document {path.name}", code="no_document") from error
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise IntegrityError(f"{path.name} is larger than any document", code="bad_document")
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise IntegrityError(
+            f"{path.name} is not a {kind.__name__}",
+            found=f"{error.error_count()} fields that do not fit",
+            remedy="restore the file; it is written by this project only",
+            code="bad_document",
+        ) from error

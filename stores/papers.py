@@ -1,0 +1,78 @@
+"""What is said about a release: signatures, approvals, the verdict of the declared rule.
+
+Each statement carries the digest of the manifest it is about, and is signed as a whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from core.features.plan import Frozen, canonical_json
+from stores.signing import Signature
+
+
+class ReleaseStatement(Frozen):
+    """What a release signature stands for. The manifest in turn names every file."""
+
+    use_case: str
+    release: int
+    manifest_digest: str
+
+
+class SignedRelease(Frozen):
+    """A signature over a release."""
+
+    statement: ReleaseStatement
+    signature: Signature
+
+
+class Signatures(Frozen):
+    """Content of ``signatures.json``."""
+
+    signatures: tuple[SignedRelease, ...]
+
+
+class ApprovalStatement(Frozen):
+    """One person's word for one manifest."""
+
+    use_case: str
+    release: int
+    manifest_digest: str
+    who: str = Field(min_length=1, max_length=200)
+    comment: str = Field(default="", max_length=2_000)
+    at_ms: int
+
+
+class Approval(Frozen):
+    """Content of one file under ``approvals/``."""
+
+    statement: ApprovalStatement
+    signature: Signature
+
+
+class VerdictStatement(Frozen):
+    """What the declared release rule said of one manifest, with its numbers."""
+
+    use_case: str
+    release: int
+    manifest_digest: str
+    rule: str
+    is_passed: bool
+    because: str
+    numbers: dict[str, Any] = Field(default_factory=dict)
+    at_ms: int
+
+
+class Verdict(Frozen):
+    """Content of ``verdict.json``."""
+
+    statement: VerdictStatement
+    signature: Signature
+
+
+def signed_bytes(document: Frozen) -> bytes:
+    """Bytes that a signature of ``document`` is made over: its kind and its canonical JSON."""
+    kind = type(document).__name__
+    return kind.encode("ascii") + b"\0" + canonical_json(document.model_dump(mode="json")).encode()

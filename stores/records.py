@@ -1,0 +1,268 @@
+"""Prediction records: append-only segments, one ``write`` a record, found again by id.
+
+A segment is a file of frames: 4 bytes length, 4 bytes CRC-32, both big-endian, then the
+payload. The id of a record is ``<use_case>-<writer>-<segment>-<offset>`` and says where the
+frame starts, so no index is needed. Every process writes segments of its own: the writer's
+name is drawn at start, so two processes never share a file.
+
+``<writer>-<segment>.open`` is being written and locked by its writer; ``.sealed`` never
+changes again. The data is with the kernel before ``append`` returns, so kill -9 loses nothing;
+a power cut may lose what the kernel had not yet written back (seconds). A torn last frame is
+not a record and is ignored, and cut when the segment is sealed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from core.clock import Clock
+from core.errors import DependencyError, IntegrityError, InvalidInputError, NotReadyError
+from stores.durable import sync_directory
+
+# Below 2**24 the first byte of a length is 0, which JSON text never contains: no offset inside
+# a payload, whatever a caller wrote into it, can be read as a frame.
+MAX_PAYLOAD_BYTES = (1 << 24) - 1
+_HEADER = struct.Struct(">II")
+_ID = re.compile(r"([a-z][a-z0-9_]{0,79})-([0-9a-f]{8})-([0-9]{1,9})-([0-9]{1,12})")
+
+
+class RecordId(NamedTuple):
+    """Where a record stands."""
+
+    use_case: str
+    writer: str
+    segment: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.use_case}-{self.writer}-{self.segment}-{self.offset}"
+
+
+def parse_record_id(text: str) -> RecordId:
+    """Parts of a record's id.
+
+    Raises
+    ------
+    NotReadyError
+        If the text is not an id, with code ``unknown_record``: there is no such record.
+    """
+    match = _ID.fullmatch(text)
+    if match is None:
+        raise _unknown_record()
+    use_case, writer, segment, offset = match.groups()
+    return RecordId(use_case, writer, int(segment), int(offset))
+
+
+class SegmentedRecordLog:
+    """Records of one use case, written by this process, read from all.
+
+    A segment is sealed when it is larger than ``segment_bytes`` or, at the next append or
+    ``tick``, older than ``seal_after_ms``: sealed segments are what leaves this machine.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        use_case: str,
+        clock: Clock,
+        *,
+        segment_bytes: int = 16 << 20,
+        seal_after_ms: int = 10_000,
+    ) -> None:
+        self._directory = directory
+        self._use_case = use_case
+        self._clock = clock
+        self._segment_bytes = segment_bytes
+        self._seal_after_s = seal_after_ms / 1_000
+        self._writer = secrets.token_hex(4)
+        self._segment = 0
+        self._descriptor: int | None = None
+        self._offset = 0
+        self._opened_s = 0.0
+        self._lock = threading.Lock()
+
+    def append(self, payload: bytes) -> str:
+        """Keep ``payload`` with one ``write``; the id that finds it again."""
+        return self.append_many((payload,))[0]
+
+    def append_many(self, payloads: Sequence[bytes]) -> list[str]:
+        """Keep all payloads with one ``write``: all or none are kept.
+
+        Raises
+        ------
+        DependencyError
+            If the disk refuses; nothing of it is kept then.
+        """
+        frames = [_frame(payload) for payload in payloads]
+        with self._lock:
+            descriptor = self._open_segment()
+            ids, offset = [], self._offset
+            for frame in frames:
+                ids.append(str(RecordId(self._use_case, self._writer, self._segment, offset)))
+                offset += len(frame)
+            self._write(descriptor, b"".join(frames))
+            self._offset = offset
+            return ids
+
+    def read(self, record_id: str) -> bytes:
+        """Payload of a record of this use case, by whichever process it was written.
+
+        Raises
+        ------
+        NotReadyError
+            If there is no such record (code ``unknown_record``).
+        IntegrityError
+            If bytes stand there that are not what was written.
+        """
+        where = parse_record_id(record_id)
+        if where.use_case != self._use_case:
+            raise _unknown_record()
+        for suffix in ("open", "sealed", "sealed"):  # it may be sealed between two looks
+            path = self._directory / f"{where.writer}-{where.segment}.{suffix}"
+            try:
+                with path.open("rb") as stream:
+                    stream.seek(where.offset)
+                    return _read_frame(stream.read(_HEADER.size), stream.read)
+            except FileNotFoundError:
+                continue
+        raise _unknown_record()
+
+    def tick(self) -> None:
+        """Seal the open segment if it is due; call it now and then where appends may pause."""
+        with self._lock:
+            if self._descriptor is not None and self._is_due():
+                self._seal()
+
+    def close(self) -> None:
+        """Seal what is open. A later append opens a new segment."""
+        with self._lock:
+            if self._descriptor is not None:
+                self._seal()
+
+    def _is_due(self) -> bool:
+        age_s = self._clock.monotonic_s() - self._opened_s
+        return self._offset >= self._segment_bytes or age_s >= self._seal_after_s
+
+    def _open_segment(self) -> int:
+        if self._descriptor is not None and self._offset and self._is_due():
+            self._seal()
+        if self._descriptor is None:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = self._directory / f"{self._writer}-{self._segment}.open"
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._descriptor = os.open(path, flags, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self._offset, self._opened_s = 0, self._clock.monotonic_s()
+        return self._descriptor
+
+    def _write(self, descriptor: int, data: bytes) -> None:
+        because = "a short write"
+        try:
+            if os.write(descriptor, data) == len(data):
+                return
+        except OSError as error:
+            because = os.strerror(error.errno or 0)
+        os.ftruncate(descriptor, self._offset)  # what follows must not stand behind a torn frame
+        raise DependencyError(
+            "a prediction record could not be kept",
+            found=because,
+            remedy="give the records folder room; no answer leaves without its record",
+            code="record_not_kept",
+        )
+
+    def _seal(self) -> None:
+        if self._descriptor is None:
+            return
+        os.fsync(self._descriptor)
+        path = self._directory / f"{self._writer}-{self._segment}.open"
+        path.rename(path.with_suffix(".sealed"))
+        sync_directory(self._directory)
+        os.close(self._descriptor)
+        self._descriptor = None
+        self._segment += 1
+
+
+def seal_abandoned(directory: Path) -> tuple[Path, ...]:
+    """Seal the open segments whose writers are dead, torn tails cut; the sealed files."""
+    sealed = []
+    for path in sorted(directory.glob("*.open")):
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            end = sum(_HEADER.size + len(payload) for _, payload in scan(path))
+            os.ftruncate(descriptor, end)
+            os.fsync(descriptor)
+            target = path.with_suffix(".sealed")
+            if path.exists():
+                path.rename(target)
+                sealed.append(target)
+        except BlockingIOError:  # its writer lives
+            continue
+        finally:
+            os.close(descriptor)
+    if sealed:
+        sync_directory(directory)
+    return tuple(sealed)
+
+
+def scan(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Offset and payload of every whole record of a segment, in order; ends at a torn one."""
+    with path.open("rb") as stream:
+        while True:
+            offset = stream.tell()
+            header = stream.read(_HEADER.size)
+            try:
+                payload = _read_frame(header, stream.read)
+            except (IntegrityError, NotReadyError):
+                return
+            yield offset, payload
+
+
+def _frame(payload: bytes) -> bytes:
+    if not payload or len(payload) > MAX_PAYLOAD_BYTES:
+        raise InvalidInputError(
+            "a record is empty or larger than a frame can hold",
+            found=f"{len(payload)} bytes",
+            remedy=f"keep it between 1 and {MAX_PAYLOAD_BYTES} bytes",
+            code="record_size",
+        )
+    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _read_frame(header: bytes, read: Callable[[int], bytes]) -> bytes:
+    if len(header) < _HEADER.size:
+        raise _unknown_record()
+    length, checksum = _HEADER.unpack(header)
+    if not 0 < length <= MAX_PAYLOAD_BYTES:
+        raise _unknown_record()
+    payload = read(length)
+    if len(payload) < length:
+        raise _unknown_record()
+    if zlib.crc32(payload) != checksum:
+        raise IntegrityError(
+            "a record is damaged",
+            found="a checksum that does not fit",
+            remedy="restore the segment from shared storage",
+            code="damaged_record",
+        )
+    return payload
+
+
+def _unknown_record() -> NotReadyError:
+    return NotReadyError(
+        "no such prediction record",
+        remedy="use the prediction_id of an answer of this service",
+        code="unknown_record",
+    )
