@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from pydantic import Field, ValidationError
 
-from core.contracts import FieldSpec
+from core.contracts import FieldSpec, Source
 from core.decisions import DecisionPolicy
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen, Plan, canonical_json
@@ -55,11 +55,13 @@ class Contract(Frozen):
     """What a request must carry: the join keys of every entity, and the request fields.
 
     Both by the contracts of the source that the examples come from, so types, ranges and
-    patterns are checked as in ingest.
+    patterns are checked as in ingest. ``sources`` are all those of the use case, labels
+    among them: the service takes their events.
     """
 
     keys: tuple[FieldSpec, ...]
     inputs: tuple[FieldSpec, ...]
+    sources: tuple[Source, ...] = ()
 
 
 class Manifest(Frozen):
