@@ -51,7 +51,8 @@ class RefusedValue(Exception):  # noqa: N818 - a verdict on a value, not a fault
         super().__init__(code)
 
 
-def _refuse(code: str, message: str) -> NoReturn:
+def refuse(code: str, message: str) -> NoReturn:
+    """Give up on the value; ``message`` says what it must be, never what it was."""
     raise RefusedValue(code, message)
 
 
@@ -66,29 +67,29 @@ def whole_number(value: Any) -> int:
     """Int of what means one: an int, a float or decimal without a fraction, or its text."""
     value = _plain(value)
     if isinstance(value, bool):
-        _refuse("wrong_type", "must be an integer, not a boolean")
+        refuse("wrong_type", "must be an integer, not a boolean")
     if isinstance(value, int):
         return int(value)
     if isinstance(value, str):
         return _int_of_text(value)
     if isinstance(value, float | Decimal):
         return _int_of_real(value)
-    _refuse("wrong_type", "must be an integer")
+    refuse("wrong_type", "must be an integer")
 
 
 def _int_of_text(text: str) -> int:
     if len(text) > _MAX_INT_DIGITS or _INT_TEXT.fullmatch(text) is None:
-        _refuse("wrong_type", "must be an integer")
+        refuse("wrong_type", "must be an integer")
     return int(text)
 
 
 def _int_of_real(value: float | Decimal) -> int:
     if not math.isfinite(value):
-        _refuse("not_finite", "must be a finite number")
+        refuse("not_finite", "must be a finite number")
     if isinstance(value, Decimal) and value.adjusted() > _MAX_DECIMAL_EXPONENT:
-        _refuse("out_of_range", "must fit 64 bits")
+        refuse("out_of_range", "must fit 64 bits")
     if value != int(value):
-        _refuse("wrong_type", "must be an integer, without a fraction")
+        refuse("wrong_type", "must be an integer, without a fraction")
     return int(value)
 
 
@@ -96,7 +97,7 @@ def real_number(value: Any) -> float:
     """Finite float of a number or its text; ``-0.0`` becomes ``0.0``."""
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
-        _refuse("wrong_type", "must be a number")
+        refuse("wrong_type", "must be a number")
     if isinstance(value, str):
         value = _number_of_text(value)
     try:
@@ -106,15 +107,15 @@ def real_number(value: Any) -> float:
     except ValueError:  # a signalling NaN
         number = math.nan
     if not math.isfinite(number):
-        _refuse("not_finite", "must be a finite number")
+        refuse("not_finite", "must be a finite number")
     return number + 0.0
 
 
 def _number_of_text(text: str) -> float:
     if len(text) > _MAX_NUMBER_CHARACTERS:
-        _refuse("wrong_type", "must be a number")
+        refuse("wrong_type", "must be a number")
     if _FLOAT_TEXT.fullmatch(text) is None and _NOT_FINITE_TEXT.fullmatch(text) is None:
-        _refuse("wrong_type", "must be a number")
+        refuse("wrong_type", "must be a number")
     return float(text)
 
 
@@ -122,7 +123,7 @@ def instant_ms(value: Any) -> int:
     """Epoch milliseconds of an int, an ISO 8601 text or a datetime; naive is UTC."""
     if isinstance(value, str) and _INT_TEXT.fullmatch(value) is None:
         if _ISO_TEXT.fullmatch(value) is None:
-            _refuse("wrong_type", "must be an ISO 8601 time or epoch milliseconds")
+            refuse("wrong_type", "must be an ISO 8601 time or epoch milliseconds")
         return _ms_of_iso(value)
     if isinstance(value, datetime):
         return _ms_of_datetime(value)
@@ -135,7 +136,7 @@ def _ms_of_iso(text: str) -> int:
     try:
         return _ms_of_datetime(datetime.fromisoformat(text))
     except ValueError:
-        _refuse("wrong_type", "must be a time that exists")
+        refuse("wrong_type", "must be a time that exists")
 
 
 def _ms_of_datetime(value: datetime) -> int:
@@ -143,9 +144,9 @@ def _ms_of_datetime(value: datetime) -> int:
         aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value
         milliseconds = (aware - _EPOCH) // _MILLISECOND
     except (ValueError, TypeError, OverflowError):
-        _refuse("wrong_type", "must be a time that exists")
+        refuse("wrong_type", "must be a time that exists")
     if not isinstance(milliseconds, int):  # pandas' NaT is a datetime, and divides to NaN
-        _refuse("wrong_type", "must be a time, not a missing one")
+        refuse("wrong_type", "must be a time, not a missing one")
     return milliseconds
 
 
@@ -158,7 +159,7 @@ def _int_check(spec: FieldSpec) -> Check:
         number = value if type(value) is int else whole_number(value)
         if low <= number <= high:
             return number
-        _refuse("out_of_range", too_low if number < low else too_high)
+        refuse("out_of_range", too_low if number < low else too_high)
 
     return check
 
@@ -172,7 +173,7 @@ def _float_check(spec: FieldSpec) -> Check:
         number = real_number(value)
         if low <= number <= high:
             return number
-        _refuse("out_of_range", too_low if number < low else too_high)
+        refuse("out_of_range", too_low if number < low else too_high)
 
     return check
 
@@ -185,15 +186,15 @@ def _string_check(spec: FieldSpec) -> Check:
     def check(value: Any) -> str:
         text = value if type(value) is str else _plain(value)
         if not isinstance(text, str):
-            _refuse("wrong_type", "must be text")
+            refuse("wrong_type", "must be text")
         if len(text) > max_length:
-            _refuse("too_long", too_long)
+            refuse("too_long", too_long)
         if not text.isascii() or "\0" in text or not text:
             _check_characters(text)
         if fullmatch is not None and fullmatch(text) is None:
-            _refuse("pattern", "must match the declared pattern")
+            refuse("pattern", "must match the declared pattern")
         if allowed and text not in allowed:
-            _refuse("not_allowed", "must be one of the declared values")
+            refuse("not_allowed", "must be one of the declared values")
         return str(text)
 
     return check
@@ -202,13 +203,13 @@ def _string_check(spec: FieldSpec) -> Check:
 def _check_characters(text: str) -> None:
     """Refuse what cannot be stored: nothing, NUL, code points that are no characters."""
     if not text:
-        _refuse("null_field", "must not be empty")
+        refuse("null_field", "must not be empty")
     if "\0" in text:
-        _refuse("wrong_type", "must be text without NUL characters")
+        refuse("wrong_type", "must be text without NUL characters")
     try:
         text.encode()
     except UnicodeEncodeError:
-        _refuse("wrong_type", "must be valid Unicode text")
+        refuse("wrong_type", "must be valid Unicode text")
 
 
 def _bool_check(spec: FieldSpec) -> Check:
@@ -220,7 +221,7 @@ def _bool_check(spec: FieldSpec) -> Check:
             return plain
         if isinstance(plain, str) and plain.lower() in ("true", "false"):
             return plain.lower() == "true"
-        _refuse("wrong_type", "must be true or false")
+        refuse("wrong_type", "must be true or false")
 
     return check
 
@@ -233,7 +234,7 @@ def _instant_check(spec: FieldSpec) -> Check:
         instant = value if type(value) is int else instant_ms(value)
         if low <= instant <= high:
             return instant
-        _refuse("out_of_range", f"must lie between {low} and {high} epoch milliseconds")
+        refuse("out_of_range", f"must lie between {low} and {high} epoch milliseconds")
 
     return check
 

@@ -1,0 +1,215 @@
+"""Mappings: how a foreign file's columns become the fields of a source, as reviewed data.
+
+A mapping is a document (YAML beside a use case) with one entry a target field::
+
+    source: transactions
+    fields:
+      event_id:        {from: TRANSACTION_ID, convert: [to_text]}
+      event_timestamp: {from: TX_DATETIME, convert: [{plus_delay: 7d}]}
+      amount_minor:    {from: TX_AMOUNT, convert: [to_minor_units]}
+      country:         {constant: BE}
+
+Columns that no entry names are left behind. One file may feed several sources, each
+through a mapping of its own. Null stays null: no conversion ever sees one.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from core.contracts import EVENT_ID, EVENT_TIMESTAMP, Source
+from core.conversions import Conversion, conversion
+from core.errors import ConfigurationError, PlatformError
+from core.features.plan import Frozen
+from core.field_checks import RefusedValue
+from core.row_parser import Violation
+
+_MAX_SHOWN_NAMES = 20
+
+
+class FieldMapping(Frozen):
+    """Where one target field comes from: a column, converted, or a constant.
+
+    ``convert`` holds names (``to_text``) and one-entry objects (``{prefix: card-}``),
+    applied in order.
+    """
+
+    column: str | None = Field(default=None, alias="from")
+    constant: str | int | float | bool | None = None
+    convert: tuple[str | dict[str, Any], ...] = ()
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> FieldMapping:
+        if (self.column is None) == (self.constant is None):
+            raise ValueError("give either `from` or `constant`")
+        return self
+
+
+class Mapping(Frozen):
+    """All fields of one source's rows, each from a column of the foreign file."""
+
+    source: str
+    fields: dict[str, FieldMapping]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the foreign file that are read, each once, in order of first use."""
+        named = (spec.column for spec in self.fields.values() if spec.column is not None)
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The mapping as JSON, from which ``read_mapping`` builds an equal one."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def read_mapping(document: object) -> Mapping:
+    """Mapping of a parsed document, with every conversion in it known to exist.
+
+    Raises
+    ------
+    ConfigurationError
+        If the document has another shape, or names a conversion that does not exist or
+        gives it a wrong argument.
+
+    Examples
+    --------
+    >>> read_mapping({"source": "s", "fields": {"event_id": {"from": "ID"}}}).columns
+    ('ID',)
+    """
+    try:
+        mapping = Mapping.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ConfigurationError(
+            "a mapping is not well formed",
+            found=f"at {place}: {first['msg']}",
+            remedy="write `source` and, under `fields`, one `from` or `constant` a field",
+            code="bad_mapping",
+        ) from error
+    RowMapper(mapping)
+    return mapping
+
+
+def check_target(mapping: Mapping, source: Source) -> None:
+    """Refuse a mapping that does not fill the contract of ``source``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is for another source, leaves a required field out or fills an unknown one.
+    """
+    if mapping.source != source.name:
+        raise ConfigurationError(
+            f"the mapping is not for source {source.name}",
+            found=f"a mapping for {mapping.source[:64]}",
+            remedy="give the mapping that was written for this source",
+            code="bad_mapping",
+        )
+    required = {spec.name for spec in source.fields if not spec.is_nullable}
+    required |= {EVENT_ID, EVENT_TIMESTAMP}
+    known = required | {spec.name for spec in source.fields}
+    missing, unknown = required - mapping.fields.keys(), mapping.fields.keys() - known
+    if missing or unknown:
+        raise ConfigurationError(
+            f"the mapping does not fit the contract of source {source.name}",
+            found=_listed("fields left out", missing) + _listed("unknown fields", unknown),
+            remedy=f"map exactly the fields {', '.join(sorted(known))}",
+            code="bad_mapping",
+        )
+
+
+def check_columns(mapping: Mapping, columns: abc.Collection[str]) -> None:
+    """Refuse a mapping that reads a column the file does not have.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the columns that are missing and those that are there.
+    """
+    missing = [name for name in mapping.columns if name not in columns]
+    if missing:
+        raise ConfigurationError(
+            f"the mapping names columns that the file lacks: {_shown(missing)}",
+            found=f"a file with {_shown(columns)}",
+            remedy="mend `from` in the mapping, or give the file it was written for",
+            code="bad_mapping",
+        )
+
+
+def _listed(title: str, names: abc.Collection[str]) -> str:
+    return f"{title} {_shown(sorted(names))} " if names else ""
+
+
+def _shown(names: abc.Collection[str]) -> str:
+    shown = [name[:64] for name in names][:_MAX_SHOWN_NAMES]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+class RowMapper:
+    """A mapping compiled into one function from record to row. Pure; may be shared.
+
+    Examples
+    --------
+    >>> mapper = RowMapper(read_mapping({"source": "s", "fields": {
+    ...     "event_id": {"from": "ID", "convert": ["to_text"]},
+    ...     "card_id": {"from": "CARD", "convert": [{"prefix": "card-"}]}}}))
+    >>> mapper.apply({"ID": 7, "CARD": 3, "MORE": 1})
+    {'event_id': '7', 'card_id': 'card-3'}
+    """
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapping = mapping
+        self._constants = {
+            name: spec.constant for name, spec in mapping.fields.items() if spec.column is None
+        }
+        self._fields = tuple(
+            (name, spec.column, tuple(_compiled(name, step) for step in spec.convert))
+            for name, spec in mapping.fields.items()
+            if spec.column is not None
+        )
+
+    def apply(self, raw: abc.Mapping[str, Any]) -> dict[str, Any] | Violation:
+        """Row of the source's fields; a column that the record lacks leaves its field out."""
+        row: dict[str, Any] = dict(self._constants)
+        for name, column, steps in self._fields:
+            if column not in raw:
+                continue
+            try:
+                row[name] = _converted(raw[column], steps)
+            except RefusedValue as refused:
+                return Violation(refused.code, name, refused.message)
+        return row
+
+
+def _converted(value: Any, steps: tuple[Conversion, ...]) -> Any:
+    for step in steps:
+        if value is None or (type(value) is str and not value):
+            return None
+        value = step(value)
+    return value
+
+
+def _compiled(field: str, step: str | dict[str, Any]) -> Conversion:
+    if isinstance(step, dict) and len(step) != 1:
+        raise ConfigurationError(
+            f"a conversion of field {field[:64]} is not one name with one argument",
+            found=f"{len(step)} entries",
+            remedy="write each conversion as an entry of its own in the list",
+            code="bad_mapping",
+        )
+    name, argument = (step, None) if isinstance(step, str) else next(iter(step.items()))
+    try:
+        return conversion(name, argument)
+    except PlatformError as error:
+        raise ConfigurationError(
+            f"field {field[:64]}: {error.wrong}",
+            found=error.found,
+            remedy=error.remedy,
+            code="bad_mapping",
+        ) from error
