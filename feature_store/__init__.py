@@ -1,0 +1,1 @@
+"""Our engine inside Feast: definitions compiled to plans, answered by design's semantics."""

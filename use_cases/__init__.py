@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from core.errors import ConfigurationError
 from core.use_case import UseCase
+from use_cases.declaration import check_use_case
 
 
 def discover(extra: Sequence[str] = ()) -> dict[str, UseCase]:
@@ -26,15 +27,16 @@ def discover(extra: Sequence[str] = ()) -> dict[str, UseCase]:
     Raises
     ------
     ConfigurationError
-        If a package cannot be imported, declares no ``USE_CASE``, or two declarations
-        share a name or disagree about a source.
+        If a package cannot be imported or declares no ``USE_CASE``, a declaration
+        contradicts itself, or two share a name or disagree about a source.
     """
     found: dict[str, UseCase] = {}
-    for name in (__name__, *extra):
-        for package in _packages(name):
-            use_case = _load(package)
-            _refuse_conflicts(use_case, found)
-            found[use_case.name] = use_case
+    packages = [package for name in (__name__, *extra) for package in _packages(name)]
+    for package in dict.fromkeys(packages):
+        use_case = _load(package)
+        check_use_case(use_case)
+        _refuse_conflicts(use_case, found)
+        found[use_case.name] = use_case
     return dict(sorted(found.items()))
 
 

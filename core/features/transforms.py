@@ -168,7 +168,7 @@ def call(
 
 
 def from_lists(
-    reference: str, inputs: Sequence[str], outputs: Sequence[str]
+    transform: TransformPlan,
 ) -> Callable[[Mapping[str, Sequence[Any]]], dict[str, list[float]]]:
     """Form of a request-time function that Feast can call: lists in, lists out.
 
@@ -176,22 +176,23 @@ def from_lists(
     them offline. ``at_ms`` is taken from a list of that name, else from
     ``event_timestamp``, else it is null (Feast's sample at apply has neither).
 
-    Parameters
-    ----------
-    reference
-        ``package.module:function``.
-    inputs, outputs
-        Names that the function sees and returns, unqualified.
+    Raises
+    ------
+    ConfigurationError
+        If the reference leads nowhere.
+    IntegrityError
+        If the code is no longer what the plan was compiled from.
     """
-    function = resolve(reference)
+    function = load_transform(transform)
+    names = [short_name(name) for name in transform.inputs]
 
     def adapter(lists: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
         n_rows = len(next(iter(lists.values()), ()))
-        arrays = {name: _array(lists, name, n_rows) for name in inputs}
-        results = call(function, arrays, outputs, reference)
+        arrays = {name: _array(lists, name, n_rows) for name in names}
+        results = call(function, arrays, transform.outputs, transform.reference)
         return {name: array.tolist() for name, array in results.items()}
 
-    adapter.__name__ = adapter.__qualname__ = reference.partition(":")[2]
+    adapter.__name__ = adapter.__qualname__ = transform.reference.partition(":")[2]
     return adapter
 
 

@@ -1,0 +1,71 @@
+"""What a declaration is made of: the digest of all the code of ours that it imports.
+
+Reads imports from the text of modules, so that nothing (Feast above all) is imported to
+find out that nothing changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+_INSTALLED = tuple(
+    Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib", "stdlib")
+)
+
+
+def code_digest(modules: tuple[str, ...]) -> str:
+    """SHA-256 over the text of ``modules`` and of all they import that is not installed.
+
+    The minor version of Python belongs to it: digests of functions do.
+    """
+    digest = hashlib.sha256(f"python {sys.version_info[0]}.{sys.version_info[1]}\n".encode())
+    for name, path in sorted(_closure(modules).items()):
+        text = path.read_bytes()
+        digest.update(f"{name} {len(text)}\n".encode())
+        digest.update(text)
+    return digest.hexdigest()
+
+
+def _closure(modules: tuple[str, ...]) -> dict[str, Path]:
+    """File by name of ``modules`` and of what they import, directly or not."""
+    found: dict[str, Path] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = None if name in found else _own_file(name)
+        if path is not None:
+            found[name] = path
+            waiting.extend(_imports(name, path))
+    return found
+
+
+def _own_file(name: str) -> Path | None:
+    """File of a module that is neither of the standard library nor installed."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError, AttributeError):  # "module.attribute" is no module
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    path = Path(spec.origin).resolve()
+    return None if any(path.is_relative_to(folder) for folder in _INSTALLED) else path
+
+
+def _imports(name: str, path: Path) -> Iterator[str]:
+    """Names of modules that a module may import; names of attributes among them."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            parts = above if node.level else []
+            module = ".".join([*parts, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)

@@ -1,0 +1,58 @@
+"""The plan of a use case, compiled once and kept: importing Feast takes seconds.
+
+A kept plan is found by the digest of all the code that the declaration is made of, so an
+edited declaration is compiled again and an unchanged one never is.
+"""
+
+from __future__ import annotations
+
+from core.errors import ConfigurationError
+from core.features.plan import Plan
+from core.use_case import UseCase
+from feature_store.agreement import check_agreement
+from feature_store.fingerprint import code_digest
+from stores.durable import write_durably
+from stores.layout import Layout
+
+
+def plan_for(use_case: UseCase, layout: Layout) -> Plan:
+    """Plan of the feature service that a use case names.
+
+    Parameters
+    ----------
+    use_case
+        As discovery found it: its ``package`` says where its features are.
+    layout
+        Where compiled plans are kept.
+
+    Raises
+    ------
+    ConfigurationError
+        If the declaration is wrong or contradicts itself.
+    """
+    modules = (f"{use_case.package}.features", "feature_store.compile")
+    key = code_digest(modules)[:24]
+    path = layout.plans / f"{use_case.name}-{use_case.service}-{key}.json"
+    if path.is_file():
+        plan = Plan.model_validate_json(path.read_bytes())
+    else:
+        plan = compile_use_case(use_case)
+        layout.plans.mkdir(parents=True, exist_ok=True)
+        write_durably(path, plan.model_dump_json(indent=1).encode())
+    check_agreement(use_case, plan)
+    return plan
+
+
+def compile_use_case(use_case: UseCase) -> Plan:
+    """Plan of a use case, compiled now. Imports Feast."""
+    from feature_store.catalogue import catalogue_of_module
+    from feature_store.compile import compile_service
+
+    if not use_case.package:
+        raise ConfigurationError(
+            f"the use case {use_case.name!r} does not say where it was declared",
+            found="package = ''",
+            remedy="take it from use_cases.discover()",
+        )
+    catalogue = catalogue_of_module(f"{use_case.package}.features")
+    return compile_service(catalogue.service(use_case.service), catalogue)
