@@ -187,10 +187,13 @@ def _committing(spark: SparkSession, uri: str, commit: Commit) -> Iterator[int]:
             spark.conf.unset(key)
 
 
+def size_bytes(spark: SparkSession, uri: str) -> int:
+    """Bytes of the table's data files at its newest version; 0 when there is none."""
+    return int(_snapshot(spark, uri).sizeInBytes()) if is_table(spark, uri) else 0
+
+
 def _snapshot(spark: SparkSession, uri: str) -> Any:
-    log = spark._jvm.org.apache.spark.sql.delta.DeltaLog  # noqa: SLF001 - py4j offers no other way
-    return log.forTable(spark._jsparkSession, uri).update(  # noqa: SLF001
-        False,
-        spark._jvm.scala.Option.empty(),
-        spark._jvm.scala.Option.empty(),  # noqa: SLF001
-    )
+    log = spark._jvm.org.apache.spark.sql.delta.DeltaLog
+    nothing = spark._jvm.scala.Option.empty()
+    is_stale_enough = False
+    return log.forTable(spark._jsparkSession, uri).update(is_stale_enough, nothing, nothing)

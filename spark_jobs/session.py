@@ -26,6 +26,7 @@ DELTA = {
 }
 MEANING = {
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.executorEnv.OMP_NUM_THREADS": "1",
