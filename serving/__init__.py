@@ -1,0 +1,1 @@
+"""The online side: predictions, events, records, and the processes around them."""

@@ -1,0 +1,74 @@
+"""Errors of the online side, as kinds of the platform's families; a transport gives the status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from core.errors import InvalidInputError, NotReadyError, OverloadedError
+
+
+class FieldFault(NamedTuple):
+    """One field that breaks the contract. ``pointer`` is RFC 6901, of declared names only."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class MalformedBodyError(InvalidInputError):
+    """The body is not what its content type says."""
+
+    code = "malformed"
+
+
+class UnsupportedMediaError(InvalidInputError):
+    """The body comes in a type or an encoding that is not taken."""
+
+    code = "unsupported_media_type"
+
+
+class BodyTooLargeError(InvalidInputError):
+    """The body, or a list in it, is larger than what is taken at once."""
+
+    code = "too_large"
+
+
+class SlowBodyError(InvalidInputError):
+    """The body did not arrive in time."""
+
+    code = "slow_body"
+    is_retryable = True
+
+
+class BrokenContractError(InvalidInputError):
+    """Fields that do not fit the declared contract; every fault is listed."""
+
+    code = "contract"
+
+    def __init__(self, faults: Sequence[FieldFault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(
+            "the request does not fit the contract of the use case",
+            found=f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}",
+            remedy="see `errors` for each field, and /openapi.json for the contract",
+        )
+
+
+class ConflictError(InvalidInputError):
+    """Something of that id is already there with another content."""
+
+    code = "conflict"
+
+
+class NotFoundError(NotReadyError):
+    """There is no such thing, and asking again will not make it appear."""
+
+    code = "not_found"
+    is_retryable = False
+
+
+class TooLateError(OverloadedError):
+    """A stage did not end within its budget."""
+
+    code = "too_late"

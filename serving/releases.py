@@ -1,0 +1,154 @@
+"""Releases in memory: verified, warmed up, proved on their golden points; then one reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import IntegrityError
+from core.features.plan import Plan
+from core.features.transforms import load_transform
+from core.ports import ModelRunner
+from serving.contract import RequestContract
+from serving.errors import NotFoundError
+from serving.ports import DirectScorer, Scorer
+from stores.bundle import Bundle, Manifest, load_bundle
+from stores.channels import Channel, Channels, ChannelState
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+
+RunnerFactory = Callable[[bytes, int], ModelRunner]
+WARM_UP_ROWS = (1, 1_000)
+
+
+@dataclass(frozen=True)
+class LoadedRelease:
+    """One release, ready to answer."""
+
+    manifest: Manifest
+    manifest_digest: str
+    plan_digest: str
+    contract: RequestContract
+    runner: ModelRunner
+    scorer: Scorer
+    files: Mapping[str, bytes] = field(repr=False)
+
+    @property
+    def plan(self) -> Plan:
+        """What it reads and computes."""
+        return self.manifest.plan
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Use case and number."""
+        return self.manifest.use_case, self.manifest.release
+
+
+@dataclass(frozen=True)
+class Served:
+    """What one use case serves now."""
+
+    state: ChannelState
+    champion: LoadedRelease
+
+    def route(self) -> tuple[LoadedRelease, Channel]:
+        """Release that answers, and in which channel."""
+        return self.champion, "champion"
+
+
+@dataclass(frozen=True)
+class Roster:
+    """Everything served at one instant; replaced whole, never changed."""
+
+    channels: Channels = field(default_factory=Channels)
+    use_cases: Mapping[str, Served] = field(default_factory=dict)
+
+
+class Releases:
+    """Holds the roster. Requests take it once and keep it until they are answered."""
+
+    def __init__(self) -> None:
+        self.roster = Roster()
+
+    def served(self, use_case: str) -> Served:
+        """What ``use_case`` serves; NotFoundError when it serves nothing."""
+        served = self.roster.use_cases.get(use_case)
+        if served is None:
+            raise NotFoundError(
+                "no such use case is served",
+                found=f"served: {', '.join(sorted(self.roster.use_cases)) or 'none'}",
+                remedy="use one of these, or promote a release of yours",
+                code="unknown_use_case",
+            )
+        return served
+
+    def loaded(self, use_case: str, release: int) -> LoadedRelease | None:
+        """Release in memory, or None."""
+        served = self.roster.use_cases.get(use_case)
+        if served is not None and served.champion.manifest.release == release:
+            return served.champion
+        return None
+
+
+class Loader:
+    """Brings releases from the shelf into memory. The same steps for swap and for replay."""
+
+    def __init__(
+        self, shelf: Shelf, keys: KeyRing, runner: RunnerFactory, *, is_any_time: bool
+    ) -> None:
+        self._shelf = shelf
+        self._keys = keys
+        self._runner = runner
+        self._is_any_time = is_any_time
+
+    def load(self, use_case: str, release: int) -> LoadedRelease:
+        """Release that is signed, whole, of the code it was compiled from, and answers right.
+
+        Raises
+        ------
+        NotReadyError
+            If it is not on the shelf.
+        IntegrityError
+            If any of that does not hold.
+        """
+        statement = self._shelf.verify(use_case, release, self._keys)
+        bundle = load_bundle(self._shelf.bundle(use_case, release))
+        if bundle.manifest.digest != statement.manifest_digest:
+            raise IntegrityError(
+                "the manifest changed while it was read",
+                found=f"digest {bundle.manifest.digest[:12]}",
+                remedy="leave the shelf alone; it is written by the pipeline",
+                code="manifest_changed",
+            )
+        for transform in bundle.manifest.plan.transforms:
+            load_transform(transform)
+        runner = self._runner(bundle.model, len(bundle.manifest.plan.vector))
+        prove(bundle, runner)
+        return LoadedRelease(
+            manifest=bundle.manifest,
+            manifest_digest=statement.manifest_digest,
+            plan_digest=bundle.manifest.plan.digest,
+            contract=RequestContract(bundle.manifest.contract, is_any_time=self._is_any_time),
+            runner=runner,
+            scorer=DirectScorer(runner),
+            files=bundle.files,
+        )
+
+
+def prove(bundle: Bundle, runner: ModelRunner) -> float:
+    """Warm the model up, then ask its golden points; the largest difference found.
+
+    Raises
+    ------
+    IntegrityError
+        If it does not answer them.
+    """
+    width = len(bundle.manifest.plan.vector)
+    for n_rows in WARM_UP_ROWS:
+        runner.score(np.zeros((n_rows, width), dtype=np.float32))
+    golden = bundle.golden
+    inputs: NDArray[np.float32] = golden.inputs()
+    return golden.check(runner.score(inputs))

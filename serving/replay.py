@@ -1,0 +1,134 @@
+"""Replay in the service: a record's transforms, vector, score and decision, computed again.
+
+Features are taken as recorded; whether they were right as of then is another proof, made
+from the tables. Transforms and vector must be bit-equal. A score may differ by
+``SCORE_TOLERANCE``: a row scored in a batch of another size adds in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.decisions import decide
+from core.errors import IntegrityError
+from core.features.transforms import apply_transforms
+from core.features.vector import vector_of
+from serving.ports import Json
+from serving.releases import LoadedRelease
+
+SCORE_TOLERANCE = 1e-6
+
+
+def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
+    """What the recorded release makes of the recorded inputs, and where it differs.
+
+    Raises
+    ------
+    IntegrityError
+        If the record was made by another manifest than the shelf's, or lacks a value.
+    """
+    _check_manifest(record, release)
+    arrays = _recorded_arrays(record, release)
+    transforms = apply_transforms(release.plan, arrays)
+    vectors = vector_of(release.plan, {**arrays, **transforms})
+    recorded_vector = np.array([record["vector"]], dtype=np.float32)
+    score = float(release.runner.score(recorded_vector)[0])
+    decision, reason = decide(release.manifest.decisions, score)
+    differences = [
+        *_differing("transforms", record["transforms"], transforms),
+        *_differing_vector(release, recorded_vector[0], vectors[0]),
+        *_differing_end(record, score, decision, reason),
+    ]
+    return {
+        "is_equal": not differences,
+        "differences": differences,
+        "recorded": {key: record[key] for key in ("score", "decision", "reason")},
+        "replayed": {"score": score, "decision": decision, "reason": reason},
+        "model": record["model"],
+        "compared": {
+            "transforms": len(transforms),
+            "vector": len(release.plan.vector),
+            "score_tolerance": SCORE_TOLERANCE,
+        },
+    }
+
+
+def _check_manifest(record: Mapping[str, Any], release: LoadedRelease) -> None:
+    recorded = record["model"]["manifest_digest"]
+    if recorded != release.manifest_digest:
+        raise IntegrityError(
+            "the release on the shelf is not the one that made this record",
+            found=f"manifest {release.manifest_digest[:12]}, not {recorded[:12]}",
+            remedy="restore the release to the shelf; a number is never given twice",
+            code="another_manifest",
+        )
+
+
+def _recorded_arrays(
+    record: Mapping[str, Any], release: LoadedRelease
+) -> dict[str, NDArray[np.float64]]:
+    arrays = {"at_ms": np.array([record["at_ms"]], dtype=np.float64)}
+    try:
+        for field in release.plan.request_fields:
+            value = record["inputs"][field.name]
+            arrays[f"request:{field.name}"] = np.array([value], dtype=np.float64)
+        for view in release.plan.views:
+            values = record["features"][view.name]["values"]
+            for name in view.feature_names:
+                arrays[f"{view.name}:{name}"] = np.array([values[name]], dtype=np.float64)
+    except KeyError as error:
+        raise IntegrityError(
+            "the record lacks a value that its plan needs",
+            found=f"no {error.args[0]!r}",
+            remedy="report this record: it was not written by this release",
+            code="record_incomplete",
+        ) from error
+    return arrays
+
+
+def _differing(
+    where: str, recorded: Mapping[str, float | None], computed: Mapping[str, NDArray[np.float64]]
+) -> list[Json]:
+    found = {name: float(array[0]) for name, array in computed.items()}
+    return [
+        {"where": where, "name": name, "recorded": recorded.get(name), "replayed": _finite(value)}
+        for name, value in found.items()
+        if recorded.get(name) != _finite(value)
+    ]
+
+
+def _differing_vector(
+    release: LoadedRelease, recorded: NDArray[np.float32], computed: NDArray[np.float32]
+) -> list[Json]:
+    if recorded.shape != computed.shape:
+        return [{"where": "vector", "recorded": len(recorded), "replayed": len(computed)}]
+    is_equal = (recorded == computed) | (np.isnan(recorded) & np.isnan(computed))
+    return [
+        {
+            "where": "vector",
+            "name": release.plan.vector[i],
+            "recorded": _finite(float(recorded[i])),
+            "replayed": _finite(float(computed[i])),
+        }
+        for i in np.flatnonzero(~is_equal)
+    ]
+
+
+def _differing_end(
+    record: Mapping[str, Any], score: float, decision: str, reason: str
+) -> list[Json]:
+    differences: list[Json] = []
+    if abs(score - record["score"]) > SCORE_TOLERANCE:
+        differences.append({"where": "score", "recorded": record["score"], "replayed": score})
+    for name, value in (("decision", decision), ("reason", reason)):
+        if record[name] != value:
+            differences.append({"where": name, "recorded": record[name], "replayed": value})
+    return differences
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,201 @@
+"""Settings of the online processes: service, folder, controller, explainer.
+
+Every setting can be given as ``THROUGHLINE_<FIELD>`` or ``THROUGHLINE_<SECTION>__<FIELD>``.
+A variable with our prefix that matches no field stops the start: a misspelt limit is no limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from core.errors import ConfigurationError
+from stores.layout import DEFAULT_ROOT, Layout
+
+PREFIX = "THROUGHLINE_"
+DELIMITER = "__"
+# Fields of the batch side's settings, which share our prefix (orchestration/settings.py).
+OF_THE_BATCH_SIDE = frozenset(
+    {
+        "lake_uri",
+        "mlflow_uri",
+        "scores_url",
+        "kafka_servers",
+        "use_case_packages",
+        "launch",
+        "ui_url",
+        "spark",
+        "pods",
+    }
+)
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, unknown names refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(Section):
+    """Where the service listens, and what it takes."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65_535)
+    workers: int = Field(default=1, ge=1, le=64)
+    max_body_bytes: int = Field(default=1 << 20, ge=1_024)
+    body_timeout_ms: int = Field(default=10_000, ge=1)
+    keep_alive_s: int = Field(default=30, ge=1)
+    shutdown_s: int = Field(default=10, ge=0)
+
+
+class EngineSettings(Section):
+    """How long a request may wait for features, and how often the shelf is looked at."""
+
+    read_budget_ms: int = Field(default=250, ge=1)
+    shelf_poll_ms: int = Field(default=500, ge=10)
+
+
+class RecordSettings(Section):
+    """Prediction records: when a segment is sealed."""
+
+    segment_bytes: int = Field(default=16 << 20, ge=4_096)
+    seal_after_ms: int = Field(default=10_000, ge=100)
+
+
+class ExplainerSettings(Section):
+    """How long an answer waits for its explanation, before it leaves without one."""
+
+    budget_ms: int = Field(default=300, ge=1)
+    start_budget_ms: int = Field(default=8_000, ge=1)  # for the answer that starts the process
+    record_budget_ms: int = Field(default=20_000, ge=1)  # for a kept record: nobody pays meanwhile
+
+
+class FolderSettings(Section):
+    """The process that folds events into online values."""
+
+    batch_events: int = Field(default=2_000, ge=1)
+    poll_ms: int = Field(default=5, ge=1)
+    heartbeat_ms: int = Field(default=250, ge=10)
+
+
+class ControllerSettings(Section):
+    """The process that alone writes the channels."""
+
+    poll_ms: int = Field(default=200, ge=10)
+
+
+class Settings(BaseSettings):
+    """All settings of the online processes. ``online_url`` empty means the embedded store."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter=DELIMITER, frozen=True, extra="forbid"
+    )
+
+    environment: Literal["embedded", "test", "production"] = "embedded"
+    home: Path = DEFAULT_ROOT
+    online_url: str = ""
+    http: HttpSettings = HttpSettings()
+    engine: EngineSettings = EngineSettings()
+    records: RecordSettings = RecordSettings()
+    explainer: ExplainerSettings = ExplainerSettings()
+    folder: FolderSettings = FolderSettings()
+    controller: ControllerSettings = ControllerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is handed over: the environment is read by ``read_settings`` alone."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is one person's machine: then a request may ask for any instant."""
+        return self.environment != "production"
+
+    @property
+    def layout(self) -> Layout:
+        """Paths of everything that is kept."""
+        return Layout(self.home.absolute())
+
+    @property
+    def online(self) -> str:
+        """URL of the online store, the embedded one when none was named."""
+        return self.online_url or f"sqlite:///{self.layout.online_path}"
+
+
+class _GivenEnvironment(EnvSettingsSource):
+    """pydantic's reading of an environment, of the mapping it is given."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._given = {name.lower(): value for name, value in environment.items()}
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._given
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from an environment mapping.
+
+    Raises
+    ------
+    ConfigurationError
+        If a variable with our prefix matches no field, or a value does not fit. Values are
+        not repeated: they may be secrets.
+    """
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX):
+            _check_name(name)
+    try:
+        return Settings(**_GivenEnvironment(environment)())
+    except SettingsError as error:
+        raise ConfigurationError(
+            "a section of settings given as one variable is not a JSON object",
+            found=str(error).partition(" from source")[0],
+            remedy="mend it, or give its fields one by one",
+            code="bad_setting",
+        ) from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = PREFIX + DELIMITER.join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(
+            f"the setting {name} does not fit",
+            found=first["msg"],
+            remedy="mend or remove the variable",
+            code="bad_setting",
+        ) from None
+
+
+def _check_name(name: str) -> None:
+    path = name[len(PREFIX) :].lower().split(DELIMITER)
+    if path[0] in OF_THE_BATCH_SIDE:
+        return
+    model: Any = Settings
+    for part in path:
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            known = ", ".join(sorted(fields)) or "none below it"
+            raise ConfigurationError(
+                f"the variable {name} matches no setting",
+                found=f"no field {part!r}; there are {known}",
+                remedy="mend the name or remove the variable",
+                code="unknown_setting",
+            )
+        model = fields[part].annotation

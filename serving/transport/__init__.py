@@ -1,0 +1,1 @@
+"""Bytes to domain types and back; status codes; nothing else."""
