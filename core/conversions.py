@@ -113,7 +113,7 @@ def parse_time(pattern: str = "") -> Conversion:
     if not pattern:
         return instant_ms
     try:
-        datetime.strptime(datetime(2000, 1, 1, tzinfo=UTC).strftime(pattern), pattern)
+        _by_pattern(datetime(2000, 1, 1, tzinfo=UTC).strftime(pattern), pattern)
     except ValueError as error:
         raise ConfigurationError(
             "a time pattern cannot be read", found=repr(pattern[:40]), remedy="see strptime"
@@ -121,11 +121,15 @@ def parse_time(pattern: str = "") -> Conversion:
 
     def convert(value: Any) -> int:
         try:
-            return instant_ms(datetime.strptime(to_text(value), pattern))  # noqa: DTZ007
+            return instant_ms(_by_pattern(to_text(value), pattern))
         except (ValueError, OverflowError):
             refuse("wrong_type", "must be a time in the mapping's pattern")
 
     return convert
+
+
+def _by_pattern(text: str, pattern: str) -> datetime:
+    return datetime.strptime(text, pattern)  # noqa: DTZ007 - without a zone it means UTC
 
 
 def seconds_to_time(value: Any) -> int:

@@ -1,10 +1,15 @@
-"""Epochs of a source's log: the manifest of a sealed one, and the records inside."""
+"""Epochs of a source's log: the manifest of a sealed one, and how their files are called."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import ValidationError
+
+from core.errors import IntegrityError
 from core.features.plan import Frozen
+from stores.durable import write_durably
 
 EpochFormat = Literal["ndjson", "parquet", "csv"]
 
@@ -12,7 +17,8 @@ EpochFormat = Literal["ndjson", "parquet", "csv"]
 class Malformed(NamedTuple):
     """A record that could not be read as a mapping of column to value.
 
-    ``raw`` is its text as it came (cut at 64 KiB), undecodable bytes escaped.
+    ``raw`` is its text as it came, undecodable bytes escaped, cut where it is longer than
+    any record may be.
     """
 
     raw: str
@@ -38,7 +44,8 @@ class Epoch(Frozen):
     ``kind`` says how it came: ``events`` were appended one by one, a ``file`` was landed
     whole. ``rows`` is None where counting would mean parsing (CSV). ``available_at`` of
     a row is ``ingested_at``, or event time + ``delay_ms`` when ``is_historic``. ``mapping``
-    is the document that turns a record into a row of the contract, None for none.
+    is the document that turns a record into a row of the contract
+    (``core.mapping.read_mapping``), None for none.
     """
 
     epoch: int
@@ -53,3 +60,48 @@ class Epoch(Frozen):
     is_historic: bool = False
     delay_ms: int = 0
     sealed_at_ms: int
+
+
+def manifest_path(directory: Path, epoch: int) -> Path:
+    """File whose existence means that the epoch is sealed."""
+    return directory / f"{epoch:010d}.json"
+
+
+def appended_path(directory: Path, epoch: int) -> Path:
+    """Data file of an epoch of events; it keeps its name when the epoch is sealed."""
+    return directory / f"{epoch:010d}.ndjson"
+
+
+def landed_path(directory: Path, epoch: int, file_format: EpochFormat) -> Path:
+    """Data file of a landed epoch; never the name of an open one."""
+    return directory / f"{epoch:010d}-landed.{file_format}"
+
+
+def sealed_numbers(directory: Path) -> list[int]:
+    """Numbers of all sealed epochs, ascending; one listing of the folder."""
+    return sorted(int(path.stem) for path in directory.glob("[0-9]*.json"))
+
+
+def read_manifest(directory: Path, epoch: int) -> Epoch:
+    """Manifest of a sealed epoch.
+
+    Raises
+    ------
+    IntegrityError
+        If it is not there, or not a manifest.
+    """
+    path = manifest_path(directory, epoch)
+    try:
+        return Epoch.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise IntegrityError(
+            f"the manifest of epoch {epoch} cannot be read",
+            found=f"{type(error).__name__} at {path}",
+            remedy="restore the file from a backup; its data lie beside it",
+        ) from error
+
+
+def write_manifest(directory: Path, epoch: Epoch) -> None:
+    """Seal an epoch: its data must be durable already."""
+    content = epoch.model_dump_json(indent=1).encode()
+    write_durably(manifest_path(directory, epoch.epoch), content)
