@@ -64,6 +64,10 @@ class Layout:
         """Shipped prediction records of a use case."""
         return self._table("predictions", _checked(use_case))
 
+    def staging(self, name: str) -> str:
+        """What a job has computed and not yet published; gone when the job is done."""
+        return self._table("staging", _checked(name))
+
     def log_dir(self, source: str) -> Path:
         """Folder of a source's log: numbered epochs."""
         return self.root / "log" / _checked(source)
