@@ -1,0 +1,1 @@
+"""Fit, evaluate, export: from a training set to a bundle that a gate has let through."""

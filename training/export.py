@@ -1,0 +1,149 @@
+"""From a candidate to a bundle: export, pass the gate, write everything a service needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import IntegrityError
+from core.features.plan import Plan, canonical_json
+from core.use_case import UseCase
+from stores.bundle import (
+    BOOSTER,
+    CARD,
+    CARD_DATA,
+    EXPLAINER,
+    GOLDEN,
+    MODEL,
+    PROFILE,
+    Manifest,
+    write_bundle,
+)
+from stores.golden import golden_of
+from stores.profile import Profile
+from training.card import card_data, card_markdown
+from training.contract import contract_of
+from training.onnx_export import OnnxScorer, to_onnx
+from training.parity import ParityReport, compare, parity_points, require_parity
+from training.points import drawn_points, ranges_of
+from training.report import CandidateReport, load_evidence, load_report, load_scorer
+from training.transform_parity import require_same_transforms
+
+GOLDEN_POINTS = 64
+
+
+def build_bundle(
+    use_case: UseCase,
+    plan: Plan,
+    candidate_dir: Path,
+    release: int,
+    out_dir: Path,
+    *,
+    created_at_ms: int,
+) -> Manifest:
+    """Build release ``release`` of a candidate in ``out_dir``.
+
+    Parameters
+    ----------
+    use_case, plan
+        The declaration, and the plan that the candidate was fitted with.
+    candidate_dir
+        What ``fit_candidates`` left.
+    release
+        Number allocated by the shelf.
+    out_dir
+        Must not exist; becomes the bundle.
+    created_at_ms
+        The present, for the manifest.
+
+    Raises
+    ------
+    NotReadyError
+        If no candidate was fitted there.
+    IntegrityError
+        If the plan is another, a request-time function changed, or the ONNX model does
+        not answer as its source: then there is no bundle.
+    InvalidInputError
+        If ``out_dir`` exists.
+    """
+    report = load_report(candidate_dir)
+    _require_same_plan(plan, report)
+    model, parity = gated_model(use_case, plan, candidate_dir)
+    _, profile, _ = load_evidence(candidate_dir)
+    explainer = load_scorer(candidate_dir, report).model.explainer(
+        plan.vector, report.winner.calibration
+    )
+    card = card_data(use_case, plan, report, parity, release)
+    files = {
+        MODEL: model,
+        GOLDEN: _golden(model, plan, profile, report.seed),
+        PROFILE: _json(profile.model_dump(mode="json")),
+        EXPLAINER: _json(explainer.model_dump(mode="json")),
+        CARD: card_markdown(card).encode(),
+        CARD_DATA: _json(card),
+    }
+    if explainer.kind == "tree":
+        files[BOOSTER] = (candidate_dir / BOOSTER).read_bytes()
+    facts = Manifest(
+        use_case=use_case.name,
+        release=release,
+        created_at_ms=created_at_ms,
+        model_kind=report.chosen,
+        explainer=explainer.kind,
+        plan=plan,
+        decisions=use_case.decisions,
+        contract=contract_of(use_case, plan),
+        metrics=report.metrics,
+        snapshot_id=report.snapshot_id,
+        read_versions=report.read_versions,
+        code_version=report.code_version,
+        mlflow_run_id=report.run_id,
+        owners=use_case.owners,
+        risk_tier=use_case.risk_tier,
+    )
+    return write_bundle(out_dir, facts, files)
+
+
+def gated_model(use_case: UseCase, plan: Plan, candidate_dir: Path) -> tuple[bytes, ParityReport]:
+    """ONNX model of a candidate that the gate let through, with the gate's report.
+
+    Raises
+    ------
+    IntegrityError
+        If it did not.
+    """
+    report = load_report(candidate_dir)
+    rows, profile, cases = load_evidence(candidate_dir)
+    require_same_transforms(plan, cases)
+    scorer = load_scorer(candidate_dir, report)
+    model = to_onnx(scorer, len(plan.vector))
+    vectors = parity_points(
+        scorer.scores,
+        model,
+        use_case.decisions,
+        rows=rows,
+        ranges=ranges_of(profile, plan.vector),
+        seed=report.seed,
+    )
+    served = OnnxScorer(model).scores(vectors)
+    parity = compare(scorer.scores(vectors), served, vectors, use_case.decisions)
+    return model, require_parity(parity)
+
+
+def _golden(model: bytes, plan: Plan, profile: Profile, seed: int) -> bytes:
+    vectors = drawn_points(ranges_of(profile, plan.vector), GOLDEN_POINTS, seed)
+    golden = golden_of(vectors, OnnxScorer(model).scores(vectors))
+    return _json(golden.model_dump(mode="json"))
+
+
+def _require_same_plan(plan: Plan, report: CandidateReport) -> None:
+    if plan.digest != report.plan_digest:
+        raise IntegrityError(
+            "the candidate was fitted with another plan",
+            found=f"plan {plan.digest[:12]}, candidate of {report.plan_digest[:12]}",
+            remedy="build the training set and fit again with the present declaration",
+            code="plan_changed",
+        )
+
+
+def _json(value: object) -> bytes:
+    return canonical_json(value).encode()

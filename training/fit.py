@@ -1,0 +1,236 @@
+"""Fit every declared candidate on one snapshot, measure all, choose one, leave evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from core.decisions import rule_index
+from core.features.plan import Plan
+from core.features.transforms import AT_MS
+from core.use_case import UseCase
+from stores.profile import Profile, profile_of
+from training.boosted import fit_boosted
+from training.calibration import Calibration, fit_platt
+from training.contract import contract_of
+from training.examples import PARTS, Examples, Part, examples_of
+from training.logistic import fit_logistic
+from training.metrics import METRICS, Ranked, decision_rates, estimates, ranked
+from training.mlp import fit_network
+from training.models import Fit, Scorer
+from training.plots import draw_all
+from training.points import ranges_of
+from training.report import (
+    CandidateReport,
+    CandidateScore,
+    PartCount,
+    save_evidence,
+    save_report,
+)
+from training.slices import slices_of
+from training.tracking import Tracking, log_candidate
+from training.transform_parity import TransformCases, transform_cases
+
+GATE_ROWS = 6_000
+IMPORTANCE_ROWS = 2_000
+
+Progress = Callable[[str], None]
+Trained = dict[str, tuple[Scorer, CandidateScore]]
+
+
+def fit_candidates(
+    use_case: UseCase,
+    plan: Plan,
+    table: pa.Table,
+    *,
+    snapshot_id: str,
+    out_dir: Path,
+    tracking_uri: str,
+    experiment: str,
+    seed: int,
+    trials: int,
+    progress: Progress,
+    read_versions: Mapping[str, int] | None = None,
+    code_version: str = "unknown",
+    artifacts: Path | None = None,
+) -> CandidateReport:
+    """Fit, calibrate, measure and choose; write the chosen model and its evidence.
+
+    The same snapshot, plan and seed give the same model.
+
+    Parameters
+    ----------
+    use_case, plan
+        The declaration, and what its feature service compiled to.
+    table
+        The training set: see ``training.examples.examples_of``.
+    snapshot_id, read_versions, code_version
+        Lineage: what the table is, the Delta versions it was read from, and the code.
+    out_dir
+        Gets the model, plots and evidence for the gate; made when absent.
+    tracking_uri, experiment, artifacts
+        Where the MLflow run goes.
+    seed, trials
+        Of everything drawn; settings to try for boosted trees.
+    progress
+        Told one sentence a step.
+
+    Returns
+    -------
+    CandidateReport
+        With the id of its MLflow run.
+
+    Raises
+    ------
+    InvalidInputError
+        If the training set lacks a column, or a part one of the classes.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    examples = examples_of(plan, table, use_case.model.split)
+    progress(", ".join(f"{name} {n} rows ({p})" for name, (n, p) in examples.counts.items()))
+    with threadpool_limits(limits=1):
+        trained = _train(use_case, examples, seed, trials, progress)
+    report = _report(use_case, plan, examples, trained, seed, trials).model_copy(
+        update={
+            "snapshot_id": snapshot_id,
+            "read_versions": dict(read_versions or {}),
+            "code_version": code_version,
+        }
+    )
+    scorer = trained[report.chosen][0]
+    profile, cases = _evidence(use_case, plan, examples, scorer, seed)
+    scorer.model.save(out_dir)
+    save_evidence(out_dir, _gate_rows(examples, seed), profile, cases)
+    plots = _plots(use_case, examples, trained, report)
+    for name, content in plots.items():
+        (out_dir / name).write_bytes(content)
+    progress(f"{report.chosen} chosen; writing the run to MLflow")
+    run_id = log_candidate(Tracking(tracking_uri, experiment, artifacts), report, plots)
+    report = report.model_copy(update={"run_id": run_id})
+    save_report(out_dir, report)
+    return report
+
+
+def _train(
+    use_case: UseCase, examples: Examples, seed: int, trials: int, progress: Progress
+) -> Trained:
+    metric = use_case.model.metric
+    trained: Trained = {}
+    for kind in use_case.model.candidates:
+        fitted = _fit(kind, examples, metric, seed=seed, trials=trials, progress=progress)
+        scorer = Scorer(fitted.model, _calibration(use_case, fitted, examples.calibrate))
+        score = CandidateScore(
+            kind=kind,
+            selection=METRICS[metric](_ranked(scorer, examples.calibrate)),
+            test=estimates(_ranked(scorer, examples.test), seed),
+            settings=fitted.settings,
+            calibration=scorer.calibration,
+        )
+        trained[kind] = (scorer, score)
+        progress(
+            f"{kind}: {metric} {score.selection:.4f} on validation, "
+            f"{score.test[metric].value:.4f} on test"
+        )
+    return trained
+
+
+def _fit(
+    kind: str, examples: Examples, metric: str, *, seed: int, trials: int, progress: Progress
+) -> Fit:
+    if kind == "logistic":
+        return fit_logistic(examples, metric)
+    if kind == "mlp":
+        return fit_network(examples, seed=seed)
+    return fit_boosted(examples, metric, seed=seed, trials=trials, progress=progress)
+
+
+def _calibration(use_case: UseCase, fitted: Fit, part: Part) -> Calibration:
+    if not use_case.model.is_calibrated:
+        return Calibration()
+    return fit_platt(fitted.model.margins(part.vectors), part.labels, part.weights)
+
+
+def _ranked(scorer: Scorer, part: Part) -> Ranked:
+    return ranked(scorer.scores(part.vectors), part.labels, part.weights)
+
+
+def _report(
+    use_case: UseCase, plan: Plan, examples: Examples, trained: Trained, seed: int, trials: int
+) -> CandidateReport:
+    scores = {kind: score for kind, (_, score) in trained.items()}
+    chosen = max(scores, key=lambda kind: scores[kind].selection)
+    scorer, test = trained[chosen][0], examples.test
+    sample = test.take(_spread(len(test), IMPORTANCE_ROWS))
+    return CandidateReport(
+        use_case=use_case.name,
+        plan_digest=plan.digest,
+        snapshot_id="",
+        read_versions={},
+        code_version="",
+        seed=seed,
+        trials=trials,
+        metric=use_case.model.metric,
+        chosen=chosen,
+        candidates=tuple(scores.values()),
+        metrics=scores[chosen].test,
+        decisions=decision_rates(use_case.decisions, _ranked(scorer, test)),
+        slices=slices_of(plan, test, scorer.scores(test.vectors)),
+        importance=dict(zip(plan.vector, scorer.model.importance(sample).tolist(), strict=True)),
+        parts={name: _count(getattr(examples, name)) for name in PARTS},
+    )
+
+
+def _count(part: Part) -> PartCount:
+    return PartCount(
+        n_rows=len(part),
+        n_positive=part.n_positive,
+        from_ms=int(part.at_ms.min()),
+        until_ms=int(part.at_ms.max()),
+    )
+
+
+def _evidence(
+    use_case: UseCase, plan: Plan, examples: Examples, scorer: Scorer, seed: int
+) -> tuple[Profile, TransformCases]:
+    unseen = np.concatenate([examples.calibrate.vectors, examples.test.vectors])
+    scores = scorer.scores(unseen)
+    chosen = np.bincount(
+        rule_index(use_case.decisions, scores), minlength=len(use_case.decisions.rules) + 1
+    )
+    names = [rule.decision for rule in use_case.decisions.rules] + [use_case.decisions.default]
+    decisions = dict.fromkeys(names, 0)
+    for name, count in zip(names, chosen.tolist(), strict=True):
+        decisions[name] += count
+    profile = profile_of(examples.train.vectors, plan.vector, scores, decisions)
+    ranges = {n: (float(r[0]), float(r[1])) for n, r in _ranges(plan, profile)}
+    ranges[AT_MS] = (float(examples.train.at_ms.min()), float(examples.test.at_ms.max()))
+    for spec in contract_of(use_case, plan).inputs:
+        if spec.minimum is not None and spec.maximum is not None:
+            ranges[f"request:{spec.name}"] = (spec.minimum, spec.maximum)
+    return profile, transform_cases(plan, ranges, seed)
+
+
+def _ranges(plan: Plan, profile: Profile) -> list[tuple[str, NDArray[np.float64]]]:
+    return list(zip(plan.vector, ranges_of(profile, plan.vector), strict=True))
+
+
+def _gate_rows(examples: Examples, seed: int) -> NDArray[np.float32]:
+    vectors = np.concatenate([examples.calibrate.vectors, examples.test.vectors])
+    order = np.random.default_rng(seed).permutation(len(vectors))
+    return vectors[order[:GATE_ROWS]]
+
+
+def _plots(
+    use_case: UseCase, examples: Examples, trained: Trained, report: CandidateReport
+) -> dict[str, bytes]:
+    curves = {kind: _ranked(scorer, examples.test) for kind, (scorer, _) in trained.items()}
+    return draw_all(curves, report.chosen, use_case.decisions, report.importance)
+
+
+def _spread(n: int, limit: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, n - 1, min(n, limit)).astype(np.int64))
