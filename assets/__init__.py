@@ -1,0 +1,1 @@
+"""What exists: assets and checks, built from the declarations of the use cases."""

@@ -1,0 +1,1 @@
+"""When, where and with what: definitions, launcher, automation, command line."""

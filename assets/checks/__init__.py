@@ -1,0 +1,1 @@
+"""Checks of assets: data faults are results with numbers, never exceptions."""

@@ -1,0 +1,55 @@
+"""Keys and groups, each written once; groups are numbered so that the UI sorts them."""
+
+import dagster as dg
+
+EVENTS = "1_events"
+FEATURES = "2_features"
+ONLINE = "3_online"
+TRAINING = "4_training"
+MODELS = "5_models"
+SCORES = "6_scores"
+
+
+def events(source: str) -> dg.AssetKey:
+    """Accepted rows of a source."""
+    return dg.AssetKey(["events", source])
+
+
+def tiles(view: str) -> dg.AssetKey:
+    """Partial aggregates of a view."""
+    return dg.AssetKey(["features", f"{view}_tiles"])
+
+
+def online(view: str) -> dg.AssetKey:
+    """Base values of a view in the online store."""
+    return dg.AssetKey(["online", view])
+
+
+def training(use_case: str) -> dg.AssetKey:
+    """Training set of a use case."""
+    return dg.AssetKey(["training", use_case])
+
+
+def candidate(use_case: str) -> dg.AssetKey:
+    """Fitted candidates of a use case and the one picked among them."""
+    return dg.AssetKey(["models", f"{use_case}_candidate"])
+
+
+def bundle(use_case: str) -> dg.AssetKey:
+    """Picked candidate with all it needs to run."""
+    return dg.AssetKey(["models", f"{use_case}_bundle"])
+
+
+def release(use_case: str) -> dg.AssetKey:
+    """Bundle that the declared rule let through, signed, on the shelf."""
+    return dg.AssetKey(["models", f"{use_case}_release"])
+
+
+def scores(use_case: str) -> dg.AssetKey:
+    """Batch scores of a use case."""
+    return dg.AssetKey(["scores", use_case])
+
+
+def check_name(spec: dg.AssetCheckKey) -> str:
+    """A check as people write it: asset and check."""
+    return f"{spec.asset_key.to_user_string()}:{spec.name}"

@@ -1,0 +1,68 @@
+"""What assets need of the outside, as interfaces; ``orchestration`` builds the instances."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from core.clock import Clock, SystemClock
+from core.ports import OnlineStore
+from stores.layout import Layout
+from stores.log import SourceLog
+
+Context = dg.AssetExecutionContext | dg.OpExecutionContext
+
+
+class Launcher(dg.ConfigurableResource, ABC):
+    """Starts a Spark job by the name of its module, waits for it, returns its report."""
+
+    @abstractmethod
+    def launch(self, context: Context, job: str, **arguments: Any) -> dict[str, Any]:
+        """Run ``spark_jobs.<job>`` with ``arguments``; everything it needs is among them.
+
+        Nothing is taken from the run's partitions: Pipes hands none over in a ranged run.
+        Raises ``dagster.Failure`` with what went wrong, retried or not as the error says.
+        """
+
+
+class Platform(dg.ConfigurableResource):
+    """Where this installation keeps things."""
+
+    home: str
+    lake_uri: str = ""
+    online_url: str
+    tracking_uri: str
+    ui_url: str = ""
+    scores_url: str = ""
+
+    @property
+    def layout(self) -> Layout:
+        """Paths below home."""
+        return Layout(Path(self.home), self.lake_uri)
+
+    @property
+    def clock(self) -> Clock:
+        """The machine's clock; tests build a subclass."""
+        return SystemClock()
+
+    def told(self) -> dict[str, Any]:
+        """What every job is told: where things are, and the present of the run."""
+        return {"root": self.home, "lake": self.lake_uri, "now_ms": self.clock.now_ms()}
+
+    def log(self, source: str) -> SourceLog:
+        """Log of a source."""
+        return SourceLog(self.layout.log_dir(source), source)
+
+    @contextmanager
+    def online_store(self) -> Iterator[OnlineStore]:
+        """The online store, closed again at the end of the block."""
+        from stores.online import open_online_store
+
+        store = open_online_store(self.online_url)
+        try:
+            yield store
+        finally:
+            store.close()

@@ -1,0 +1,81 @@
+"""What a Delta table says of itself, read without a JVM, and as Dagster shows it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from core.errors import NotReadyError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """A table's address, version, number of rows, and columns with their types."""
+
+    uri: str
+    version: int
+    rows: int
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """As Dagster shows it: count, version, address, schema."""
+        columns = [dg.TableColumn(name=name, type=kind) for name, kind in self.columns]
+        return {
+            "dagster/row_count": self.rows,
+            "dagster/uri": self.uri,
+            "dagster/column_schema": dg.TableSchema(columns=columns),
+            "delta_version": self.version,
+            "path": dg.MetadataValue.path(self.uri),
+        }
+
+
+def is_table(uri: str) -> bool:
+    """Whether a Delta table is there."""
+    from deltalake import DeltaTable
+
+    return bool(DeltaTable.is_deltatable(uri))
+
+
+def facts_of(uri: str) -> TableFacts:
+    """Facts of the newest version; NotReadyError when there is no table."""
+    table = _open(uri)
+    columns = tuple((field.name, _spelled(field.type)) for field in table.schema().fields)
+    return TableFacts(uri, int(table.version()), int(table.count()), columns)
+
+
+def writer_number(uri: str, writer: str) -> int:
+    """Number of a writer's last commit; 0 when it never wrote, or there is no table."""
+    if not is_table(uri):
+        return 0
+    return int(_open(uri).transaction_version(writer) or 0)
+
+
+def read_columns(
+    uri: str,
+    columns: Sequence[str] | None = None,
+    *,
+    within: tuple[str, Sequence[str]] | None = None,
+    version: int | None = None,
+) -> "pa.Table":
+    """Columns of a table, all when None; ``within`` a partition column's given values."""
+    partitions = [(within[0], "in", list(within[1]))] if within else None
+    table = _open(uri, version)
+    chosen = list(columns) if columns is not None else None
+    return table.to_pyarrow_table(columns=chosen, partitions=partitions)
+
+
+def _open(uri: str, version: int | None = None) -> Any:
+    from deltalake import DeltaTable
+
+    if not is_table(uri):
+        raise NotReadyError("a table is missing", found=uri, remedy="run what writes it first")
+    return DeltaTable(uri, version=version)
+
+
+def _spelled(kind: Any) -> str:
+    return str(getattr(kind, "type", kind))

@@ -1,0 +1,75 @@
+"""What sensors and schedules decide, as functions of what they saw: no Dagster, no clock."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Go:
+    """Start a run. The key makes two ticks that saw the same ask for one run."""
+
+    key: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Start nothing, and say why, with the numbers."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class LogState:
+    """A source's log and table: last sealed epoch, bytes in the open one, epoch in the table."""
+
+    last_sealed: int
+    open_bytes: int
+    ingested: int
+
+
+def ingest_decision(
+    source: str, state: LogState, waiting_for: Mapping[str, LogState]
+) -> Go | Skip:
+    """Whether to ingest: when the log is ahead of the table, and what it refers to is not.
+
+    A row whose reference is not in its table yet would be refused, so a source waits for
+    the sources it refers to, as long as their logs are ahead of their tables.
+    """
+    if state.last_sealed <= state.ingested and state.open_bytes == 0:
+        return Skip(f"{source}: table and log both stand at epoch {state.ingested}")
+    for name, other in sorted(waiting_for.items()):
+        if other.last_sealed > other.ingested or other.open_bytes:
+            return Skip(f"{source}: waits for {name}, whose log is ahead of its table")
+    target = state.last_sealed + (1 if state.open_bytes else 0)
+    why = f"{source}: log at epoch {target}, table at {state.ingested}"
+    return Go(key=f"{source}:{target}", why=why)
+
+
+def scores_decision(
+    use_case: str, date: str, champion: int | None, computed: Mapping[str, bool]
+) -> Go | Skip:
+    """Whether to score a date: with a champion, and with tiles of every view.
+
+    ``computed`` says of each view whether it has any tiles at all.
+    """
+    if champion is None:
+        return Skip(f"{use_case}: no release is champion; train one first")
+    missing = sorted(view for view, is_there in computed.items() if not is_there)
+    if missing:
+        return Skip(f"{use_case}: no tiles yet of {', '.join(missing)}")
+    return Go(key=f"{use_case}:{date}:{champion}", why=f"release {champion} scores {date}")
+
+
+def mirror_decision(
+    wanted: Mapping[str, str], actual: Mapping[str, str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Aliases to set and to take away, so that ``actual`` becomes ``wanted``.
+
+    Examples
+    --------
+    >>> mirror_decision({"champion": "3"}, {"champion": "2", "shadow": "1"})
+    ({'champion': '3'}, ('shadow',))
+    """
+    to_set = {alias: v for alias, v in wanted.items() if actual.get(alias) != v}
+    return to_set, tuple(sorted(set(actual) - set(wanted)))

@@ -1,0 +1,65 @@
+"""What each environment is made of, built from one settings object; no network at load."""
+
+from collections.abc import Callable
+from typing import Any
+
+from assets.resources import Launcher, Platform
+from orchestration.launcher import InProcessLauncher, PipesLauncher, PodLauncher
+from orchestration.settings import Environment, Launch, Settings
+
+LAUNCH_OF: dict[Environment, Launch] = {
+    "embedded": "in_process",
+    "test": "in_process",
+    "production": "pod",
+}
+
+
+def _in_process(settings: Settings) -> Launcher:
+    return InProcessLauncher(
+        scratch=str(settings.layout.root / "spark"),
+        cores=settings.spark.cores,
+        memory=settings.spark.memory,
+    )
+
+
+def _pipes(settings: Settings) -> Launcher:
+    return PipesLauncher(cores=settings.spark.cores, memory=settings.spark.memory)
+
+
+def _pod(settings: Settings) -> Launcher:
+    from infra.instance import pipes_pod
+    from infra.settings import ClusterSettings
+
+    cluster = ClusterSettings(
+        namespace=settings.pods.namespace,
+        orchestration_image=settings.pods.image,
+        lake_uri=settings.lake_uri,
+        redis_url=settings.online_url,
+        kafka_servers=settings.kafka_servers,
+    )
+    return PodLauncher(namespace=cluster.namespace, pod=pipes_pod(cluster))
+
+
+LAUNCHERS: dict[Launch, Callable[[Settings], Launcher]] = {
+    "in_process": _in_process,
+    "pipes": _pipes,
+    "pod": _pod,
+}
+
+
+def platform_of(settings: Settings) -> Platform:
+    """Where this installation keeps things, for the assets."""
+    return Platform(
+        home=str(settings.layout.root),
+        lake_uri=settings.lake_uri,
+        online_url=settings.online_store_url,
+        tracking_uri=settings.tracking_uri,
+        ui_url=settings.ui_url,
+        scores_url=settings.scores_url,
+    )
+
+
+def resources_of(settings: Settings) -> dict[str, Any]:
+    """Resources by key, the same keys in every environment."""
+    launch = settings.launch or LAUNCH_OF[settings.environment]
+    return {"platform": platform_of(settings), "launcher": LAUNCHERS[launch](settings)}

@@ -1,0 +1,159 @@
+"""Child processes that live and die with the command that started them.
+
+Each leads a process group, so one signal reaches all it started; the kernel is told to end
+it when we die without a word; its output goes to a file of its own.
+"""
+
+import ctypes
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from core.errors import DependencyError
+from orchestration.launcher import end_group
+
+STOP_WITHIN_S = 15.0
+LOOK_EVERY_S = 0.1
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process to start: its name, command, and the address that answers when it is ready.
+
+    ``is_ready`` is asked until it says yes; None means ready once started.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    address: str = ""
+    is_ready: Callable[[], bool] | None = None
+
+
+@dataclass
+class Processes:
+    """Children by name, in the order they were started. Use it as a context."""
+
+    environment: Mapping[str, str]
+    logs: Path
+    folder: Path
+    running: dict[str, "subprocess.Popen[Any]"] = field(default_factory=dict)
+    _files: list[IO[bytes]] = field(default_factory=list)
+
+    def __enter__(self) -> "Processes":
+        self.logs.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self, child: Child) -> None:
+        """Start a child; its output is appended to ``<name>.log``."""
+        file = (self.logs / f"{child.name}.log").open("ab")
+        self._files.append(file)
+        self.running[child.name] = subprocess.Popen(
+            child.command,
+            cwd=self.folder,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one thread starts children
+        )
+
+    def wait_ready(self, child: Child, *, within_s: float) -> float:
+        """Seconds until a child was ready.
+
+        Raises
+        ------
+        DependencyError
+            If it ended, or was not ready in time; the tail of its log is in the message.
+        """
+        began_s = time.monotonic()
+        while child.is_ready is not None and not child.is_ready():
+            code = self.running[child.name].poll()
+            waited_s = time.monotonic() - began_s
+            if code is not None or waited_s > within_s:
+                what = f"ended with code {code}" if code is not None else f"silent {waited_s:.0f} s"
+                raise DependencyError(
+                    f"{child.name} did not start ({what})",
+                    found=self.tail(child.name),
+                    remedy=f"read {self.logs / child.name}.log",
+                )
+            time.sleep(LOOK_EVERY_S)
+        return time.monotonic() - began_s
+
+    def tail(self, name: str, lines: int = 5) -> str:
+        """Last lines that a child wrote, as one."""
+        path = self.logs / f"{name}.log"
+        text = path.read_text(errors="replace") if path.exists() else ""
+        return " | ".join(text.strip().splitlines()[-lines:]) or "nothing in its log"
+
+    def ended(self) -> dict[str, int]:
+        """Children that have ended by themselves, and how."""
+        codes = {name: process.poll() for name, process in self.running.items()}
+        return {name: code for name, code in codes.items() if code is not None}
+
+    def stop(self) -> None:
+        """End all children, the last started first. Safe to call twice."""
+        for process in reversed(self.running.values()):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in reversed(self.running.values()):
+            end_group(process, within_s=STOP_WITHIN_S)
+        self.running.clear()
+        while self._files:
+            self._files.pop().close()
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_port(preferred: int = 0) -> int:
+    """``preferred`` when nobody listens there, else a free port of this machine."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise DependencyError("no port is free on 127.0.0.1")
+
+
+def answers(url: str, *, within_s: float = 1.0) -> bool:
+    """Whether a GET of ``url`` is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=within_s) as answer:  # noqa: S310 - ours
+            return bool(answer.status < 400)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on a port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def python(module: str, *arguments: str, executable: str) -> Sequence[str]:
+    """Command that runs one of our modules."""
+    return (executable, "-m", module, *arguments)

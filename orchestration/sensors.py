@@ -1,0 +1,77 @@
+"""Sensors: each looks, lets a pure function decide, and says in words why nothing happened."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from assets.declared import Declared
+from assets.events import WRITER
+from assets.resources import Platform
+from assets.tables import writer_number
+from core.contracts import Source
+from orchestration.decisions import Go, LogState, Skip, ingest_decision
+from orchestration.ingest import ingest_name
+from stores import epochs
+
+RUNNING = dg.DefaultSensorStatus.RUNNING
+LOOK_EVERY_S = 15
+
+
+def log_state(platform: Platform, source: str) -> LogState:
+    """How far a source's log and its table are."""
+    directory = platform.layout.log_dir(source)
+    ingested = writer_number(platform.layout.events(source), WRITER)
+    if not directory.is_dir():
+        return LogState(last_sealed=0, open_bytes=0, ingested=ingested)
+    sealed = max(epochs.sealed_numbers(directory), default=0)
+    open_epoch = epochs.appended_path(directory, sealed + 1)
+    return LogState(sealed, _size(open_epoch), ingested)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def ingest_sensor(source: Source, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Sensor that ingests a source when its log is ahead of its table."""
+
+    @dg.sensor(
+        name=f"{source.name}_log",
+        job=job,
+        description=f"Ingests {source.name} when its log has epochs that its table has not.",
+        minimum_interval_seconds=LOOK_EVERY_S,
+        default_status=RUNNING,
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, platform: Platform
+    ) -> dg.RunRequest | dg.SkipReason:
+        others = {reference.source for reference in source.references}
+        decision = ingest_decision(
+            source.name,
+            log_state(platform, source.name),
+            {name: log_state(platform, name) for name in sorted(others)},
+        )
+        return as_request(decision)
+
+    return sensor
+
+
+def as_request(
+    decision: Go | Skip, *, partition: str | None = None
+) -> dg.RunRequest | dg.SkipReason:
+    """A decision as Dagster takes it."""
+    if isinstance(decision, Skip):
+        return dg.SkipReason(decision.why)
+    return dg.RunRequest(
+        run_key=decision.key, partition_key=partition, tags={"throughline/why": decision.why}
+    )
+
+
+def ingest_sensors(
+    declared: Declared, jobs: dict[str, dg.JobDefinition]
+) -> list[dg.SensorDefinition]:
+    """One sensor a source."""
+    return [ingest_sensor(s, jobs[ingest_name(s.name)]) for s in declared.sources.values()]

@@ -1,0 +1,122 @@
+"""Settings of the batch side: read once in a root, frozen, handed on as one object.
+
+Variables carry the prefix ``THROUGHLINE_``; a section's field is joined by ``__``
+(``THROUGHLINE_SPARK__MEMORY``). The service has settings of its own under the same prefix,
+in the sections named in ``OF_THE_SERVICE``; any other name with the prefix that matches no
+field stops the start.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import ConfigurationError
+from stores.layout import DEFAULT_ROOT, Layout
+
+PREFIX = "THROUGHLINE_"
+OF_THE_SERVICE = ("http", "engine", "records", "explainer", "folder", "controller")
+
+Environment = Literal["embedded", "test", "production"]
+Launch = Literal["in_process", "pipes", "pod"]
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SparkSettings(Section):
+    """How much of this machine a Spark job may take."""
+
+    cores: int = Field(2, ge=1, description="Cores of the embedded session.")
+    memory: str = Field("2g", pattern=r"^[1-9][0-9]*[mg]$", description="Heap of its driver.")
+
+
+class ClusterPods(Section):
+    """Where the pods of jobs run in production."""
+
+    image: str = Field("throughline/orchestration:0.1.0", description="Image of a job's pod.")
+    namespace: str = Field("throughline", description="Namespace of a job's pod.")
+
+
+class Settings(Section):
+    """Everything about this installation that is not in the code."""
+
+    environment: Environment = Field("embedded", description="Which set of resources is built.")
+    home: Path = Field(DEFAULT_ROOT, description="Folder of all state on this machine.")
+    lake_uri: str = Field("", description="URI of the tables; empty: below home.")
+    online_url: str = Field("", description="redis://... or sqlite path; empty: below home.")
+    mlflow_uri: str = Field("", description="Tracking server; empty: SQLite below home.")
+    scores_url: str = Field("", description="postgresql://... to publish scores to; empty: none.")
+    kafka_servers: str = Field("", description="Brokers of the source logs; empty: files.")
+    use_case_packages: tuple[str, ...] = Field(
+        (), description="Packages with use cases besides `use_cases`."
+    )
+    launch: Launch | None = Field(None, description="How jobs start; None: the environment's way.")
+    ui_url: str = Field("http://127.0.0.1:3000", description="Where Dagster's pages are.")
+    spark: SparkSettings = SparkSettings()
+    pods: ClusterPods = ClusterPods()
+
+    @property
+    def layout(self) -> Layout:
+        """Paths below home."""
+        return Layout(self.home.absolute(), self.lake_uri)
+
+    @property
+    def online_store_url(self) -> str:
+        """URL of the online store, the embedded one when none was named."""
+        return self.online_url or f"sqlite:///{self.layout.online_path}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """URI of the tracking server, the embedded one when none was named."""
+        return self.mlflow_uri or self.layout.mlflow_uri
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], **given: Any) -> "Settings":
+        """Settings from variables; what is ``given`` wins over a variable.
+
+        Raises
+        ------
+        ConfigurationError
+            If a value does not fit, or a variable with our prefix matches no field.
+        """
+        values = _nested(environment)
+        values.update({key: value for key, value in given.items() if value is not None})
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigurationError(
+                "the settings do not fit",
+                found="; ".join(_complaint(fault) for fault in error.errors()),
+                remedy="mend or unset the variable; `.env.example` lists them",
+            ) from None
+
+
+def _nested(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Variables with our prefix as the document that ``Settings`` validates."""
+    values: dict[str, Any] = {}
+    for name, value in sorted(environment.items()):
+        if not name.startswith(PREFIX):
+            continue
+        head, *rest = name.removeprefix(PREFIX).lower().split("__")
+        if head in OF_THE_SERVICE:
+            continue
+        if rest:
+            section = values.setdefault(head, {})
+            section["__".join(rest)] = value
+        else:
+            values[head] = tuple(_words(value)) if head == "use_case_packages" else value
+    return values
+
+
+def _words(value: str) -> list[str]:
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+def _complaint(fault: Any) -> str:
+    name = PREFIX + "__".join(str(part).upper() for part in fault["loc"])
+    return f"{name}: {fault['msg']}"

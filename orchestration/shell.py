@@ -1,0 +1,71 @@
+"""What a command is given: settings, the environment to hand on, a clock, a way to speak."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from core.clock import Clock, SystemClock
+from orchestration.settings import Settings
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Shell:
+    """One invocation of the command line. Built in ``cli.main``; tests build their own."""
+
+    settings: Settings
+    environment: Mapping[str, str] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+
+    def say(self, text: str = "") -> None:
+        """One line to the reader, now."""
+        self.out.write(f"{text}\n")
+        self.out.flush()
+
+    def next(self, text: str) -> None:
+        """What to do after this command."""
+        self.say(f"\nnext: {text}")
+
+    def elapsed(self) -> Callable[[], float]:
+        """Seconds since now, asked later."""
+        began_s = time.monotonic()
+        return lambda: time.monotonic() - began_s
+
+    @contextmanager
+    def step(self, title: str) -> Iterator["Step"]:
+        """A line when work begins and one, with its time, when it has ended."""
+        step = Step()
+        elapsed = self.elapsed()
+        self.say(f"  ... {title}")
+        yield step
+        detail = f": {step.detail}" if step.detail else ""
+        self.say(f"  {elapsed():5.1f} s  {title}{detail}")
+
+
+@dataclass
+class Step:
+    """What a step says of itself when it ends."""
+
+    detail: str = ""
+
+
+def table(rows: list[tuple[str, ...]], *, indent: int = 2) -> str:
+    """Rows as columns, each as wide as its widest cell.
+
+    Examples
+    --------
+    >>> table([("a", "1"), ("long", "2")], indent=0)
+    'a     1\\nlong  2'
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join(" " * indent + line for line in lines)
