@@ -1,0 +1,242 @@
+"""Reducing: spans of tiles and of raw rows into one partial a slot, then into a value.
+
+Counts and integers add up exactly. Floats go through `math.fsum`, which is correctly
+rounded in any order; where both halves of a double-double are wanted, a second `fsum` of
+what the first left over gives the lower one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, compress
+from typing import Any, NamedTuple
+
+from core.features import hll, sums
+from core.features.packing import Block
+from core.features.partials import (
+    INT64_MAX,
+    INT64_MIN,
+    NEVER_MS,
+    Kind,
+    Slot,
+    register_and_rank,
+)
+
+Number = int | float
+
+
+class TileSpan(NamedTuple):
+    """Tiles of a block from the place ``start`` on; fields begin at array ``first``."""
+
+    block: Block
+    start: int
+    first: int
+
+    def field(self, k: int) -> tuple[Any, ...]:
+        """Field ``k`` of the tiles in the span."""
+        n, place = self.block.n, self.first + k
+        return self.block.flat[place * n + self.start : (place + 1) * n]
+
+    def heap(self, k: int, heap: int) -> bytes:
+        """Bytes of field ``k``, of varying length, of all tiles in the span."""
+        n, place = self.block.n, self.first + k
+        return self.block.heaps[heap][sum(self.block.flat[place * n : place * n + self.start]) :]
+
+
+class RowSpan(NamedTuple):
+    """Raw rows of a block in the places ``start`` to ``end``, ``end`` not among them.
+
+    Validity of the first column is array ``first``; ``available`` is the place of the
+    availability where the view keeps ties.
+    """
+
+    block: Block
+    start: int
+    end: int
+    first: int
+    available: int
+
+    def array(self, place: int) -> tuple[Any, ...]:
+        """Array ``place`` of the rows in the span."""
+        n = self.block.n
+        return self.block.flat[place * n + self.start : place * n + self.end]
+
+    def cells(self, cell: int) -> Sequence[Number]:
+        """Values of one column that are there."""
+        valid = self.array(self.first + 2 * cell)
+        values = self.array(self.first + 2 * cell + 1)
+        return values if all(valid) else list(compress(values, valid))
+
+
+Recent = tuple[int, int, bytes, Number]
+"""Event time, availability, id, value: the greatest is the last."""
+
+
+class Step(NamedTuple):
+    """One slot to reduce: where its fields stand in the tiles, its column in the rows.
+
+    ``heap`` is the place of its field of varying length among those of the grid.
+    """
+
+    slot: Slot
+    place: int
+    cell: int
+    heap: int
+
+
+Reduce = Callable[[Step, Sequence[TileSpan], Sequence[RowSpan]], Any]
+
+
+def _numbers(
+    fields: Sequence[int], step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]
+) -> chain[Number]:
+    of_tiles = (span.field(step.place + k) for span in tiles for k in fields)
+    return chain(chain.from_iterable(of_tiles), *(span.cells(step.cell) for span in rows))
+
+
+def _count(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> int:
+    total = sum(sum(span.field(step.place)) for span in tiles)
+    return total + sum(sum(span.array(span.first + 2 * step.cell)) for span in rows)
+
+
+def _sum(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
+    if step.slot.is_float:
+        return float_total(list(_numbers((0, 1), step, tiles, rows)))
+    return sum(_numbers((0,), step, tiles, rows))
+
+
+def float_total(parts: Sequence[Number]) -> float:
+    """Correctly rounded sum; an infinity or NaN where a float cannot hold it.
+
+    Examples
+    --------
+    >>> float_total([1e16, 1.0, -1e16]), float_total([1.7e308, 1.7e308])
+    (1.0, inf)
+    """
+    try:
+        return math.fsum(parts)
+    except (OverflowError, ValueError):
+        return float(sum(parts))
+
+
+def _min(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
+    empty = math.inf if step.slot.is_float else INT64_MAX
+    return min(_numbers((0,), step, tiles, rows), default=empty)
+
+
+def _max(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
+    empty = -math.inf if step.slot.is_float else INT64_MIN
+    return max(_numbers((0,), step, tiles, rows), default=empty)
+
+
+def _last(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number | None:
+    found = [_last_of_tiles(step, span) for span in tiles]
+    found += [_last_of_rows(step, span) for span in rows]
+    return max((recent for recent in found if recent is not None), default=(None,))[-1]
+
+
+def _last_of_tiles(step: Step, span: TileSpan) -> Recent | None:
+    events = span.field(step.place)
+    newest_ms = max(events)
+    if newest_ms == NEVER_MS:
+        return None
+    available, values = span.field(step.place + 1), span.field(step.place + 2)
+    ids = span.block.strings(span.first + step.place + 3, step.heap)[span.start :]
+    tied = [k for k, event_ms in enumerate(events) if event_ms == newest_ms]
+    return max((newest_ms, available[k], ids[k], values[k]) for k in tied)
+
+
+def _last_of_rows(step: Step, span: RowSpan) -> Recent | None:
+    valid = span.array(span.first + 2 * step.cell)
+    if not any(valid):
+        return None
+    k = len(valid) - 1 - valid[::-1].index(1)  # rows stand in order of recency
+    at = span.start + k
+    return (
+        span.array(0)[k],
+        span.array(span.available)[k],
+        span.block.strings(span.available + 1, 0)[at],
+        span.array(span.first + 2 * step.cell + 1)[k],
+    )
+
+
+def _distinct(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> float:
+    pairs = [span.heap(step.place, step.heap) for span in tiles]
+    ranks: dict[int, int] = {}
+    of_tiles = ((data[at], data[at + 1]) for data in pairs for at in range(0, len(data), 2))
+    of_rows = (register_and_rank(step.slot, v) for span in rows for v in span.cells(step.cell))
+    for register, rank in chain(of_tiles, of_rows):
+        if rank > ranks.get(register, 0):
+            ranks[register] = rank
+    counts = [0] * hll.RANKS
+    counts[0] = hll.REGISTERS - len(ranks)
+    for rank in ranks.values():
+        counts[rank] += 1
+    return hll.estimate_of_counts(counts)
+
+
+Pair = tuple[float, float]
+
+
+def _moments(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> tuple[Pair, Pair]:
+    cells = chain.from_iterable(span.cells(step.cell) for span in rows)
+    distances = [float(value) - step.slot.centre for value in cells]
+    squares = chain.from_iterable(map(sums.square, distances))
+    first = chain(*(span.field(step.place + k) for span in tiles for k in (0, 1)), distances)
+    second = chain(*(span.field(step.place + k) for span in tiles for k in (2, 3)), squares)
+    return _pair(list(first)), _pair(list(second))
+
+
+def _pair(parts: list[float]) -> Pair:
+    high = float_total(parts)
+    if not math.isfinite(high):
+        return high, 0.0
+    return high, float_total([*parts, -high])
+
+
+REDUCERS: dict[Kind, Reduce] = {
+    "count": _count,
+    "sum": _sum,
+    "min": _min,
+    "max": _max,
+    "last": _last,
+    "distinct": _distinct,
+    "moments": _moments,
+}
+
+# Partials of a feature's slots, in the order of `partials.NEEDS`, into its value.
+
+Finish = Callable[..., float | None]
+
+
+def _plain(value: Number) -> float:
+    return float(value)
+
+
+def _mean(count: int, total: Number) -> float | None:
+    return float(total) / count if count else None
+
+
+def _extreme(count: int, value: Number) -> float | None:
+    return float(value) if count else None
+
+
+def _last_value(value: Number | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _deviation(count: int, moments: tuple[Pair, Pair]) -> float | None:
+    return sums.deviation(count, *moments)
+
+
+FINISHERS: Mapping[str, Finish] = {
+    "count": _plain,
+    "sum": _plain,
+    "mean": _mean,
+    "min": _extreme,
+    "max": _extreme,
+    "last": _last_value,
+    "count_distinct": _plain,
+    "stddev": _deviation,
+}
