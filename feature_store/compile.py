@@ -147,7 +147,7 @@ def view_plan(view: FeatureView) -> ViewPlan:
     else:
         windows = ()
         attributes = tuple(_attribute(f, columns) for f in view.features if f.name not in join_keys)
-        ttl_ms = _ttl_ms(view)
+        ttl_ms = _milliseconds(view.ttl) or None
     read = [*(window.column for window in windows), *(a.column for a in attributes)]
     return ViewPlan(
         name=view.name,
@@ -176,15 +176,6 @@ def _attribute(field: Field, columns: dict[str, SourceColumn]) -> AttributeFeatu
     return AttributeFeature(
         name=field.name, column=field.name, categories=columns[field.name].categories
     )
-
-
-def _ttl_ms(view: FeatureView) -> int:
-    if not view.ttl:
-        raise ConfigurationError(
-            f"the view {view.name!r} has no ttl",
-            remedy="make it with use_cases.builders.attributes",
-        )
-    return _milliseconds(view.ttl)
 
 
 def _milliseconds(duration: timedelta | None) -> int:

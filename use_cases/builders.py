@@ -192,13 +192,14 @@ def attributes(
     entities: Entity | Sequence[Entity],
     columns: Sequence[str],
     *,
-    ttl: str,
+    ttl: str | None,
     owner: str,
     description: str = "",
 ) -> FeatureView:
     """View of the columns of the row in force; older than ``ttl`` they are null.
 
-    A string column is worth the index of its value among the source's allowed values.
+    A string column is worth the index of its value among the source's allowed values, an
+    instant its epoch milliseconds. Without a ttl (``None``) a row is in force until the next.
     """
     keys = _entities(entities)
     check_versioned("view", name)
@@ -212,7 +213,7 @@ def attributes(
         source=source,
         entities=keys,
         schema=[*_key_fields(keys), *(Field(name=column, dtype=Float64) for column in columns)],
-        ttl=timedelta(milliseconds=parse_duration(ttl)),
+        ttl=timedelta(milliseconds=parse_duration(ttl) if ttl else 0),
         owner=owner,
         description=description,
     )
@@ -225,12 +226,6 @@ def _check_attribute(view: str, name: str, column: SourceColumn) -> None:
             f"the attribute {name!r} of {view!r} is text without declared categories",
             found="allowed = ()",
             remedy="declare the field's allowed values; the feature is their index",
-        )
-    if column.type == "timestamp":
-        raise ConfigurationError(
-            f"the attribute {name!r} of {view!r} is an instant, which float32 cannot hold",
-            found="a timestamp column",
-            remedy="keep it in the source as a day number (int64)",
         )
 
 
@@ -329,7 +324,23 @@ def service(
     check_unique("view", f"the feature service {name!r}", [view.name for view in views])
     if not views:
         raise ConfigurationError(f"the feature service {name!r} is empty", remedy="add a view")
+    for view in views:
+        _refuse_instants(name, view)
     return FeatureService(name=name, features=list(views), owner=owner, description=description)
+
+
+def _refuse_instants(service: str, view: View) -> None:
+    """Refuse an instant as an input of a model: float32 keeps it to minutes only."""
+    if isinstance(view, OnDemandFeatureView | StreamFeatureView) or view.stream_source is None:
+        return
+    columns = columns_of(view.stream_source)
+    for feature in view.projection.features:
+        if columns[feature.name].type == "timestamp":
+            raise ConfigurationError(
+                f"the feature service {service!r} takes an instant as a model's input",
+                found=f"{view.name}:{feature.name}, which float32 cannot hold",
+                remedy="leave it out; read it in a request-time view that returns an age",
+            )
 
 
 def _entities(entities: Entity | Sequence[Entity]) -> list[Entity]:

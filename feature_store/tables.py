@@ -1,0 +1,68 @@
+"""Delta tables read by delta-rs, each at one fixed version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+
+from core.clock import event_date
+from core.errors import NotReadyError
+
+_COMMITS_LOOKED_AT = 200
+
+
+def open_table(uri: str, *, version: int | None = None) -> DeltaTable:
+    """Table at a version, the newest when none is given.
+
+    Raises
+    ------
+    NotReadyError
+        If there is no table.
+    """
+    if not DeltaTable.is_deltatable(uri):
+        raise NotReadyError(
+            "a table does not exist yet",
+            found=f"no Delta table at {uri}",
+            remedy="ingest the source and build its features first",
+        )
+    return DeltaTable(uri, version=version)
+
+
+def epoch_of(table: DeltaTable) -> int:
+    """Highest epoch of the log that the table's rows come from; -1 where no commit says.
+
+    Compaction and clean-up commit without saying an epoch; the newest commit that does counts.
+    """
+    for commit in table.history(_COMMITS_LOOKED_AT):
+        if commit.get("version", 0) > table.version():
+            continue
+        said = json.loads(commit.get("userMetadata") or "{}")
+        if "epoch" in said:
+            return int(said["epoch"])
+    return -1
+
+
+def read_dates(
+    table: DeltaTable,
+    columns: Iterable[str],
+    *,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+) -> pa.Table:
+    """Columns of the rows whose event date lies between two instants, both included.
+
+    Only whole dates are cut away: rows outside the instants may come along.
+    """
+    condition = None
+    for instant_ms, is_first in ((from_ms, True), (to_ms, False)):
+        if instant_ms is None:
+            continue
+        day = date.fromisoformat(event_date(instant_ms))
+        bound = ds.field("event_date") >= day if is_first else ds.field("event_date") <= day
+        condition = bound if condition is None else condition & bound
+    return table.to_pyarrow_dataset().to_table(columns=list(columns), filter=condition)
