@@ -60,7 +60,7 @@ class SliceReader:
         """Parsed batches of one slice."""
         epoch = next(epoch for epoch in self.epochs if epoch.epoch == part.epoch)
         log = SourceLog(self.directory, self.source.name)
-        records = log.read(part.epoch, part.first)
+        records = log.records(part.epoch, part.first)
         if part.end is not None:
             end = part.end
             records = (record for record in records if record.offset < end)

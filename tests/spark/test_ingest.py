@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, payment, seal_events
+
+from core.errors import NotReadyError
+from core.mapping import read_mapping
+from spark_jobs import ingest
+from spark_jobs.delta import metadata_of, read_table, writer_number
+from stores.layout import Layout
+from stores.log import SourceLog
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path)
+
+
+def ingested(spark, layout, source, to_epoch, **changes):
+    arguments = ingest.Arguments(
+        root=str(layout.root), now_ms=NOW_MS, source=source, to_epoch=to_epoch
+    )
+    return ingest.run(spark, arguments.model_copy(update=changes))
+
+
+def rows_of(spark, uri, *columns):
+    return sorted(tuple(row) for row in read_table(spark, uri).select(*columns).collect())
+
+
+MIXED = [
+    payment("p1", NOW_MS - DAY_MS),
+    payment("p2", NOW_MS - 2 * DAY_MS, amount_minor=7),
+    payment("p1", NOW_MS - DAY_MS),  # again: ignored
+    payment("p1", NOW_MS - DAY_MS, amount_minor=9),  # another payload: refused
+    payment("p3", NOW_MS, amount_minor=0),  # out of range
+    payment("p4", NOW_MS + DAY_MS),  # the future
+    b'{"event_id": "p5"',  # torn
+]
+
+
+def test_ingest_sorts_accepted_from_duplicates_and_refusals(spark, layout):
+    epoch = seal_events(layout, PAYMENTS, MIXED)
+    report = ingested(spark, layout, PAYMENTS, epoch)
+    assert (report.accepted, report.duplicates) == (2, 1)
+    assert report.rejected == {
+        "duplicate_conflict": 1,
+        "out_of_range": 1,
+        "future_event": 1,
+        "malformed": 1,
+    }
+    assert report.touched == {"2025-12-30": 1, "2025-12-31": 1}
+    events = rows_of(spark, layout.events("payments"), "event_id", "amount_minor", "card_id")
+    assert events == [("p1", 100, "c1"), ("p2", 7, "c1")]
+    raw = dict(rows_of(spark, layout.rejected("payments"), "code", "raw"))
+    assert raw["malformed"] == '{"event_id": "p5"'
+    assert json.loads(raw["out_of_range"])["amount_minor"] == 0
+
+
+def test_ingest_moves_its_cursor_in_the_commit_of_the_rows(spark, layout):
+    first = seal_events(layout, PAYMENTS, MIXED)
+    ingested(spark, layout, PAYMENTS, first)
+    assert writer_number(spark, layout.events("payments"), "ingest") == first
+    nothing = ingested(spark, layout, PAYMENTS, first)
+    assert nothing.epochs == ()
+    second = seal_events(layout, PAYMENTS, [b"not json"])
+    report = ingested(spark, layout, PAYMENTS, second)
+    assert (report.epochs, report.accepted) == ((second,), 0)
+    assert writer_number(spark, layout.events("payments"), "ingest") == second
+    metadata = metadata_of(spark, layout.events("payments"), report.events_version)
+    assert metadata == {"epoch": second, "source": "payments"}
+
+
+def test_rows_of_a_later_epoch_meet_those_of_the_table(spark, layout):
+    ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, MIXED))
+    again = [
+        payment("p1", NOW_MS - DAY_MS),
+        payment("p2", NOW_MS - 2 * DAY_MS, amount_minor=8),
+        payment("p9", NOW_MS - 40 * DAY_MS),
+    ]
+    report = ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, again))
+    assert (report.accepted, report.duplicates) == (1, 1)
+    assert report.rejected == {"duplicate_conflict": 1}
+    assert len(rows_of(spark, layout.events("payments"), "event_id")) == 3
+
+
+def test_workers_and_driver_parse_alike(spark, tmp_path):
+    tables = []
+    for name, limit in (("driver", 10**9), ("workers", 0)):
+        layout = Layout(tmp_path / name)
+        epoch = seal_events(layout, PAYMENTS, MIXED)
+        ingested(spark, layout, PAYMENTS, epoch, in_driver_below_bytes=limit)
+        tables.append(
+            [
+                rows_of(spark, layout.events("payments"), "*"),
+                rows_of(spark, layout.rejected("payments"), "epoch", "offset", "code", "message"),
+            ]
+        )
+    assert tables[0] == tables[1]
+
+
+def test_a_reference_must_exist_when_its_row_comes(spark, layout):
+    verdict = {"event_timestamp": NOW_MS, "terminal_id": "t1", "is_fraud": 1}
+    rows = [
+        verdict | {"event_id": "v1", "payment_id": "p1"},
+        verdict | {"event_id": "v2", "payment_id": "nobody"},
+    ]
+    epoch = seal_events(layout, VERDICTS, rows)
+    with pytest.raises(NotReadyError, match="ingest payments first"):
+        ingested(spark, layout, VERDICTS, epoch)
+    ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, MIXED))
+    report = ingested(spark, layout, VERDICTS, epoch)
+    assert (report.accepted, report.rejected) == (1, {"unknown_reference": 1})
+
+
+def test_a_historic_file_is_available_when_it_happened(spark, layout, tmp_path):
+    path = tmp_path / "old.csv"
+    path.write_text("ID,AT,AMOUNT\n7,2025-01-02 00:00:00,1.25\n8,never,2\n")
+    mapping = read_mapping(
+        {
+            "source": "payments",
+            "fields": {
+                "event_id": {"from": "ID", "convert": ["to_text"]},
+                "event_timestamp": {"from": "AT"},
+                "amount_minor": {"from": "AMOUNT", "convert": ["to_minor_units"]},
+                "card_id": {"constant": "c"},
+                "terminal_id": {"constant": "t"},
+            },
+        }
+    )
+    log = SourceLog(layout.log_dir("payments"), "payments")
+    landed = log.land(path, mapping, now_ms=NOW_MS, is_historic=True, delay_ms=1_000)
+    report = ingested(spark, layout, PAYMENTS, landed.epoch.epoch)
+    assert (report.accepted, report.rejected) == (1, {"wrong_type": 1})
+    row = read_table(spark, layout.events("payments")).first()
+    assert (row.available_at - row.event_timestamp).total_seconds() == 1.0
+    assert row.amount_minor == 125
+
+
+def test_the_log_of_the_table_tells_no_personal_value(spark, layout):
+    ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, MIXED))
+    for path in (layout.root / "lake" / "events").glob("*/_delta_log/*.json"):
+        assert '\\"c1\\"' not in path.read_text()
+        assert "deletionVector" not in path.read_text()
