@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+Codes = NDArray[Any]
+"""Entity codes, int32 or int64; the kernel needs no more than 32 bits."""
 
 TieRanks = Callable[[IntArray], IntArray]
 """Maps indices of rows to numbers that order rows of equal entity and event time."""
@@ -52,7 +55,7 @@ class Rows:
         By column name of the view.
     """
 
-    entity: IntArray
+    entity: Codes
     event_ms: IntArray
     known: IntArray
     tie: IntArray | TieRanks | None
@@ -69,6 +72,6 @@ class Rows:
 class Points:
     """Points to answer, in any order; -1 is an entity that no row has."""
 
-    entity: IntArray
+    entity: Codes
     at_ms: IntArray
     known: IntArray

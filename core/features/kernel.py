@@ -16,7 +16,7 @@ import numpy as np
 
 from core.errors import ConfigurationError, InvalidInputError
 from core.features import kernel_order, kernel_prefix
-from core.features.arrays import Column, FloatArray, IntArray, Points, Rows
+from core.features.arrays import Codes, Column, FloatArray, IntArray, Points, Rows
 from core.features.kernel_cells import Cell, OrderedColumn, Span, taken
 from core.features.kernel_order import Indices
 from core.features.plan import ViewPlan
@@ -120,7 +120,7 @@ def _check(view: ViewPlan, rows: Rows) -> None:
 # --- ordering -----------------------------------------------------------------------------
 
 
-def _ordered(codes: IntArray, time_ms: IntArray, known: IntArray, n_groups: int) -> _Timeline:
+def _ordered(codes: Codes, time_ms: IntArray, known: IntArray, n_groups: int) -> _Timeline:
     narrow = np.ascontiguousarray(codes, np.int32)
     starts = kernel_order.group_starts(narrow, n_groups)
     order = kernel_order.grouped(narrow, starts)
@@ -154,7 +154,7 @@ def _span(
 def _in_point_order(points: _Timeline, values: FloatArray) -> FloatArray:
     out = np.empty(len(values))
     out[points.order] = values
-    return out
+    return out + 0.0  # never minus zero
 
 
 # --- features -----------------------------------------------------------------------------
