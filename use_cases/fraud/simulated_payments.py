@@ -24,10 +24,10 @@ WEEKEND_WEIGHT = 0.8
 COMPANION_SHARE = 0.08
 """Share of payments that follow another of the card within the hour: a shopping trip."""
 
-LARGE_FRAUD_SHARE, LARGE_HONEST_SHARE = 0.0012, 0.0015
-COMPROMISED_SHARE, COMPROMISED_DAYS, COMPROMISED_HIT_SHARE = 0.0042, 28, 0.85
-STOLEN_SHARE, STOLEN_BURST = 0.0033, 6.0
-REPORT_DELAY_DAYS = (2.0, 7.0)
+LARGE_FRAUD_SHARE, LARGE_HONEST_SHARE = 0.0012, 0.001
+COMPROMISED_SHARE, COMPROMISED_DAYS, COMPROMISED_HIT_SHARE = 0.0042, 28, 0.95
+STOLEN_SHARE, STOLEN_BURST = 0.0033, 8.0
+REPORT_DELAY_DAYS = (1.0, 3.0, 7.0)
 CONFIRMED_AFTER_MS = 7 * DAY_MS
 """A payment that nobody disputed counts as honest when the labels mature."""
 
@@ -91,8 +91,7 @@ def draw_payments(
 
 def known_ms(rng: np.random.Generator, payments: Payments) -> Ints:
     """When the verdict on each payment becomes known: at the latest after seven days."""
-    low, high = REPORT_DELAY_DAYS
-    reported = (rng.triangular(low, 5.0, high, size=len(payments)) * DAY_MS).astype(np.int64)
+    reported = (rng.triangular(*REPORT_DELAY_DAYS, size=len(payments)) * DAY_MS).astype(np.int64)
     delay = np.where(payments.is_fraud, reported, CONFIRMED_AFTER_MS)
     return payments.event_ms + delay
 
@@ -140,8 +139,8 @@ def _made_large(rng: np.random.Generator, amount_minor: Ints) -> NDArray[np.bool
     is_fraud = draw < LARGE_FRAUD_SHARE
     is_honest = ~is_fraud & (draw < LARGE_FRAUD_SHARE + LARGE_HONEST_SHARE)
     factor = np.ones(len(amount_minor))
-    factor[is_fraud] = rng.uniform(5, 10, size=int(is_fraud.sum()))
-    factor[is_honest] = rng.uniform(3, 6, size=int(is_honest.sum()))
+    factor[is_fraud] = rng.uniform(6, 12, size=int(is_fraud.sum()))
+    factor[is_honest] = rng.uniform(3, 5, size=int(is_honest.sum()))
     amount_minor[:] = (amount_minor * factor).astype(np.int64)
     return is_fraud
 
@@ -172,8 +171,8 @@ def _stolen(rng: np.random.Generator, cards: Cards, count: int, days: int, end_m
     begin_ms = end_ms - rng.integers(6 * HOUR_MS, max(2, days) * DAY_MS, size=episodes)
     place = rng.integers(cards.terminals, size=episodes)
     card = victim[episode]
-    after_ms = rng.exponential(90 * MINUTE_MS, size=count).astype(np.int64)
-    amount = cards.mean_minor[card] * rng.uniform(0.8, 4.0, size=count)
+    after_ms = rng.exponential(45 * MINUTE_MS, size=count).astype(np.int64)
+    amount = cards.mean_minor[card] * rng.uniform(1.0, 5.0, size=count)
     return Payments(
         event_ms=np.minimum(begin_ms[episode] + after_ms, end_ms - 1),
         card=card,
