@@ -1,0 +1,87 @@
+"""Real servers for tests, each on a free port of this machine, ended with the test."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """A running redis-server, reachable by port and by Unix socket."""
+
+    def __init__(self, directory: Path, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port = port
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self.socket_url = f"unix://{directory}/redis.sock"
+        self.cluster_url = f"redis+cluster://127.0.0.1:{port}"
+        self._process = process
+
+    def clear(self) -> None:
+        """Forget everything that was written."""
+        with redis.Redis(port=self.port) as client:
+            client.flushall()
+
+    def stop(self) -> None:
+        """End it now, as a crash would."""
+        self._process.kill()
+        self._process.wait(timeout=10)
+
+
+@contextmanager
+def redis_server(directory: Path, *, is_cluster: bool = False) -> Iterator[RedisServer]:
+    """A redis-server of its own; skips the test where the binary is missing.
+
+    ``directory`` must have a short path: a Unix socket's name holds 107 bytes.
+    """
+    binary = shutil.which("redis-server")
+    if binary is None:
+        pytest.skip("redis-server is not installed (apt-get install redis-server)")
+    port = free_port()
+    options = ["--port", port, "--bind", "127.0.0.1", "--dir", directory, "--save", ""]
+    options += ["--unixsocket", directory / "redis.sock", "--daemonize", "no"]
+    if is_cluster:
+        options += ["--cluster-enabled", "yes", "--cluster-port", free_port()]
+    with (directory / "redis.log").open("wb") as log:
+        process = subprocess.Popen([binary, *map(str, options)], stdout=log, stderr=log)
+    server = RedisServer(directory, port, process)
+    try:
+        _wait_for(server, is_cluster=is_cluster)
+        yield server
+    finally:
+        server.stop()
+
+
+def _wait_for(server: RedisServer, *, is_cluster: bool) -> None:
+    deadline = time.monotonic() + 20
+    client = redis.Redis(port=server.port)
+    has_slots = False
+    while True:
+        try:
+            if not is_cluster:
+                client.ping()
+                return
+            if not has_slots:
+                client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16_383)
+                has_slots = True
+            if client.execute_command("CLUSTER INFO")["cluster_state"] == "ok":
+                return
+        except redis.RedisError:
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError("redis-server did not answer within 20 s")
+        time.sleep(0.02)
