@@ -21,7 +21,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from core.errors import NotReadyError
+from core.errors import IntegrityError, NotReadyError
 
 APP_ID = "spark.databricks.delta.write.txnAppId"
 APP_VERSION = "spark.databricks.delta.write.txnVersion"
@@ -156,20 +156,28 @@ def insert_new(
     """
     spark = frame.sparkSession
     ensure_table(spark, spec)
+    rows = frame.select(spec.schema.names)
     same = " AND ".join(f"t.{key} <=> s.{key}" for key in keys)
-    with _committing(spark, spec.uri, commit) as number:
-        target = DeltaTable.forPath(spark, spec.uri).alias("t")
-        source = frame.select(spec.schema.names).alias("s")
-        target.merge(source, f"({pruned_to}) AND {same}").whenNotMatchedInsertAll().execute()
-        if writer_number(spark, spec.uri, commit.writer) < number:
-            frame.select(spec.schema.names).limit(0).write.format("delta").mode("append").save(
-                spec.uri
-            )
-    return latest_version(spark, spec.uri)
+    before = latest_version(spark, spec.uri)
+    with _committing(spark, spec.uri, commit):
+        if before == 0:  # only ever created: there is nothing to compare with
+            rows.write.format("delta").mode("append").save(spec.uri)
+        else:
+            target = DeltaTable.forPath(spark, spec.uri).alias("t")
+            merge = target.merge(rows.alias("s"), f"({pruned_to}) AND {same}")
+            merge.whenNotMatchedInsertAll().execute()
+    after = latest_version(spark, spec.uri)
+    if after == before:
+        raise IntegrityError(
+            f"a commit to {spec.uri} was not made",
+            found=f"version {after} before and after, writer {commit.writer} at another number",
+            remedy="look for a second writer of this table",
+        )
+    return after
 
 
 @contextmanager
-def _committing(spark: SparkSession, uri: str, commit: Commit) -> Iterator[int]:
+def _committing(spark: SparkSession, uri: str, commit: Commit) -> Iterator[None]:
     number = commit.number
     if number is None:
         number = writer_number(spark, uri, commit.writer) + 1
@@ -181,7 +189,7 @@ def _committing(spark: SparkSession, uri: str, commit: Commit) -> Iterator[int]:
     for key, value in settings.items():
         spark.conf.set(key, value)
     try:
-        yield number
+        yield
     finally:
         for key in settings:
             spark.conf.unset(key)

@@ -207,7 +207,7 @@ class PartitionHost:
         columns = []
         for view in kind.views:
             answered = view_table(view, rows[view.source], asked)
-            columns += [_floats(answered[name]) for name in view.feature_names]
+            columns += [_floats(column) for column in answered.columns]
         matrix = np.column_stack(columns)
         offsets = np.arange(len(matrix) + 1, dtype=np.int32) * matrix.shape[1]
         values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix.reshape(-1)))
