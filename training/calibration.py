@@ -20,6 +20,7 @@ from core.features.plan import Frozen
 SMALLEST_SLOPE = 0.05
 STEPS = 50
 CONVERGED = 1e-10
+TINY = 1e-14
 
 Array = NDArray[np.float64]
 
@@ -54,15 +55,23 @@ def fit_platt(margins: Array, labels: NDArray[np.integer], weights: Array) -> Ca
     targets = np.where(labels == 1, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
     centre, spread = float(np.mean(margins)), float(np.std(margins)) or 1.0
     standard = np.stack([(margins - centre) / spread, np.ones_like(margins)])
-    prior = np.log((n_positive + 1) / (n_negative + 1))
-    line = np.array([spread, prior])
+    line = np.array([0.0, np.log((n_positive + 1) / (n_negative + 1))])
+    loss = _loss(standard, line, targets, weights)
     for _ in range(STEPS):
         step = _newton_step(standard, line, targets, weights)
+        while _loss(standard, line - step, targets, weights) > loss and np.abs(step).max() > TINY:
+            step = step / 2
         line = line - step
+        loss = _loss(standard, line, targets, weights)
         if np.abs(step).max() < CONVERGED:
             break
     slope = max(float(line[0]) / spread, SMALLEST_SLOPE)
     return Calibration(slope=slope, intercept=float(line[1]) - slope * centre)
+
+
+def _loss(standard: Array, line: Array, targets: Array, weights: Array) -> float:
+    margins = line @ standard
+    return float(np.sum(weights * (np.logaddexp(0.0, margins) - targets * margins)))
 
 
 def _newton_step(standard: Array, line: Array, targets: Array, weights: Array) -> Array:
@@ -70,6 +79,4 @@ def _newton_step(standard: Array, line: Array, targets: Array, weights: Array) -
     gradient = standard @ (weights * (p - targets))
     curvature = (standard * (weights * p * (1 - p))) @ standard.T
     curvature += 1e-9 * np.trace(curvature) * np.eye(2) + 1e-12 * np.eye(2)
-    step: Array = np.asarray(np.linalg.solve(curvature, gradient), dtype=np.float64)
-    length = float(np.linalg.norm(step))
-    return step * min(1.0, 5.0 / length) if length > 0 else step
+    return np.asarray(np.linalg.solve(curvature, gradient), dtype=np.float64)

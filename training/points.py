@@ -67,7 +67,8 @@ def split_points(model: bytes, rows: Vectors, seed: int) -> Vectors:
     """Points on the thresholds of an ONNX model's trees, and one float32 step either side.
 
     A threshold held in float64 by the source is rounded in ONNX: only a value between the
-    two tells them apart. Other features are those of ``rows``, drawn anew.
+    two tells them apart. Other features are those of ``rows``, drawn anew. No infinity is
+    ever made, because ``vector_of`` never makes one.
     """
     splits = _splits(model)
     if not splits:
@@ -79,7 +80,7 @@ def split_points(model: bytes, rows: Vectors, seed: int) -> Vectors:
     for towards in (-np.inf, None, np.inf):
         block = rows[generator.integers(0, len(rows), len(chosen))].copy()
         moved = thresholds if towards is None else np.nextafter(thresholds, np.float32(towards))
-        block[np.arange(len(block)), features] = moved
+        block[np.arange(len(block)), features] = np.clip(moved, -LARGEST, LARGEST)
         blocks.append(block)
     return np.concatenate(blocks)
 
