@@ -11,7 +11,7 @@ import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 _INSTALLED = tuple(
@@ -46,15 +46,27 @@ def _closure(modules: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _own_file(name: str) -> Path | None:
-    """File of a module that is neither of the standard library nor installed."""
-    try:
-        spec = find_spec(name)
-    except (ImportError, ValueError, AttributeError):  # "module.attribute" is no module
-        return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    path = Path(spec.origin).resolve()
-    return None if any(path.is_relative_to(folder) for folder in _INSTALLED) else path
+    """File of a module that is neither of the standard library nor installed.
+
+    Goes down from folder to folder: ``importlib.util.find_spec`` would import all parents.
+    """
+    folders: list[str] | None = None
+    spec = None
+    for depth in range(1, name.count(".") + 2):
+        spec = PathFinder.find_spec(".".join(name.split(".")[:depth]), folders)
+        if spec is None or _is_installed(spec.origin):
+            return None
+        folders = list(spec.submodule_search_locations or [])
+    origin = spec.origin if spec is not None else None
+    return Path(origin).resolve() if origin is not None and origin.endswith(".py") else None
+
+
+def _is_installed(origin: str | None) -> bool:
+    """Whether a file came with Python or with a package; no file is a folder of ours."""
+    if origin is None:
+        return False
+    path = Path(origin).resolve()
+    return any(path.is_relative_to(folder) for folder in _INSTALLED)
 
 
 def _imports(name: str, path: Path) -> Iterator[str]:

@@ -1,0 +1,157 @@
+"""A plan is compiled once for each state of the code, and must agree with its use case."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigurationError
+from feature_store.agreement import check_agreement
+from feature_store.fingerprint import code_digest
+from feature_store.plans import compile_use_case, plan_for
+from stores.layout import Layout
+from use_cases import discover
+from use_cases.fraud.sources import CARD_PROFILES, FRAUD_LABELS, TRANSACTIONS
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def fraud():
+    return discover()["fraud"]
+
+
+@pytest.fixture(scope="module")
+def plan(fraud):
+    return compile_use_case(fraud)
+
+
+def test_a_kept_plan_is_the_compiled_one(fraud, plan, tmp_path):
+    layout = Layout(tmp_path)
+    assert plan_for(fraud, layout) == plan
+    assert len(list(layout.plans.iterdir())) == 1
+    assert plan_for(fraud, layout) == plan
+    assert len(list(layout.plans.iterdir())) == 1
+
+
+def test_a_kept_plan_is_read_without_feast(fraud, tmp_path):
+    plan_for(fraud, Layout(tmp_path))
+    code = (
+        "import sys; from pathlib import Path; from use_cases import discover;"
+        "from feature_store.plans import plan_for; from stores.layout import Layout;"
+        "plan_for(discover()['fraud'], Layout(Path(sys.argv[1])));"
+        "sys.exit(', '.join({'feast', 'pandas', 'numba', 'deltalake'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_use_case_that_was_not_discovered_is_refused(fraud):
+    with pytest.raises(ConfigurationError, match="where it was declared"):
+        compile_use_case(fraud.model_copy(update={"package": ""}))
+
+
+def test_a_package_without_features_is_refused(fraud):
+    with pytest.raises(ConfigurationError, match="cannot be imported"):
+        compile_use_case(fraud.model_copy(update={"package": "use_cases.nowhere"}))
+
+
+def test_an_unknown_service_is_refused_with_those_that_are_there(fraud):
+    with pytest.raises(ConfigurationError, match="no feature service called 'x'") as error:
+        compile_use_case(fraud.model_copy(update={"service": "x"}))
+    assert error.value.found == "fraud_v1"
+
+
+def shorter(source, days):
+    return source.model_copy(update={"retention_days": days})
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        ({"sources": (TRANSACTIONS, FRAUD_LABELS)}, "reads the source 'card_profiles'"),
+        ({"entities": {"card": ("card_id",)}}, "entity 'terminal' is found by 'terminal_id'"),
+        (
+            {"sources": (shorter(TRANSACTIONS, 29), FRAUD_LABELS, CARD_PROFILES)},
+            "'card_activity_v1' looks back 30 days.*is kept for 29",
+        ),
+        (
+            {"sources": (TRANSACTIONS, FRAUD_LABELS, shorter(CARD_PROFILES, 399))},
+            "'card_profile_v1' looks back 400 days",
+        ),
+        (
+            {
+                "sources": (
+                    TRANSACTIONS.model_copy(update={"fields": TRANSACTIONS.fields[1:]}),
+                    FRAUD_LABELS,
+                    CARD_PROFILES,
+                )
+            },
+            "an example has no 'terminal_id'",
+        ),
+        (
+            {
+                "sources": (
+                    TRANSACTIONS.model_copy(
+                        update={"fields": (TRANSACTIONS.fields[0], TRANSACTIONS.fields[2])}
+                    ),
+                    FRAUD_LABELS,
+                    CARD_PROFILES,
+                )
+            },
+            "request field 'amount_minor' is to be int64; found no column",
+        ),
+    ],
+)
+def test_a_plan_that_the_declaration_cannot_feed_is_refused(fraud, plan, update, message):
+    with pytest.raises(ConfigurationError, match=message):
+        check_agreement(fraud.model_copy(update=update), plan)
+
+
+def test_declared_use_cases_agree_with_their_plans():
+    for use_case in discover().values():
+        check_agreement(use_case, compile_use_case(use_case))
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "drawn_case"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "features.py").write_text("import numpy\nfrom .inner import part\nimport os.path\n")
+    (package / "inner.py").write_text("from drawn_case import far\npart = 1\n")
+    (package / "far.py").write_text("import drawn_case.features\n")
+    (package / "unused.py").write_text("x = 1\n")
+    importlib.invalidate_caches()
+    yield package
+    for name in [m for m in sys.modules if m.startswith("drawn_case")]:
+        del sys.modules[name]
+
+
+def test_the_codes_digest_follows_imports_and_nothing_else(drawn):
+    def digest():
+        return code_digest(("drawn_case.features",))
+
+    first = digest()
+    assert digest() == first
+    (drawn / "unused.py").write_text("x = 2\n")
+    assert digest() == first
+    seen = {first}
+    for name in ("features.py", "inner.py", "far.py"):
+        with (drawn / name).open("a") as file:
+            file.write("y = 2\n")
+        seen.add(digest())
+    assert len(seen) == 4
+
+
+def test_the_codes_digest_imports_nothing(drawn):
+    (drawn / "features.py").write_text("from drawn_case.inner import part\nimport feast.types\n")
+    code_digest(("drawn_case.features",))
+    assert not [name for name in sys.modules if name.startswith("drawn_case")]
