@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from core.features.blob import base_key, delta_key
-from core.features.keys import entity_key, position
+from core.features.keys import entity_key
 from core.features.plan import Plan, ViewPlan
 from core.features.reading import ViewReading, read_view
 from serving.contract import Point
@@ -25,7 +25,8 @@ class ViewValues:
     """What was read of one view for one point.
 
     ``age_ms`` is that of the source for windows, of the row in force for attributes; None
-    when unknown. ``seen`` is the position up to which the read could see; None likewise.
+    when unknown. ``seen``: the read knew exactly the entity's rows up to that position; None
+    when it knew none.
     """
 
     values: tuple[float | None, ...]
@@ -120,7 +121,5 @@ def _values(
     else:
         newest_ms = found.newest_ms
     age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
-    seen = -1 if watermark is None else watermark.position
-    if found.seen_epoch >= 0:
-        seen = max(seen, position(found.seen_epoch + 1, 0) - 1)
-    return ViewValues(found.values, found.status, age_ms, seen if seen >= 0 else None)
+    seen = found.seen_position if found.seen_position >= 0 else None
+    return ViewValues(found.values, found.status, age_ms, seen)

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import IntegrityError
 from core.features.plan import Plan
 from core.features.transforms import load_transform
 from core.ports import ModelRunner
 from serving.contract import RequestContract
 from serving.errors import NotFoundError
 from serving.ports import DirectScorer, Scorer
-from stores.bundle import Bundle, Manifest, load_bundle
+from stores.bundle import Bundle, Manifest
 from stores.channels import Channel, Channels, ChannelState
 from stores.shelf import Shelf
 from stores.signing import KeyRing
@@ -114,22 +113,14 @@ class Loader:
         IntegrityError
             If any of that does not hold.
         """
-        statement = self._shelf.verify(use_case, release, self._keys)
-        bundle = load_bundle(self._shelf.bundle(use_case, release))
-        if bundle.manifest.digest != statement.manifest_digest:
-            raise IntegrityError(
-                "the manifest changed while it was read",
-                found=f"digest {bundle.manifest.digest[:12]}",
-                remedy="leave the shelf alone; it is written by the pipeline",
-                code="manifest_changed",
-            )
+        bundle = self._shelf.verified(use_case, release, self._keys)
         for transform in bundle.manifest.plan.transforms:
             load_transform(transform)
         runner = self._runner(bundle.model, len(bundle.manifest.plan.vector))
         prove(bundle, runner)
         return LoadedRelease(
             manifest=bundle.manifest,
-            manifest_digest=statement.manifest_digest,
+            manifest_digest=bundle.manifest.digest,
             plan_digest=bundle.manifest.plan.digest,
             contract=RequestContract(bundle.manifest.contract, is_any_time=self._is_any_time),
             runner=runner,

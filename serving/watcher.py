@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from core.clock import Clock
 from core.errors import IntegrityError, PlatformError
 from serving.releases import LoadedRelease, Loader, Releases, Roster, Served
 from stores.channels import ChannelBoard, Channels
@@ -18,6 +19,8 @@ from stores.durable import write_durably
 from stores.signing import KeyRing
 
 Told = Callable[[str], None]
+RETRY_S = 5.0
+"""A shelf that was found bad is looked at again after this, though its channels stand still."""
 
 
 class ShelfWatcher:
@@ -38,6 +41,7 @@ class ShelfWatcher:
         loader: Loader,
         releases: Releases,
         *,
+        clock: Clock,
         counter_path: Path,
         told: Told,
     ) -> None:
@@ -45,9 +49,11 @@ class ShelfWatcher:
         self._keys = keys
         self._loader = loader
         self._releases = releases
+        self._clock = clock
         self._counter_path = counter_path
         self._told = told
         self._looked_at: tuple[int, int, int] | None = None
+        self._again_s = 0.0
         self.trouble = ""
 
     def look(self) -> bool:
@@ -55,16 +61,18 @@ class ShelfWatcher:
 
         Blocking: call it in a thread. Never raises on what is on the shelf.
         """
-        stamp = self._stamp()
-        if stamp == self._looked_at and not self.trouble:
+        stamp, now_s = self._stamp(), self._clock.monotonic_s()
+        if stamp == self._looked_at and not (self.trouble and now_s >= self._again_s):
             return False
+        self._looked_at, self._again_s = stamp, now_s + RETRY_S
         try:
-            return self._follow(stamp)
+            trouble, is_replaced = self._follow()
         except (PlatformError, OSError) as error:
-            if str(error) != self.trouble:
-                self._told(f"kept what is served: {error}")
-            self.trouble = str(error)
-            return False
+            trouble, is_replaced = str(error), False
+        if trouble and trouble != self.trouble:
+            self._told(f"kept what is served: {trouble}")
+        self.trouble = trouble
+        return is_replaced
 
     async def follow(self, every_ms: int) -> None:
         """Look again and again, until cancelled."""
@@ -80,32 +88,46 @@ class ShelfWatcher:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def _follow(self, stamp: tuple[int, int, int] | None) -> bool:
+    def _follow(self) -> tuple[str, bool]:
+        """What is wrong with the shelf ("" for nothing), and whether the roster was replaced."""
+        before = self._releases.roster
         channels = self._board.read(self._keys)
+        self._refuse_older(channels)
+        if channels == before.channels and not self.trouble:
+            return "", False
+        roster, faults = self._roster(channels, before)
+        is_replaced = roster != before
+        self._releases.roster = roster
+        self._keep_counter(channels.counter)
+        if is_replaced:
+            self._told(f"serving channels {channels.counter}: {_spelled(roster)}")
+        return "; ".join(faults), is_replaced
+
+    def _refuse_older(self, channels: Channels) -> None:
         highest = max(self._releases.roster.channels.counter, self._kept_counter())
         if channels.counter < highest:
             raise IntegrityError(
                 "the channels went back in time",
                 found=f"counter {channels.counter} after {highest}",
                 remedy=f"put the newer channels back, or, if the shelf was made anew on purpose, "
-                f"remove {self._counter_path.name} and restart",
+                f"remove {self._counter_path.name} from the state folder and restart",
                 code="counter_went_back",
             )
-        is_new = channels != self._releases.roster.channels
-        if is_new:
-            self._releases.roster = self._roster(channels)
-            self._keep_counter(channels.counter)
-            self._told(f"serving channels {channels.counter}: {_spelled(self._releases.roster)}")
-        self.trouble = ""
-        self._looked_at = stamp
-        return is_new
 
-    def _roster(self, channels: Channels) -> Roster:
-        use_cases = {}
+    def _roster(self, channels: Channels, before: Roster) -> tuple[Roster, list[str]]:
+        """Roster of the channels; a use case whose new release is bad keeps the one it has."""
+        use_cases: dict[str, Served] = {}
+        faults: list[str] = []
         for name, state in channels.use_cases.items():
-            if state.champion is not None:
+            if state.champion is None:
+                continue
+            try:
                 use_cases[name] = Served(state, self._release(name, state.champion))
-        return Roster(channels, use_cases)
+            except (PlatformError, OSError) as error:
+                faults.append(f"{name} {state.champion}: {error}")
+                if name in before.use_cases:
+                    use_cases[name] = before.use_cases[name]
+        return Roster(channels, use_cases), faults
 
     def _release(self, use_case: str, release: int) -> LoadedRelease:
         return self._releases.loaded(use_case, release) or self._loader.load(use_case, release)

@@ -83,9 +83,14 @@ class ChannelRequest(Frozen):
 
 
 class ChannelAnswer(Frozen):
-    """What the controller did with a request, and why; ``counter`` of the channels after it."""
+    """What the controller did with a request, and why; ``counter`` of the channels after it.
 
-    request: ChannelRequest
+    ``request`` is None where the file was no request. ``code`` is ``done``, ``unchanged`` or
+    that of the error which refused it.
+    """
+
+    request_id: str
+    request: ChannelRequest | None
     is_accepted: bool
     because: str
     code: str = "done"
@@ -166,12 +171,25 @@ class ChannelBoard:
             )
         return request
 
-    def answer(self, request_id: str, answer: ChannelAnswer) -> None:
+    def latest(self, keys: KeyRing) -> Channels:
+        """Channels to go on from: the highest counter in ``channels.json`` and the history.
+
+        So neither a crash between the two nor a lost file makes a counter go back.
+        """
+        current = self.read(keys)
+        paths = sorted((self.root / "history").glob("[0-9]*.json"))
+        if not paths or int(paths[-1].stem) <= current.counter:
+            return current
+        signed = read_document(paths[-1], SignedChannels)
+        keys.verify("channels", signed_bytes(signed.channels), signed.signature)
+        return signed.channels
+
+    def answer(self, answer: ChannelAnswer) -> None:
         """Put down the answer, then take the request away. For the controller only."""
-        path = self._path("answers", request_id)
+        path = self._path("answers", answer.request_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, document_bytes(answer))
-        self._path("requests", request_id).unlink(missing_ok=True)
+        self._path("requests", answer.request_id).unlink(missing_ok=True)
 
     def answer_to(self, request_id: str) -> ChannelAnswer | None:
         """Answer to a request; None while the controller has not given one."""

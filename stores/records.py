@@ -118,23 +118,12 @@ class SegmentedRecordLog:
 
         Raises
         ------
-        NotReadyError
-            If there is no such record (code ``unknown_record``).
-        IntegrityError
-            If bytes stand there that are not what was written.
+        NotReadyError, IntegrityError
+            See ``read_record``.
         """
-        where = parse_record_id(record_id)
-        if where.use_case != self._use_case:
+        if parse_record_id(record_id).use_case != self._use_case:
             raise _unknown_record()
-        for suffix in ("open", "sealed", "sealed"):  # it may be sealed between two looks
-            path = self._directory / f"{where.writer}-{where.segment}.{suffix}"
-            try:
-                with path.open("rb") as stream:
-                    stream.seek(where.offset)
-                    return _read_frame(stream.read(_HEADER.size), stream.read)
-            except FileNotFoundError:
-                continue
-        raise _unknown_record()
+        return read_record(self._directory, record_id)
 
     def tick(self) -> None:
         """Seal the open segment if it is due; call it now and then where appends may pause."""
@@ -189,6 +178,28 @@ class SegmentedRecordLog:
         os.close(self._descriptor)
         self._descriptor = None
         self._segment += 1
+
+
+def read_record(directory: Path, record_id: str) -> bytes:
+    """Payload of a record, found where its id says.
+
+    Raises
+    ------
+    NotReadyError
+        If there is no such record (code ``unknown_record``).
+    IntegrityError
+        If bytes stand there that are not what was written.
+    """
+    where = parse_record_id(record_id)
+    for suffix in ("open", "sealed"):  # in this order: it may be sealed between the two looks
+        path = directory / f"{where.writer}-{where.segment}.{suffix}"
+        try:
+            with path.open("rb") as stream:
+                stream.seek(where.offset)
+                return _read_frame(stream.read(_HEADER.size), stream.read)
+        except FileNotFoundError:
+            continue
+    raise _unknown_record()
 
 
 def seal_abandoned(directory: Path) -> tuple[Path, ...]:

@@ -24,6 +24,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
+from stores.bundle import MANIFEST, Bundle, load_bundle
 from stores.channels import ChannelBoard, document_bytes, read_document
 from stores.durable import exclusive_lock, sync_directory, write_durably
 from stores.papers import (
@@ -38,7 +39,6 @@ from stores.papers import (
 )
 from stores.signing import KeyRing, Signer
 
-MANIFEST = "manifest.json"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,79}")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -152,7 +152,7 @@ class Shelf:
     def verify(self, use_case: str, release: int, keys: KeyRing) -> ReleaseStatement:
         """Statement of a release that a known key signed as it stands now.
 
-        The files of the bundle are checked against the manifest by ``stores.bundle``.
+        Says nothing yet about the other files: see ``verified``.
 
         Raises
         ------
@@ -221,6 +221,27 @@ class Shelf:
         bound = self.statement(use_case, release).manifest_digest
         is_bound = said == (use_case, release) and verdict.statement.manifest_digest == bound
         return verdict.statement if is_bound else None
+
+    def verified(self, use_case: str, release: int, keys: KeyRing) -> Bundle:
+        """Bundle in memory that is signed and whole: what was checked is what is returned.
+
+        Raises
+        ------
+        NotReadyError
+            If it is not on the shelf.
+        IntegrityError
+            If no known key signed its manifest, or a file is not what the manifest says.
+        """
+        statement = self.verify(use_case, release, keys)
+        bundle = load_bundle(self.bundle(use_case, release))
+        if bundle.manifest.digest != statement.manifest_digest:
+            raise IntegrityError(
+                "a manifest changed while it was read",
+                found=f"digest {bundle.manifest.digest[:12]}",
+                remedy="leave the shelf alone; it is written by the pipeline",
+                code="manifest_changed",
+            )
+        return bundle
 
     def _use_case_folder(self, use_case: str) -> Path:
         if _NAME.fullmatch(use_case) is None:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from core.errors import IntegrityError
 
-_PACKED = struct.Struct(">Bqqqq")
+_PACKED = struct.Struct(">Bqqq")
 _VERSION = 1
+_POSITION = struct.Struct(">q")
 
 
 class Watermark(NamedTuple):
@@ -23,16 +24,14 @@ class Watermark(NamedTuple):
     available_ms
         Every event that was available by then is in the online values.
     position
-        Last position folded; -1 when none has been.
-    lag_events
-        Events appended but not yet folded when this was written.
+        Last position folded into every view; -1 when none has been.
     written_at_ms
-        When the folder last said anything: its heartbeat.
+        When the folder last said anything: its heartbeat. What lies between this and
+        ``available_ms`` is its lag.
     """
 
     available_ms: int
     position: int
-    lag_events: int
     written_at_ms: int
 
 
@@ -55,3 +54,29 @@ def decode_watermark(data: bytes) -> Watermark:
             remedy="start the folder: it writes watermarks anew",
         )
     return Watermark(*_PACKED.unpack(data)[1:])
+
+
+def folded_key(view: str) -> bytes:
+    """Key of the position up to which the folder has folded a view. Written by the folder."""
+    return b"folded/" + view.encode()
+
+
+def covered_key(view: str) -> bytes:
+    """Key of the position up to which a *finished* base covers a view. Written by batch."""
+    return b"covered/" + view.encode()
+
+
+def encode_position(position: int) -> bytes:
+    """Bytes of a position under either of these keys."""
+    return _POSITION.pack(position)
+
+
+def decode_position(data: bytes) -> int:
+    """Position of bytes; IntegrityError when they are not one."""
+    if len(data) != _POSITION.size:
+        raise IntegrityError(
+            "a cursor of the online store cannot be read",
+            found=f"{len(data)} bytes",
+            remedy="materialise the view again; the folder then starts behind it",
+        )
+    return int(_POSITION.unpack(data)[0])

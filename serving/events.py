@@ -1,0 +1,178 @@
+"""Events over HTTP: checked by the source's contract, claimed by id, durable before the answer.
+
+A crash between claim and append, or between append and answer, loses nothing: the sender
+was told nothing, sends again, and the same payload is appended again. The log may then hold
+an event twice; ingest and folder count an id once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
+
+from core.clock import Clock
+from core.contracts import Source
+from core.ports import OnlineStore
+from core.row_parser import ParsedRow, RowParser, Violation
+from serving.errors import BodyTooLargeError, BrokenContractError, FieldFault, NotFoundError
+from serving.ports import Json
+from serving.releases import Releases
+from stores.claims import CLAIM_MS, event_claim
+
+MAX_EVENTS = 1_000
+
+Status = Literal["accepted", "duplicate", "rejected"]
+_encoder = msgspec.json.Encoder()
+
+
+class Appender(Protocol):
+    """A source's log, as seen by who takes events."""
+
+    async def append(self, lines: Sequence[bytes]) -> list[int]:
+        """Positions of ``lines``, durable when this returns."""
+        ...
+
+
+class Appenders(Protocol):
+    """Logs of all sources."""
+
+    def of(self, source: str) -> Appender:
+        """Log of one source."""
+        ...
+
+
+class Result(NamedTuple):
+    """What became of one event. ``position`` where it stands in the log, if it was appended."""
+
+    status: Status
+    position: int | None = None
+    violation: Violation | None = None
+
+    def to_json(self) -> Json:
+        """As the answer spells it; a refused value is never repeated."""
+        found: Json = {"status": self.status}
+        if self.position is not None:
+            found["position"] = self.position
+        if self.violation is not None:
+            code, name, message = self.violation
+            found.update(code=code, field=name, message=message)
+        return found
+
+
+class EventIntake:
+    """Takes events of the sources that the served use cases read."""
+
+    def __init__(
+        self, releases: Releases, store: OnlineStore, appenders: Appenders, clock: Clock
+    ) -> None:
+        self._releases = releases
+        self._store = store
+        self._appenders = appenders
+        self._clock = clock
+        self._parsers: dict[str, tuple[Source, RowParser]] = {}
+
+    def sources(self) -> dict[str, Source]:
+        """Sources of every served use case, by name."""
+        served = self._releases.roster.use_cases.values()
+        return {s.name: s for each in served for s in each.champion.manifest.contract.sources}
+
+    async def take(self, source: str, raw: object) -> list[Result]:
+        """What became of one event (an object) or many (a list), in order.
+
+        Raises
+        ------
+        NotFoundError
+            If no served use case reads the source.
+        BodyTooLargeError, BrokenContractError
+            If the list is empty or too long.
+        DependencyError, OverloadedError
+            If they could not be kept: all are to be sent again.
+        """
+        parser = self._parser(source)
+        raws = raw if isinstance(raw, list) else [raw]
+        _check_count(len(raws))
+        now_ms = self._clock.now_ms()
+        parsed = [parser.parse(each, now_ms=now_ms) for each in raws]
+        results: list[Result | None] = [
+            Result("rejected", violation=each) if isinstance(each, Violation) else None
+            for each in parsed
+        ]
+        rows = {i: each for i, each in enumerate(parsed) if isinstance(each, ParsedRow)}
+        fresh = await self._claimed(source, rows, results)
+        positions = await self._appenders.of(source).append(
+            [_line(parser, rows[i]) for i in fresh]
+        ) if fresh else []  # fmt: skip
+        for i, position in zip(fresh, positions, strict=True):
+            status: Status = "accepted" if results[i] is None else "duplicate"
+            results[i] = Result(status, position)
+        return [result for result in results if result is not None]
+
+    async def _claimed(
+        self, source: str, rows: Mapping[int, ParsedRow], results: list[Result | None]
+    ) -> list[int]:
+        """Indices to append, each id once; duplicates and conflicts are put into ``results``."""
+        first: dict[str, int] = {}
+        for i, row in rows.items():
+            first.setdefault(row.event_id, i)
+        claims = {
+            event_claim(source, event_id): rows[i].payload_digest.encode()
+            for event_id, i in first.items()
+        }
+        held = await asyncio.to_thread(self._claim, claims)
+        fresh = []
+        for i, row in rows.items():
+            key = event_claim(source, row.event_id)
+            is_first = first[row.event_id] == i
+            if held.get(key, claims[key]) != row.payload_digest.encode():
+                results[i] = _conflict()
+            elif key in held or not is_first:
+                results[i] = Result("duplicate")
+            if is_first and results[i] != _conflict():
+                # A duplicate too: whether its first was appended before a crash is not known.
+                fresh.append(i)
+        return fresh
+
+    def _claim(self, claims: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        if not claims:
+            return {}
+        now_ms = self._clock.now_ms()
+        return self._store.claim(claims, expires_in_ms=CLAIM_MS, now_ms=now_ms)
+
+    def _parser(self, name: str) -> RowParser:
+        source = self.sources().get(name)
+        if source is None:
+            raise NotFoundError(
+                "no such source is read by a served use case",
+                found=f"sources: {', '.join(sorted(self.sources())) or 'none'}",
+                remedy="use one of these, or promote a release of the use case that reads yours",
+                code="unknown_source",
+            )
+        known = self._parsers.get(name)
+        if known is None or known[0] != source:
+            known = self._parsers[name] = (source, RowParser(source))
+        return known[1]
+
+
+def _check_count(count: int) -> None:
+    if not count:
+        raise BrokenContractError([FieldFault("", "malformed", "must hold at least one event")])
+    if count > MAX_EVENTS:
+        raise BodyTooLargeError(
+            "too many events in one request",
+            found=f"{count}",
+            remedy=f"send at most {MAX_EVENTS}",
+        )
+
+
+def _conflict() -> Result:
+    message = "another event with this event_id was taken before, with other values"
+    return Result("rejected", violation=Violation("duplicate_conflict", "event_id", message))
+
+
+def _line(parser: RowParser, row: ParsedRow) -> bytes:
+    """The row as its contract reads it, so that whoever reads the log reads the same."""
+    values: dict[str, Any] = dict(zip(parser.names, row.values, strict=True))
+    return _encoder.encode({"event_id": row.event_id, "event_timestamp": row.event_ms, **values})

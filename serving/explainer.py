@@ -1,0 +1,79 @@
+"""The explainer: a process of its own, because xgboost alone costs 226 MB.
+
+``python -m serving.explainer`` speaks JSON lines on its standard input and output, and ends
+with its parent: when the pipe closes. A request names a bundle's folder and the digest of
+its manifest; the bundle is verified here again before it is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+
+from core.errors import IntegrityError, PlatformError
+from stores.bundle import load_bundle
+from stores.explainer import Explainer, load_explainer
+
+
+class Request(msgspec.Struct):
+    """Vectors to explain; null is NaN."""
+
+    number: int
+    bundle: str
+    manifest_digest: str
+    vectors: list[list[float | None]]
+
+
+class Reply(msgspec.Struct):
+    """Contributions a vector, the base last; or why there are none."""
+
+    number: int
+    status: str
+    features: list[str] = []
+    contributions: list[list[float]] = []
+
+
+class ExplainerHost:
+    """Holds the explainer of one release at a time: the champion's."""
+
+    def __init__(self) -> None:
+        self._digest = ""
+        self._explainer: Explainer | None = None
+
+    def reply(self, request: Request) -> Reply:
+        """Exact contributions, or a status that says why not."""
+        try:
+            explainer = self._of(Path(request.bundle), request.manifest_digest)
+        except (PlatformError, OSError, ValueError, ImportError):
+            return Reply(request.number, "unavailable")
+        if explainer is None:
+            return Reply(request.number, "not_offered")
+        vectors = np.array(request.vectors, dtype=np.float32)
+        contributions = explainer.contributions(vectors)
+        return Reply(request.number, "exact", list(explainer.features), contributions.tolist())
+
+    def _of(self, bundle: Path, digest: str) -> Explainer | None:
+        if digest != self._digest:
+            loaded = load_bundle(bundle)
+            if loaded.manifest.digest != digest:
+                raise IntegrityError("the bundle is not the one that was asked for")
+            self._explainer = load_explainer(loaded.files)
+            self._digest = digest
+        return self._explainer
+
+
+def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    """Answer until the requests end."""
+    host = ExplainerHost()
+    decoder, encoder = msgspec.json.Decoder(Request), msgspec.json.Encoder()
+    for line in requests:
+        replies.write(encoder.encode(host.reply(decoder.decode(line))) + b"\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)

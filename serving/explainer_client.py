@@ -1,0 +1,135 @@
+"""The service's side of the explainer: starts it when first asked, waits no longer than told."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.explainer import Reply, Request
+from serving.explaining import Explanation, Status
+from serving.releases import LoadedRelease
+
+COMMAND = (sys.executable, "-m", "serving.explainer")
+MAX_REPLY_BYTES = 64 << 20
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Reply)
+
+
+class ExplainerProcess:
+    """One explainer process; an ``Explaining``.
+
+    Parameters
+    ----------
+    bundle_of
+        Folder of a release's bundle.
+    start_budget_ms
+        Instead of the budget, for requests that come while the process starts.
+    """
+
+    def __init__(
+        self,
+        bundle_of: Callable[[str, int], Path],
+        *,
+        start_budget_ms: int,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self._bundle_of = bundle_of
+        self._start_budget_ms = start_budget_ms
+        self._command = tuple(command)
+        self._process: Process | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._number = 0
+        self._is_warm_for = ""
+        self._starting = asyncio.Lock()
+
+    async def explain(
+        self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]], *, budget_ms: int
+    ) -> list[Explanation]:
+        """One explanation a vector, within the budget or late."""
+        if release.manifest.explainer == "none":
+            return [Explanation("not_offered")] * len(vectors)
+        is_warm = self._is_warm_for == release.manifest_digest
+        patience_ms = budget_ms if is_warm else max(budget_ms, self._start_budget_ms)
+        try:
+            async with asyncio.timeout(patience_ms / 1_000):
+                reply = await self._asked(release, vectors)
+        except TimeoutError:
+            return [Explanation("late")] * len(vectors)
+        except (OSError, EOFError):
+            return [Explanation("unavailable")] * len(vectors)
+        self._is_warm_for = release.manifest_digest
+        return _explanations(reply, len(vectors))
+
+    async def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
+        if self._listener is not None:
+            self._listener.cancel()
+            self._listener = None
+
+    async def _asked(self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]]) -> Reply:
+        process = await self._running()
+        self._number += 1
+        number = self._number
+        bundle = self._bundle_of(*release.key).absolute()
+        rows = [[None if np.isnan(v) else float(v) for v in vector] for vector in vectors]
+        request = Request(number, str(bundle), release.manifest_digest, rows)
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = reply
+        try:
+            assert process.stdin is not None  # noqa: S101 - PIPE was asked for
+            process.stdin.write(_encoder.encode(request) + b"\n")
+            await process.stdin.drain()
+            return await reply
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _running(self) -> Process:
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                self._is_warm_for = ""
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    limit=MAX_REPLY_BYTES,
+                    start_new_session=True,  # Ctrl-C is ours to hear; it ends when the pipe closes
+                )
+                self._listener = asyncio.create_task(self._listen(self._process))
+            return self._process
+
+    async def _listen(self, process: Process) -> None:
+        """Hand replies to who waits; when the process ends, all who wait learn it."""
+        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+        try:
+            while line := await process.stdout.readline():
+                reply = _decoder.decode(line)
+                future = self._waiting.pop(reply.number, None)
+                if future is not None and not future.done():
+                    future.set_result(reply)
+        finally:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(EOFError("the explainer ended"))
+            if process.returncode is None:
+                process.kill()
+
+
+def _explanations(reply: Reply, count: int) -> list[Explanation]:
+    if reply.status != "exact":
+        status: Status = "not_offered" if reply.status == "not_offered" else "unavailable"
+        return [Explanation(status)] * count
+    features = tuple(reply.features)
+    return [Explanation("exact", row[-1], features, tuple(row[:-1])) for row in reply.contributions]

@@ -1,0 +1,143 @@
+"""The folder: follows the logs of all served sources. ``python -m serving.folder``.
+
+What to fold is told by the shelf: the views of every release in a channel. One folder works
+at a time; a second waits for the lock, so a spare may stand by.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from core.clock import Clock
+from core.contracts import Source
+from core.errors import DependencyError, IntegrityError, NotReadyError
+from core.features.plan import ViewPlan
+from core.ports import OnlineStore
+from serving.folding import SourceFolder
+from serving.process import Stop, Told, only_one, run_process
+from serving.settings import Settings
+from stores.bundle import Manifest, read_manifest
+from stores.channels import Channels
+from stores.layout import Layout
+from stores.log import SourceLog
+from stores.online import open_online_store
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+
+LOOK_AT_SHELF_MS = 500
+PAUSE_AFTER_FAILURE_S = 0.5
+
+
+class Folder:
+    """Folds every source that a served release reads."""
+
+    def __init__(
+        self, layout: Layout, store: OnlineStore, clock: Clock, settings: Settings, told: Told
+    ) -> None:
+        self._layout = layout
+        self._shelf = Shelf(layout.shelf)
+        self._store = store
+        self._clock = clock
+        self._settings = settings.folder
+        self._told = told
+        self._counter = -1
+        self._looked_ms = 0
+        self._trouble = ""
+        self.sources: dict[str, SourceFolder] = {}
+
+    def turn(self) -> int:
+        """One micro-batch of each source; how many records were folded.
+
+        Raises
+        ------
+        DependencyError
+            If the online store fails; the next turn goes on where this one was.
+        """
+        self._follow_shelf()
+        folded = 0
+        for name, source in self.sources.items():
+            folded += source.step()
+            source.beat(self._settings.heartbeat_ms)
+            for fault in source.faults:
+                self._told(f"{name}: {fault}")
+            source.faults.clear()
+        return folded
+
+    def _follow_shelf(self) -> None:
+        now_ms = self._clock.now_ms()
+        if now_ms - self._looked_ms < LOOK_AT_SHELF_MS:
+            return
+        self._looked_ms = now_ms
+        try:
+            keys = KeyRing.from_directory(self._layout.keys)
+            channels = self._shelf.board.read(keys)
+            if channels.counter > self._counter:
+                self._rebuild(self._manifests(channels, keys))
+                self._counter = channels.counter
+            self._trouble = ""
+        except (IntegrityError, NotReadyError) as error:
+            if str(error) != self._trouble:
+                self._told(f"kept what is folded: {error}")
+            self._trouble = str(error)
+
+    def _manifests(self, channels: Channels, keys: KeyRing) -> Iterator[Manifest]:
+        for use_case, state in channels.use_cases.items():
+            for release in state.releases:
+                statement = self._shelf.verify(use_case, release, keys)
+                manifest = read_manifest(self._shelf.bundle(use_case, release))
+                if manifest.digest != statement.manifest_digest:
+                    raise IntegrityError("a manifest changed while it was read")
+                yield manifest
+
+    def _rebuild(self, manifests: Iterator[Manifest]) -> None:
+        sources: dict[str, Source] = {}
+        views: dict[str, ViewPlan] = {}
+        for manifest in manifests:
+            sources.update({source.name: source for source in manifest.contract.sources})
+            views.update({view.name: view for view in manifest.plan.views})
+        rebuilt: dict[str, SourceFolder] = {}
+        for name in sorted({view.source for view in views.values()} & sources.keys()):
+            read_by = [view for view in views.values() if view.source == name]
+            rebuilt[name] = self._source_folder(sources[name], read_by)
+        self.sources = rebuilt
+        self._told(f"folding {', '.join(rebuilt) or 'nothing yet'}")
+
+    def _source_folder(self, source: Source, views: Sequence[ViewPlan]) -> SourceFolder:
+        folder = SourceFolder(
+            source,
+            views,
+            SourceLog(self._layout.log_dir(source.name), source.name),
+            self._store,
+            self._clock,
+            batch_events=self._settings.batch_events,
+        )
+        folder.start()
+        return folder
+
+
+def run(settings: Settings, clock: Clock, stop: Stop, told: Told) -> None:
+    """Fold until ``stop(seconds)`` says so."""
+    store = open_online_store(settings.online)
+    with only_one(settings.layout.state / "folder.lock", stop) as is_ours:
+        folder = Folder(settings.layout, store, clock, settings, told)
+        pause_s = 0.0
+        while is_ours and not stop(pause_s):
+            try:
+                pause_s = 0.0 if folder.turn() else settings.folder.poll_ms / 1_000
+            except DependencyError as error:
+                told(str(error))
+                pause_s = PAUSE_AFTER_FAILURE_S
+    store.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start the folder; ends on SIGTERM or SIGINT, after the batch in hand."""
+    argparse.ArgumentParser(prog="python -m serving.folder", description=__doc__).parse_args(
+        arguments
+    )
+    return run_process("folder", run)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

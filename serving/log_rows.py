@@ -1,0 +1,77 @@
+"""Rows of a source's log as the folder takes them: mapped and checked, as ingest does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from core.features.keys import epoch_of
+from core.mapping import RowMapper, read_mapping
+from core.row_parser import ParsedRow, RowParser, Violation
+from stores.epochs import Epoch, Malformed, Record
+from stores.log import SourceLog
+
+_KEPT_READINGS = 1_000
+
+
+class Accepted(NamedTuple):
+    """A row that keeps its contract, where it stands, and when a decision could know it."""
+
+    position: int
+    available_ms: int
+    row: ParsedRow
+
+
+class _Reading(NamedTuple):
+    """How the records of one epoch become rows. No ``delay_ms``: available when they came."""
+
+    mapper: RowMapper | None
+    delay_ms: int | None
+
+
+class LogRows:
+    """Checks records by the contract, as of their arrival: reading twice gives the same rows."""
+
+    def __init__(self, parser: RowParser, log: SourceLog) -> None:
+        self._parser = parser
+        self._log = log
+        self._readings: dict[int, _Reading] = {}
+
+    def accepted(self, records: Iterable[tuple[int, Record]]) -> Iterator[Accepted]:
+        """Rows that keep the contract, in order."""
+        for position, record in records:
+            reading = self._reading(epoch_of(position))
+            row = self._row(record, reading)
+            if row is not None:
+                delay_ms = reading.delay_ms
+                available_ms = (
+                    record.ingested_at_ms if delay_ms is None else row.event_ms + delay_ms
+                )
+                yield Accepted(position, available_ms, row)
+
+    def _row(self, record: Record, reading: _Reading) -> ParsedRow | None:
+        raw = record.raw
+        if isinstance(raw, Malformed):
+            return None
+        mapped = raw if reading.mapper is None else reading.mapper.apply(raw)
+        if isinstance(mapped, Violation):
+            return None
+        parsed = self._parser.parse(mapped, now_ms=record.ingested_at_ms)
+        return None if isinstance(parsed, Violation) else parsed
+
+    def _reading(self, number: int) -> _Reading:
+        known = self._readings.get(number)
+        if known is None:
+            if len(self._readings) > _KEPT_READINGS:
+                self._readings.clear()
+            found = self._log.epochs(after=number - 1)
+            # An epoch without a manifest is the open one: events, as they came.
+            is_sealed = bool(found) and found[0].epoch == number
+            known = _reading_of(found[0]) if is_sealed else _Reading(None, None)
+            self._readings[number] = known
+        return known
+
+
+def _reading_of(epoch: Epoch) -> _Reading:
+    mapper = None if epoch.mapping is None else RowMapper(read_mapping(epoch.mapping))
+    return _Reading(mapper, epoch.delay_ms if epoch.is_historic else None)

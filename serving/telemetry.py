@@ -1,0 +1,97 @@
+"""Metrics of the service. The registry is an argument; labels never name an entity."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+# Seconds. Fine where the promise is (100 ms), coarse beyond it.
+_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Telemetry:
+    """Counters and histograms of one process; an ``Observer`` of the engine."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._predictions = Counter(
+            "throughline_predictions_total",
+            "Points answered, by decision; `degraded` is the level, empty when whole.",
+            ("use_case", "channel", "decision", "degraded"),
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "throughline_stage_seconds",
+            "Time of one stage of one request.",
+            ("use_case", "stage"),
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+        self._requests = Histogram(
+            "throughline_request_seconds",
+            "Time from the first byte of the body to the answer, by route and status.",
+            ("route", "status"),
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "throughline_refusals_total",
+            "Requests answered by a problem, by its code.",
+            ("code",),
+            registry=registry,
+        )
+        self._events = Counter(
+            "throughline_events_total",
+            "Events taken over HTTP, by what became of them.",
+            ("source", "status"),
+            registry=registry,
+        )
+        self._release = Gauge(
+            "throughline_release",
+            "Release that serves, by use case and channel.",
+            ("use_case", "channel"),
+            registry=registry,
+        )
+        self._counter = Gauge(
+            "throughline_channels_counter", "Counter of the channels followed.", registry=registry
+        )
+        self._source_age = Gauge(
+            "throughline_source_age_seconds",
+            "How long ago all events of a source were known to be folded.",
+            ("source",),
+            registry=registry,
+        )
+
+    def predicted(self, use_case: str, channel: str, decision: str, *, degraded: str) -> None:
+        """Count one answered point."""
+        self._predictions.labels(use_case, channel, decision, degraded).inc()
+
+    def stage(self, use_case: str, stage: str, seconds: float) -> None:
+        """Time one stage of one request."""
+        self._stages.labels(use_case, stage).observe(seconds)
+
+    def requested(self, route: str, status: int, seconds: float) -> None:
+        """Time one request."""
+        self._requests.labels(route, str(status)).observe(seconds)
+
+    def refused(self, code: str) -> None:
+        """Count one problem."""
+        self._refusals.labels(code).inc()
+
+    def taken(self, source: str, status: str, count: int) -> None:
+        """Count events taken over HTTP."""
+        self._events.labels(source, status).inc(count)
+
+    def serving(self, counter: int, champions: dict[str, int]) -> None:
+        """Show what is served."""
+        self._counter.set(counter)
+        self._release.clear()
+        for use_case, release in champions.items():
+            self._release.labels(use_case, "champion").set(release)
+
+    def source_age(self, source: str, seconds: float) -> None:
+        """Show how far the folder has come."""
+        self._source_age.labels(source).set(seconds)
+
+    def exposition(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self._registry)

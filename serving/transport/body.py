@@ -1,0 +1,82 @@
+"""Bodies: how much, how long, of which type; then strict JSON (no NaN, no 1e999)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from serving.errors import (
+    BodyTooLargeError,
+    MalformedBodyError,
+    SlowBodyError,
+    UnsupportedMediaError,
+)
+
+_decoder = msgspec.json.Decoder()
+
+
+async def json_body(request: Request, *, max_bytes: int, timeout_ms: int) -> Any:
+    """Value of a JSON body.
+
+    Raises
+    ------
+    UnsupportedMediaError, BodyTooLargeError, SlowBodyError, MalformedBodyError
+        Each for its reason; none repeats what was sent.
+    """
+    _check_type(request)
+    try:
+        async with asyncio.timeout(timeout_ms / 1_000):
+            body = await _read(request, max_bytes)
+    except TimeoutError:
+        raise SlowBodyError(
+            "the body did not arrive in time",
+            found=f"more than {timeout_ms} ms",
+            remedy="send it at once",
+        ) from None
+    except ClientDisconnect:
+        raise MalformedBodyError("the body ended before it was whole") from None
+    try:
+        return _decoder.decode(body)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, as are codecs'
+        raise MalformedBodyError(
+            "the body is not JSON",
+            remedy="send UTF-8 JSON: finite numbers, no lone surrogates, no deep nesting",
+        ) from None
+
+
+def _check_type(request: Request) -> None:
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
+        raise UnsupportedMediaError(
+            "the body's type is not taken", remedy="send application/json, in UTF-8"
+        )
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaError(
+            "the body's encoding is not taken", remedy="send the body uncompressed"
+        )
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    told = request.headers.get("content-length", "")
+    if told.isascii() and told.isdigit() and int(told[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(
+        "the body is too large",
+        found=f"more than {max_bytes} bytes",
+        remedy="send it in parts",
+    )

@@ -1,0 +1,86 @@
+"""Errors as ``application/problem+json`` (RFC 9457): one table, looked up by the class's MRO."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from core.errors import (
+    ConfigurationError,
+    DependencyError,
+    IntegrityError,
+    InvalidInputError,
+    NotReadyError,
+    OverloadedError,
+    PlatformError,
+)
+from serving.errors import (
+    BodyTooLargeError,
+    BrokenContractError,
+    ConflictError,
+    MalformedBodyError,
+    NotFoundError,
+    SlowBodyError,
+    TooLateError,
+    UnsupportedMediaError,
+)
+from serving.ports import Json
+
+STATUS: dict[type[PlatformError], int] = {
+    PlatformError: 500,
+    ConfigurationError: 500,
+    IntegrityError: 500,
+    InvalidInputError: 422,
+    MalformedBodyError: 400,
+    SlowBodyError: 408,
+    ConflictError: 409,
+    BodyTooLargeError: 413,
+    UnsupportedMediaError: 415,
+    NotReadyError: 503,
+    NotFoundError: 404,
+    OverloadedError: 429,
+    TooLateError: 503,
+    DependencyError: 503,
+}
+RETRY_AFTER_S = "1"
+MEDIA_TYPE = "application/problem+json"
+
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def status_of(error: PlatformError) -> int:
+    """Status of an error: that of the nearest class in its MRO that has one."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem(error: PlatformError) -> Response:
+    """Problem that tells an error of ours. Constructors of errors never take input over."""
+    body: Json = {"code": error.code, "title": error.wrong, "detail": str(error)}
+    body["retryable"] = error.is_retryable
+    if isinstance(error, BrokenContractError):
+        body["errors"] = [fault._asdict() for fault in error.faults]
+    return _response(status_of(error), body)
+
+
+def http_problem(error: HTTPException) -> Response:
+    """Problem of a path or a method that is not there."""
+    code = _HTTP_CODES.get(error.status_code, "http_error")
+    body: Json = {"code": code, "title": code.replace("_", " "), "retryable": False}
+    response = _response(error.status_code, body)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def internal_problem() -> Response:
+    """Problem of an error that nobody foresaw; what it was is for the log, not the caller."""
+    body: Json = {"code": "internal", "title": "an internal error", "retryable": True}
+    return _response(500, body)
+
+
+def _response(status: int, body: Json) -> Response:
+    content = {"type": f"urn:throughline:problem:{body['code']}", "status": status, **body}
+    headers = {"Retry-After": RETRY_AFTER_S} if status in (429, 503) else {}
+    return Response(
+        msgspec.json.encode(content), status_code=status, media_type=MEDIA_TYPE, headers=headers
+    )
