@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -132,4 +133,25 @@ def written(directory: Path, rows: int, points: int) -> Path:
         pq.write_table(event_rows(rows), folder / "rows.parquet")
         pq.write_table(profile_rows(), folder / "profiles.parquet")
         pq.write_table(point_rows(points), folder / "points.parquet")
+    return folder
+
+
+def with_peer_features(folder: Path) -> Path:
+    """Add ``features.parquet``: the windows after every event, for peers that only join.
+
+    One row a transaction, its twelve values as they stand one millisecond later: what a team
+    without windows in the join would compute in a pipeline of its own and store.
+    """
+    from stores.frames import view_table
+
+    target = folder / "features.parquet"
+    if not target.exists():
+        rows = pq.read_table(folder / "rows.parquet")
+        later = pc.add(rows["event_timestamp"], pa.scalar(1_000, pa.duration("us")))
+        points = pa.table({"card_id": rows["card_id"], "event_timestamp": later})
+        values = view_table(ACTIVITY, rows, points)
+        columns = {"card_id": rows["card_id"], "event_timestamp": rows["event_timestamp"]}
+        for window, column in zip(ACTIVITY.windows, values.column_names, strict=True):
+            columns[window.name] = values[column]
+        pq.write_table(pa.table(columns), target)
     return folder
