@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from feast import FeatureView
 from feast.data_source import DataSource
 from feast.infra.offline_stores.offline_store import (
@@ -34,11 +33,11 @@ from core.features.plan import Plan, feature_column
 from feature_store.catalogue import catalogue_of
 from feature_store.compile import compile_vector
 from feature_store.tables import open_table, read_dates
+from stores.frame_columns import instants_ms
 from stores.frames import plan_table
 from stores.layout import Layout
 
 ROW_COLUMNS = ("event_id", "event_timestamp", "available_at", "position")
-_INSTANT = pa.timestamp("us", tz="UTC")
 
 
 class ThroughlineOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]  # Feast has no types
@@ -201,8 +200,8 @@ class HistoricalJob(RetrievalJob):  # type: ignore[misc]  # Feast has no types
 
     def _rows(self, points: pa.Table) -> dict[str, pa.Table]:
         """Rows of each source that any point can look back to."""
-        bounds = pc.min_max(points["event_timestamp"].cast(pa.int64())).as_py()
-        earliest_ms, latest_ms = bounds["min"] // 1_000, bounds["max"] // 1_000
+        at_ms = instants_ms(points, "event_timestamp")
+        earliest_ms, latest_ms = int(at_ms.min()), int(at_ms.max())
         needs: dict[str, tuple[dict[str, None], int | None]] = {}
         for view in self.plan.views:
             reach_ms = max((w.window_ms + w.grid_ms for w in view.windows), default=view.ttl_ms)
@@ -235,7 +234,7 @@ def points_of(entity_rows: pa.Table, plan: Plan) -> pa.Table:
     _refuse_missing(entity_rows, [*needed, *fields])
     optional = ["known_at"] if "known_at" in entity_rows.column_names else []
     points = entity_rows.select([*needed, *optional, *fields])
-    for name in [*needed, *optional]:
+    for name in needed:
         if points[name].null_count:
             raise InvalidInputError(
                 f"{name!r} is null in {points[name].null_count} of {points.num_rows} points",
@@ -265,6 +264,4 @@ def _instants(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
             found=str(column.type),
             remedy="convert it with pandas.to_datetime(..., utc=True)",
         )
-    if column.type.tz is None:
-        return column.cast(pa.timestamp("us"), safe=False).cast(_INSTANT)
-    return column.cast(_INSTANT, safe=False)
+    return column.cast(pa.timestamp(column.type.unit, tz="UTC"))

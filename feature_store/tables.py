@@ -33,8 +33,8 @@ def open_table(uri: str, *, version: int | None = None) -> DeltaTable:
     return DeltaTable(uri, version=version)
 
 
-def epoch_of(table: DeltaTable) -> int:
-    """Highest epoch of the log that the table's rows come from; -1 where no commit says.
+def epoch_said(table: DeltaTable) -> int | None:
+    """Epoch of the log up to which the table is complete; None where no commit says one.
 
     Compaction and clean-up commit without saying an epoch; the newest commit that does counts.
     """
@@ -44,7 +44,7 @@ def epoch_of(table: DeltaTable) -> int:
         said = json.loads(commit.get("userMetadata") or "{}")
         if "epoch" in said:
             return int(said["epoch"])
-    return -1
+    return None
 
 
 def read_dates(
