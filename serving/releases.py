@@ -93,10 +93,13 @@ class Releases:
 
 
 class Loader:
-    """Brings releases from the shelf into memory. The same steps for swap and for replay."""
+    """Brings releases from the shelf into memory. The same steps for swap and for replay.
+
+    ``keys`` is asked each time: a key may be added, or the first be made, while we run.
+    """
 
     def __init__(
-        self, shelf: Shelf, keys: KeyRing, runner: RunnerFactory, *, is_any_time: bool
+        self, shelf: Shelf, keys: Callable[[], KeyRing], runner: RunnerFactory, *, is_any_time: bool
     ) -> None:
         self._shelf = shelf
         self._keys = keys
@@ -113,7 +116,7 @@ class Loader:
         IntegrityError
             If any of that does not hold.
         """
-        bundle = self._shelf.verified(use_case, release, self._keys)
+        bundle = self._shelf.verified(use_case, release, self._keys())
         for transform in bundle.manifest.plan.transforms:
             load_transform(transform)
         runner = self._runner(bundle.model, len(bundle.manifest.plan.vector))

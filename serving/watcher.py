@@ -7,7 +7,6 @@ that was good stays, and the reason is told.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +36,7 @@ class ShelfWatcher:
     def __init__(
         self,
         board: ChannelBoard,
-        keys: KeyRing,
+        keys: Callable[[], KeyRing],
         loader: Loader,
         releases: Releases,
         *,
@@ -74,12 +73,6 @@ class ShelfWatcher:
         self.trouble = trouble
         return is_replaced
 
-    async def follow(self, every_ms: int) -> None:
-        """Look again and again, until cancelled."""
-        while True:
-            await asyncio.sleep(every_ms / 1_000)
-            await asyncio.to_thread(self.look)
-
     def _stamp(self) -> tuple[int, int, int] | None:
         """What tells one state of the file from the next: it is replaced, never edited."""
         try:
@@ -91,7 +84,7 @@ class ShelfWatcher:
     def _follow(self) -> tuple[str, bool]:
         """What is wrong with the shelf ("" for nothing), and whether the roster was replaced."""
         before = self._releases.roster
-        channels = self._board.read(self._keys)
+        channels = self._board.read(self._keys())
         self._refuse_older(channels)
         if channels == before.channels and not self.trouble:
             return "", False

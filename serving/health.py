@@ -1,0 +1,60 @@
+"""Whether this process can answer, and how far its sources have come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from core.clock import Clock
+from core.errors import PlatformError
+from serving.ports import Json, Reader
+from serving.releases import Releases
+from serving.watcher import ShelfWatcher
+from stores.watermarks import decode_watermark, watermark_key
+
+READ_BUDGET_S = 0.25
+
+
+class Health:
+    """Ready is: at least one use case is served. A store that is down degrades, no more."""
+
+    def __init__(
+        self, releases: Releases, watcher: ShelfWatcher, reader: Reader, clock: Clock
+    ) -> None:
+        self._releases = releases
+        self._watcher = watcher
+        self._reader = reader
+        self._clock = clock
+
+    async def state(self) -> Json:
+        """What is served, what is wrong with the shelf, and the age of each source."""
+        roster = self._releases.roster
+        return {
+            "ready": bool(roster.use_cases),
+            "channels": roster.channels.counter,
+            "serving": {
+                name: {
+                    "champion": served.champion.manifest.release,
+                    "manifest_digest": served.champion.manifest_digest,
+                }
+                for name, served in roster.use_cases.items()
+            },
+            "shelf": self._watcher.trouble or "ok",
+            "sources": await self.source_ages_ms(),
+        }
+
+    async def source_ages_ms(self) -> dict[str, int | None]:
+        """Age of each source in ms; None where no folder has spoken or the store is silent."""
+        served = self._releases.roster.use_cases.values()
+        names = sorted({view.source for each in served for view in each.champion.plan.views})
+        return dict(zip(names, await self._ages_ms(names), strict=True))
+
+    async def _ages_ms(self, names: Sequence[str]) -> list[int | None]:
+        try:
+            async with asyncio.timeout(READ_BUDGET_S):
+                found = await self._reader.read([watermark_key(name) for name in names])
+            marks = [None if data is None else decode_watermark(data) for data in found]
+        except (TimeoutError, PlatformError, OSError):
+            return [None] * len(names)
+        now_ms = self._clock.now_ms()
+        return [None if mark is None else max(0, now_ms - mark.available_ms) for mark in marks]

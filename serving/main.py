@@ -1,0 +1,198 @@
+"""The service: ``python -m serving.main``. Reads the environment, builds, connects, runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from core.clock import Clock, SystemClock
+from core.errors import PlatformError
+from core.ports import OnlineStore
+from serving.appending import GroupAppender
+from serving.engine import Budgets, Engine
+from serving.events import EventIntake
+from serving.explainer_client import ExplainerProcess
+from serving.health import Health
+from serving.passports import Passports
+from serving.ports import DirectReader, Reader, ThreadedReader
+from serving.process import Told, teller
+from serving.record_logs import RecordLogs
+from serving.releases import Loader, Releases
+from serving.runtime import OnnxSession
+from serving.settings import Settings, read_settings
+from serving.telemetry import Telemetry
+from serving.transport.rest import Services, build_app
+from serving.watcher import ShelfWatcher
+from stores.layout import Layout
+from stores.log import SourceLog
+from stores.online import open_online_store
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+
+TICK_S = 1.0
+
+
+class LogAppenders:
+    """Logs of all sources, each opened when its first event comes."""
+
+    def __init__(self, layout: Layout, clock: Clock) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._appenders: dict[str, GroupAppender] = {}
+
+    def of(self, source: str) -> GroupAppender:
+        """Appender of one source."""
+        if source not in self._appenders:
+
+            def open_log() -> SourceLog:
+                return SourceLog(self._layout.log_dir(source), source)
+
+            self._appenders[source] = GroupAppender(open_log, self._clock)
+        return self._appenders[source]
+
+
+class Service:
+    """Everything of one process, built from settings."""
+
+    def __init__(self, settings: Settings, clock: Clock, told: Told) -> None:
+        layout = settings.layout
+        shelf = Shelf(layout.shelf)
+        keys = partial(KeyRing.from_directory, layout.keys)
+        store = open_online_store(settings.online)
+        reader = _reader(settings.online, store)
+        loader = Loader(shelf, keys, OnnxSession, is_any_time=settings.is_local)
+        self._settings = settings
+        self._store = store
+        self._records = RecordLogs(layout, clock, settings.records)
+        self._releases = Releases()
+        self._telemetry = Telemetry(CollectorRegistry())
+        self._explainer = ExplainerProcess(
+            shelf.bundle, start_budget_ms=settings.explainer.start_budget_ms
+        )
+        self._watcher = ShelfWatcher(
+            shelf.board,
+            keys,
+            loader,
+            self._releases,
+            clock=clock,
+            counter_path=layout.state / "channels_followed",
+            told=told,
+        )
+        engine = Engine(
+            releases=self._releases,
+            reader=reader,
+            records=self._records,
+            explaining=self._explainer,
+            clock=clock,
+            observer=self._telemetry,
+            budgets=Budgets(settings.engine.read_budget_ms, settings.explainer.budget_ms),
+        )
+        passports = Passports(
+            records=self._records,
+            releases=self._releases,
+            loader=loader,
+            explaining=self._explainer,
+            explain_budget_ms=settings.explainer.record_budget_ms,
+        )
+        intake = EventIntake(self._releases, store, LogAppenders(layout, clock), clock)
+        health = Health(self._releases, self._watcher, reader, clock)
+        services = Services(
+            engine=engine,
+            passports=passports,
+            intake=intake,
+            health=health,
+            releases=self._releases,
+            telemetry=self._telemetry,
+            clock=clock,
+            http=settings.http,
+            told=told,
+        )
+        self.app = build_app(services, self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Load what is on the shelf, then follow it; seal records at the end."""
+        del app
+        await asyncio.to_thread(self._start)
+        tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._tick())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+            await self._explainer.close()
+            self._records.close()
+            self._store.close()
+
+    def _start(self) -> None:
+        self._records.adopt()
+        self._look()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.engine.shelf_poll_ms / 1_000)
+            await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        if self._watcher.look():
+            roster = self._releases.roster
+            champions = {
+                name: served.champion.manifest.release for name, served in roster.use_cases.items()
+            }
+            self._telemetry.serving(roster.channels.counter, champions)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            await asyncio.to_thread(self._records.tick)
+
+
+def _reader(url: str, store: OnlineStore) -> Reader:
+    return DirectReader(store) if url.startswith("sqlite:") else ThreadedReader(store)
+
+
+def application() -> FastAPI:
+    """Application of one worker; uvicorn calls this in each."""
+    return Service(read_settings(os.environ), SystemClock(), teller("service")).app
+
+
+def main() -> int:
+    """Start the service; ends on SIGTERM or SIGINT."""
+    told = teller("service")
+    try:
+        settings = read_settings(os.environ)
+        http = settings.http
+        told(f"listening on http://{http.host}:{http.port} (docs at /docs)")
+        uvicorn.run(
+            "serving.main:application",
+            factory=True,
+            host=http.host,
+            port=http.port,
+            workers=http.workers,
+            loop="uvloop",
+            http="httptools",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=http.keep_alive_s,
+            timeout_graceful_shutdown=http.shutdown_s,
+        )
+    except PlatformError as error:
+        told(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

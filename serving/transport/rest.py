@@ -1,0 +1,188 @@
+"""The HTTP routes: bytes to domain values, one call, bytes back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Lifespan
+
+from core.clock import Clock
+from core.errors import PlatformError
+from serving.engine import Engine
+from serving.events import EventIntake, Result
+from serving.health import Health
+from serving.passports import Passports
+from serving.ports import Json
+from serving.process import Told
+from serving.releases import Releases
+from serving.settings import HttpSettings
+from serving.telemetry import Telemetry
+from serving.transport.body import json_body
+from serving.transport.openapi import openapi_of
+from serving.transport.problems import http_problem, internal_problem, problem
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Services:
+    """All that the routes call."""
+
+    engine: Engine
+    passports: Passports
+    intake: EventIntake
+    health: Health
+    releases: Releases
+    telemetry: Telemetry
+    clock: Clock
+    http: HttpSettings
+    told: Told
+
+
+class Routes:
+    """One method a route."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def predict(self, request: Request) -> Response:
+        """One prediction."""
+        raw = await self._json(request)
+        return _json(await self._services.engine.predict(request.path_params["use_case"], raw))
+
+    async def predict_many(self, request: Request) -> Response:
+        """Up to 1,000 predictions."""
+        raw = await self._json(request)
+        use_case = request.path_params["use_case"]
+        return _json(await self._services.engine.predict_many(use_case, raw))
+
+    async def take_events(self, request: Request) -> Response:
+        """One event or many, durable when this answers."""
+        raw = await self._json(request)
+        source = request.path_params["source"]
+        results = await self._services.intake.take(source, raw)
+        for status in ("accepted", "duplicate", "rejected"):
+            count = sum(result.status == status for result in results)
+            if count:
+                self._services.telemetry.taken(source, status, count)
+        return _json(_taken(results), status=_taken_status(results, is_many=isinstance(raw, list)))
+
+    async def record(self, request: Request) -> Response:
+        """A prediction record; with ``?explain=true`` its contributions too."""
+        passports, record_id = self._services.passports, request.path_params["record_id"]
+        is_explained = request.query_params.get("explain", "false") == "true"
+        read = passports.explained if is_explained else passports.record
+        return _json(await read(record_id))
+
+    async def replay(self, request: Request) -> Response:
+        """A prediction's vector and score, computed again."""
+        return _json(await self._services.passports.replay(request.path_params["record_id"]))
+
+    async def live(self, request: Request) -> Response:
+        """The process runs."""
+        del request
+        return _json({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """The process can answer."""
+        del request
+        state = await self._services.health.state()
+        return _json(state, status=200 if state["ready"] else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus metrics."""
+        del request
+        services = self._services
+        for source, age_ms in (await services.health.source_ages_ms()).items():
+            if age_ms is not None:
+                services.telemetry.source_age(source, age_ms / 1_000)
+        return Response(
+            services.telemetry.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+    async def _json(self, request: Request) -> object:
+        http = self._services.http
+        return await json_body(
+            request, max_bytes=http.max_body_bytes, timeout_ms=http.body_timeout_ms
+        )
+
+
+def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> FastAPI:
+    """Application with every route, the pages that describe them, and the table of errors."""
+    app = FastAPI(title="Throughline", version="1", lifespan=lifespan, redoc_url=None)
+    routes = Routes(services)
+    table: tuple[tuple[str, str, Handler], ...] = (
+        ("GET", "/v1/predictions/{record_id}", routes.record),
+        ("GET", "/v1/predictions/{record_id}/replay", routes.replay),
+        ("POST", "/v1/events/{source}", routes.take_events),
+        ("POST", "/v1/{use_case}/predictions", routes.predict),
+        ("POST", "/v1/{use_case}/predictions:batch", routes.predict_many),
+        ("GET", "/livez", routes.live),
+        ("GET", "/readyz", routes.ready),
+        ("GET", "/metrics", routes.metrics),
+    )
+    for method, path, handler in table:
+        app.add_route(path, _timed(path, handler, services), methods=[method])
+    app.add_exception_handler(HTTPException, _http_problem)
+
+    def openapi() -> Json:
+        return openapi_of(services.releases.roster, services.intake.sources())
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's way to say it
+    return app
+
+
+def _timed(route: str, handler: Handler, services: Services) -> Handler:
+    """The handler with its time and its refusals counted, and its errors told as problems."""
+
+    async def timed(request: Request) -> Response:
+        start_s = services.clock.monotonic_s()
+        try:
+            response = await handler(request)
+        except PlatformError as error:
+            services.telemetry.refused(error.code)
+            response = problem(error)
+        except Exception as error:  # the last line: nobody gets a trace
+            services.telemetry.refused("internal")
+            services.told(f"{route}: {type(error).__name__} where none was foreseen")
+            response = internal_problem()
+        spent_s = services.clock.monotonic_s() - start_s
+        services.telemetry.requested(route, response.status_code, spent_s)
+        return response
+
+    return timed
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    del request
+    return http_problem(error) if isinstance(error, HTTPException) else internal_problem()
+
+
+def _json(value: Json, *, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+
+
+def _taken(results: list[Result]) -> Json:
+    counts = {
+        status: sum(result.status == status for result in results)
+        for status in ("accepted", "duplicate", "rejected")
+    }
+    return {**counts, "results": [result.to_json() for result in results]}
+
+
+def _taken_status(results: list[Result], *, is_many: bool) -> int:
+    """200 when all were taken, 207 when some were; else what is wrong with them."""
+    n_rejected = sum(result.status == "rejected" for result in results)
+    if not n_rejected:
+        return 200
+    if n_rejected < len(results):
+        return 207
+    violation = results[0].violation
+    is_conflict = violation is not None and violation.code == "duplicate_conflict"
+    return 409 if is_conflict and not is_many else 422

@@ -1,0 +1,209 @@
+"""JSON schemas of what goes in and out, as OpenAPI 3.1 spells them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.contracts import FieldSpec
+
+Schema = dict[str, Any]
+
+_TYPES: dict[str, Schema] = {
+    "int64": {"type": "integer"},
+    "float64": {"type": "number"},
+    "string": {"type": "string"},
+    "bool": {"type": "boolean"},
+    "timestamp": {"type": ["string", "integer"], "description": "ISO 8601, or epoch milliseconds."},
+}
+
+
+def object_of(properties: Schema, *, required: Sequence[str]) -> Schema:
+    """An object that holds these properties and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def schema_of(spec: FieldSpec) -> Schema:
+    """Schema of one declared field."""
+    schema = dict(_TYPES[spec.type])
+    if spec.type in ("int64", "float64"):
+        bounds = {"minimum": spec.minimum, "maximum": spec.maximum}
+        schema.update({name: bound for name, bound in bounds.items() if bound is not None})
+    if spec.type == "string":
+        schema.update(minLength=1, maxLength=spec.max_length)
+        if spec.pattern is not None:
+            schema["pattern"] = f"^(?:{spec.pattern})$"
+        if spec.allowed:
+            schema["enum"] = list(spec.allowed)
+    if spec.description:
+        schema["description"] = spec.description
+    if spec.is_nullable:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    return schema
+
+
+def _nullable(kind: str) -> Schema:
+    return {"type": [kind, "null"]}
+
+
+_MODEL = object_of(
+    {
+        "name": {"type": "string"},
+        "version": {"type": "string", "description": "Start of the manifest's digest."},
+        "release": {"type": "integer"},
+        "channel": {"enum": ["champion", "challenger", "shadow"]},
+    },
+    required=["name", "version", "release", "channel"],
+)
+_DEGRADED: Schema = {
+    "anyOf": [
+        {"type": "null"},
+        object_of(
+            {"level": {"type": "string"}, "because": {"type": "string"}},
+            required=["level", "because"],
+        ),
+    ]
+}
+_TIMINGS: Schema = {"type": "object", "additionalProperties": {"type": "number"}}
+_FRESHNESS = object_of(
+    {
+        "status": {
+            "enum": ["PRESENT", "NOT_FOUND", "fresh", "stale", "missing", "unavailable"],
+        },
+        "age_ms": _nullable("integer"),
+    },
+    required=["status", "age_ms"],
+)
+_REASON = object_of(
+    {
+        "code": {"type": "string"},
+        "feature": {"type": "string"},
+        "value": _nullable("number"),
+        "contribution": {"type": "number", "description": "Log-odds."},
+    },
+    required=["code"],
+)
+
+ANSWER = object_of(
+    {
+        "prediction_id": {"type": "string"},
+        "score": {"type": "number"},
+        "decision": {"type": "string"},
+        "reasons": {"type": "array", "items": _REASON},
+        "model": _MODEL,
+        "features": {"type": "object", "additionalProperties": _FRESHNESS},
+        "degraded": _DEGRADED,
+        "timings_ms": _TIMINGS,
+    },
+    required=[
+        "prediction_id",
+        "score",
+        "decision",
+        "reasons",
+        "model",
+        "features",
+        "degraded",
+        "timings_ms",
+    ],
+)
+
+RECORD: Schema = {
+    "type": "object",
+    "description": "Everything that was known when the decision was made.",
+    "properties": {
+        "prediction_id": {"type": "string"},
+        "version": {"type": "integer"},
+        "use_case": {"type": "string"},
+        "received_at_ms": {"type": "integer"},
+        "at_ms": {"type": "integer"},
+        "entities": {"type": "object"},
+        "inputs": {"type": "object"},
+        "features": {"type": "object"},
+        "transforms": {"type": "object"},
+        "vector": {"type": "array", "items": _nullable("number")},
+        "score": {"type": "number"},
+        "decision": {"type": "string"},
+        "reason": {"type": "string"},
+        "policy_digest": {"type": "string"},
+        "model": {"type": "object"},
+        "explanation": _nullable("object"),
+        "degraded": _DEGRADED,
+        "timings_ms": _TIMINGS,
+    },
+}
+
+REPLAY: Schema = {
+    "type": "object",
+    "properties": {
+        "prediction_id": {"type": "string"},
+        "is_equal": {"type": "boolean"},
+        "differences": {"type": "array", "items": {"type": "object"}},
+        "recorded": {"type": "object"},
+        "replayed": {"type": "object"},
+        "model": {"type": "object"},
+        "compared": {"type": "object"},
+    },
+}
+
+EVENTS_ANSWER = object_of(
+    {
+        "accepted": {"type": "integer"},
+        "duplicate": {"type": "integer"},
+        "rejected": {"type": "integer"},
+        "results": {
+            "type": "array",
+            "items": object_of(
+                {
+                    "status": {"enum": ["accepted", "duplicate", "rejected"]},
+                    "position": {"type": "integer"},
+                    "code": {"type": "string"},
+                    "field": {"type": "string"},
+                    "message": {"type": "string"},
+                },
+                required=["status"],
+            ),
+        },
+    },
+    required=["accepted", "duplicate", "rejected", "results"],
+)
+
+HEALTH: Schema = {
+    "type": "object",
+    "properties": {
+        "ready": {"type": "boolean"},
+        "channels": {"type": "integer"},
+        "serving": {"type": "object"},
+        "shelf": {"type": "string"},
+        "sources": {"type": "object", "additionalProperties": _nullable("integer")},
+    },
+}
+
+PROBLEM: Schema = {
+    "type": "object",
+    "description": "RFC 9457. `code` is stable; nothing that was sent is repeated.",
+    "properties": {
+        "type": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "title": {"type": "string"},
+        "detail": {"type": "string"},
+        "retryable": {"type": "boolean"},
+        "errors": {
+            "type": "array",
+            "items": object_of(
+                {
+                    "pointer": {"type": "string"},
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                },
+                required=["pointer", "code", "message"],
+            ),
+        },
+    },
+    "required": ["type", "status", "code", "title"],
+}
