@@ -7,6 +7,7 @@ is ONNX.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,32 +70,38 @@ def register_bundle(tracking: Tracking, manifest: Manifest, directory: Path) -> 
     The version is the ONNX flavour; the bundle's files stand beside it as extra files.
     Tags tie it to the release: its number and the manifest's digest.
     """
-    import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    n_features = len(manifest.plan.vector)
-    number = np.dtype(np.float32)
-    signature = ModelSignature(
-        Schema([TensorSpec(number, (-1, n_features), MODEL_INPUT)]),
-        Schema([TensorSpec(number, (-1, 1), MODEL_OUTPUT)]),
-    )
+    mlflow = _mlflow()
+    client = _client(tracking)
+    if not client.search_registered_models(f"name = '{manifest.use_case}'"):
+        client.create_registered_model(manifest.use_case)
     with _resumed(tracking, manifest.mlflow_run_id):
         info = mlflow.onnx.log_model(
             onnx.load_model_from_string((directory / MODEL).read_bytes()),
             name="model",
-            signature=signature,
+            signature=_signature(len(manifest.plan.vector)),
             pip_requirements=[f"{name}=={version(name)}" for name in RUNTIME],
             extra_files=[str(path) for path in sorted(directory.iterdir())],
-            registered_model_name=manifest.use_case,
             save_as_external_data=False,
         )
-    client = _client(tracking)
-    number_text = str(info.registered_model_version)
-    tags = {"release": str(manifest.release), "manifest_digest": manifest.digest}
-    for name, value in tags.items():
-        client.set_model_version_tag(manifest.use_case, number_text, name, value)
-    return int(number_text)
+        made = client.create_model_version(
+            manifest.use_case,
+            source=info.model_uri,
+            run_id=manifest.mlflow_run_id,
+            tags={"release": str(manifest.release), "manifest_digest": manifest.digest},
+            model_id=info.model_id,
+        )
+    return int(made.version)
+
+
+def _signature(n_features: int) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    number = np.dtype(np.float32)
+    return ModelSignature(
+        Schema([TensorSpec(number, (-1, n_features), MODEL_INPUT)]),
+        Schema([TensorSpec(number, (-1, 1), MODEL_OUTPUT)]),
+    )
 
 
 def mirror_channels(tracking: Tracking, use_case: str, releases: Mapping[str, int]) -> list[str]:
@@ -128,6 +135,16 @@ def mirror_channels(tracking: Tracking, use_case: str, releases: Mapping[str, in
     return changes
 
 
+def _mlflow() -> Any:
+    with warnings.catch_warnings():
+        # mlflow.pyfunc warns about type hints of its own chat models when it is imported
+        warnings.simplefilter("ignore", UserWarning)
+        import mlflow
+        import mlflow.onnx
+        import mlflow.pyfunc
+    return mlflow
+
+
 def _client(tracking: Tracking) -> Any:
     from mlflow import MlflowClient
 
@@ -144,17 +161,14 @@ def _experiment(client: Any, tracking: Tracking) -> str:
 
 @contextmanager
 def _resumed(tracking: Tracking, run_id: str) -> Iterator[None]:
-    import mlflow
-
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow = _mlflow()
+    before = mlflow.get_tracking_uri() if mlflow.tracking.is_tracking_uri_set() else None
     mlflow.set_tracking_uri(tracking.uri)
-    mlflow.set_registry_uri(tracking.uri)
     try:
         with mlflow.start_run(run_id=run_id):
             yield
     finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+        mlflow.set_tracking_uri(before)
 
 
 def _log_bytes(client: Any, run_id: str, name: str, content: bytes) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import pyarrow as pa
 
 from core.features.plan import Frozen, feature_column
@@ -31,10 +30,17 @@ class Verdict(Frozen):
     against: str
 
 
+class ChampionMetrics(Frozen):
+    """Metrics of the champion, and in words which rows they were measured on."""
+
+    metrics: dict[str, Estimate]
+    measured_on: str
+
+
 def is_better(
     spec: ModelSpec,
     candidate: Mapping[str, Estimate],
-    champion: Mapping[str, Estimate] | None = None,
+    champion: ChampionMetrics | None = None,
     *,
     champion_name: str = "the champion",
 ) -> Verdict:
@@ -47,15 +53,15 @@ def is_better(
     candidate
         Test metrics of the candidate.
     champion
-        Metrics of the champion on the same rows (``champion_metrics``); None where no
-        release is served yet.
+        What ``champion_metrics`` found; None where no release is served yet.
     champion_name
         How the words call it.
     """
     mine = candidate[spec.metric]
     against, limit = "the declared floor", spec.floor
-    if champion is not None and champion[spec.metric].value >= spec.floor:
-        against, limit = champion_name, champion[spec.metric].value
+    if champion is not None and champion.metrics[spec.metric].value >= spec.floor:
+        against = f"{champion_name} on {champion.measured_on}"
+        limit = champion.metrics[spec.metric].value
     passed = mine.value > limit
     verb = "beats" if passed else "does not beat"
     because = (
@@ -72,18 +78,18 @@ def is_better(
     )
 
 
-def champion_metrics(
-    champion: Bundle, spec: ModelSpec, table: pa.Table
-) -> dict[str, Estimate] | None:
+def champion_metrics(champion: Bundle, spec: ModelSpec, table: pa.Table) -> ChampionMetrics:
     """Metrics of a released bundle on the test part of ``table``.
 
-    None where the table lacks a column of the champion's vector: then the two cannot be
-    compared on the same rows, and a person has to decide.
+    Where the declaration has changed and the table lacks a column of the champion's
+    vector, the metrics of its own release are the best there is, and the words say so.
     """
     plan = champion.manifest.plan
-    missing = {name for name in plan.vector if feature_column(name) not in table.column_names}
+    missing = [name for name in plan.vector if feature_column(name) not in table.column_names]
     if missing:
-        return None
+        words = f"its own test rows (this snapshot lacks {', '.join(missing)})"
+        return ChampionMetrics(metrics=champion.manifest.metrics, measured_on=words)
     test = examples_of(plan, table, spec.split).test
     scores = OnnxScorer(champion.model).scores(test.vectors)
-    return estimates(ranked(scores.astype(np.float64), test.labels, test.weights), spec.seed)
+    found = estimates(ranked(scores, test.labels, test.weights), spec.seed)
+    return ChampionMetrics(metrics=found, measured_on="the same rows")
