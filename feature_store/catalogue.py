@@ -47,13 +47,21 @@ def catalogue_of(objects: Iterable[object]) -> Catalogue:
     """
     catalogue = Catalogue()
     for item in objects:
-        if isinstance(item, FeatureService):
-            _keep(catalogue.services, item.name, item)
-        elif isinstance(item, OnDemandFeatureView):
-            _keep(catalogue.on_demand, item.name, item)
-        elif isinstance(item, FeatureView):
-            _keep(catalogue.views, item.name, item)
+        _enter(catalogue, item)
+    for service in list(catalogue.services.values()):
+        for view in service._features:  # views made where the service takes them
+            if view.name not in catalogue.views | catalogue.on_demand:
+                _enter(catalogue, view)
     return catalogue
+
+
+def _enter(catalogue: Catalogue, item: object) -> None:
+    if isinstance(item, FeatureService):
+        _keep(catalogue.services, item.name, item)
+    elif isinstance(item, OnDemandFeatureView):
+        _keep(catalogue.on_demand, item.name, item)
+    elif isinstance(item, FeatureView):
+        _keep(catalogue.views, item.name, item)
 
 
 def catalogue_of_module(name: str) -> Catalogue:
