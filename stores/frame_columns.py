@@ -38,6 +38,12 @@ def column_of(table: pa.Table, name: str) -> pa.ChunkedArray:
     return table.column(name)
 
 
+def text_column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """A text column in a form that Arrow's functions take (they lack string views)."""
+    column = column_of(table, name)
+    return column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
+
+
 def instants_ms(table: pa.Table, name: str) -> IntArray:
     """Epoch milliseconds of a column of instants without nulls, rounded down.
 

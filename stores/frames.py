@@ -21,8 +21,15 @@ from core.features.arrays import Codes, FloatArray, IntArray, Points, Rows
 from core.features.kernel import view_values
 from core.features.plan import Plan, ViewPlan, feature_column
 from core.features.transforms import apply_transforms
-from stores.frame_columns import Kept, column_of, feature_columns, instants_ms, numbers_of
-from stores.frame_keys import EntityCoder, first_rows
+from stores.frame_columns import (
+    Kept,
+    column_of,
+    feature_columns,
+    instants_ms,
+    numbers_of,
+    text_column,
+)
+from stores.frame_keys import EntityCoder, first_rows, key_column
 
 EVENT_ID = "event_id"
 EVENT_TIMESTAMP = "event_timestamp"
@@ -48,7 +55,8 @@ def entity_rows(view: ViewPlan, rows: pa.Table) -> EntityRows:
     """
     coder = EntityCoder.of(view.join_keys, rows)
     codes = coder.codes(rows).astype(np.int64)
-    keys = rows.select(list(view.join_keys)).take(first_rows(codes))
+    firsts = first_rows(codes)
+    keys = pa.table({name: key_column(rows, name).take(firsts) for name in view.join_keys})
     return EntityRows(_rows(view, rows, codes, AVAILABLE_AT), keys)
 
 
@@ -200,11 +208,11 @@ def _tie_ranks(table: pa.Table, kept: Kept) -> Callable[[IntArray], IntArray]:
 
     def ranks(indices: IntArray) -> IntArray:
         places = indices if kept is None else kept[indices]
-        tied = table.select([EVENT_ID, AVAILABLE_AT]).take(places)
+        available = pa.table({AVAILABLE_AT: column_of(table, AVAILABLE_AT).take(places)})
         keys = pa.table(
             {
-                "available_ms": instants_ms(tied, AVAILABLE_AT),
-                "event_id": tied.column(EVENT_ID).cast(pa.string()),
+                "available_ms": instants_ms(available, AVAILABLE_AT),
+                "event_id": text_column(table, EVENT_ID).take(places).cast(pa.string()),
             }
         )
         by_key = pc.sort_indices(
