@@ -33,8 +33,9 @@ _FLOAT_NOISE = 1e-6
 def to_minor_units(digits: int = 2) -> Conversion:
     """Integer minor units of a decimal amount: ``12.34`` becomes 1234 with 2 digits.
 
-    A text is exact. A float is taken as the nearest minor unit and refused when it lies
-    more than a millionth of one away: a fraction of a cent is never dropped in silence.
+    A text is exact. A float is taken as the nearest minor unit, and refused where it is
+    neither the float closest to it nor within a millionth of one: a fraction of a cent is
+    never dropped in silence.
 
     Examples
     --------
@@ -55,7 +56,7 @@ def to_minor_units(digits: int = 2) -> Conversion:
         if abs(scaled) > _EXACT_FLOAT:
             refuse("out_of_range", "must be an amount that a float holds to the minor unit")
         nearest = round(scaled)
-        if abs(scaled - nearest) > _FLOAT_NOISE:
+        if nearest / scale != value and abs(scaled - nearest) > _FLOAT_NOISE:
             refuse("wrong_type", f"must have at most {digits} decimals")
         return nearest
 

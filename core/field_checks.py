@@ -84,7 +84,7 @@ def _int_of_text(text: str) -> int:
 
 
 def _int_of_real(value: float | Decimal) -> int:
-    if not math.isfinite(value):
+    if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
         refuse("not_finite", "must be a finite number")
     if isinstance(value, Decimal) and value.adjusted() > _MAX_DECIMAL_EXPONENT:
         refuse("out_of_range", "must fit 64 bits")

@@ -44,9 +44,9 @@ class ParsedRow(NamedTuple):
     """A row that keeps the contract.
 
     ``values`` are in the declared order of the source's fields. ``payload_digest`` covers
-    the instant and the values, not the id: two rows of one id carry the same payload when,
-    and only when, their digests are equal. A null leaves no trace in it, so a nullable
-    field added to the contract later changes no digest.
+    the instant and the values by name, not the id: two rows of one id carry the same
+    payload when, and only when, their digests are equal. A null leaves no trace in it, so
+    a nullable field added to the contract later changes no digest.
     """
 
     event_id: str
@@ -96,6 +96,7 @@ class RowParser:
         specs = (_EVENT_ID_SPEC, _EVENT_TIMESTAMP_SPEC, *source.fields)
         self._fields = tuple((spec.name, spec.is_nullable, check_of(spec)) for spec in specs)
         self._known = frozenset(spec.name for spec in specs)
+        self._by_name = tuple(sorted((name, index) for index, name in enumerate(self.names)))
 
     def parse(self, raw: object, *, now_ms: int | None = None) -> ParsedRow | Violation:
         """Row checked against the contract; never raises on what a caller can send.
@@ -129,7 +130,7 @@ class RowParser:
             return Violation(
                 "future_event", EVENT_TIMESTAMP, "must not lie more than 5 minutes ahead"
             )
-        digest = _payload_digest(event_ms, self.names, payload)
+        digest = _payload_digest(event_ms, self._by_name, payload)
         return ParsedRow(event_id, event_ms, digest, tuple(payload))
 
 
@@ -148,14 +149,15 @@ def _absent_field(raw: Mapping[Any, Any], name: str) -> Violation:
     return Violation("missing_field", name, "must be there")
 
 
-def _payload_digest(event_ms: int, names: tuple[str, ...], values: list[Any]) -> str:
+def _payload_digest(event_ms: int, by_name: tuple[tuple[str, int], ...], values: list[Any]) -> str:
     """128 bits over the instant and all values that are not null.
 
     A text carries its length, so no two payloads spell the same; floats are spelled by
     ``repr``, the shortest text that reads back.
     """
     parts = [str(event_ms)]
-    for name, value in zip(names, values, strict=True):
+    for name, index in by_name:
+        value = values[index]
         if type(value) is str:
             parts.append(f"{name}={len(value)}:{value}")
         elif value is not None:

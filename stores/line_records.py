@@ -131,7 +131,7 @@ def _csv_rows(lines: _LineSource, columns: list[str]) -> Iterator[dict[str, Any]
         elif cells or lines.taken:
             first = lines.keep_first()
             if first.strip():
-                yield Malformed(first.rstrip("\r\n"), message)
+                yield _malformed(first.encode("utf-8", "surrogateescape"), message)
 
 
 class _LineSource:

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import inspect
+import stat
+from pathlib import Path
+
+import pytest
+
+from core.errors import InvalidInputError
+from stores.layout import DEFAULT_ROOT, Layout
+
+ROOT = Path("/srv/throughline")
+TABLES = {
+    "events": "lake/events/abc",
+    "rejected": "lake/events/abc_rejected",
+    "tiles": "lake/features/abc_tiles",
+    "training": "lake/training/abc",
+    "scores": "lake/scores/abc",
+    "predictions": "lake/predictions/abc",
+    "staging": "lake/staging/abc",
+}
+FOLDERS = {"log_dir": "log/abc", "landing_dir": "landing/abc", "records": "records/abc"}
+PLACES = {
+    "shelf": "shelf",
+    "keys": "keys",
+    "online_path": "online.sqlite",
+    "artifacts": "mlflow",
+    "dagster_home": "dagster",
+    "plans": "plans",
+    "state": "state",
+}
+
+
+def test_every_path_is_listed_here():
+    named = {name for name, _ in inspect.getmembers(Layout) if not name.startswith("_")}
+    assert named == {*TABLES, *FOLDERS, *PLACES, "mlflow_uri", "create", "lake"}
+
+
+@pytest.mark.parametrize(("name", "expected"), TABLES.items())
+def test_tables_are_uris_below_the_lake(name, expected):
+    assert getattr(Layout(ROOT), name)("abc") == f"{ROOT}/{expected}"
+    remote = getattr(Layout(ROOT, lake="s3://bucket/lake/"), name)("abc")
+    assert remote == f"s3://bucket/{expected}"
+
+
+@pytest.mark.parametrize(("name", "expected"), FOLDERS.items())
+def test_folders_are_below_the_root(name, expected):
+    assert getattr(Layout(ROOT, lake="s3://bucket"), name)("abc") == ROOT / expected
+
+
+@pytest.mark.parametrize(("name", "expected"), PLACES.items())
+def test_places_are_below_the_root(name, expected):
+    assert getattr(Layout(ROOT), name) == ROOT / expected
+
+
+def test_relative_root_gives_absolute_uris():
+    assert Layout(DEFAULT_ROOT).events("abc").startswith("/")
+    assert Layout(DEFAULT_ROOT).mlflow_uri.startswith("sqlite:////")
+
+
+@pytest.mark.parametrize("name", [*TABLES, *FOLDERS])
+@pytest.mark.parametrize("bad", ["", "..", "a/b", "../x", "A", "a-b", "1a", "a" * 81, "a\n", "é"])
+def test_name_that_could_leave_the_root_is_refused(name, bad):
+    with pytest.raises(InvalidInputError, match="cannot become part of a path"):
+        getattr(Layout(ROOT), name)(bad)
+
+
+def test_create_makes_folders_and_closes_the_keys(tmp_path):
+    layout = Layout(tmp_path / "deep" / "state").create().create()
+    assert layout.shelf.is_dir()
+    assert stat.S_IMODE(layout.keys.stat().st_mode) == 0o700
