@@ -235,7 +235,9 @@ def test_reader_never_sees_a_position_twice_or_out_of_order_while_others_write(t
     after, seen = 0, []
     while True:
         was_done = is_done.is_set()
-        for after, record in SourceLog(tmp_path, "payments").read_open(after):  # noqa: B020
+        for place, record in SourceLog(tmp_path, "payments").read_open(after):
+            assert place > after
+            after = place
             seen.append(record.raw["n"])
         if was_done:
             break
