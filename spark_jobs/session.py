@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from spark_jobs.jars import JARS, archive, class_path
 
 Profile = Literal["embedded", "cluster"]
+ARCHIVED = archive()
 
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -50,33 +51,18 @@ CLUSTER = {
 }
 
 
-def jvm_options(scratch: Path, class_archive: Path | None) -> str:
+def jvm_options(scratch: Path, class_archive: Path | None, *, is_optimised: bool, more: str) -> str:
     """Options of the embedded driver's JVM.
 
-    The first compiler tier halves the CPU of a start; it costs a heavy job a factor that
-    benchmarks measure with ``is_optimised=True``.
+    The first compiler tier halves the CPU of a start and slows a heavy job, which asks for
+    ``is_optimised``.
     """
     options = ["-XX:+UseSerialGC", "-Xss4m", f"-Djava.io.tmpdir={scratch}"]
+    if not is_optimised:
+        options.append("-XX:TieredStopAtLevel=1")
     if class_archive is not None and class_archive.is_file():
         options += [f"-XX:SharedArchiveFile={class_archive}", "-Xshare:auto", "-Xlog:disable"]
-    return " ".join(options)
-
-
-def embedded_settings(
-    scratch: Path, jars: Path, *, cores: int, memory: str, is_optimised: bool
-) -> dict[str, str]:
-    """Settings of the embedded profile, as Spark spells them."""
-    options = jvm_options(scratch, archive(jars))
-    return EMBEDDED | {
-        "spark.master": f"local[{cores}]",
-        "spark.driver.memory": memory,
-        "spark.driver.extraClassPath": class_path(jars),
-        "spark.driver.extraJavaOptions": options
-        if is_optimised
-        else f"{options} -XX:TieredStopAtLevel=1",
-        "spark.local.dir": str(scratch),
-        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-    }
+    return " ".join([*options, more]).strip()
 
 
 def spark_session(
@@ -87,19 +73,27 @@ def spark_session(
     cores: int = 2,
     memory: str = "2g",
     is_optimised: bool = False,
+    class_archive: Path | None = ARCHIVED,
+    jvm: str = "",
     settings: Mapping[str, str] | None = None,
 ) -> SparkSession:
     """The session of ``profile``; the process's own when there is one already.
 
-    ``scratch`` takes shuffles and temporary files and must outlive the session. ``settings``
-    are laid over the profile's.
+    ``scratch`` takes shuffles and temporary files and must outlive the session. ``jvm`` are
+    further options of the embedded JVM, ``settings`` are laid over the profile's.
     """
     chosen = DELTA | MEANING | (CLUSTER if profile == "cluster" else {})
     if profile == "embedded":
         scratch.mkdir(parents=True, exist_ok=True)
-        chosen |= embedded_settings(
-            scratch, jars, cores=cores, memory=memory, is_optimised=is_optimised
-        )
+        options = jvm_options(scratch, class_archive, is_optimised=is_optimised, more=jvm)
+        chosen |= EMBEDDED | {
+            "spark.master": f"local[{cores}]",
+            "spark.driver.memory": memory,
+            "spark.driver.extraClassPath": class_path(jars),
+            "spark.driver.extraJavaOptions": options,
+            "spark.local.dir": str(scratch),
+            "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        }
     builder = SparkSession.builder.appName("throughline")
     for key, value in (chosen | dict(settings or {})).items():
         builder = builder.config(key, value)
