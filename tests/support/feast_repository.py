@@ -207,7 +207,8 @@ def write_rows(layout: Layout, source: Source, rows: Iterable[dict[str, Any]]) -
     given = list(rows)
     micros = pa.timestamp("us", tz="UTC")
     columns: dict[str, Any] = {}
-    columns["event_id"] = [row.get("event_id", f"e{n}") for n, row in enumerate(given)]
+    ids = [row.get("event_id", f"e{n}") for n, row in enumerate(given)]
+    columns["event_id"] = pa.array(ids, pa.string())
     event = [row["event_ms"] for row in given]
     available = [row.get("available_ms", at) for row, at in zip(given, event, strict=True)]
     for name, values in (
@@ -216,7 +217,8 @@ def write_rows(layout: Layout, source: Source, rows: Iterable[dict[str, Any]]) -
         ("available_at", available),
     ):
         columns[name] = pa.array([v * 1_000 for v in values], pa.int64()).cast(micros)
-    columns["position"] = [row.get("position", 2**32 + n) for n, row in enumerate(given)]
+    places = [row.get("position", 2**32 + n) for n, row in enumerate(given)]
+    columns["position"] = pa.array(places, pa.int64())
     columns["partition"] = pa.array([0] * len(given), pa.int32())
     columns["payload_digest"] = columns["event_id"]
     kinds = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
@@ -224,7 +226,7 @@ def write_rows(layout: Layout, source: Source, rows: Iterable[dict[str, Any]]) -
         columns[field.name] = pa.array([row.get(field.name) for row in given], kinds[field.type])
     days = [event_date(at) for at in event]
     columns["event_date"] = pa.array(days, pa.string()).cast(pa.date32())
-    latest = max((epoch_of(position) for position in columns["position"]), default=0)
+    latest = max(map(epoch_of, places), default=0)
     write_table(layout.events(source.name), pa.table(columns), epoch=latest)
 
 
