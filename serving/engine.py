@@ -121,6 +121,25 @@ class Engine:
         timer = _Timer(self._clock, self._observer, use_case)
         with timer.stage("validate"):
             points = _points(release, raws, pointers, received_at_ms)
+        outcomes = await self._outcomes(release, points, timer)
+        model = model_of(release, channel)
+        with timer.stage("record"):
+            payloads = [
+                record_of(outcome, release, model, received_at_ms, timer.stages_ms)
+                for outcome in outcomes
+            ]
+            record_ids = self._records.append_many(use_case, payloads)
+        for outcome in outcomes:
+            level = outcome.degraded["level"] if outcome.degraded else ""
+            self._observer.predicted(use_case, channel, outcome.decision, degraded=level)
+        return [
+            answer_of(outcome, record_id, model, timer.stages_ms)
+            for outcome, record_id in zip(outcomes, record_ids, strict=True)
+        ]
+
+    async def _outcomes(
+        self, release: LoadedRelease, points: Sequence[Point], timer: _Timer
+    ) -> list[Outcome]:
         with timer.stage("read"):
             readings, degraded = await self._read(release, points)
         with timer.stage("transform"):
@@ -129,26 +148,22 @@ class Engine:
             vectors = vector_of(release.plan, {**arrays, **transforms})
         with timer.stage("score"):
             scores = await release.scorer.score(vectors)
+        decisions = [decide(release.manifest.decisions, float(score)) for score in scores]
         with timer.stage("explain"):
             explanations = await self._explain(release, points, vectors)
-        outcomes = [
-            _decided(release, point, readings[i], transforms, i, vectors[i], float(scores[i]),
-                     explanations[i], degraded)
-            for i, point in enumerate(points)
-        ]  # fmt: skip
-        model = model_of(release, channel)
-        with timer.stage("record"):
-            payloads = [
-                record_of(outcome, release, model, received_at_ms, timer.stages_ms)
-                for outcome in outcomes
-            ]
-            record_ids = self._records.append_many(use_case, payloads)
-        level = degraded["level"] if degraded else ""
-        for outcome in outcomes:
-            self._observer.predicted(use_case, channel, outcome.decision, degraded=level)
         return [
-            answer_of(outcome, record_id, model, timer.stages_ms)
-            for outcome, record_id in zip(outcomes, record_ids, strict=True)
+            Outcome(
+                point=point,
+                reading=readings[i],
+                transforms={name: float(array[i]) for name, array in transforms.items()},
+                vector=vectors[i],
+                score=float(scores[i]),
+                decision=decisions[i][0],
+                reason=decisions[i][1],
+                explanation=explanations[i],
+                degraded=degraded,
+            )
+            for i, point in enumerate(points)
         ]
 
     async def _read(
@@ -196,29 +211,3 @@ def _points(
     if faults:
         raise BrokenContractError(faults[:MAX_FAULTS])
     return points
-
-
-def _decided(
-    release: LoadedRelease,
-    point: Point,
-    reading: Reading,
-    transforms: dict[str, NDArray[np.float64]],
-    index: int,
-    vector: NDArray[np.float32],
-    score: float,
-    explanation: Explanation | None,
-    degraded: Json | None,
-) -> Outcome:
-    policy = release.manifest.decisions
-    decision, reason = decide(policy, score)
-    return Outcome(
-        point=point,
-        reading=reading,
-        transforms={name: float(array[index]) for name, array in transforms.items()},
-        vector=vector,
-        score=score,
-        decision=decision,
-        reason=reason,
-        explanation=explanation,
-        degraded=degraded,
-    )

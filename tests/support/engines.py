@@ -1,0 +1,129 @@
+"""The engine with fakes around it: no server, no disk but the shelf."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from bundles import USE_CASE, serve, shelve
+from memory_store import MemoryOnlineStore
+from numpy.typing import NDArray
+from payments import NOW_MS
+
+from core.clock import FixedClock
+from core.errors import NotReadyError
+from serving.engine import Budgets, Engine
+from serving.explaining import Explaining, Explanation
+from serving.ports import DirectReader, Reader
+from serving.releases import LoadedRelease, Loader, Releases
+from serving.runtime import OnnxSession
+from serving.watcher import ShelfWatcher
+from stores.layout import Layout
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+
+
+class MemoryRecords:
+    """Records in a list; ids are their places."""
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+
+    def append_many(self, use_case: str, payloads: Sequence[bytes]) -> list[str]:
+        ids = [f"{use_case}-{len(self.payloads) + n}" for n in range(len(payloads))]
+        self.payloads.extend(payloads)
+        return ids
+
+    def read(self, record_id: str) -> bytes:
+        try:
+            return self.payloads[int(record_id.rpartition("-")[2])]
+        except (IndexError, ValueError):
+            raise NotReadyError("no such record", code="unknown_record") from None
+
+    def last(self) -> dict[str, Any]:
+        return json.loads(self.payloads[-1])
+
+
+class SilentObserver:
+    """Counts what the engine reports."""
+
+    def __init__(self) -> None:
+        self.predictions: list[tuple[str, str, str, str]] = []
+        self.stages: list[str] = []
+
+    def predicted(self, use_case: str, channel: str, decision: str, *, degraded: str) -> None:
+        self.predictions.append((use_case, channel, decision, degraded))
+
+    def stage(self, use_case: str, stage: str, seconds: float) -> None:
+        self.stages.append(stage)
+
+
+class KnownExplainer:
+    """Explains every vector by the same contributions."""
+
+    def __init__(self, status: str = "exact") -> None:
+        self.status = status
+        self.asked: list[int] = []
+
+    async def explain(
+        self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]], *, budget_ms: int
+    ) -> list[Explanation]:
+        self.asked.append(len(vectors))
+        if self.status != "exact":
+            return [Explanation(self.status)] * len(vectors)  # type: ignore[arg-type]
+        names = release.plan.vector
+        return [Explanation("exact", -4.0, names, tuple(float(i) for i in range(len(names))))
+                for _ in vectors]  # fmt: skip
+
+
+class Bench:
+    """Everything a test of the engine needs, on a shelf with one toy release."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        reader: Reader | None = None,
+        explaining: Explaining | None = None,
+        is_any_time: bool = False,
+        budgets: Budgets | None = None,
+        **changes: Any,
+    ) -> None:
+        self.layout = layout
+        self.clock = FixedClock(NOW_MS)
+        self.store = MemoryOnlineStore()
+        self.records = MemoryRecords()
+        self.observer = SilentObserver()
+        self.releases = Releases()
+        self.told: list[str] = []
+        self.shelf = Shelf(layout.shelf)
+        self.loader = Loader(self.shelf, self.keys, OnnxSession, is_any_time=is_any_time)
+        self.watcher = self.new_watcher()
+        use_case = changes.get("use_case", USE_CASE)
+        serve(layout, shelve(layout, **changes), counter=1, use_case=use_case)
+        assert self.watcher.look()
+        self.engine = Engine(
+            releases=self.releases,
+            reader=reader or DirectReader(self.store),
+            records=self.records,
+            explaining=explaining or KnownExplainer(),
+            clock=self.clock,
+            observer=self.observer,
+            budgets=budgets or Budgets(),
+        )
+
+    def keys(self) -> KeyRing:
+        return KeyRing.from_directory(self.layout.keys)
+
+    def new_watcher(self) -> ShelfWatcher:
+        return ShelfWatcher(
+            self.shelf.board,
+            self.keys,
+            self.loader,
+            self.releases,
+            clock=self.clock,
+            counter_path=self.layout.state / "channels_followed",
+            told=self.told.append,
+        )
