@@ -144,6 +144,7 @@ def _input(
     if from_ms is not None:
         first = pa.scalar(from_ms * 1_000, pa.int64()).cast(rows["event_timestamp"].type)
         rows = rows.filter(pc.greater_equal(rows["event_timestamp"], first))
+    rows = rows.sort_by("position")  # the same bytes however files lie
     coded = entity_rows(view, rows)
     keys = [entity_key(list(row.values())) for row in coded.keys.to_pylist()]
     ids = rows["event_id"].cast(pa.binary()).to_numpy() if keeps_ties(view) else None

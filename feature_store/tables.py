@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -38,13 +39,24 @@ def epoch_said(table: DeltaTable) -> int | None:
 
     Compaction and clean-up commit without saying an epoch; the newest commit that does counts.
     """
-    for commit in table.history(_COMMITS_LOOKED_AT):
-        if commit.get("version", 0) > table.version():
-            continue
+    for version, commit in _commits(table.table_uri):
         said = json.loads(commit.get("userMetadata") or "{}")
-        if "epoch" in said:
+        if version <= table.version() and "epoch" in said:
             return int(said["epoch"])
     return None
+
+
+def _commits(uri: str) -> list[tuple[int, dict[str, Any]]]:
+    """Commits with their versions, newest first.
+
+    delta-rs lists the newest commits, whatever version was opened, and numbers them from
+    that version down: the numbers are right only if nothing was committed meanwhile.
+    """
+    while True:
+        newest = DeltaTable(uri)
+        commits = newest.history(_COMMITS_LOOKED_AT)
+        if DeltaTable(uri).version() == newest.version():
+            return [(newest.version() - age, commit) for age, commit in enumerate(commits)]
 
 
 def read_dates(

@@ -141,7 +141,8 @@ def _column(view: ViewPlan, table: pa.Table, name: str) -> Column:
 
 
 def _finite(values: FloatArray, valid: BoolArray | None) -> Column:
-    """NaN and infinities are missing, as in `core.features.values.cast_value`."""
+    """NaN and infinities are missing, minus zero is zero: `core.features.values.cast_value`."""
+    values = values + 0.0
     finite = np.isfinite(values)
     if valid is not None:
         finite &= valid
