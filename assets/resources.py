@@ -36,6 +36,8 @@ class Platform(dg.ConfigurableResource):
     online_url: str
     tracking_uri: str
     ui_url: str = ""
+    mlflow_ui_url: str = ""
+    code_version: str = "unknown"
     scores_url: str = ""
 
     @property

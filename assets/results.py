@@ -20,11 +20,18 @@ def document(declaration: Any) -> dict[str, Any]:
 
 
 def check(
-    name: str, *, passed: bool, warn: bool = False, why: str = "", **numbers: Any
+    name: str,
+    *,
+    passed: bool,
+    asset_key: dg.AssetKey | None = None,
+    warn: bool = False,
+    why: str = "",
+    **numbers: Any,
 ) -> dg.AssetCheckResult:
     """Result of a check with the numbers it looked at and the limits it held them to."""
     return dg.AssetCheckResult(
         check_name=name,
+        asset_key=asset_key,
         passed=bool(passed),
         severity=dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR,
         description=why or None,

@@ -42,6 +42,7 @@ COMMANDS = (
     Command("backfill", "backfill", "compute the tiles of a range of event dates"),
     Command("materialise", "materialise", "write the online values of all views"),
     Command("train", "train", "training set, candidates, bundle and release of a use case"),
+    Command("approve", "approve", "approve a release and have it served"),
     Command("score", "score", "batch scores of a use case as of a date"),
     Command("snapshot", "snapshot", "rebuild a training set and compare it bit for bit"),
     Command("rollback", "rollback", "ask for the former champion, or a given release, back"),

@@ -6,9 +6,15 @@ import warnings
 
 import dagster as dg
 
+from assets.checks.events import events_checks
 from assets.declared import Declared
 from assets.events import events_spec
 from assets.features import tiles_asset
+from assets.models import bundle_asset, candidate_asset
+from assets.online import online_asset
+from assets.releases import release_asset
+from assets.training import training_asset
+from core.use_case import UseCase
 from feature_store.plans import plan_for
 from orchestration.automation import automated, automation_sensor
 from orchestration.environments import resources_of
@@ -38,6 +44,7 @@ def _definitions(settings: Settings) -> dg.Definitions:
     jobs = {job.name: job for job in (ingest_job(s) for s in declared.sources.values())}
     return dg.Definitions(
         assets=[*events_specs(declared), *automated(executable_assets(declared))],
+        asset_checks=[events_checks(source) for source in declared.sources.values()],
         jobs=list(jobs.values()),
         sensors=[automation_sensor(), *ingest_sensors(declared, jobs)],
         resources=resources_of(settings),
@@ -58,4 +65,19 @@ def executable_assets(declared: Declared) -> list[Any]:
         for view in declared.views.values()
         if view.windows
     ]
-    return [*tiles]
+    online = [
+        online_asset(view, declared.owners_of_view(view.name)) for view in declared.views.values()
+    ]
+    models = [asset for u in declared.use_cases.values() for asset in model_assets(declared, u)]
+    return [*tiles, *online, *models]
+
+
+def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinition]:
+    """From a training set to a release, of one use case."""
+    plan = declared.plans[use_case.name]
+    return [
+        training_asset(use_case, plan),
+        candidate_asset(use_case, plan),
+        bundle_asset(use_case, plan),
+        release_asset(use_case),
+    ]

@@ -1,11 +1,17 @@
 """What each environment is made of, built from one settings object; no network at load."""
 
+import subprocess
 from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from assets.resources import Launcher, Platform
 from orchestration.launcher import InProcessLauncher, PipesLauncher, PodLauncher
 from orchestration.settings import Environment, Launch, Settings
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 LAUNCH_OF: dict[Environment, Launch] = {
     "embedded": "in_process",
@@ -47,6 +53,17 @@ LAUNCHERS: dict[Launch, Callable[[Settings], Launcher]] = {
 }
 
 
+@cache
+def code_version() -> str:
+    """Commit of the code with a mark where files differ from it; the release elsewhere."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return version("throughline")
+    return done.stdout.strip()
+
+
 def platform_of(settings: Settings) -> Platform:
     """Where this installation keeps things, for the assets."""
     return Platform(
@@ -55,6 +72,8 @@ def platform_of(settings: Settings) -> Platform:
         online_url=settings.online_store_url,
         tracking_uri=settings.tracking_uri,
         ui_url=settings.ui_url,
+        mlflow_ui_url=settings.mlflow_ui_url,
+        code_version=code_version(),
         scores_url=settings.scores_url,
     )
 

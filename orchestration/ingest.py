@@ -11,6 +11,8 @@ from typing import Any
 import dagster as dg
 
 from assets import names
+from assets.checks.events import results
+from assets.checks.expectations import GREAT_EXPECTATIONS
 from assets.partitions import FIRST_DATE
 from assets.resources import Launcher, Platform
 from assets.tables import facts_of, is_table
@@ -38,7 +40,7 @@ def ingest_job(source: Source) -> dg.JobDefinition:
         report = launcher.launch(
             context, "ingest", **platform.told(), source=source.model_dump(), to_epoch=epoch
         )
-        report_dates(context, platform, source.name, report)
+        report_dates(context, platform, source, report)
         return report
 
     @dg.job(name=ingest_name(source.name), description=f"Ingest {source.name}: log to table.")
@@ -57,19 +59,34 @@ def last_epoch(platform: Platform, source: str) -> int:
 
 
 def report_dates(
-    context: dg.OpExecutionContext, platform: Platform, source: str, report: Mapping[str, Any]
+    context: dg.OpExecutionContext, platform: Platform, source: Source, report: Mapping[str, Any]
 ) -> None:
-    """A materialisation for each event date that was touched and has a partition."""
-    uri = platform.layout.events(source)
+    """A materialisation for each touched date that has a partition, and the checks of them."""
+    dates = sorted(report["touched"])
+    uri = platform.layout.events(source.name)
     shared = facts_of(uri).metadata if is_table(uri) else {}
     numbers = {key: report[key] for key in ("epochs", "accepted", "duplicates", "rejected")}
-    for date, rows in sorted(report["touched"].items()):
+    for date in dates:
+        rows = report["touched"][date]
         if date < FIRST_DATE:
             context.log.warning(f"{rows} rows of {date} have no partition: before {FIRST_DATE}")
             continue
-        metadata = {**shared, "rows_accepted": rows, "ingest": numbers}
-        context.log_event(
-            dg.AssetMaterialization(
-                asset_key=names.events(source), partition=date, metadata=metadata
-            )
-        )
+        metadata = {**shared, "rows_accepted": rows, "dates": dates, "ingest": numbers}
+        key = names.events(source.name)
+        context.log_event(dg.AssetMaterialization(key, partition=date, metadata=metadata))
+    if report["epochs"]:
+        for result in results(platform, source, dates):
+            context.log_event(evaluated(result))
+
+
+def evaluated(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """Result of a check as an event of the run."""
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+        blocking=result.check_name == GREAT_EXPECTATIONS,
+    )

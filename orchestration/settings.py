@@ -57,6 +57,7 @@ class Settings(Section):
     )
     launch: Launch | None = Field(None, description="How jobs start; None: the environment's way.")
     ui_url: str = Field("http://127.0.0.1:3000", description="Where Dagster's pages are.")
+    mlflow_ui_url: str = Field("http://127.0.0.1:5000", description="Where MLflow's pages are.")
     spark: SparkSettings = SparkSettings()
     pods: ClusterPods = ClusterPods()
 

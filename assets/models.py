@@ -1,0 +1,174 @@
+"""Models: candidates fitted on a snapshot, a bundle behind the parity gate, a signed release."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets import names
+from assets.lineage import last_metadata
+from assets.registry import run_link, tracking_of
+from assets.resources import Platform
+from assets.results import Result, check
+from assets.tables import read_columns
+from core.errors import IntegrityError
+from core.features.plan import Plan
+from core.use_case import UseCase
+
+if TYPE_CHECKING:
+    from training.report import CandidateReport
+
+CHANCE = "better_than_chance"
+PARITY = "served_as_trained"
+VERDICT = "beats_the_declared_rule"
+MEANING = {
+    CHANCE: "The 95 % interval of the AUC on the test part lies above one half.",
+    PARITY: "ONNX Runtime answers as the source model on 10,000 points, thresholds included.",
+    VERDICT: "The first release beats the declared floor, a later one beats the champion.",
+}
+
+
+def candidate_folder(platform: Platform, use_case: str, snapshot: str) -> Path:
+    """Where fitting leaves the chosen model and its evidence."""
+    return platform.layout.state / "candidates" / use_case / snapshot
+
+
+def candidate_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
+    """Asset of a use case's fitted candidates."""
+    key = names.candidate(use_case.name)
+
+    @dg.asset(
+        key=key,
+        deps=[names.training(use_case.name)],
+        description=(
+            f"Candidates of {use_case.name}: {', '.join(use_case.model.candidates)}; the best on "
+            "validation is chosen.\n\nOne a snapshot, kept as an MLflow run.\n\n"
+            "Read by the bundle."
+        ),
+        group_name=names.MODELS,
+        owners=list(use_case.owners),
+        kinds={"python", "mlflow", "xgboost"},
+        check_specs=[dg.AssetCheckSpec(CHANCE, asset=key, description=MEANING[CHANCE])],
+    )
+    def candidate(context: dg.AssetExecutionContext, platform: Platform) -> Result:
+        made = last_metadata(context, names.training(use_case.name))
+        report = fitted(context, platform, use_case, plan, made)
+        auc = report.metrics["auc"]
+        return Result(
+            metadata=metrics_shown(report)
+            | {"mlflow": run_link(platform, use_case.name, report.run_id)},
+            check_results=[check(CHANCE, passed=auc.low > 0.5, auc=auc.value, low=auc.low)],
+        )
+
+    return candidate
+
+
+def fitted(
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    use_case: UseCase,
+    plan: Plan,
+    made: Mapping[str, Any],
+) -> "CandidateReport":
+    """Candidates fitted on the snapshot that ``made`` names."""
+    from training.fit import fit_candidates
+
+    snapshot = made["snapshot"]
+    tracking = tracking_of(platform, use_case.name)
+    return fit_candidates(
+        use_case,
+        plan,
+        read_columns(platform.layout.training(use_case.name), within=("snapshot", [snapshot])),
+        snapshot_id=snapshot,
+        out_dir=candidate_folder(platform, use_case.name, snapshot),
+        tracking_uri=tracking.uri,
+        experiment=tracking.experiment,
+        artifacts=tracking.artifacts,
+        seed=use_case.model.seed,
+        trials=use_case.model.trials,
+        progress=context.log.info,
+        read_versions=made["report"]["read_versions"],
+        code_version=platform.code_version,
+    )
+
+
+def metrics_shown(report: "CandidateReport") -> dict[str, Any]:
+    """Numbers of the chosen candidate as the UI shows them."""
+    lines = ["| metric | value | 95 % interval |", "|---|---|---|"]
+    for name, found in report.metrics.items():
+        lines.append(f"| {name} | {found.value:.4f} | {found.low:.4f} to {found.high:.4f} |")
+    return {
+        "chosen": report.chosen,
+        "snapshot": report.snapshot_id,
+        "dagster/row_count": sum(part.n_rows for part in report.parts.values()),
+        "metrics": dg.MetadataValue.md("\n".join(lines)),
+        report.metric: report.metrics[report.metric].value,
+        "run_id": report.run_id,
+    }
+
+
+def bundle_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
+    """Asset of a use case's bundle."""
+    key = names.bundle(use_case.name)
+
+    @dg.asset(
+        key=key,
+        deps=[names.candidate(use_case.name)],
+        description=(
+            f"The chosen candidate of {use_case.name} with all it needs to run, on the shelf.\n\n"
+            "One a release number; nothing in it ever changes.\n\n"
+            "Read by the release, and by MLflow's registry."
+        ),
+        group_name=names.MODELS,
+        owners=list(use_case.owners),
+        kinds={"onnx", "mlflow"},
+        check_specs=[
+            dg.AssetCheckSpec(PARITY, asset=key, description=MEANING[PARITY], blocking=True)
+        ],
+        output_required=False,
+    )
+    def bundle(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[Any]:
+        snapshot = last_metadata(context, names.candidate(use_case.name))["snapshot"]
+        try:
+            made = built(platform, use_case, plan, snapshot)
+        except IntegrityError as error:
+            yield check(PARITY, passed=False, why=str(error), code=error.code)
+            return
+        yield dg.MaterializeResult(metadata=made)
+        yield check(PARITY, passed=True, **made["parity"])
+
+    return bundle
+
+
+def built(
+    platform: Platform, use_case: UseCase, plan: Plan, snapshot: str
+) -> dict[str, Any]:
+    """Bundle of a candidate, put on the shelf and registered; what the UI shows of it."""
+    import json
+
+    from stores.bundle import CARD_DATA
+    from stores.shelf import Shelf
+    from training.export import build_bundle
+    from training.tracking import register_bundle
+
+    shelf = Shelf(platform.layout.shelf)
+    release = shelf.allocate_release(use_case.name)
+    folder = platform.layout.state / "bundles" / use_case.name / str(release)
+    now_ms = platform.clock.now_ms()
+    source = candidate_folder(platform, use_case.name, snapshot)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    manifest = build_bundle(use_case, plan, source, release, folder, created_at_ms=now_ms)
+    shelf.put(folder)
+    version = register_bundle(tracking_of(platform, use_case.name), manifest, folder)
+    card = json.loads((folder / CARD_DATA).read_bytes())
+    return {
+        "release": release,
+        "snapshot": snapshot,
+        "manifest_digest": manifest.digest,
+        "path": dg.MetadataValue.path(str(shelf.bundle(use_case.name, release))),
+        "mlflow": run_link(platform, use_case.name, manifest.mlflow_run_id),
+        "mlflow_version": version,
+        "dagster/row_count": len(manifest.files),
+        "parity": card["parity"],
+    }

@@ -1,0 +1,116 @@
+"""Releases: a bundle that the declared rule let through, signed; who serves it is asked after."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets import names
+from assets.lineage import last_metadata
+from assets.models import MEANING, VERDICT
+from assets.resources import Platform
+from assets.results import check
+from assets.tables import read_columns
+from core.use_case import UseCase
+from stores.bundle import load_bundle, read_manifest
+from stores.channels import ChannelBoard
+from stores.papers import VerdictStatement
+from stores.shelf import Shelf
+from stores.signing import KeyRing, ensure_signer
+
+if TYPE_CHECKING:
+    from training.verdict import Verdict
+
+WHO = "release asset"
+
+
+def release_asset(use_case: UseCase) -> dg.AssetsDefinition:
+    """Asset of a use case's release."""
+    key = names.release(use_case.name)
+
+    @dg.asset(
+        key=key,
+        deps=[names.bundle(use_case.name)],
+        description=(
+            f"The bundle of {use_case.name} that the declared rule let through, signed.\n\n"
+            "One a release number. A refusal leaves no release and says why, in numbers.\n\n"
+            "Served once the controller has taken it, with the approvals its risk tier needs."
+        ),
+        group_name=names.MODELS,
+        owners=list(use_case.owners),
+        kinds={"onnx"},
+        check_specs=[dg.AssetCheckSpec(VERDICT, asset=key, description=MEANING[VERDICT])],
+        output_required=False,
+    )
+    def release(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[Any]:
+        number = int(last_metadata(context, names.bundle(use_case.name))["release"])
+        verdict = judged(platform, use_case, number)
+        if verdict.is_better:
+            yield dg.MaterializeResult(metadata=released(platform, use_case, number, verdict))
+        yield check(
+            VERDICT,
+            passed=verdict.is_better,
+            why=verdict.because,
+            value=verdict.value,
+            limit=verdict.limit,
+            release=number,
+        )
+
+    return release
+
+
+def judged(platform: Platform, use_case: UseCase, release: int) -> "Verdict":
+    """The declared rule's word on a bundle, put down beside it, signed."""
+    from training.verdict import champion_metrics, is_better
+
+    layout = platform.layout
+    shelf = Shelf(layout.shelf)
+    signer = ensure_signer(layout.keys, "release")
+    manifest = read_manifest(shelf.bundle(use_case.name, release))
+    state = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    champion = state.state(use_case.name).champion
+    against = None
+    if champion is not None and champion != release:
+        rows = read_columns(
+            layout.training(use_case.name), within=("snapshot", [manifest.snapshot_id])
+        )
+        bundle = load_bundle(shelf.bundle(use_case.name, champion))
+        against = champion_metrics(bundle, use_case.model, rows)
+    verdict = is_better(
+        use_case.model, manifest.metrics, against, champion_name=f"release {champion}"
+    )
+    statement = VerdictStatement(
+        use_case=use_case.name,
+        release=release,
+        manifest_digest=manifest.digest,
+        rule=f"{use_case.model.metric} above the champion's and {use_case.model.floor}",
+        is_passed=verdict.is_better,
+        because=verdict.because,
+        numbers=verdict.model_dump(),
+        at_ms=platform.clock.now_ms(),
+    )
+    shelf.write_verdict(statement, signer)
+    return verdict
+
+
+def released(
+    platform: Platform, use_case: UseCase, release: int, verdict: "Verdict"
+) -> dict[str, Any]:
+    """Sign a bundle, and ask the controller to serve it; what the UI shows of it."""
+    layout = platform.layout
+    shelf = Shelf(layout.shelf)
+    shelf.sign(use_case.name, release, ensure_signer(layout.keys, "release"))
+    ensure_signer(layout.keys, "approval")
+    if use_case.risk_tier == "low":  # the others need a person's approval first
+        now_ms = platform.clock.now_ms()
+        why = verdict.because
+        shelf.board.ask(
+            "promote", use_case.name, release=release, why=why, who=WHO, at_ms=now_ms
+        )
+    return {
+        "release": release,
+        "verdict": verdict.because,
+        "risk_tier": use_case.risk_tier,
+        "dagster/row_count": 1,
+        "path": dg.MetadataValue.path(str(shelf.release_folder(use_case.name, release))),
+    }

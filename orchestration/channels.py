@@ -1,0 +1,67 @@
+"""Asking the controller, the one process that writes channels, and waiting for its answer."""
+
+import subprocess
+import sys
+import time
+
+from core.errors import DependencyError, InvalidInputError
+from orchestration.service_environment import service_environment
+from orchestration.shell import PROJECT, Shell
+from stores.channels import ChannelAnswer, ChannelBoard, ChannelRequest, Channels
+from stores.signing import KeyRing
+
+ANSWER_WITHIN_S = 20.0
+BEFORE_WE_CALL_S = 1.0
+
+
+def channels_of(shell: Shell) -> Channels:
+    """Channels as they stand, verified."""
+    layout = shell.settings.layout
+    return ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+
+
+def answered(shell: Shell, request: ChannelRequest) -> ChannelAnswer:
+    """The controller's answer; where none is running, one is called for this request.
+
+    Raises
+    ------
+    DependencyError
+        If no answer comes.
+    InvalidInputError
+        If the answer is a refusal, in the controller's words.
+    """
+    board = ChannelBoard(shell.settings.layout.shelf)
+    elapsed = shell.elapsed()
+    is_called = False
+    while elapsed() < ANSWER_WITHIN_S:
+        answer = board.answer_to(request.request_id)
+        if answer is not None:
+            return _accepted(answer)
+        if not is_called and elapsed() > BEFORE_WE_CALL_S:
+            _call_controller(shell)
+            is_called = True
+        time.sleep(0.05)
+    raise DependencyError(
+        "the controller gave no answer",
+        found=f"{ANSWER_WITHIN_S:.0f} s of silence",
+        remedy="start it with `throughline up`, then ask again",
+    )
+
+
+def _accepted(answer: ChannelAnswer) -> ChannelAnswer:
+    if not answer.is_accepted:
+        raise InvalidInputError(
+            "the controller refused", found=answer.because, code=answer.code
+        )
+    return answer
+
+
+def _call_controller(shell: Shell) -> None:
+    """Let a controller answer what is waiting, once; harmless beside a running one."""
+    subprocess.run(
+        [sys.executable, "-m", "serving.controller", "--once"],
+        cwd=PROJECT,
+        env=service_environment(shell.settings, shell.environment),
+        check=False,
+        capture_output=True,
+    )

@@ -1,0 +1,144 @@
+"""``ingest``: land a file as an epoch of a source's log, and bring the table up to the log."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from core.contracts import Source
+from core.errors import ConfigurationError, InvalidInputError
+from core.features.windows import parse_duration
+from core.mapping import Mapping, check_target, read_mapping
+from orchestration.shell import Shell
+from stores.landing import landing_files
+from stores.log import Landing, SourceLog
+
+if TYPE_CHECKING:
+    from orchestration.runs import Runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("source", help="name of the source, such as transactions")
+    parser.add_argument("path", type=Path, help="Parquet, CSV or NDJSON file, or a folder of them")
+    parser.add_argument("--map", type=Path, help="YAML that maps the file's columns to the fields")
+    parser.add_argument(
+        "--historic",
+        action="store_true",
+        help="rows were available at their event time plus --delay, not now",
+    )
+    parser.add_argument("--delay", default="0s", help="with --historic; 0s, 5m, 7d")
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    """Land the file, then run the source's ingest job."""
+    from use_cases import discover
+
+    source = source_called(arguments.source, discover(shell.settings.use_case_packages))
+    mapping = mapping_of(arguments.map, source)
+    delay_ms = _delay_ms(arguments)
+    for path in landing_files(arguments.path):
+        landing = land(shell, source, path, mapping, arguments.historic, delay_ms)
+        shell.say(_landed(path, landing))
+    from orchestration.runs import Runs
+
+    with Runs(shell.settings, shell.say) as runs, shell.step(f"ingest {source.name}") as step:
+        report = ingest(runs, source.name)
+        step.detail = in_words(report)
+    if report.get("rejected"):
+        shell.next(f"throughline rejects list {source.name}")
+    else:
+        shell.next("throughline backfill, or let `throughline up` do it")
+    return 0
+
+
+def source_called(name: str, use_cases: Any) -> Source:
+    """Source of a name; InvalidInputError naming those there are."""
+    known = {s.name: s for use_case in use_cases.values() for s in use_case.sources}
+    if name not in known:
+        raise InvalidInputError(
+            f"there is no source called {name[:60]!r}",
+            found=f"sources {', '.join(sorted(known))}",
+            remedy="name one of these, or declare it in a use case",
+            code="unknown_source",
+        )
+    return known[name]
+
+
+def mapping_of(path: Path | None, source: Source) -> Mapping | None:
+    """Mapping in a file, found to fill the contract of ``source``; None without a file."""
+    if path is None:
+        return None
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(
+            "the mapping cannot be read",
+            found=f"{type(error).__name__} at {path}",
+            remedy="give --map a YAML file",
+            code="bad_mapping",
+        ) from None
+    mapping = read_mapping(document)
+    check_target(mapping, source)
+    return mapping
+
+
+def land(
+    shell: Shell,
+    source: Source,
+    path: Path,
+    mapping: Mapping | None,
+    is_historic: bool,  # noqa: FBT001 - passed on as it came
+    delay_ms: int,
+) -> Landing:
+    """The file as a sealed epoch; the same content again changes nothing."""
+    log = SourceLog(shell.settings.layout.log_dir(source.name), source.name)
+    return log.land(
+        path,
+        mapping,
+        now_ms=shell.clock.now_ms(),
+        is_historic=is_historic,
+        delay_ms=delay_ms,
+    )
+
+
+def ingest(runs: "Runs", source: str) -> dict[str, Any]:
+    """Run a source's ingest job; its report, empty when its log is."""
+    from orchestration.ingest import ingest_name
+
+    report: dict[str, Any] = runs.job(ingest_name(source)).outputs.get(ingest_name(source)) or {}
+    return report
+
+
+def in_words(report: dict[str, Any]) -> str:
+    """A report of ingest as a line."""
+    if not report or not report["epochs"]:
+        return "nothing new"
+    refused = sum(report["rejected"].values())
+    codes = ", ".join(f"{code} {n:,}" for code, n in sorted(report["rejected"].items()))
+    return (
+        f"{report['accepted']:,} rows on {len(report['touched'])} dates, "
+        f"{report['duplicates']:,} duplicates, {refused:,} rejected"
+        + (f" ({codes})" if codes else "")
+    )
+
+
+def _landed(path: Path, landing: Landing) -> str:
+    rows = f"{landing.epoch.rows:,} rows" if landing.epoch.rows is not None else "rows not counted"
+    if not landing.is_new:
+        return f"  {path.name}: already epoch {landing.epoch.epoch}; nothing is landed twice"
+    return f"  {path.name}: epoch {landing.epoch.epoch}, {rows}"
+
+
+def _delay_ms(arguments: argparse.Namespace) -> int:
+    if arguments.delay in {"0", "0s"}:
+        return 0
+    delay_ms = parse_duration(arguments.delay)
+    if not arguments.historic:
+        raise InvalidInputError(
+            "--delay is for history only",
+            found=f"--delay {arguments.delay} without --historic",
+            remedy="add --historic, or leave --delay out",
+        )
+    return delay_ms

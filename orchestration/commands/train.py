@@ -1,0 +1,130 @@
+"""``train``: a training set, the candidates fitted on it, a bundle, a release."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from core.errors import InvalidInputError, NotReadyError
+from orchestration.shell import Shell
+
+if TYPE_CHECKING:
+    from orchestration.runs import Runs, RunSeen
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("use_case", nargs="?", default="fraud", help="default fraud")
+    parser.add_argument("--cut", help="labels known later are unknown; ISO 8601 UTC, default now")
+    parser.add_argument("--start", help="first event date of examples; default the first there is")
+    parser.add_argument(
+        "--approve-as", metavar="WHO", help="approve the release in this name and have it served"
+    )
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    """Train, and say what became of it."""
+    from orchestration.runs import Runs
+
+    with Runs(shell.settings, shell.say) as runs:
+        use_case = use_case_called(runs, arguments.use_case)
+        cut_ms = instant_ms(arguments.cut) if arguments.cut else shell.clock.now_ms()
+        start = arguments.start or first_date(runs, use_case)
+        release = train(shell, runs, use_case, cut_ms=cut_ms, start_date=start)
+    if release is None:
+        return 1
+    if arguments.approve_as:
+        from orchestration.commands.approve import approve
+
+        approve(shell, use_case, release, who=arguments.approve_as, comment="")
+        shell.next(f"throughline score {use_case}, or `throughline up` and `throughline predict`")
+    else:
+        shell.next(f"throughline approve {use_case} {release} --who YOU")
+    return 0
+
+
+def train(
+    shell: Shell, runs: "Runs", use_case: str, *, cut_ms: int, start_date: str
+) -> int | None:
+    """Materialise everything up to the release; its number, None when the rule refused."""
+    from assets import names
+
+    config = {"ops": {f"training__{use_case}": {"config": {"cut_ms": cut_ms, "start_date": start_date}}}}
+    with shell.step(f"training set of {use_case} from {start_date}") as step:
+        made = runs.assets([names.training(use_case)], config=config)
+        step.detail = set_in_words(made.metadata_of(names.training(use_case)))
+    with shell.step("candidates") as step:
+        made = runs.assets([names.candidate(use_case)])
+        step.detail = candidate_in_words(made.metadata_of(names.candidate(use_case)))
+    with shell.step("bundle, behind the parity gate") as step:
+        made = runs.assets([names.bundle(use_case)])
+        step.detail = bundle_in_words(made.metadata_of(names.bundle(use_case)))
+    with shell.step("release") as step:
+        made = runs.assets([names.release(use_case)])
+        released = made.metadata_of(names.release(use_case))
+        step.detail = "; ".join(check.why for check in made.checks)
+    return int(released["release"]) if released else None
+
+
+def use_case_called(runs: "Runs", name: str) -> str:
+    """The name, when there is such a use case."""
+    known = sorted(runs.declared.use_cases)
+    if name not in known:
+        raise InvalidInputError(
+            f"there is no use case called {name[:60]!r}",
+            found=f"use cases {', '.join(known)}",
+            remedy="name one of these",
+            code="unknown_use_case",
+        )
+    return name
+
+
+def first_date(runs: "Runs", use_case: str) -> str:
+    """First event date of the use case's examples."""
+    from assets.tables import first_value
+
+    source = runs.declared.use_cases[use_case].label.example_source
+    found = first_value(runs.settings.layout.events(source), "event_date")
+    if found is None:
+        raise NotReadyError(
+            f"there are no examples for {use_case}",
+            found=f"no events of {source}",
+            remedy=f"throughline ingest {source} PATH",
+        )
+    return found
+
+
+def instant_ms(text: str) -> int:
+    """Instant that a person wrote: a date or an ISO 8601 instant, UTC unless it says else."""
+    from datetime import UTC, datetime
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInputError(
+            "an instant cannot be read",
+            found=repr(text[:40]),
+            remedy="write 2026-01-31 or 2026-01-31T12:00:00Z",
+        ) from None
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1_000)
+
+
+def set_in_words(made: Any) -> str:
+    """A training set as a line."""
+    report = made["report"]
+    parts = ", ".join(f"{p} {n:,} ({k} positive)" for p, (n, k) in report["parts"].items())
+    return f"{report['rows']:,} examples: {parts}; snapshot {report['snapshot'][:12]}"
+
+
+def candidate_in_words(made: Any) -> str:
+    """The chosen candidate as a line."""
+    metric = next(m for m in ("average_precision", "auc") if m in made)
+    return f"{made['chosen']} chosen, {metric} {made[metric]:.4f} on test"
+
+
+def bundle_in_words(made: Any) -> str:
+    """A bundle as a line."""
+    parity = made["parity"]
+    return (
+        f"release {made['release']}; {parity['n_points']:,} points, largest difference "
+        f"{parity['largest_difference']:.1e}, {parity['n_flips']} decisions turned"
+    )

@@ -1,0 +1,220 @@
+"""Runs of jobs and assets in this process, on one Dagster instance, told step by step.
+
+The runs are ordinary ones: the UI shows them, their events and their checks afterwards.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import dagster as dg
+
+from core.errors import DependencyError, InvalidInputError, PlatformError
+from orchestration.code_location import code_location, declared_by
+from orchestration.instance import open_instance
+from orchestration.settings import Settings
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+LOG = Path("logs") / "runs.log"
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CheckSeen:
+    """A check that ran: its key as people write it, its verdict, its numbers."""
+
+    name: str
+    passed: bool
+    is_blocking: bool
+    why: str
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunSeen:
+    """What a run left: outputs of ops, metadata of assets, checks."""
+
+    run_id: str
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    checks: Sequence[CheckSeen] = ()
+
+    def metadata_of(self, key: dg.AssetKey) -> Mapping[str, Any]:
+        """Metadata of the last materialisation of an asset in this run."""
+        return self.metadata.get(key.to_user_string(), {})
+
+
+@dataclass
+class Runs:
+    """Starts runs and waits for them. One a process; a context."""
+
+    settings: Settings
+    say: Say
+    _aside: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> "Runs":
+        self._aside.enter_context(noise_aside(self.settings.layout.root / LOG))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if "instance" in self.__dict__:
+            self.instance.dispose()
+        self._aside.close()
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        """The instance below home."""
+        return open_instance(self.settings.layout.create().dagster_home)
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        """The code location of these settings."""
+        return code_location(self.settings)
+
+    @cached_property
+    def declared(self) -> Any:
+        """Use cases and plans."""
+        return declared_by(self.settings)
+
+    def job(self, name: str, config: Mapping[str, Any] | None = None) -> RunSeen:
+        """Run a job to its end."""
+        job = self.definitions.resolve_job_def(name)
+        result = job.execute_in_process(
+            run_config={**QUIET, **(config or {})},
+            instance=self.instance,
+            raise_on_error=False,
+        )
+        return seen(result)
+
+    def assets(
+        self,
+        keys: Iterable[dg.AssetKey],
+        *,
+        dates: tuple[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        checks_only: bool = False,
+    ) -> RunSeen:
+        """Materialise assets with their checks, over a range of dates if partitioned."""
+        chosen = list(keys)
+        graph = self.definitions.resolve_asset_graph()
+        checks = {key for key in graph.asset_check_keys if key.asset_key in set(chosen)}
+        job = self.definitions.resolve_implicit_global_asset_job_def().get_subset(
+            asset_selection=set() if checks_only else set(chosen),
+            asset_check_selection=checks if checks_only else None,
+        )
+        tags = {RANGE_START: dates[0], RANGE_END: dates[1]} if dates else {}
+        result = job.execute_in_process(
+            run_config={**QUIET, **(config or {})},
+            instance=self.instance,
+            tags=tags,
+            raise_on_error=False,
+        )
+        return seen(result)
+
+
+@contextmanager
+def noise_aside(path: Path) -> Iterator[None]:
+    """What Spark's JVM and libraries write to the error stream goes to a file meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def seen(result: Any) -> RunSeen:
+    """What a finished run left.
+
+    Raises
+    ------
+    DependencyError, InvalidInputError
+        If it failed: in the words of the failure, a blocking check named with its numbers.
+    """
+    events = list(result.all_events)
+    checks = [_check(e.event_specific_data) for e in events if _is_check(e)]
+    if not result.success:
+        raise failure_seen(events, checks, result.run_id)
+    metadata: dict[str, Mapping[str, Any]] = {}
+    outputs: dict[str, Any] = {}
+    for event in events:
+        if event.event_type_value == "ASSET_MATERIALIZATION":
+            data = event.step_materialization_data.materialization
+            metadata[data.asset_key.to_user_string()] = plain(data.metadata)
+        elif event.event_type_value == "STEP_OUTPUT":
+            outputs[event.step_key] = _output(result, event)
+    return RunSeen(result.run_id, outputs, metadata, checks)
+
+
+def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata as plain values."""
+    return {key: getattr(value, "value", value) for key, value in metadata.items()}
+
+
+def _output(result: Any, event: Any) -> Any:
+    try:
+        return result.output_for_node(event.step_key, event.step_output_data.output_name)
+    except (dg.DagsterInvariantViolationError, KeyError):
+        return None
+
+
+def _is_check(event: Any) -> bool:
+    return bool(event.event_type_value == "ASSET_CHECK_EVALUATION")
+
+
+def _check(data: Any) -> CheckSeen:
+    return CheckSeen(
+        name=f"{data.asset_key.to_user_string()}:{data.check_name}",
+        passed=bool(data.passed),
+        is_blocking=bool(data.blocking),
+        why=data.description or "",
+        numbers=plain(data.metadata),
+    )
+
+
+def failure_seen(
+    events: Sequence[Any], checks: Sequence[CheckSeen], run_id: str
+) -> PlatformError:
+    """The failure of a run as an error of ours, so that the command line can say it."""
+    failed = [check for check in checks if check.is_blocking and not check.passed]
+    if failed:
+        return InvalidInputError(
+            f"a blocking check failed: {failed[0].name}",
+            found=failed[0].why or str(dict(failed[0].numbers)),
+            remedy=f"see run {run_id[:8]} in the UI",
+            code="check_failed",
+        )
+    texts = [_words_of(e) for e in events if e.event_type_value == "STEP_FAILURE"]
+    return DependencyError(
+        f"run {run_id[:8]} failed",
+        found=texts[0] if texts else "no step that failed; see the run in the UI",
+    )
+
+
+def _words_of(event: Any) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return f"{event.step_key}: {error.message.strip() if error else 'unknown'}"
