@@ -29,6 +29,7 @@ OF_THE_BATCH_SIDE = frozenset(
     {
         "lake_uri",
         "mlflow_uri",
+        "mlflow_ui_url",
         "scores_url",
         "kafka_servers",
         "use_case_packages",
