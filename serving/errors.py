@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from core.errors import InvalidInputError, NotReadyError, OverloadedError
+from core.errors import InvalidInputError, NotReadyError
 
 
 class FieldFault(NamedTuple):
@@ -49,7 +49,7 @@ class BrokenContractError(InvalidInputError):
     def __init__(self, faults: Sequence[FieldFault]) -> None:
         self.faults = tuple(faults)
         super().__init__(
-            "the request does not fit the contract of the use case",
+            "the request does not fit its contract",
             found=f"{len(self.faults)} fault{'s' if len(self.faults) != 1 else ''}",
             remedy="see `errors` for each field, and /openapi.json for the contract",
         )
@@ -66,9 +66,3 @@ class NotFoundError(NotReadyError):
 
     code = "not_found"
     is_retryable = False
-
-
-class TooLateError(OverloadedError):
-    """A stage did not end within its budget."""
-
-    code = "too_late"

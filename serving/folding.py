@@ -98,26 +98,27 @@ class SourceFolder:
             self._tail = self._log.read_open(min(self._cursors.values()))
         tail, self._tail = self._tail, None
         records = list(islice(tail, self._batch_events))
+        is_end = len(records) < self._batch_events
+        # At the end, all that was durable when the look began is folded.
+        until_ms = self._tail_from_ms if is_end else records[-1][1].ingested_at_ms
         if records:
-            self._fold(records)
-        if len(records) == self._batch_events:
-            self._tail = tail
-        else:  # all that was durable when the look began is folded
-            self._available_ms = max(self._available_ms, self._tail_from_ms)
+            self._fold(records, until_ms)
+        self._available_ms = max(self._available_ms, until_ms)
+        self._tail = None if is_end else tail
         return len(records)
 
     def beat(self, every_ms: int) -> None:
         """Say how far things are, if nothing was said lately; learn what batch covers now."""
         if self._clock.now_ms() - self._written_ms >= every_ms:
             self._covered = self._positions(covered_key)
-            self._write({}, self._cursors)
+            self._write({}, self._cursors, self._available_ms)
 
     @property
     def lag_ms(self) -> int:
         """How long ago everything available was known to be folded."""
         return max(0, self._clock.now_ms() - self._available_ms)
 
-    def _fold(self, records: Sequence[tuple[int, Record]]) -> None:
+    def _fold(self, records: Sequence[tuple[int, Record]], until_ms: int) -> None:
         last = records[-1][0]
         counted = self._counted(self._rows.accepted(records))
         groups = list(self._groups(counted))
@@ -133,8 +134,7 @@ class SourceFolder:
             except PlatformError as error:  # one entity's trouble must not stop the others
                 self.faults.append(f"{group.view.name}: {len(group.events)} events lost: {error}")
         cursors = {name: max(at, last) for name, at in self._cursors.items()}
-        self._available_ms = max(self._available_ms, records[-1][1].ingested_at_ms)
-        self._write(written, cursors)
+        self._write(written, cursors, max(self._available_ms, until_ms))
         self._cursors = cursors
 
     def _counted(self, rows: Iterable[Accepted]) -> list[Accepted]:
@@ -164,11 +164,11 @@ class SourceFolder:
                 group.events.append(_event(place, available_ms, row, values))
             yield from groups.values()
 
-    def _write(self, items: dict[bytes, bytes], cursors: dict[str, int]) -> None:
+    def _write(self, items: dict[bytes, bytes], cursors: dict[str, int], available_ms: int) -> None:
         now_ms = self._clock.now_ms()
         for name, at in cursors.items():
             items[folded_key(name)] = encode_position(at)
-        watermark = Watermark(self._available_ms, min(cursors.values()), now_ms)
+        watermark = Watermark(available_ms, min(cursors.values()), now_ms)
         items[watermark_key(self._source.name)] = encode_watermark(watermark)
         self._store.write(items)
         self._written_ms = now_ms

@@ -22,7 +22,6 @@ from serving.errors import (
     MalformedBodyError,
     NotFoundError,
     SlowBodyError,
-    TooLateError,
     UnsupportedMediaError,
 )
 from serving.ports import Json
@@ -40,7 +39,6 @@ STATUS: dict[type[PlatformError], int] = {
     NotReadyError: 503,
     NotFoundError: 404,
     OverloadedError: 429,
-    TooLateError: 503,
     DependencyError: 503,
 }
 RETRY_AFTER_S = "1"

@@ -14,7 +14,9 @@ from starlette.types import Lifespan
 
 from core.clock import Clock
 from core.errors import PlatformError
+from core.row_parser import Violation
 from serving.engine import Engine
+from serving.errors import BrokenContractError, ConflictError, FieldFault
 from serving.events import EventIntake, Result
 from serving.health import Health
 from serving.passports import Passports
@@ -71,7 +73,10 @@ class Routes:
             count = sum(result.status == status for result in results)
             if count:
                 self._services.telemetry.taken(source, status, count)
-        return _json(_taken(results), status=_taken_status(results, is_many=isinstance(raw, list)))
+        if not isinstance(raw, list) and results[0].violation is not None:
+            raise _refusal(results[0].violation)
+        n_rejected = sum(result.status == "rejected" for result in results)
+        return _json(_taken(results), status=207 if n_rejected else 200)
 
     async def record(self, request: Request) -> Response:
         """A prediction record; with ``?explain=true`` its contributions too."""
@@ -176,13 +181,9 @@ def _taken(results: list[Result]) -> Json:
     return {**counts, "results": [result.to_json() for result in results]}
 
 
-def _taken_status(results: list[Result], *, is_many: bool) -> int:
-    """200 when all were taken, 207 when some were; else what is wrong with them."""
-    n_rejected = sum(result.status == "rejected" for result in results)
-    if not n_rejected:
-        return 200
-    if n_rejected < len(results):
-        return 207
-    violation = results[0].violation
-    is_conflict = violation is not None and violation.code == "duplicate_conflict"
-    return 409 if is_conflict and not is_many else 422
+def _refusal(violation: Violation) -> PlatformError:
+    """Why one event, sent alone, was not taken."""
+    if violation.code == "duplicate_conflict":
+        return ConflictError(violation.message, code=violation.code)
+    pointer = f"/{violation.field}" if violation.field else ""
+    return BrokenContractError([FieldFault(pointer, violation.code, violation.message)])

@@ -1,0 +1,286 @@
+import json
+
+import pytest
+from bundles import serve, shelve
+from payments import NOW_MS
+
+from core.clock import FixedClock
+from core.errors import IntegrityError
+from serving.controller import REQUIRED_APPROVALS, Controller, run
+from serving.settings import Settings
+from stores.layout import Layout
+from stores.shelf import Shelf
+from stores.signing import KeyRing, ensure_signer
+
+
+class Desk:
+    """A controller, and somebody who asks it."""
+
+    def __init__(self, layout):
+        self.layout = layout
+        self.shelf = Shelf(layout.shelf)
+        self.clock = FixedClock(NOW_MS)
+
+    @property
+    def keys(self):
+        return KeyRing.from_directory(self.layout.keys)
+
+    def controller(self):
+        signer = ensure_signer(self.layout.keys, "channels")
+        return Controller(self.shelf, self.keys, signer, self.clock)
+
+    def ask(self, action, release=None, use_case="toy"):
+        self.clock.advance(1)
+        request = self.shelf.board.ask(
+            action, use_case, release=release, why="test", who="ann", at_ms=self.clock.now_ms()
+        )
+        controller = self.controller()
+        (answer,) = controller.work()
+        assert self.shelf.board.answer_to(request.request_id) == answer
+        return answer
+
+    def state(self, use_case="toy"):
+        return self.shelf.board.read(self.keys).state(use_case)
+
+    def counter(self):
+        return self.shelf.board.read(self.keys).counter
+
+
+@pytest.fixture
+def desk(tmp_path):
+    return Desk(Layout(tmp_path).create())
+
+
+def test_a_release_that_is_fit_becomes_champion(desk):
+    release = shelve(desk.layout)
+    answer = desk.ask("promote", release)
+    assert answer.is_accepted
+    assert answer.code == "done"
+    assert "0.61 is above the floor" in answer.because
+    assert desk.state().champion == release
+    assert desk.counter() == answer.counter == 1
+
+
+def test_promoting_the_champion_again_changes_nothing(desk):
+    release = shelve(desk.layout)
+    desk.ask("promote", release)
+    answer = desk.ask("promote", release)
+    assert (answer.is_accepted, answer.code, answer.counter) == (True, "unchanged", 1)
+
+
+def unsigned(desk, release):
+    (desk.shelf.release_folder("toy", release) / "signatures.json").unlink()
+
+
+def changed_model(desk, release):
+    path = desk.shelf.bundle("toy", release) / "model.onnx"
+    path.write_bytes(path.read_bytes() + b" ")
+
+
+def without_verdict(desk, release):
+    (desk.shelf.release_folder("toy", release) / "verdict.json").unlink()
+
+
+def forged_verdict(desk, release):
+    path = desk.shelf.release_folder("toy", release) / "verdict.json"
+    path.write_text(path.read_text().replace('"is_passed": false', '"is_passed": true'))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "changes", "code"),
+    [
+        (unsigned, {}, "unsigned"),
+        (changed_model, {}, "bundle_broken"),
+        (without_verdict, {}, "no_verdict"),
+        (None, {"is_passed": False}, "verdict_refused"),
+        (forged_verdict, {"is_passed": False}, "bad_signature"),
+        (None, {"approvers": ()}, "not_approved"),
+        (None, {"approvers": (), "risk_tier": "high"}, "not_approved"),
+    ],
+)
+def test_a_release_that_is_not_fit_is_refused_with_the_reason(desk, spoil, changes, code):
+    good = shelve(desk.layout)
+    desk.ask("promote", good)
+    release = shelve(desk.layout, **changes)
+    if spoil:
+        spoil(desk, release)
+    answer = desk.ask("promote", release)
+    assert not answer.is_accepted
+    assert answer.code == code
+    assert desk.state().champion == good
+    assert desk.counter() == answer.counter == 1
+
+
+def test_a_refusal_by_the_rule_says_its_numbers(desk):
+    answer = desk.ask("promote", shelve(desk.layout, is_passed=False))
+    assert "0.21 is below the floor 0.3" in answer.because
+
+
+def test_low_risk_needs_no_approval(desk):
+    assert REQUIRED_APPROVALS["low"] == 0
+    assert desk.ask("promote", shelve(desk.layout, risk_tier="low", approvers=())).is_accepted
+
+
+def test_an_approval_of_another_release_does_not_count(desk):
+    approved, other = shelve(desk.layout), shelve(desk.layout, approvers=())
+    source = desk.shelf.release_folder("toy", approved) / "approvals"
+    target = desk.shelf.release_folder("toy", other) / "approvals"
+    target.mkdir()
+    for path in source.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    assert desk.ask("promote", other).code == "not_approved"
+
+
+@pytest.mark.parametrize(
+    ("action", "release", "code"),
+    [
+        ("promote", None, "no_release_named"),
+        ("promote", 99, "unknown_release"),
+        ("rollback", None, "no_former_champion"),
+        ("rollback", 1, "no_former_champion"),
+    ],
+)
+def test_a_request_that_names_nothing_is_refused(desk, action, release, code):
+    assert desk.ask(action, release).code == code
+
+
+def test_a_name_that_is_no_use_case_is_refused(desk):
+    assert desk.ask("promote", 1, use_case="../../etc").code == "bad_name"
+
+
+def test_rolling_back_goes_to_the_champion_before(desk):
+    first, second = shelve(desk.layout), shelve(desk.layout)
+    desk.ask("promote", first)
+    desk.ask("promote", second)
+    answer = desk.ask("rollback")
+    assert answer.is_accepted
+    assert desk.state().champion == first
+    assert desk.counter() == 3
+
+
+def test_rolling_back_twice_goes_further_back_and_never_to_what_was_left(desk):
+    releases = [shelve(desk.layout) for _ in range(3)]
+    for release in releases:
+        desk.ask("promote", release)
+    desk.ask("rollback")
+    desk.ask("rollback")
+    assert desk.state().champion == releases[0]
+    assert desk.ask("rollback").code == "no_former_champion"
+
+
+def test_rolling_back_to_a_named_release(desk):
+    releases = [shelve(desk.layout) for _ in range(3)]
+    for release in releases:
+        desk.ask("promote", release)
+    assert desk.ask("rollback", releases[0]).is_accepted
+    assert desk.state().champion == releases[0]
+    assert desk.ask("rollback", releases[2]).code == "no_former_champion"
+
+
+def test_rolling_back_to_what_never_served_is_refused(desk):
+    for release in (shelve(desk.layout), shelve(desk.layout)):
+        desk.ask("promote", release)
+    assert desk.ask("rollback", shelve(desk.layout)).code == "not_a_former_champion"
+
+
+def test_rolling_back_to_a_spoilt_release_is_refused(desk):
+    first, second = shelve(desk.layout), shelve(desk.layout)
+    desk.ask("promote", first)
+    desk.ask("promote", second)
+    changed_model(desk, first)
+    assert desk.ask("rollback").code == "bundle_broken"
+    assert desk.state().champion == second
+
+
+def test_what_was_rolled_back_may_be_promoted_again(desk):
+    first, second = shelve(desk.layout), shelve(desk.layout)
+    for release in (first, second):
+        desk.ask("promote", release)
+    desk.ask("rollback")
+    assert desk.ask("promote", second).is_accepted
+    assert desk.state().former_champions == (first,)
+
+
+def test_requests_are_answered_in_order_of_arrival(desk):
+    first, second = shelve(desk.layout), shelve(desk.layout)
+    board = desk.shelf.board
+    board.ask("promote", "toy", release=second, why="w", who="a", at_ms=2_000)
+    board.ask("promote", "toy", release=first, why="w", who="a", at_ms=1_000)
+    answers = desk.controller().work()
+    assert [answer.counter for answer in answers] == [1, 2]
+    assert desk.state().champion == second
+    assert board.pending() == ()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"action": "promote"}', "[" * 10_000])
+def test_a_file_that_is_no_request_is_answered_and_taken_away(desk, content):
+    folder = desk.layout.shelf / "requests"
+    folder.mkdir()
+    (folder / "0000000001000-0123456789ab.json").write_text(content)
+    (answer,) = desk.controller().work()
+    assert (answer.is_accepted, answer.code, answer.request) == (False, "bad_document", None)
+    assert desk.shelf.board.pending() == ()
+
+
+def test_a_request_under_another_name_is_refused(desk):
+    request = desk.shelf.board.ask("promote", "toy", release=1, why="w", who="a", at_ms=1_000)
+    path = desk.layout.shelf / "requests" / f"{request.request_id}.json"
+    path.rename(path.with_name("0000000001000-0123456789ab.json"))
+    (answer,) = desk.controller().work()
+    assert not answer.is_accepted
+
+
+def test_nothing_is_decided_on_channels_that_somebody_else_wrote(desk):
+    desk.ask("promote", shelve(desk.layout))
+    path = desk.shelf.board.path
+    path.write_text(path.read_text().replace('"champion": 1', '"champion": 2'))
+    answer = desk.ask("promote", shelve(desk.layout))
+    assert (answer.is_accepted, answer.code) == (False, "bad_signature")
+
+
+def test_the_counter_never_goes_back_though_the_file_is_lost(desk):
+    first, second = shelve(desk.layout), shelve(desk.layout)
+    desk.ask("promote", first)
+    desk.shelf.board.path.unlink()
+    desk.ask("promote", second)
+    assert desk.counter() == 2
+    assert desk.state().former_champions == (first,)
+
+
+def test_every_state_of_the_channels_is_kept_signed(desk):
+    for _ in range(3):
+        desk.ask("promote", shelve(desk.layout))
+    history = sorted((desk.layout.shelf / "history").iterdir())
+    counters = [json.loads(path.read_text())["channels"]["counter"] for path in history]
+    assert counters == [1, 2, 3]
+
+
+def test_one_use_case_s_champion_leaves_the_others_alone(desk):
+    desk.ask("promote", shelve(desk.layout))
+    desk.ask("promote", shelve(desk.layout, use_case="other"), use_case="other")
+    assert (desk.state("toy").champion, desk.state("other").champion) == (1, 1)
+
+
+def test_a_request_that_was_carried_out_before_a_crash_is_not_carried_out_twice(desk):
+    release = shelve(desk.layout)
+    serve(desk.layout, release, counter=1)  # channels written, answer not
+    answer = desk.ask("promote", release)
+    assert (answer.is_accepted, answer.code, answer.counter) == (True, "unchanged", 1)
+
+
+def test_the_process_answers_once_and_tells(desk):
+    desk.shelf.board.ask("promote", "toy", release=9, why="w", who="a", at_ms=1_000)
+    told = []
+    settings = Settings(home=desk.layout.root)
+    run(settings, desk.clock, lambda seconds: False, told.append, is_once=True)
+    assert len(told) == 1
+    assert "refused" in told[0]
+    assert "release 9 of toy is not on the shelf" in told[0]
+
+
+def test_a_controller_does_not_need_release_keys_at_its_start(tmp_path):
+    layout = Layout(tmp_path)
+    run(Settings(home=tmp_path), FixedClock(0), lambda seconds: True, [].append)
+    assert (layout.keys / "channels.private.pem").exists()
+    with pytest.raises(IntegrityError):
+        Shelf(layout.shelf).verify("toy", shelve(layout), KeyRing([]))

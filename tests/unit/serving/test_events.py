@@ -1,0 +1,276 @@
+import asyncio
+import json
+
+import pytest
+from bundles import serve, shelve
+from engines import Bench
+from memory_store import MemoryOnlineStore
+from payments import NOW_MS, PAYMENTS, payment
+
+from core.clock import MINUTE_MS, FixedClock
+from core.errors import DependencyError, OverloadedError
+from core.row_parser import RowParser
+from serving.appending import MAX_WAITING_LINES, GroupAppender
+from serving.errors import BodyTooLargeError, BrokenContractError, NotFoundError
+from serving.events import MAX_EVENTS, EventIntake
+from stores.claims import CLAIM_MS
+from stores.layout import Layout
+from stores.log import SourceLog
+
+
+class MemoryAppenders:
+    """Logs as lists."""
+
+    def __init__(self):
+        self.lines = {}
+        self.failing = 0
+
+    def of(self, source):
+        return MemoryAppender(self, source)
+
+
+class MemoryAppender:
+    def __init__(self, appenders, source):
+        self.appenders = appenders
+        self.source = source
+
+    async def append(self, lines):
+        if self.appenders.failing:
+            self.appenders.failing -= 1
+            raise DependencyError("the disk is full")
+        kept = self.appenders.lines.setdefault(self.source, [])
+        kept.extend(lines)
+        return list(range(len(kept) - len(lines), len(kept)))
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(Layout(tmp_path).create())
+
+
+@pytest.fixture
+def appenders():
+    return MemoryAppenders()
+
+
+@pytest.fixture
+def intake(bench, appenders):
+    return EventIntake(bench.releases, bench.store, appenders, bench.clock)
+
+
+def take(intake, raw, source="payments"):
+    return asyncio.run(intake.take(source, raw))
+
+
+def statuses(results):
+    return [(r.status, r.violation.code if r.violation else None) for r in results]
+
+
+def test_an_event_is_appended_as_its_contract_reads_it(intake, appenders):
+    raw = {**payment("e1", NOW_MS), "amount_minor": "250", "event_timestamp": "2026-01-01T00:00Z"}
+    (result,) = take(intake, raw)
+    assert (result.status, result.position) == ("accepted", 0)
+    (line,) = appenders.lines["payments"]
+    assert json.loads(line) == payment("e1", NOW_MS, amount_minor=250)
+
+
+def test_the_appended_line_has_the_digest_that_was_claimed(intake, appenders):
+    raw = {**payment("e1", NOW_MS), "amount_minor": 250.0}
+    take(intake, raw)
+    parser = RowParser(PAYMENTS)
+    again = parser.parse(json.loads(appenders.lines["payments"][0]))
+    assert again == parser.parse(raw)
+
+
+def test_the_same_event_again_is_accepted_and_ignored(intake, appenders):
+    take(intake, payment("e1", NOW_MS))
+    assert statuses(take(intake, payment("e1", NOW_MS))) == [("duplicate", None)]
+
+
+def test_the_same_event_spelt_otherwise_is_the_same(intake):
+    take(intake, payment("e1", NOW_MS))
+    raw = {**payment("e1", NOW_MS), "amount_minor": "100", "event_timestamp": str(NOW_MS)}
+    assert statuses(take(intake, raw)) == [("duplicate", None)]
+
+
+def test_another_payload_under_the_id_is_a_conflict(intake, appenders):
+    take(intake, payment("e1", NOW_MS))
+    results = take(intake, payment("e1", NOW_MS, amount_minor=999))
+    assert statuses(results) == [("rejected", "duplicate_conflict")]
+    assert len(appenders.lines["payments"]) == 1
+
+
+def test_an_id_is_free_again_after_seven_days(bench, intake):
+    take(intake, payment("e1", NOW_MS))
+    bench.clock.advance(CLAIM_MS + 1)
+    assert statuses(take(intake, payment("e1", NOW_MS, amount_minor=999))) == [("accepted", None)]
+
+
+def test_the_same_id_in_another_source_is_another_event(intake):
+    take(intake, payment("e1", NOW_MS))
+    verdict = {"event_id": "e1", "event_timestamp": NOW_MS, "payment_id": "p", "terminal_id": "t"}
+    results = take(intake, {**verdict, "is_fraud": 0}, source="verdicts")
+    assert statuses(results) == [("accepted", None)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (3, "malformed"),
+        (None, "malformed"),
+        ({}, "missing_field"),
+        (payment("e1", NOW_MS, amount_minor=0), "out_of_range"),
+        (payment("e1", NOW_MS, extra=1), "unknown_field"),
+        (payment("e1", NOW_MS + 6 * MINUTE_MS), "future_event"),
+    ],
+)
+def test_an_event_that_breaks_the_contract_is_not_taken(intake, appenders, raw, code):
+    assert statuses(take(intake, raw)) == [("rejected", code)]
+    assert appenders.lines == {}
+
+
+def test_many_are_judged_one_by_one_in_order(intake, appenders):
+    take(intake, payment("old", NOW_MS))
+    results = take(
+        intake,
+        [
+            payment("a", NOW_MS),
+            payment("b", NOW_MS, amount_minor=-1),
+            payment("a", NOW_MS),
+            payment("a", NOW_MS, amount_minor=7),
+            payment("old", NOW_MS, amount_minor=7),
+            payment("old", NOW_MS),
+            payment("c", NOW_MS),
+        ],
+    )
+    assert statuses(results) == [
+        ("accepted", None),
+        ("rejected", "out_of_range"),
+        ("duplicate", None),
+        ("rejected", "duplicate_conflict"),
+        ("rejected", "duplicate_conflict"),
+        ("duplicate", None),
+        ("accepted", None),
+    ]
+    ids = [json.loads(line)["event_id"] for line in appenders.lines["payments"]]
+    assert ids.count("a") == ids.count("c") == 1
+    assert "b" not in ids
+
+
+def test_what_conflicts_and_its_twin_are_both_refused(intake):
+    take(intake, payment("a", NOW_MS))
+    other = payment("a", NOW_MS, amount_minor=7)
+    assert statuses(take(intake, [other, other])) == [("rejected", "duplicate_conflict")] * 2
+
+
+def test_an_event_that_was_claimed_but_not_appended_is_appended_by_its_sender_s_retry(
+    intake, appenders
+):
+    # The crash between claim and append: nobody was told, so the sender sends again.
+    appenders.failing = 1
+    with pytest.raises(DependencyError):
+        take(intake, payment("e1", NOW_MS))
+    assert appenders.lines == {}
+    assert statuses(take(intake, payment("e1", NOW_MS))) == [("duplicate", None)]
+    assert len(appenders.lines["payments"]) == 1
+
+
+def test_a_source_that_nobody_reads_is_not_found(intake):
+    with pytest.raises(NotFoundError) as unknown:
+        take(intake, payment("e1", NOW_MS), source="secret")
+    assert unknown.value.code == "unknown_source"
+    assert "secret" not in str(unknown.value)
+
+
+def test_lists_have_bounds(intake):
+    with pytest.raises(BrokenContractError):
+        take(intake, [])
+    with pytest.raises(BodyTooLargeError):
+        take(intake, [payment(f"e{n}", NOW_MS) for n in range(MAX_EVENTS + 1)])
+
+
+def test_a_new_contract_is_followed(bench, intake):
+    take(intake, payment("e1", NOW_MS))
+    release = shelve(bench.layout)
+    serve(bench.layout, release, counter=2)
+    bench.watcher.look()
+    assert statuses(take(intake, payment("e2", NOW_MS))) == [("accepted", None)]
+
+
+def test_no_result_repeats_a_value(intake):
+    results = take(intake, [payment("4111-1111", NOW_MS, **{"4111 1111": 4111})])
+    assert "4111" not in repr([result.to_json() for result in results])
+
+
+class CountingLog(SourceLog):
+    calls = 0
+
+    def append(self, lines, *, now_ms):
+        type(self).calls += 1
+        return super().append(lines, now_ms=now_ms)
+
+
+def test_requests_that_come_together_share_a_sync(tmp_path):
+    CountingLog.calls = 0
+    appender = GroupAppender(lambda: CountingLog(tmp_path, "payments"), FixedClock(NOW_MS))
+
+    async def append_all():
+        return await asyncio.gather(
+            *(appender.append([b'{"n":%d}' % n, b'{"m":%d}' % n]) for n in range(100))
+        )
+
+    positions = asyncio.run(append_all())
+    assert CountingLog.calls <= 3
+    records = {at: record.raw for at, record in SourceLog(tmp_path, "payments").read_open()}
+    for n, (first, second) in enumerate(positions):
+        assert (records[first], records[second]) == ({"n": n}, {"m": n})
+
+
+def test_a_group_that_fails_fails_for_all_of_it_and_for_no_other(tmp_path):
+    class FailingOnce(SourceLog):
+        is_failing = True
+
+        def append(self, lines, *, now_ms):
+            if self.is_failing:
+                type(self).is_failing = False
+                raise DependencyError("the disk is full")
+            return super().append(lines, now_ms=now_ms)
+
+    appender = GroupAppender(lambda: FailingOnce(tmp_path, "payments"), FixedClock(NOW_MS))
+
+    async def append_all():
+        together = await asyncio.gather(
+            *(appender.append([b"{}"]) for _ in range(5)), return_exceptions=True
+        )
+        return together, await appender.append([b"{}"])
+
+    together, after = asyncio.run(append_all())
+    assert any(isinstance(result, DependencyError) for result in together)
+    assert len(after) == 1
+
+
+def test_who_comes_to_a_full_queue_is_told_so(tmp_path):
+    appender = GroupAppender(lambda: SourceLog(tmp_path, "payments"), FixedClock(NOW_MS))
+
+    async def overfill():
+        waiting = asyncio.gather(
+            *(appender.append([b"{}"] * 1_000) for _ in range(MAX_WAITING_LINES // 1_000))
+        )
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError) as refused:
+            await appender.append([b"{}"])
+        await waiting
+        return refused.value.code
+
+    assert asyncio.run(overfill()) == "events_waiting"
+
+
+def test_claims_of_a_store_that_is_down_are_the_caller_s_to_hear(bench, appenders):
+    class DownStore(MemoryOnlineStore):
+        def claim(self, items, *, expires_in_ms, now_ms):
+            raise DependencyError("down")
+
+    intake = EventIntake(bench.releases, DownStore(), appenders, bench.clock)
+    with pytest.raises(DependencyError):
+        take(intake, payment("e1", NOW_MS))
+    assert appenders.lines == {}
