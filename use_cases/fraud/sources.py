@@ -38,7 +38,7 @@ TRANSACTIONS = Source(
         FieldSpec(
             name="amount_minor",
             type="int64",
-            minimum=1,
+            minimum=0,
             maximum=10_000_000,
             description="Amount in minor units (cents), so that sums are exact.",
         ),
