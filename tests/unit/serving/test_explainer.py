@@ -1,0 +1,151 @@
+import asyncio
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from bundles import BIAS, WEIGHTS, shelve
+from engines import Bench
+
+from serving.explainer import ExplainerHost, Request, serve
+from serving.explainer_client import ExplainerProcess
+from stores.layout import Layout
+
+VECTOR = np.array([1_250.0, np.nan, 2.0, 0.5, 7_000.0], dtype=np.float32)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(Layout(tmp_path).create())
+
+
+@pytest.fixture
+def release(bench):
+    return bench.releases.served("toy").champion
+
+
+def client(bench, **changes):
+    return ExplainerProcess(bench.shelf.bundle, **({"start_budget_ms": 30_000} | changes))
+
+
+def ask(bench, release, vectors=(VECTOR,), budget_ms=30_000, **changes):
+    async def asked():
+        process = client(bench, **changes)
+        try:
+            return await process.explain(release, list(vectors), budget_ms=budget_ms)
+        finally:
+            await process.close()
+
+    return asyncio.run(asked())
+
+
+def test_contributions_of_the_process_add_up_to_the_log_odds(bench, release):
+    (explanation,) = ask(bench, release)
+    assert explanation.status == "exact"
+    assert explanation.features == release.plan.vector
+    filled = np.nan_to_num(VECTOR.astype(np.float64))
+    np.testing.assert_allclose(explanation.contributions, filled * WEIGHTS, rtol=1e-6)
+    assert explanation.base == BIAS
+    score = float(release.runner.score(VECTOR[None])[0])
+    total = explanation.base + sum(explanation.contributions)
+    assert np.log(score / (1 - score)) == pytest.approx(total, abs=1e-5)
+
+
+def test_many_vectors_are_explained_in_order(bench, release):
+    vectors = [VECTOR * n for n in (1, 2, 3)]
+    first = [each.contributions[0] for each in ask(bench, release, vectors)]
+    assert first == pytest.approx([0.5, 1.0, 1.5], rel=1e-6)
+
+
+def test_one_process_serves_many_askers_and_releases(bench, release):
+    other = bench.loader.load("toy", shelve(bench.layout, bias=1.0))
+
+    async def asked():
+        process = client(bench)
+        try:
+            return await asyncio.gather(
+                *(process.explain(r, [VECTOR], budget_ms=30_000) for r in [release, other] * 5)
+            )
+        finally:
+            await process.close()
+
+    bases = [each.base for (each,) in asyncio.run(asked())]
+    assert bases == [BIAS, 1.0] * 5
+
+
+def test_late_is_an_answer(bench, release):
+    sleeping = (sys.executable, "-c", "import time; time.sleep(60)")
+    (explanation,) = ask(bench, release, budget_ms=30, start_budget_ms=50, command=sleeping)
+    assert explanation.status == "late"
+
+
+@pytest.mark.parametrize("program", ["", "import os; os.kill(os.getpid(), 9)", "print('x')"])
+def test_an_explainer_that_ends_is_unavailable(bench, release, program):
+    command = (sys.executable, "-c", program)
+    (explanation,) = ask(bench, release, command=command)
+    assert explanation.status == "unavailable"
+
+
+def test_a_missing_explainer_is_unavailable(bench, release):
+    (explanation,) = ask(bench, release, command=("/no/such/program",))
+    assert explanation.status == "unavailable"
+
+
+def test_after_a_crash_the_next_asker_gets_a_new_process(bench, release):
+    async def asked():
+        process = client(bench)
+        try:
+            await process.explain(release, [VECTOR], budget_ms=30_000)
+            process._process.kill()
+            await process._process.wait()
+            return await process.explain(release, [VECTOR], budget_ms=30_000)
+        finally:
+            await process.close()
+
+    (explanation,) = asyncio.run(asked())
+    assert explanation.status == "exact"
+
+
+def test_the_process_ends_with_its_client(bench, release):
+    async def asked():
+        process = client(bench)
+        await process.explain(release, [VECTOR], budget_ms=30_000)
+        child = process._process
+        await process.close()
+        return child.returncode
+
+    assert asyncio.run(asked()) is not None
+
+
+def test_a_model_that_offers_none_starts_no_process(bench):
+    silent = bench.loader.load("toy", shelve(bench.layout, explainer="none"))
+    (explanation,) = ask(bench, silent, command=("/no/such/program",))
+    assert explanation.status == "not_offered"
+
+
+def test_a_bundle_that_changed_is_not_explained(bench, release):
+    path = bench.shelf.bundle("toy", 1) / "explainer.json"
+    path.write_bytes(path.read_bytes() + b" ")
+    (explanation,) = ask(bench, release)
+    assert explanation.status == "unavailable"
+
+
+def test_the_host_refuses_another_manifest_than_was_asked_for(bench):
+    bundle = str(bench.shelf.bundle("toy", 1))
+    reply = ExplainerHost().reply(Request(1, bundle, "0" * 64, [[1.0] * 5]))
+    assert (reply.number, reply.status) == (1, "unavailable")
+
+
+def test_the_host_speaks_json_lines(bench, release):
+    request = {
+        "number": 7,
+        "bundle": str(bench.shelf.bundle("toy", 1)),
+        "manifest_digest": release.manifest_digest,
+        "vectors": [[1.0, None, 0.0, 0.0, 0.0]],
+    }
+    replies = io.BytesIO()
+    serve(io.BytesIO(json.dumps(request).encode() + b"\n"), replies)
+    reply = json.loads(replies.getvalue())
+    assert (reply["number"], reply["status"]) == (7, "exact")
+    assert reply["contributions"][0] == pytest.approx([WEIGHTS[0], 0, 0, 0, 0, BIAS])
