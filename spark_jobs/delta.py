@@ -119,10 +119,16 @@ def latest_version(spark: SparkSession, uri: str) -> int:
 
 def writer_number(spark: SparkSession, uri: str, writer: str) -> int:
     """Number of the writer's last commit; 0 when it never wrote here."""
+    return state_of(spark, uri, writer)[1]
+
+
+def state_of(spark: SparkSession, uri: str, writer: str) -> tuple[int, int]:
+    """Newest version and the writer's number in that very version; (-1, 0) without a table."""
     if not is_table(spark, uri):
-        return 0
-    found = _snapshot(spark, uri).transactions().get(writer)
-    return int(found.get()) if found.isDefined() else 0
+        return -1, 0
+    snapshot = _snapshot(spark, uri)
+    found = snapshot.transactions().get(writer)
+    return int(snapshot.version()), int(found.get()) if found.isDefined() else 0
 
 
 def metadata_of(spark: SparkSession, uri: str, version: int) -> dict[str, Any]:

@@ -121,16 +121,14 @@ def scores_table(layout: Layout, use_case: str, subject: StructType) -> TableSpe
     return TableSpec(layout.scores(use_case), schema, ("as_of",), indexed)
 
 
-def tiles_table(
-    layout: Layout, view: str, keys: Sequence[str], partials: Sequence[tuple[str, str]]
-) -> TableSpec:
-    """``features/<view>_tiles``: one row an entity, grid and tile start, by event date."""
+def tiles_schema(keys: Sequence[str], partials: Sequence[tuple[str, str]]) -> StructType:
+    """Columns of a view's tiles."""
     kinds: dict[str, DataType] = {
         "int64": LongType(),
         "float64": DoubleType(),
         "binary": BinaryType(),
     }
-    schema = struct(
+    return struct(
         entity=BinaryType(),
         **{key: StringType() for key in keys},
         grid_ms=IntegerType(),
@@ -138,4 +136,11 @@ def tiles_table(
         event_date=DateType(),
         **{name: kinds[kind] for name, kind in partials},
     )
+
+
+def tiles_table(
+    layout: Layout, view: str, keys: Sequence[str], partials: Sequence[tuple[str, str]]
+) -> TableSpec:
+    """``features/<view>_tiles``: one row an entity, grid and tile start, by event date."""
+    schema = tiles_schema(keys, partials)
     return TableSpec(layout.tiles(view), schema, ("event_date",), ("grid_ms", "tile_start_ms"))
