@@ -151,8 +151,12 @@ def _view_values(
     # Coded by the points' entities, so that rows of all others are dropped at once.
     coder = EntityCoder.of(view.join_keys, points)
     known_by = POSITION if seen_position in points.column_names else AVAILABLE_AT
-    arrays = _rows(view, rows, coder.codes(rows), known_by)
-    return view_values(view, arrays, Points(coder.codes(points), at_ms, known))
+    # Not bound to a name here: the kernel lets the rows' arrays go once it has ordered them.
+    return view_values(
+        view,
+        _rows(view, rows, coder.codes(rows), known_by),
+        Points(coder.codes(points), at_ms, known),
+    )
 
 
 def _known(points: pa.Table, at_ms: IntArray, seen_position: str) -> IntArray:

@@ -10,6 +10,7 @@ one by one. `core.features.oracle` says what the answers mean; this module is pr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,8 @@ def view_values(view: ViewPlan, rows: Rows, points: Points) -> dict[str, FloatAr
     _check(view, rows)
     n_entities = 1 + max(int(rows.entity.max(initial=-1)), int(points.entity.max(initial=-1)))
     ordered_rows = _ordered_rows(view, rows, n_entities)
+    columns = rows.columns
+    del rows  # where the caller keeps no reference, the unordered arrays go now
     # Entities that no row has come last, so that unknown points walk over nothing.
     codes = np.where(points.entity < 0, n_entities, points.entity)
     ordered_points = _ordered(codes, points.at_ms, points.known, n_entities + 1)
@@ -87,9 +90,9 @@ def view_values(view: ViewPlan, rows: Rows, points: Points) -> dict[str, FloatAr
         ordered_rows.known, ordered_rows.starts, ordered_points.known, ordered_points.starts
     )
     values = (
-        _window_features(view, rows, ordered_rows, ordered_points, settled)
+        _window_features(view, columns, ordered_rows, ordered_points, settled)
         if view.windows
-        else _attribute_features(view, rows, ordered_rows, ordered_points, settled)
+        else _attribute_features(view, columns, ordered_rows, ordered_points, settled)
     )
     return {name: values[name] for name in view.feature_names}
 
@@ -124,9 +127,9 @@ def _ordered(codes: Codes, time_ms: IntArray, known: IntArray, n_groups: int) ->
     narrow = np.ascontiguousarray(codes, np.int32)
     starts = kernel_order.group_starts(narrow, n_groups)
     order = kernel_order.grouped(narrow, starts)
-    ordered_ms = np.take(time_ms, order)
+    ordered_ms = kernel_order.gathered(time_ms, order)
     kernel_order.sort_groups(order, ordered_ms, starts)
-    return _Timeline(order, starts, ordered_ms, np.take(known, order))
+    return _Timeline(order, starts, ordered_ms, kernel_order.gathered(known, order))
 
 
 def _ordered_rows(view: ViewPlan, rows: Rows, n_entities: int) -> _Timeline:
@@ -142,13 +145,9 @@ def _ordered_rows(view: ViewPlan, rows: Rows, n_entities: int) -> _Timeline:
     return timeline
 
 
-def _span(
-    rows: _Timeline, points: _Timeline, settled: Indices, start_ms: IntArray, stop_ms: IntArray
-) -> Span:
-    """Rows with ``start_ms <= event < stop_ms``, for each ordered point."""
-    start = kernel_order.first_at_least(rows.time_ms, rows.starts, start_ms, points.starts)
-    stop = kernel_order.first_at_least(rows.time_ms, rows.starts, stop_ms, points.starts)
-    return Span(start, settled, stop, rows.known, points.known)
+def _first_rows(rows: _Timeline, points: _Timeline, threshold_ms: IntArray) -> Indices:
+    """For each ordered point the first row at or after its threshold."""
+    return kernel_order.first_at_least(rows.time_ms, rows.starts, threshold_ms, points.starts)
 
 
 def _in_point_order(points: _Timeline, values: FloatArray) -> FloatArray:
@@ -161,21 +160,21 @@ def _in_point_order(points: _Timeline, values: FloatArray) -> FloatArray:
 
 
 def _window_features(
-    view: ViewPlan, rows: Rows, timeline: _Timeline, points: _Timeline, settled: Indices
+    view: ViewPlan,
+    columns: Mapping[str, Column],
+    timeline: _Timeline,
+    points: _Timeline,
+    settled: Indices,
 ) -> dict[str, FloatArray]:
-    spans = {
-        (w.window_ms, w.grid_ms): _span(
-            timeline,
-            points,
-            settled,
-            window_start_ms(points.time_ms, w.window_ms, w.grid_ms),
-            points.time_ms,
-        )
-        for w in view.windows
-    }
+    spans: dict[tuple[int, int], Span] = {}
+    stop = _first_rows(timeline, points, points.time_ms)
+    for window_ms, grid_ms in {(w.window_ms, w.grid_ms) for w in view.windows}:
+        start_ms = window_start_ms(points.time_ms, window_ms, grid_ms)
+        start = _first_rows(timeline, points, start_ms)
+        spans[window_ms, grid_ms] = Span(start, settled, stop, timeline.known, points.known)
     values: dict[str, FloatArray] = {}
     for name in dict.fromkeys(w.column for w in view.windows):
-        column = OrderedColumn(rows.columns[name], timeline.order, view.columns[name])
+        column = OrderedColumn(columns[name], timeline.order, view.columns[name])
         for key, span in spans.items():
             cell = Cell(column, span)
             for window in view.windows:
@@ -185,20 +184,25 @@ def _window_features(
 
 
 def _attribute_features(
-    view: ViewPlan, rows: Rows, timeline: _Timeline, points: _Timeline, settled: Indices
+    view: ViewPlan,
+    columns: Mapping[str, Column],
+    timeline: _Timeline,
+    points: _Timeline,
+    settled: Indices,
 ) -> dict[str, FloatArray]:
     """Columns of the row in force: the latest known one, no older than the ttl."""
     oldest_ms = np.full(len(points.time_ms), _NEVER_MS)
     if view.ttl_ms is not None:
         oldest_ms = points.time_ms - view.ttl_ms
-    span = _span(timeline, points, settled, oldest_ms, points.time_ms + 1)
+    start = _first_rows(timeline, points, oldest_ms)
+    stop = _first_rows(timeline, points, points.time_ms + 1)
     is_row = np.ones(len(timeline.order), np.bool_)
-    in_force = kernel_prefix.latest_rows(is_row, *span.arrays)
+    in_force = kernel_prefix.latest_rows(is_row, start, settled, stop, timeline.known, points.known)
     has_row = in_force >= 0
     in_force[has_row] = timeline.order[in_force[has_row]]
     values: dict[str, FloatArray] = {}
     for attribute in view.attributes:
-        column = rows.columns[attribute.column]
+        column = columns[attribute.column]
         found = taken(column.values, in_force)
         if column.valid is not None:
             found[has_row] = np.where(column.valid[in_force[has_row]], found[has_row], np.nan)

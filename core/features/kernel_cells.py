@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from core.features import hll, kernel_distinct, kernel_prefix, kernel_slides, sums
 from core.features.arrays import BoolArray, Column, FloatArray, IntArray
-from core.features.kernel_order import Indices
+from core.features.kernel_order import Indices, gathered
 from core.features.plan import ColumnType, WindowFeature, WindowFunction
 
+Bytes = NDArray[np.uint8]
+
 _LINEAR_COUNTS = np.array(hll.LINEAR_COUNTS)
+_BLOCK_ROWS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -51,28 +54,41 @@ class OrderedColumn:
         """Where there is a value."""
         if self._column.valid is None:
             return np.ones(len(self._order), np.bool_)
-        return np.take(self._column.valid, self._order)
-
-    @cached_property
-    def integers(self) -> IntArray:
-        """Values of an integer column, zero where missing."""
-        values = np.take(self._column.values, self._order)
-        if self._column.valid is not None:
-            values[~self.valid] = 0
-        return values.astype(np.int64, copy=False)
+        valid: BoolArray = gathered(self._column.valid, self._order)
+        return valid
 
     @cached_property
     def floats(self) -> FloatArray:
         """Values as floats; of what is missing, anything."""
-        return np.take(self._column.values, self._order).astype(np.float64, copy=False)
+        values = gathered(self._column.values, self._order)
+        return values.astype(np.float64, copy=False)
 
     @cached_property
-    def registers(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def running_counts(self) -> Indices:
+        """Number of values before each row."""
+        return kernel_prefix.running_counts(self.valid)
+
+    @cached_property
+    def running_sums(self) -> IntArray:
+        """Sum of an integer column's values before each row."""
+        values = gathered(self._column.values, self._order)
+        return kernel_prefix.running_sums(values, self.valid)
+
+    @cached_property
+    def registers(self) -> tuple[Bytes, Bytes]:
         """Register and rank of each value's hash."""
-        values: NDArray[Any] = np.take(self._column.values, self._order)
-        if self.column_type == "string":  # already hashes
-            return hll.registers_and_ranks(values.view(np.uint64))
-        return hll.registers_and_ranks(hll.hash_numbers(values))
+        register, rank = _registers(self._column.values, is_hashed=self.column_type == "string")
+        return gathered(register, self._order), gathered(rank, self._order)
+
+
+def _registers(values: NDArray[Any], *, is_hashed: bool) -> tuple[Bytes, Bytes]:
+    """Register and rank of every value, a block at a time: temporaries are eight wide."""
+    register, rank = np.empty(len(values), np.uint8), np.empty(len(values), np.uint8)
+    for first in range(0, len(values), _BLOCK_ROWS):
+        block = slice(first, first + _BLOCK_ROWS)
+        hashes = values[block].view(np.uint64) if is_hashed else hll.hash_numbers(values[block])
+        register[block], rank[block] = hll.registers_and_ranks(hashes)
+    return register, rank
 
 
 class Cell:
@@ -89,15 +105,14 @@ class Cell:
     @cached_property
     def counts(self) -> FloatArray:
         """Number of values."""
-        return kernel_prefix.counts(self.column.valid, *self.span.arrays).astype(np.float64)
+        return kernel_prefix.differences(self.column.running_counts, *self.span.arrays)
 
     @cached_property
     def totals(self) -> FloatArray:
         """Sum of values: exact for integers, compensated for floats."""
         if self.column.column_type == "float64":
             return self.pairs(0.0, 1)[0]
-        totals = kernel_prefix.integer_sums(self.column.integers, *self.span.arrays)
-        return totals.astype(np.float64)
+        return kernel_prefix.differences(self.column.running_sums, *self.span.arrays)
 
     def pairs(self, centre: float, power: int) -> tuple[FloatArray, FloatArray]:
         """Sums of ``(value - centre) ** power`` as double-doubles."""

@@ -57,6 +57,15 @@ def grouped(codes: Indices, starts: IntArray) -> Indices:
 
 
 @compiled
+def gathered(values: NDArray[Any], order: Indices) -> NDArray[Any]:
+    """``values[order]``; numpy would first widen the indices to 64 bits, at twice the time."""
+    taken = np.empty(len(order), values.dtype)
+    for place in range(len(order)):
+        taken[place] = values[order[place]]
+    return taken
+
+
+@compiled
 def _is_insertion_sorted(order: Indices, time_ms: IntArray, first: int, stop: int) -> bool:
     """Sort by insertion, stably; give up, with whatever was done, when rows move too far."""
     moves = 0

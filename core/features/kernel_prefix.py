@@ -6,9 +6,12 @@ point for certain and come from a running total; the others are looked at one by
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from core.features.arrays import BoolArray, IntArray
+import numpy as np
+from numpy.typing import NDArray
+
+from core.features.arrays import BoolArray, FloatArray, IntArray
 from core.features.kernel_order import Indices, compiled
 
 
@@ -25,53 +28,43 @@ def latest_valid(valid: BoolArray) -> Indices:
 
 
 @compiled
-def counts(
-    valid: BoolArray,
-    start: Indices,
-    settled: Indices,
-    stop: Indices,
-    row_known: IntArray,
-    point_known: IntArray,
-) -> IntArray:
-    """Number of known values in each window."""
+def running_counts(valid: BoolArray) -> Indices:
+    """Number of values before each row, and at the end of all."""
     running = np.zeros(len(valid) + 1, np.int32)
     for row in range(len(valid)):
         running[row + 1] = running[row] + valid[row]
-    found = np.empty(len(start), np.int64)
-    for point in range(len(start)):
-        middle = min(max(settled[point], start[point]), stop[point])
-        number = running[middle] - running[start[point]]
-        for row in range(middle, stop[point]):
-            if row_known[row] <= point_known[point] and valid[row]:
-                number += 1
-        found[point] = number
-    return found
+    return running
 
 
 @compiled
-def integer_sums(
-    values: IntArray,
+def running_sums(values: IntArray, valid: BoolArray) -> IntArray:
+    """Sum of the values before each row, and of all; may wrap, which differences undo."""
+    running = np.zeros(len(values) + 1, np.int64)
+    for row in range(len(values)):
+        running[row + 1] = running[row] + values[row] * valid[row]
+    return running
+
+
+@compiled
+def differences(
+    running: NDArray[Any],
     start: Indices,
     settled: Indices,
     stop: Indices,
     row_known: IntArray,
     point_known: IntArray,
-) -> IntArray:
-    """Sum of known values in each window; ``values`` holds zero where one is missing.
+) -> FloatArray:
+    """What the known rows of each window add to a running total: counts or integer sums.
 
-    Exact while the window's own sum fits 64 bits: running totals may wrap, their
-    differences do not.
+    Exact while a window's own total fits 64 bits; rounded once, to a float.
     """
-    running = np.zeros(len(values) + 1, np.int64)
-    for row in range(len(values)):
-        running[row + 1] = running[row] + values[row]
-    found = np.empty(len(start), np.int64)
+    found = np.empty(len(start))
     for point in range(len(start)):
         middle = min(max(settled[point], start[point]), stop[point])
-        total = running[middle] - running[start[point]]
+        total = np.int64(running[middle]) - np.int64(running[start[point]])
         for row in range(middle, stop[point]):
             if row_known[row] <= point_known[point]:
-                total += values[row]
+                total += np.int64(running[row + 1]) - np.int64(running[row])
         found[point] = total
     return found
 

@@ -103,14 +103,10 @@ KERNEL_MUTANTS = (
     Mutant("all rows settled", ORDER, "highest[middle] <= point_known[point]", "True"),
     Mutant("no running maximum", ORDER, "max(highest[row], highest[row - 1])", "highest[row]"),
     Mutant("rows of a group unsorted", ORDER, "time_ms[place - 1] > time:", "False:"),
+    Mutant("null counted", PREFIX, "running[row] + valid[row]", "running[row] + 1"),
+    Mutant("null added", PREFIX, "values[row] * valid[row]", "values[row]"),
     Mutant(
-        "count: filter dropped",
-        PREFIX,
-        "if row_known[row] <= point_known[point] and valid",
-        "if valid",
-    ),
-    Mutant(
-        "integer sum: filter dropped",
+        "running totals: filter dropped",
         PREFIX,
         "if row_known[row] <= point_known[point]:",
         "if True:",
@@ -154,8 +150,8 @@ KERNEL_MUTANTS = (
     Mutant(
         "nulls are values",
         CELLS,
-        "return np.take(self._column.valid, self._order)",
-        "return np.ones(len(self._order), np.bool_)",
+        "gathered(self._column.valid, self._order)",
+        "np.ones(len(self._order), np.bool_)",
     ),
     Mutant("stddev about zero twice", CELLS, "cell.pairs(feature.centre, 2)", "cell.pairs(0.0, 2)"),
 )
