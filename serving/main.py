@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -170,6 +171,8 @@ def application() -> FastAPI:
 def main() -> int:
     """Start the service; ends on SIGTERM or SIGINT."""
     told = teller("service")
+    # uvicorn ends in good order, then raises the signal again for whoever was there before it.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     try:
         settings = read_settings(os.environ)
         http = settings.http
