@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.cli import COMMANDS, parser_of
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     path
@@ -44,13 +46,11 @@ def test_make_targets_exist(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_names)
 def test_throughline_commands_parse(document):
-    from orchestration.cli import build_parser
-
-    parser = build_parser()
-    for command in _commands(document):
-        words = shlex.split(command, comments=True)
-        if words[:1] == ["throughline"]:
-            parser.parse_args(words[1:])
+    known = {command.name: command for command in COMMANDS}
+    for line in _commands(document):
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["throughline"] and len(words) > 1:
+            parser_of(known[words[1]]).parse_args(words[2:])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_names)
