@@ -31,6 +31,7 @@ POINTS = (
     "training_set.before_write",
     "training_set.after_write",
     "scores.before_points",
+    "scores.in_kernel",
     "scores.in_worker",
     "scores.after_staging",
     "scores.after_audit",

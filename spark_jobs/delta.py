@@ -146,7 +146,7 @@ def replace_where(frame: DataFrame, spec: TableSpec, condition: str, commit: Com
     """
     spark = frame.sparkSession
     ensure_table(spark, spec)
-    with _committing(spark, spec.uri, commit):
+    with committing(spark, spec.uri, commit):
         writer = frame.select(spec.schema.names).write.format("delta").mode("overwrite")
         writer.option("replaceWhere", condition).save(spec.uri)
     return latest_version(spark, spec.uri)
@@ -165,7 +165,7 @@ def insert_new(
     rows = frame.select(spec.schema.names)
     same = " AND ".join(f"t.{key} <=> s.{key}" for key in keys)
     before = latest_version(spark, spec.uri)
-    with _committing(spark, spec.uri, commit):
+    with committing(spark, spec.uri, commit):
         if before == 0:  # only ever created: there is nothing to compare with
             rows.write.format("delta").mode("append").save(spec.uri)
         else:
@@ -183,7 +183,8 @@ def insert_new(
 
 
 @contextmanager
-def _committing(spark: SparkSession, uri: str, commit: Commit) -> Iterator[None]:
+def committing(spark: SparkSession, uri: str, commit: Commit) -> Iterator[None]:
+    """Let the one write inside carry ``commit``."""
     number = commit.number
     if number is None:
         number = writer_number(spark, uri, commit.writer) + 1

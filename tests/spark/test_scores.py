@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bundles import (
+    CARD_STATES,
+    POLICY,
+    TOY_PLAN,
+    bundle_files,
+    expected_score,
+    logistic_onnx,
+    shelve,
+)
+from deltalake import DeltaTable
+from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, history, land_rows, payment, seal_events
+
+from core.clock import event_date
+from core.decisions import decide
+from core.errors import ConfigurationError, IntegrityError, NotReadyError
+from spark_jobs import ingest, scores, tiles
+from spark_jobs.audit import AuditLimits
+from spark_jobs.delta import read_table
+from stores.bundle import GOLDEN, MODEL, PROFILE
+from stores.frames import plan_table
+from stores.golden import golden_of
+from stores.layout import Layout
+from stores.profile import Histogram, Profile
+
+pytestmark = pytest.mark.spark
+
+AS_OF = event_date(NOW_MS - DAY_MS)
+TINY = AuditLimits(min_rows=10**9)
+
+
+def ingested(spark, layout, source, epoch):
+    arguments = ingest.Arguments(
+        root=str(layout.root), now_ms=NOW_MS, source=source, to_epoch=epoch
+    )
+    return ingest.run(spark, arguments)
+
+
+@pytest.fixture(scope="module")
+def layout(spark, tmp_path_factory):
+    root = tmp_path_factory.mktemp("scores")
+    layout = Layout(root / "state").create()
+    paid, judged = history(12, 20)
+    states = [
+        {"event_id": f"s{card}", "event_timestamp": NOW_MS - 9 * DAY_MS, "card_id": f"c{card}"}
+        | {"limit_minor": 10_000 * card}
+        for card in range(4)
+    ]
+    for source, rows in ((PAYMENTS, paid), (VERDICTS, judged), (CARD_STATES, states)):
+        ingested(spark, layout, source, land_rows(layout, source, rows, root, NOW_MS))
+    return layout
+
+
+def asked(layout, release, **changes):
+    arguments = scores.Arguments(
+        root=str(layout.root),
+        now_ms=NOW_MS,
+        use_case="toy",
+        release=release,
+        as_of=AS_OF,
+        example_source=PAYMENTS,
+        limits=TINY,
+    )
+    return arguments.model_copy(update=changes)
+
+
+def scores_of(spark, layout, use_case="toy"):
+    frame = read_table(spark, layout.scores(use_case)).where(f"as_of = DATE'{AS_OF}'")
+    return frame.toArrow()
+
+
+@pytest.fixture(scope="module")
+def release(layout):
+    return shelve(layout)
+
+
+@pytest.fixture(scope="module")
+def report(spark, layout, release):
+    return scores.run(spark, asked(layout, release))
+
+
+def test_scores_and_decisions_are_those_of_the_release_at_each_instant(spark, layout, report):
+    table = scores_of(spark, layout).sort_by("example_id")
+    assert report.rows == len(table) == 20
+    rows = {
+        name: DeltaTable(layout.events(name)).to_pyarrow_table()
+        for name in ("payments", "verdicts", "card_states")
+    }
+    paid = rows["payments"].select(["event_id", "amount_minor"])
+    points = table.join(paid, "example_id", "event_id").sort_by("example_id")
+    vectors = zip(*plan_table(TOY_PLAN, rows, points).to_pydict().values(), strict=True)
+    for vector, row in zip(vectors, table.to_pylist(), strict=True):
+        assert row["score"] == pytest.approx(expected_score(vector), abs=1e-5)
+        assert (row["decision"], row["reason"]) == decide(POLICY, row["score"])
+    assert len(set(table["decision"].to_pylist())) > 1
+
+
+def test_a_rerun_reads_what_the_first_run_read_unless_refreshed(spark, layout, report, release):
+    before = scores_of(spark, layout).sort_by("example_id")
+    late = payment("late", NOW_MS - DAY_MS + 1, card_id="c1")
+    ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, [late], NOW_MS - 1))
+    again = scores.run(spark, asked(layout, release))
+    assert again.read_versions == report.read_versions
+    assert scores_of(spark, layout).sort_by("example_id").equals(before)
+    fresh = scores.run(spark, asked(layout, release, refresh=True))
+    assert fresh.rows == report.rows + 1
+    assert fresh.read_versions["events/payments"] > report.read_versions["events/payments"]
+
+
+def test_scores_that_fail_the_audit_are_not_published(spark, layout, report, release):
+    strict = AuditLimits(min_rows=1, max_score_shift=0.0001)
+    before = read_table(spark, layout.scores("toy")).count()
+    refused = scores.run(spark, asked(layout, release, limits=strict, refresh=True))
+    assert not refused.is_published
+    assert "scores moved" in refused.audit.faults[0]
+    assert read_table(spark, layout.scores("toy")).count() == before
+    empty = scores.run(spark, asked(layout, release, as_of="2020-01-01"))
+    assert "nothing was scored" in empty.audit.faults[0]
+
+
+def test_entities_are_scored_at_midnight_from_tiles(spark, layout):
+    views = tuple(view for view in TOY_PLAN.views if view.entity == "card")
+    vector = tuple(f"{view.name}:{name}" for view in views for name in view.feature_names)
+    plan = TOY_PLAN.model_copy(
+        update={"views": views, "transforms": (), "request_fields": (), "vector": vector}
+    )
+    dates = [event_date(NOW_MS - day * DAY_MS) for day in range(1, 14)]
+    arguments = {"root": str(layout.root), "now_ms": NOW_MS}
+    tiles.run(spark, tiles.Arguments(**arguments, view=views[0], dates=dates))
+    weights, inputs = (0.1, 0.0001, -0.00001), np.zeros((1, 3), np.float32)
+    flat = Histogram(edges=(0.0, 1.0), counts=(0, 1, 0), n_null=0)
+    profile = Profile(n=1, features=dict.fromkeys(vector, flat), score=flat, decisions={})
+    files = bundle_files() | {
+        MODEL: logistic_onnx(weights, -1.0),
+        GOLDEN: golden_of(inputs, np.array([expected_score([0, 0, 0], weights, -1.0)]))
+        .model_dump_json()
+        .encode(),
+        PROFILE: profile.model_dump_json().encode(),
+    }
+    release = shelve(layout, files=files, use_case="cards", plan=plan)
+    changes = {"use_case": "cards", "grain": "entity", "example_source": None}
+    report = scores.run(spark, asked(layout, release, **changes))
+    table = scores_of(spark, layout, "cards").sort_by("card_id")
+    rows = {
+        name: DeltaTable(layout.events(name)).to_pyarrow_table()
+        for name in ("payments", "card_states")
+    }
+    wanted = plan_table(plan, rows, table.select(["card_id", "event_timestamp"]))
+    vectors = zip(*wanted.to_pydict().values(), strict=True)
+    assert report.rows == len(table) == 5
+    for values, score in zip(vectors, table["score"].to_pylist(), strict=True):
+        assert score == pytest.approx(expected_score(values, weights, -1.0), abs=1e-5)
+
+
+def test_a_release_that_is_not_there_or_was_touched_is_refused(spark, layout, release):
+    with pytest.raises(NotReadyError, match="not on the shelf"):
+        scores.run(spark, asked(layout, 99))
+    with pytest.raises(ConfigurationError, match="without their source"):
+        scores.run(spark, asked(layout, release, example_source=None))
+    with pytest.raises(ConfigurationError, match="entity grain"):
+        scores.run(spark, asked(layout, release, grain="entity"))
+    broken = shelve(layout)
+    model = layout.shelf / "releases" / "toy" / str(broken) / "bundle" / MODEL
+    model.write_bytes(model.read_bytes() + b"x")
+    with pytest.raises(IntegrityError, match="not what was built"):
+        scores.run(spark, asked(layout, broken))
