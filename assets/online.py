@@ -1,14 +1,21 @@
 """Online values: the base half of every view's values, written from tiles and events."""
 
+from typing import TYPE_CHECKING, Any
+
 import dagster as dg
 
 from assets import names
+from assets.events import WRITER
 from assets.resources import Platform
 from assets.results import Result, check, document
+from assets.tables import writer_number
 from core.features.plan import ViewPlan
 
-COVERED = "every_entity_is_written"
-MEANS = "As many entities were written as the view's tables hold."
+if TYPE_CHECKING:
+    from feature_store.engine import Materialised
+
+CURRENT = "values_are_current"
+MEANS = "Values stand for every epoch that the events table holds, and there are some."
 
 
 def online_asset(view: ViewPlan, owners: list[str]) -> dg.AssetsDefinition:
@@ -27,7 +34,7 @@ def online_asset(view: ViewPlan, owners: list[str]) -> dg.AssetsDefinition:
         group_name=names.ONLINE,
         owners=owners,
         kinds={"python"},
-        check_specs=[dg.AssetCheckSpec(COVERED, asset=key, description=MEANS)],
+        check_specs=[dg.AssetCheckSpec(CURRENT, asset=key, description=MEANS)],
     )
     def online(context: dg.AssetExecutionContext, platform: Platform) -> Result:
         from feature_store.engine import materialise
@@ -35,10 +42,25 @@ def online_asset(view: ViewPlan, owners: list[str]) -> dg.AssetsDefinition:
         layout, now_ms = platform.layout, platform.clock.now_ms()
         with platform.online_store() as store:
             report = materialise(view, layout=layout, store=store, now_ms=now_ms)
-        numbers = document(report)
+        newest = writer_number(layout.events(view.source), WRITER)
+        is_current = report.epoch >= newest and report.n_entities > 0
         return Result(
-            metadata={"dagster/row_count": report.entities, "report": numbers},
-            check_results=[check(COVERED, passed=report.entities >= 0, **numbers)],
+            metadata=shown(report, platform),
+            check_results=[
+                check(CURRENT, passed=is_current, epoch=report.epoch, newest_epoch=newest)
+            ],
         )
 
     return online
+
+
+def shown(report: "Materialised", platform: Platform) -> dict[str, Any]:
+    """What the UI shows of one run: counts, versions read, size, where."""
+    columns = [dg.TableColumn("key", "bytes"), dg.TableColumn("value", "bytes")]
+    return {
+        "dagster/row_count": report.n_entities,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "delta_version": report.events_version if report.tiles_version is None else report.tiles_version,
+        "path": platform.online_url.rpartition("@")[2],
+        "report": document(report),
+    }

@@ -69,11 +69,10 @@ def read_columns(
     return table.to_pyarrow_table(columns=chosen, partitions=partitions)
 
 
-def first_value(uri: str, partition_column: str) -> str | None:
-    """Least value of a partition column; None when there is no row."""
-    if not is_table(uri):
-        return None
-    return min((str(p[partition_column]) for p in _open(uri).partitions()), default=None)
+def partition_range(uri: str, column: str) -> tuple[str, str] | None:
+    """Least and greatest value of a partition column; None when there is no row."""
+    values = [str(p[column]) for p in _open(uri).partitions()] if is_table(uri) else []
+    return (min(values), max(values)) if values else None
 
 
 def _open(uri: str, version: int | None = None) -> Any:

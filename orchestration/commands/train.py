@@ -79,17 +79,17 @@ def use_case_called(runs: "Runs", name: str) -> str:
 
 def first_date(runs: "Runs", use_case: str) -> str:
     """First event date of the use case's examples."""
-    from assets.tables import first_value
+    from assets.tables import partition_range
 
     source = runs.declared.use_cases[use_case].label.example_source
-    found = first_value(runs.settings.layout.events(source), "event_date")
+    found = partition_range(runs.settings.layout.events(source), "event_date")
     if found is None:
         raise NotReadyError(
             f"there are no examples for {use_case}",
             found=f"no events of {source}",
             remedy=f"throughline ingest {source} PATH",
         )
-    return found
+    return found[0]
 
 
 def instant_ms(text: str) -> int:

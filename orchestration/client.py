@@ -1,0 +1,76 @@
+"""Asking the service over HTTP, as any product would; its problems come back as our errors."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from core.errors import (
+    DependencyError,
+    IntegrityError,
+    InvalidInputError,
+    NotReadyError,
+    OverloadedError,
+    PlatformError,
+)
+from orchestration.addresses import read_addresses
+from orchestration.shell import Shell
+
+TIMEOUT_S = 30.0
+BY_STATUS: dict[int, type[PlatformError]] = {
+    429: OverloadedError,
+    500: IntegrityError,
+    503: NotReadyError,
+}
+DEFAULT_PORT = "8080"
+MAX_FAULTS_SHOWN = 5
+
+
+def service_address(shell: Shell) -> str:
+    """Base address of the service: as it was started, else as it would be."""
+    said = read_addresses(shell.settings.layout).service
+    return said or f"http://127.0.0.1:{shell.environment.get('THROUGHLINE_HTTP__PORT', DEFAULT_PORT)}"
+
+
+def call(shell: Shell, path: str, body: Any = None) -> Any:
+    """Answer to a GET, or to a POST of ``body``.
+
+    Raises
+    ------
+    PlatformError
+        Of the family that the service's problem belongs to; NotReadyError when nobody
+        answers at all.
+    """
+    address = service_address(shell)
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(  # noqa: S310 - our own service
+        address + path, data=data, headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        raise error_of(error.code, error.read()) from None
+    except TimeoutError:
+        raise DependencyError(f"the service did not answer within {TIMEOUT_S:.0f} s") from None
+    except urllib.error.URLError as error:
+        raise NotReadyError(
+            "the service is not running",
+            found=f"{error.reason} at {address}",
+            remedy="start it with `throughline up`",
+            code="service_down",
+        ) from None
+
+
+def error_of(status: int, content: bytes) -> PlatformError:
+    """Our error of a problem document; its words are the service's own."""
+    try:
+        problem = json.loads(content)
+    except ValueError:
+        problem = {}
+    kind = BY_STATUS.get(status, InvalidInputError)
+    text = str(problem.get("detail") or problem.get("title") or f"HTTP status {status}")
+    faults = [f"{f['pointer']}: {f['message']}" for f in problem.get("errors", [])]
+    return kind(
+        text, found="; ".join(faults[:MAX_FAULTS_SHOWN]), code=str(problem.get("code", "http"))
+    )

@@ -1,0 +1,70 @@
+"""``backfill``: tiles of a range of event dates, all views in one run."""
+
+import argparse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from core.errors import InvalidInputError, NotReadyError
+from orchestration.shell import Shell
+
+if TYPE_CHECKING:
+    from orchestration.runs import Runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("--from", dest="first", help="first date, default the first with events")
+    parser.add_argument("--to", dest="last", help="last date, default the last with events")
+    parser.add_argument("--view", action="append", help="view to compute; default all")
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    """Compute the tiles and say how many there are."""
+    from orchestration.runs import Runs
+
+    with Runs(shell.settings, shell.say) as runs:
+        first, last = event_dates(runs)
+        dates = (arguments.first or first, arguments.last or last)
+        backfill(shell, runs, dates, views_called(runs, arguments.view))
+    shell.next("throughline materialise")
+    return 0
+
+
+def backfill(shell: Shell, runs: "Runs", dates: tuple[str, str], views: Iterable[str]) -> None:
+    """Tiles of ``views`` for every date of a range, in one run."""
+    from assets import names
+
+    keys = [names.tiles(view) for view in views]
+    with shell.step(f"tiles of {len(keys)} views, {dates[0]} to {dates[1]}") as step:
+        made = runs.assets(keys, dates=dates)
+        counts = [int(made.metadata_of(key)["dagster/row_count"]) for key in keys]
+        step.detail = f"{sum(counts):,} tiles"
+
+
+def views_called(runs: "Runs", asked: list[str] | None) -> list[str]:
+    """Views with tiles: those asked for, all when none was."""
+    known = [name for name, view in runs.declared.views.items() if view.windows]
+    for name in asked or []:
+        if name not in known:
+            raise InvalidInputError(
+                f"there is no view with tiles called {name[:60]!r}",
+                found=f"views {', '.join(known)}",
+                remedy="name one of these",
+                code="unknown_view",
+            )
+    return asked or known
+
+
+def event_dates(runs: "Runs") -> tuple[str, str]:
+    """First and last event date of all sources that views with tiles read."""
+    from assets.tables import partition_range
+
+    views = [view for view in runs.declared.views.values() if view.windows]
+    uris = {runs.settings.layout.events(view.source) for view in views}
+    ranges = [found for uri in sorted(uris) if (found := partition_range(uri, "event_date"))]
+    if not ranges:
+        raise NotReadyError(
+            "there are no events to compute tiles of",
+            remedy="throughline ingest SOURCE PATH",
+        )
+    return min(first for first, _ in ranges), max(last for _, last in ranges)

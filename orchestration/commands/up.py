@@ -1,0 +1,193 @@
+"""``up``: everything that runs all the time, as children of one command."""
+
+import argparse
+import fcntl
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NamedTuple
+
+import yaml
+
+from core.errors import ConfigurationError, DependencyError
+from orchestration.addresses import (
+    Addresses,
+    forget_addresses,
+    read_addresses,
+    write_addresses,
+)
+from orchestration.instance import prepare_home
+from orchestration.processes import Child, Processes, answers, free_port, listens
+from orchestration.service_environment import service_environment
+from orchestration.shell import PROJECT, Shell
+from stores.layout import Layout
+
+READY_WITHIN_S = 180.0
+LOOK_EVERY_S = 0.5
+
+
+class Ports(NamedTuple):
+    """Where each process listens on 127.0.0.1."""
+
+    service: int
+    code: int
+    ui: int
+    mlflow: int
+
+    def address(self, port: int) -> str:
+        """Base address of one of them."""
+        return f"http://127.0.0.1:{port}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("--port", type=int, default=8080, help="of the service")
+    parser.add_argument("--ui-port", type=int, default=3000, help="of Dagster's pages")
+    parser.add_argument("--mlflow-port", type=int, default=5000, help="of MLflow's pages")
+    parser.add_argument("--online-only", action="store_true", help="without pages and daemon")
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    """Start all, wait until they are ready, print where, end all on Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
+        signal.signal(number, _interrupt)
+    ports = Ports(
+        service=free_port(arguments.port),
+        code=free_port(),
+        ui=free_port(arguments.ui_port),
+        mlflow=free_port(arguments.mlflow_port),
+    )
+    with only_one(shell.settings.layout.create()), started(
+        shell, ports, has_pages=not arguments.online_only
+    ) as processes:
+        shell.say(f"\nCtrl-C stops them all. Logs: {processes.logs}")
+        try:
+            watch(processes)
+        except KeyboardInterrupt:
+            shell.say("\nstopping")
+    shell.say("stopped; nothing is left running")
+    return 0
+
+
+@contextmanager
+def started(shell: Shell, ports: Ports, *, has_pages: bool) -> Iterator[Processes]:
+    """All processes, ready; ended with the block, whatever happens in it."""
+    layout = shell.settings.layout.create()
+    environment = service_environment(
+        shell.settings,
+        shell.environment,
+        HTTP__PORT=str(ports.service),
+        UI_URL=ports.address(ports.ui),
+        MLFLOW_UI_URL=ports.address(ports.mlflow),
+    )
+    environment["DAGSTER_HOME"] = str(prepare_home(layout.dagster_home))
+    children = online_children(ports)
+    if has_pages:
+        children += page_children(shell, ports)
+    with Processes(environment, layout.root / "logs", PROJECT) as processes:
+        try:
+            for child in children:
+                processes.start(child)
+            for child in children:
+                processes.wait_ready(child, within_s=READY_WITHIN_S)
+                shell.say(f"  {child.name:<11}{child.address or 'running'}")
+            write_addresses(layout, addresses_of(children))
+            yield processes
+        finally:
+            forget_addresses(layout)
+
+
+@contextmanager
+def only_one(layout: Layout) -> Iterator[None]:
+    """Refuse to start what is running already: two folders would fight over the values."""
+    with (layout.state / "up.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                "the processes of this home are running already",
+                found=f"service at {read_addresses(layout).service or 'an address not yet said'}",
+                remedy="use them, stop them, or give another --home",
+            ) from None
+        yield
+
+
+def watch(processes: Processes) -> None:
+    """Return never; raise when a child ends by itself."""
+    while True:
+        ended = processes.ended()
+        if ended:
+            name, code = next(iter(ended.items()))
+            raise DependencyError(
+                f"{name} ended by itself with code {code}",
+                found=processes.tail(name),
+                remedy=f"read {processes.logs / name}.log; the others were stopped",
+            )
+        time.sleep(LOOK_EVERY_S)
+
+
+def online_children(ports: Ports) -> list[Child]:
+    """Controller, folder, service: what a decision needs."""
+    address = ports.address(ports.service)
+    return [
+        Child("controller", (sys.executable, "-m", "serving.controller")),
+        Child("folder", (sys.executable, "-m", "serving.folder")),
+        Child(
+            "service",
+            (sys.executable, "-m", "serving.main"),
+            address,
+            lambda: answers(f"{address}/livez"),
+        ),
+    ]
+
+
+def page_children(shell: Shell, ports: Ports) -> list[Child]:
+    """Dagster's code server, daemon and pages; MLflow's pages."""
+    workspace = write_workspace(shell.settings.layout, ports.code)
+    local = ("-h", "127.0.0.1", "-p")
+    code = ("code-server", "start", *local, str(ports.code), "-m", "orchestration.definitions")
+    ui, mlflow = ports.address(ports.ui), ports.address(ports.mlflow)
+    store = ("--backend-store-uri", shell.settings.tracking_uri, "--workers", "1")
+    return [
+        Child("code", _module("dagster", *code), "", lambda: listens(ports.code)),
+        Child(
+            "ui",
+            _module("dagster_webserver", *local, str(ports.ui), "-w", workspace),
+            ui,
+            lambda: answers(f"{ui}/server_info"),
+        ),
+        Child("daemon", _module("dagster._daemon", "run", "-w", workspace)),
+        Child(
+            "mlflow",
+            _module("mlflow", "server", "-h", "127.0.0.1", "-p", str(ports.mlflow), *store),
+            mlflow,
+            lambda: answers(f"{mlflow}/health"),
+        ),
+    ]
+
+
+def write_workspace(layout: Layout, code_port: int) -> str:
+    """Workspace file that points UI and daemon at one code server."""
+    server = {"host": "127.0.0.1", "port": code_port, "location_name": "throughline"}
+    path = layout.dagster_home / "workspace.yaml"
+    path.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    return str(path)
+
+
+def addresses_of(children: list[Child]) -> Addresses:
+    """Addresses by the names the command line looks for."""
+    found = {child.name: child.address for child in children}
+    return Addresses(
+        service=found.get("service", ""), ui=found.get("ui", ""), mlflow=found.get("mlflow", "")
+    )
+
+
+def _module(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,57 @@
+"""``name=value`` words of the command line, as values of the declared types."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from core.contracts import FieldSpec
+from core.errors import InvalidInputError
+from core.features.plan import ColumnType
+
+TRUTHS = {"true": True, "false": False}
+
+
+def values_of(words: Sequence[str], specs: Mapping[str, FieldSpec]) -> dict[str, Any]:
+    """Values by name.
+
+    Raises
+    ------
+    InvalidInputError
+        If a word has no ``=``, names no field, comes twice, or does not read as its type.
+        Whether a value is in its range is for the service to say.
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        name, sign, text = word.partition("=")
+        if not sign:
+            raise _refused("a word is not name=value", repr(word[:60]), specs)
+        if name not in specs:
+            raise _refused(f"there is no field {name[:60]!r}", f"{len(specs)} others", specs)
+        if name in values:
+            raise _refused(f"{name} is given twice", repr(word[:60]), specs)
+        values[name] = _read(name, text, specs[name].type, specs)
+    return values
+
+
+def _read(name: str, text: str, kind: ColumnType, specs: Mapping[str, FieldSpec]) -> Any:
+    try:
+        return READERS[kind](text)
+    except (ValueError, KeyError):
+        raise _refused(f"{name} is not of type {kind}", repr(text[:60]), specs) from None
+
+
+READERS: dict[ColumnType, Callable[[str], Any]] = {
+    "int64": int,
+    "float64": float,
+    "string": str,
+    "timestamp": str,
+    "bool": lambda text: TRUTHS[text],
+}
+
+
+def _refused(wrong: str, found: str, specs: Mapping[str, FieldSpec]) -> InvalidInputError:
+    return InvalidInputError(
+        wrong,
+        found=found,
+        remedy="give " + ", ".join(f"{name}=..." for name in specs),
+        code="bad_field",
+    )
