@@ -14,8 +14,7 @@ from starlette.types import Lifespan
 
 from core.clock import Clock
 from core.errors import PlatformError
-from core.row_parser import Violation
-from serving.engine import Engine
+from serving.engine import MAX_FAULTS, Engine
 from serving.errors import BrokenContractError, ConflictError, FieldFault
 from serving.events import EventIntake, Result
 from serving.health import Health
@@ -73,9 +72,9 @@ class Routes:
             count = sum(result.status == status for result in results)
             if count:
                 self._services.telemetry.taken(source, status, count)
-        if not isinstance(raw, list) and results[0].violation is not None:
-            raise _refusal(results[0].violation)
         n_rejected = sum(result.status == "rejected" for result in results)
+        if n_rejected == len(results):
+            raise _refusal(results, is_many=isinstance(raw, list))
         return _json(_taken(results), status=207 if n_rejected else 200)
 
     async def record(self, request: Request) -> Response:
@@ -181,9 +180,14 @@ def _taken(results: list[Result]) -> Json:
     return {**counts, "results": [result.to_json() for result in results]}
 
 
-def _refusal(violation: Violation) -> PlatformError:
-    """Why one event, sent alone, was not taken."""
-    if violation.code == "duplicate_conflict":
-        return ConflictError(violation.message, code=violation.code)
-    pointer = f"/{violation.field}" if violation.field else ""
-    return BrokenContractError([FieldFault(pointer, violation.code, violation.message)])
+def _refusal(results: list[Result], *, is_many: bool) -> PlatformError:
+    """Why none of what was sent was taken."""
+    violations = [result.violation for result in results if result.violation is not None]
+    if not is_many and violations[0].code == "duplicate_conflict":
+        return ConflictError(violations[0].message, code=violations[0].code)
+    faults = []
+    for index, (code, field, message) in enumerate(violations[:MAX_FAULTS]):
+        parts = [str(index)] if is_many else []
+        parts += [field] if field else []
+        faults.append(FieldFault("".join(f"/{part}" for part in parts), code, message))
+    return BrokenContractError(faults)

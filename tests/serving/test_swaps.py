@@ -1,0 +1,185 @@
+"""Releases changed under load: every request answered, by one release or the other, never a mix."""
+
+from __future__ import annotations
+
+import threading
+
+import httpx
+import pytest
+from bundles import BIAS, REQUEST, expected_score, serve, shelve
+from online_processes import OnlineProcess, controller, service
+from payments import NOW_MS
+from servers import free_port
+
+from stores.layout import Layout
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+
+VECTOR = [1_250.0, None, 0.0, None, None]
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path).create()
+
+
+class Caller(threading.Thread):
+    """Asks without pause and keeps every answer."""
+
+    def __init__(self, url):
+        super().__init__(daemon=True)
+        self.url = url
+        self.is_done = threading.Event()
+        self.answers: list[tuple[int, dict]] = []
+        self.failures = 0
+
+    def run(self):
+        with httpx.Client(base_url=self.url, timeout=10) as client:
+            while not self.is_done.is_set():
+                try:
+                    answer = client.post("/v1/toy/predictions", json=REQUEST)
+                except httpx.HTTPError:
+                    self.failures += 1
+                    continue
+                self.answers.append((answer.status_code, answer.json()))
+
+
+def test_swaps_under_load_lose_and_mix_nothing(layout):
+    biases = {shelve(layout, bias=bias): bias for bias in (BIAS, 0.0, 4.0)}
+    serve(layout, 1, counter=1)
+    with service(layout, ENGINE__SHELF_POLL_MS=20) as started:
+        callers = [Caller(started.url) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        for counter in range(2, 42):
+            serve(layout, 1 + counter % 3, counter=counter)
+            started.wait_until(lambda counter=counter: followed(started.url) == counter)
+        for caller in callers:
+            caller.is_done.set()
+            caller.join(timeout=20)
+    answers = [answer for caller in callers for answer in caller.answers]
+    assert len(answers) > 200
+    assert {status for status, _ in answers} == {200}
+    assert sum(caller.failures for caller in callers) == 0
+    seen = set()
+    for _, answer in answers:
+        release = answer["model"]["release"]
+        seen.add(release)
+        expected = expected_score(VECTOR, bias=biases[release])
+        assert answer["score"] == pytest.approx(expected, abs=1e-6)
+    assert seen == set(biases)
+
+
+def followed(url):
+    return httpx.get(f"{url}/readyz").json()["channels"]
+
+
+def test_a_bad_release_under_load_changes_nothing(layout):
+    serve(layout, shelve(layout), counter=1)
+    with service(layout, ENGINE__SHELF_POLL_MS=20) as started:
+        caller = Caller(started.url)
+        caller.start()
+        bad = shelve(layout)
+        path = Shelf(layout.shelf).bundle("toy", bad) / "model.onnx"
+        path.write_bytes(path.read_bytes() + b"x")
+        serve(layout, bad, counter=2)
+        started.wait_until(
+            lambda: (
+                "bundle_broken" in (state := health(started.url))["shelf"]
+                or "not what was built" in state["shelf"]
+            )
+        )
+        caller.is_done.set()
+        caller.join(timeout=20)
+        assert health(started.url)["serving"]["toy"]["champion"] == 1
+    assert {status for status, _ in caller.answers} == {200}
+    assert {answer["model"]["release"] for _, answer in caller.answers} == {1}
+
+
+def health(url):
+    return httpx.get(f"{url}/readyz").json()
+
+
+def asked(layout, action, release=None):
+    board = Shelf(layout.shelf).board
+    return board.ask(action, "toy", release=release, why="test", who="ann", at_ms=NOW_MS)
+
+
+def test_from_a_request_on_the_shelf_to_the_answer_of_the_service(layout):
+    first, second = shelve(layout), shelve(layout, bias=4.0)
+    port = free_port()
+    started = OnlineProcess("serving.main", layout, port, ENGINE__SHELF_POLL_MS=20)
+    try:
+        with controller(layout, CONTROLLER__POLL_MS=20) as deciding:
+            for action, release, serving in [
+                ("promote", first, first),
+                ("promote", second, second),
+                ("rollback", None, first),
+            ]:
+                request = asked(layout, action, release)
+                board = Shelf(layout.shelf).board
+                answer = deciding.wait_until(
+                    lambda board=board, request=request: board.answer_to(request.request_id)
+                )
+                assert answer.is_accepted, answer.because
+                started.wait_until_ready()
+                started.wait_until(
+                    lambda serving=serving: (
+                        health(started.url)["serving"]["toy"]["champion"] == serving
+                    )
+                )
+            refused = asked(layout, "promote", 99)
+            answer = deciding.wait_until(lambda: board.answer_to(refused.request_id))
+            assert not answer.is_accepted
+        assert deciding.end() == 0
+        decision = httpx.post(f"{started.url}/v1/toy/predictions", json=REQUEST).json()
+        assert decision["model"]["release"] == first
+    finally:
+        started.end()
+
+
+def test_kill_9_of_the_controller_leaves_channels_whole(layout):
+    releases = [shelve(layout) for _ in range(2)]
+    board, counter = Shelf(layout.shelf).board, 0
+    for _ in range(5):
+        for release in releases:
+            asked(layout, "promote", release)
+        waiting = len(board.pending())
+        with controller(layout, CONTROLLER__POLL_MS=10) as deciding:
+            deciding.wait_until(lambda waiting=waiting: len(board.pending()) < waiting)
+            deciding.kill()
+        channels = board.read(KeyRing.from_directory(layout.keys))
+        assert channels.counter >= counter
+        assert channels.state("toy").champion in releases
+        counter = channels.counter
+    with controller(layout, CONTROLLER__POLL_MS=10) as deciding:
+        deciding.wait_until(lambda: not board.pending())
+    assert board.read(KeyRing.from_directory(layout.keys)).counter >= counter
+    counters = [int(path.stem) for path in sorted((layout.shelf / "history").iterdir())]
+    assert counters == list(range(1, len(counters) + 1))
+
+
+def test_records_answered_before_kill_9_are_read_after_a_restart(layout):
+    serve(layout, shelve(layout), counter=1)
+    port = free_port()
+    started = OnlineProcess("serving.main", layout, port).wait_until_ready()
+    try:
+        callers = [Caller(started.url) for _ in range(2)]
+        for caller in callers:
+            caller.start()
+        started.wait_until(lambda: sum(len(caller.answers) for caller in callers) > 300)
+        started.kill()
+        for caller in callers:
+            caller.is_done.set()
+            caller.join(timeout=20)
+        started = OnlineProcess("serving.main", layout, port).wait_until_ready()
+        told = [answer for caller in callers for _, answer in caller.answers]
+        with httpx.Client(base_url=started.url, timeout=20) as client:
+            for answer in told:
+                record = client.get(f"/v1/predictions/{answer['prediction_id']}").json()
+                assert record["score"] == answer["score"]
+            replay = client.get(f"/v1/predictions/{told[-1]['prediction_id']}/replay").json()
+            assert replay["is_equal"]
+        assert not list(layout.records("toy").glob("*.open"))
+    finally:
+        started.end()
