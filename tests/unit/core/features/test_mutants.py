@@ -71,19 +71,29 @@ ORACLE_MUTANTS = (
 )
 
 KERNEL_MUTANTS = (
-    Mutant("t itself is in the window", KERNEL, "   points.time_ms,\n", "   points.time_ms + 1,\n"),
+    Mutant(
+        "t itself is in the window",
+        KERNEL,
+        "stop = _first_rows(timeline, points, points.time_ms)",
+        "stop = _first_rows(timeline, points, points.time_ms + 1)",
+    ),
     Mutant(
         "start is left out",
         KERNEL,
         "window_start_ms(points.time_ms,",
         "1 + window_start_ms(points.time_ms,",
     ),
-    Mutant("start off the grid", KERNEL, "w.window_ms, w.grid_ms),", "w.window_ms, 1),"),
+    Mutant(
+        "start off the grid",
+        KERNEL,
+        "points.time_ms, window_ms, grid_ms)",
+        "points.time_ms, window_ms, 1)",
+    ),
     Mutant(
         "attribute at t left out",
         KERNEL,
-        "oldest_ms, points.time_ms + 1)",
-        "oldest_ms, points.time_ms)",
+        "stop = _first_rows(timeline, points, points.time_ms + 1)",
+        "stop = _first_rows(timeline, points, points.time_ms)",
     ),
     Mutant(
         "ttl one short", KERNEL, "points.time_ms - view.ttl_ms", "points.time_ms - view.ttl_ms + 1"
