@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.errors import ConfigurationError
 
@@ -18,25 +23,24 @@ POINTS = (
     "ingest.in_worker",
     "ingest.before_rejects",
     "ingest.after_rejects",
-    "ingest.before_merge",
+    "ingest.in_merge",
     "ingest.after_merge",
-    "ingest.before_report",
     "tiles.before_read",
     "tiles.in_worker",
-    "tiles.before_replace",
+    "tiles.in_replace",
     "tiles.after_replace",
     "training_set.before_points",
     "training_set.in_worker",
     "training_set.after_staging",
-    "training_set.before_write",
+    "training_set.in_write",
     "training_set.after_write",
     "scores.before_points",
-    "scores.in_kernel",
     "scores.in_worker",
     "scores.after_staging",
-    "scores.after_audit",
+    "scores.in_publish",
     "scores.after_publish",
 )
+POLL_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,23 @@ class CrashPoints:
             os.killpg(self.driver, signal.SIGKILL)
         os.kill(self.driver, signal.SIGKILL)
         os._exit(137)
+
+    @contextmanager
+    def writing(self, point: str, folder: Path | None) -> Iterator[None]:
+        """Around one write into ``folder``: die as soon as its first data file is there.
+
+        The commit is not made yet then. A write too quick for the watch dies at its end.
+        """
+        if point != self.at or folder is None:
+            yield
+            return
+        watch = threading.Thread(target=self._watch, args=(point, folder), daemon=True)
+        watch.start()
+        yield
+        self.reach(point)
+
+    def _watch(self, point: str, folder: Path) -> None:
+        before = set(folder.rglob("*.parquet"))
+        while set(folder.rglob("*.parquet")) <= before:
+            time.sleep(POLL_S)
+        self.reach(point)

@@ -81,7 +81,6 @@ def point_in_time(
     *,
     partitions: int,
     crash: CrashPoints = CrashPoints(),  # noqa: B008 - frozen, and says that none is set
-    crash_point: str = "training_set.in_worker",
 ) -> DataFrame:
     """Values of all features at all points.
 
@@ -115,7 +114,7 @@ def point_in_time(
         ]
     tagged = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), frames)
     keys = [F.col(f"k{place}") for place in range(width)]
-    host = PartitionHost(kinds, sources, payload, crash, crash_point)
+    host = PartitionHost(kinds, sources, payload, crash)
     answers = tagged.repartition(partitions, F.col("kind"), *keys).mapInArrow(host, ANSWERS)
     picked = [
         F.first(F.when(F.col("kind") == index, F.col("values")), ignorenulls=True).alias(
@@ -180,14 +179,13 @@ class PartitionHost:
     sources: tuple[str, ...]
     payload: Mapping[str, tuple[str, ...]]
     crash: CrashPoints
-    crash_point: str
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Answers of one partition."""
         collected = list(batches)
         if not collected:
             return
-        self.crash.reach(self.crash_point)
+        self.crash.reach("training_set.in_worker")
         table = pa.Table.from_batches(collected)
         for index, kind in enumerate(self.kinds):
             part = table.filter(pc.equal(table["kind"], index))

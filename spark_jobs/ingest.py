@@ -22,6 +22,7 @@ from spark_jobs.delta import (
     insert_new,
     is_table,
     latest_version,
+    local_path,
     read_table,
     table_lock,
     writer_number,
@@ -80,7 +81,6 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
             finally:
                 judged.unpersist()
                 parsed.unpersist()
-    crash.reach("ingest.before_report")
     return _report(spark, arguments, [epoch.epoch for epoch in epochs], counts)
 
 
@@ -127,15 +127,16 @@ def _write(
                 date_condition(refused_dates, "t.event_date"),
                 Commit(WRITER, metadata),
             )
-        crash.reach("ingest.after_rejects")
-    crash.reach("ingest.before_merge")
-    insert_new(
-        judged.where("verdict = 'accepted'"),
-        events_table(arguments.layout, source),
-        ("event_date", "event_id"),
-        date_condition(_dates(counts, "accepted"), "t.event_date"),
-        Commit(WRITER, metadata, epoch),
-    )
+    crash.reach("ingest.after_rejects")
+    events = events_table(arguments.layout, source)
+    with crash.writing("ingest.in_merge", local_path(events.uri)):
+        insert_new(
+            judged.where("verdict = 'accepted'"),
+            events,
+            ("event_date", "event_id"),
+            date_condition(_dates(counts, "accepted"), "t.event_date"),
+            Commit(WRITER, metadata, epoch),
+        )
     crash.reach("ingest.after_merge")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -104,13 +105,23 @@ def archive(folder: Path = JARS) -> Path:
     return folder / ARCHIVE
 
 
-def fetch(folder: Path = JARS) -> list[Path]:
-    """Bring every jar into ``folder``; those already there and right are left alone."""
+def fetch(folder: Path = JARS, *, java_home: str = "") -> list[Path]:
+    """Bring every jar into ``folder``; those already there and right are left alone.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no Java or no pyspark.
+    DependencyError
+        If Maven Central cannot be reached.
+    IntegrityError
+        If a file that arrived is not the one this project was built against.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     absent = [jar for jar in DELTA if _sha256(folder / jar.filename) != jar.sha256]
     if absent:
         with tempfile.TemporaryDirectory(dir=folder, prefix="fetch-") as temporary:
-            _resolve(absent, Path(temporary))
+            _resolve(absent, Path(temporary), java_command(java_home))
             for jar in absent:
                 _install(jar, Path(temporary) / jar.filename, folder)
     return [folder / jar.filename for jar in DELTA]
@@ -127,10 +138,10 @@ def _install(jar: Jar, arrived: Path, folder: Path) -> None:
     arrived.replace(folder / jar.filename)
 
 
-def _resolve(jars: list[Jar], into: Path) -> None:
+def _resolve(jars: list[Jar], into: Path, java: str) -> None:
     descriptor = into / "ivy.xml"
     descriptor.write_text(_descriptor(jars), encoding="utf-8")
-    command = [_java(), "-cp", str(_ivy()), "org.apache.ivy.Main"]
+    command = [java, "-cp", str(_ivy()), "org.apache.ivy.Main"]
     command += ["-ivy", str(descriptor), "-cache", str(into / "cache"), "-types", "jar", "bundle"]
     command += ["-retrieve", f"{into}/[artifact]-[revision].[ext]"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -169,15 +180,23 @@ def _ivy() -> Path:
     return found[0]
 
 
-def _java() -> str:
-    java = shutil.which("java")
-    if java is None:
+def java_command(java_home: str = "") -> str:
+    """Java that runs things: of ``java_home`` when given, else on the path.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none.
+    """
+    java = str(Path(java_home) / "bin" / "java") if java_home else "java"
+    found = shutil.which(java)
+    if found is None:
         raise ConfigurationError(
             "Spark needs Java 17 or later",
-            found="no `java` on the path",
+            found=f"nothing to run at {java}" if java_home else "no `java` on the path",
             remedy="install it (Debian: apt-get install openjdk-17-jre-headless)",
         )
-    return java
+    return found
 
 
 def _sha256(path: Path) -> str:
@@ -190,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--warm", action="store_true", help="record the class archive too")
     chosen = parser.parse_args(arguments)
     try:
-        fetch()
+        fetch(java_home=os.environ.get("JAVA_HOME", ""))  # noqa: TID251 - a main is a root
     except (ConfigurationError, DependencyError, IntegrityError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -27,6 +27,7 @@ from spark_jobs.delta import (
     Commit,
     is_table,
     latest_version,
+    local_path,
     read_table,
     replace_where,
     size_bytes,
@@ -100,7 +101,6 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
             arguments.limits,
             expected_rows=_expected(spark, arguments, versions, staged),
         )
-        crash.reach("scores.after_audit")
         in_database = None
         if outcome.is_passed:
             published = _published(staged, arguments, versions)
@@ -109,7 +109,8 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
             )
             metadata = {"release": arguments.release, "read_versions": versions}
             condition = date_condition([arguments.as_of], "as_of")
-            replace_where(published, table, condition, Commit(WRITER, metadata))
+            with crash.writing("scores.in_publish", local_path(uri)):
+                replace_where(published, table, condition, Commit(WRITER, metadata))
             crash.reach("scores.after_publish")
             in_database = _to_database(published.select(table.schema.names), subject, arguments)
             discard(spark, staging)
@@ -202,8 +203,6 @@ def _points(
         near,
         examples,
         partitions=partitions_for(n_bytes, arguments.partitions),
-        crash=crash,
-        crash_point="scores.in_kernel",
     )
     return examples.join(answers, on="point_id")
 

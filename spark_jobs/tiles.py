@@ -26,6 +26,7 @@ from core.features.tiles import build_tiles, tile_columns
 from spark_jobs.crash import CrashPoints
 from spark_jobs.delta import (
     Commit,
+    local_path,
     read_table,
     replace_where,
     size_bytes,
@@ -95,10 +96,10 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
         ).persist()
         try:
             counts = built.groupBy("event_date").count().collect()
-            crash.reach("tiles.before_replace")
             metadata = {"epoch": epoch, "read_versions": {view.source: version}}
             commit = Commit(WRITER, metadata, max(number + 1, epoch << EPOCH_SHIFT))
-            written = replace_where(built, table, date_condition(dates), commit)
+            with crash.writing("tiles.in_replace", local_path(table.uri)):
+                written = replace_where(built, table, date_condition(dates), commit)
         finally:
             built.unpersist()
         crash.reach("tiles.after_replace")

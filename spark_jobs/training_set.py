@@ -32,6 +32,7 @@ from spark_jobs.delta import (
     Commit,
     is_table,
     latest_version,
+    local_path,
     read_table,
     replace_where,
     size_bytes,
@@ -306,8 +307,8 @@ def _publish(
             .withColumn("snapshot", F.lit(snapshot))
         )
         metadata = {"snapshot": snapshot, "read_versions": arguments.read_versions}
-        crash.reach("training_set.before_write")
-        replace_where(rows, table, condition, Commit(WRITER, metadata))
+        with crash.writing("training_set.in_write", local_path(table.uri)):
+            replace_where(rows, table, condition, Commit(WRITER, metadata))
         crash.reach("training_set.after_write")
     return True
 

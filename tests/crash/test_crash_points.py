@@ -1,0 +1,200 @@
+"""Every job is killed, JVM and all, at every named point, run again, and compared.
+
+The victims are real processes, two at a time; the second run happens in the shared session,
+while the next victims start. What is compared are all tables of the state, row by row, with
+those of a run that nobody disturbed: nothing lost, nothing doubled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from bundles import CARD_STATES, shelve
+from deltalake import DeltaTable
+from payments import (
+    DAY_MS,
+    LABEL,
+    NOW_MS,
+    PAYMENTS,
+    PLAN,
+    VERDICTS,
+    history,
+    land_rows,
+    payment,
+    seal_events,
+)
+
+from core.clock import event_date
+from spark_jobs import ingest
+from spark_jobs.audit import AuditLimits
+from spark_jobs.crash import POINTS
+from spark_jobs.job import arguments_of
+from stores.layout import Layout
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+PROJECT = Path(__file__).parents[2]
+LIMIT_S = 240
+AS_OF = event_date(NOW_MS - DAY_MS)
+
+
+def told(layout, **more):
+    return {"root": str(layout.root), "now_ms": NOW_MS} | more
+
+
+def arguments_for(job, layout):
+    """Arguments of each job, as JSON."""
+    if job == "ingest":
+        more = {"source": PAYMENTS.model_dump(), "to_epoch": 2, "in_driver_below_bytes": 0}
+    elif job == "tiles":
+        dates = [event_date(NOW_MS - day * DAY_MS) for day in range(1, 4)]
+        more = {"view": PLAN.views[0].model_dump(), "dates": dates}
+    elif job == "training_set":
+        more = {
+            "use_case": "payments",
+            "plan": PLAN.model_dump(),
+            "label": LABEL.model_dump(),
+            "sources": [PAYMENTS.model_dump(), VERDICTS.model_dump()],
+            "start_date": event_date(NOW_MS - 40 * DAY_MS),
+            "cut_ms": NOW_MS,
+        }
+    else:
+        more = {
+            "use_case": "toy",
+            "release": 1,
+            "as_of": AS_OF,
+            "example_source": PAYMENTS.model_dump(),
+            "limits": AuditLimits(min_rows=10**9).model_dump(),
+        }
+    return told(layout, **more)
+
+
+def run_again(spark, job, layout):
+    module = importlib.import_module(f"spark_jobs.{job}")
+    return module.run(spark, arguments_of(module.Arguments, arguments_for(job, layout)))
+
+
+@pytest.fixture(scope="session")
+def prepared(spark, tmp_path_factory):
+    """Three sources, each ingested once; a second epoch of payments waits, with every fault."""
+    root = tmp_path_factory.mktemp("prepared")
+    layout = Layout(root / "state").create()
+    paid, judged = history(40, 2)
+    states = [
+        {"event_id": "s1", "event_timestamp": NOW_MS - 9 * DAY_MS, "card_id": "c1"}
+        | {"limit_minor": 10_000}
+    ]
+    for source, rows in ((PAYMENTS, paid), (VERDICTS, judged), (CARD_STATES, states)):
+        epoch = land_rows(layout, source, rows, root, NOW_MS)
+        ingest.run(spark, ingest.Arguments(**told(layout, source=source, to_epoch=epoch)))
+    waiting = [
+        payment("q1", NOW_MS - DAY_MS),
+        payment("q1", NOW_MS - DAY_MS),
+        payment("q1", NOW_MS - DAY_MS, amount_minor=3),
+        payment("q2", NOW_MS - 5 * DAY_MS),
+        payment(paid[7]["event_id"], paid[7]["event_timestamp"], amount_minor=1),
+        payment("q3", NOW_MS - DAY_MS, amount_minor=0),
+        b"torn",
+    ]
+    seal_events(layout, PAYMENTS, waiting)
+    shelve(layout)
+    return layout
+
+
+def copied(prepared, name):
+    target = prepared.root.parent / name
+    shutil.copytree(prepared.root, target)
+    return Layout(target)
+
+
+def tables_of(layout):
+    """Rows of every table, each with how often it is there."""
+    found = {}
+    for log in sorted((layout.root / "lake").glob("*/*/_delta_log")):
+        table = DeltaTable(str(log.parent)).to_pyarrow_table()
+        name = str(log.parent.relative_to(layout.root))
+        found[name] = Counter(repr(sorted(row.items())) for row in table.to_pylist())
+    return found
+
+
+@pytest.fixture(scope="session")
+def undisturbed(spark, prepared):
+    """Tables and report of each job when nobody interferes."""
+    results = {}
+    for job in ("ingest", "tiles", "training_set", "scores"):
+        layout = copied(prepared, f"undisturbed_{job}")
+        report = run_again(spark, job, layout)
+        results[job] = (tables_of(layout), report)
+    return results
+
+
+def killed(layout, point):
+    """Run a job in a process of its own until it dies at ``point``; its exit code."""
+    job = point.partition(".")[0]
+    module = importlib.import_module(f"spark_jobs.{job}")
+    document = arguments_for(job, layout) | {"crash_at": point}
+    path = layout.root / "arguments.json"
+    path.write_text(arguments_of(module.Arguments, document).model_dump_json())
+    command = [sys.executable, "-m", f"spark_jobs.{job}", "--arguments", str(path)]
+    with (layout.root / "victim.log").open("wb") as log:
+        victim = subprocess.Popen(
+            [*command, "--cores", "1"],
+            cwd=PROJECT,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        return victim.wait(LIMIT_S)
+
+
+@pytest.fixture(scope="session")
+def victims(request, prepared, undisturbed):
+    """Victims of all points that this run of the tests asks for, dying two at a time."""
+    wanted = [
+        item.callspec.params["point"]
+        for item in request.session.items
+        if hasattr(item, "callspec") and "point" in item.callspec.params
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        deaths = {}
+        for point in wanted:
+            layout = copied(prepared, point)
+            deaths[point] = (layout, pool.submit(killed, layout, point))
+        yield deaths
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("point", POINTS)
+def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
+    spark, undisturbed, victims, point
+):
+    layout, death = victims[point]
+    code = death.result()
+    assert code == -signal.SIGKILL, (layout.root / "victim.log").read_text()[-2_000:]
+    job = point.partition(".")[0]
+    report = run_again(spark, job, layout)
+    tables, wanted = undisturbed[job]
+    assert tables_of(layout) == tables
+    volatile = {"events_version", "rejected_version", "version", "is_new", "epochs"}
+    is_done = point in {"ingest.after_merge"}  # the cursor moved with the rows: nothing is left
+    if not is_done:
+        assert report.model_dump(exclude=volatile) == wanted.model_dump(exclude=volatile)
+    assert not list((layout.root / "lake").glob("staging/*/*.parquet"))
+
+
+def test_there_are_twenty_points_over_the_four_jobs():
+    assert len(set(POINTS)) == 20
+    assert {point.partition(".")[0] for point in POINTS} == {
+        "ingest",
+        "tiles",
+        "training_set",
+        "scores",
+    }

@@ -1,0 +1,74 @@
+"""A real PostgreSQL server for tests: a cluster of its own in a folder, on a free port."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from servers import free_port
+
+START_WITHIN_S = 30
+
+
+def binaries() -> Path:
+    """Folder of the server's programs, newest version; skips the test where there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    if on_path is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    return Path(on_path).parent
+
+
+@contextmanager
+def postgres_server(directory: Path) -> Iterator[str]:
+    """URL of a running server. It refuses to run as root, so then it runs as ``postgres``."""
+    folder, port = binaries(), free_port()
+    account = pwd.getpwnam("postgres") if os.getuid() == 0 else None
+    user = None if account is None else account.pw_name
+    data = directory / "data"
+    if account is not None:
+        for path in (directory, *directory.parents):
+            if path.stat().st_uid == 0 and path.is_relative_to("/tmp") and path != Path("/tmp"):
+                path.chmod(path.stat().st_mode | 0o055)
+        os.chown(directory, account.pw_uid, account.pw_gid)
+    initialise = [folder / "initdb", "-D", data, "-U", "tests", "--auth=trust", "--no-sync"]
+    subprocess.run(initialise, user=user, check=True, capture_output=True, cwd="/")
+    options = ["-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+    options += ["-c", f"unix_socket_directories={directory}", "-c", "fsync=off"]
+    process = subprocess.Popen(
+        [folder / "postgres", *options],
+        user=user,
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"postgresql://tests@127.0.0.1:{port}/postgres"
+    try:
+        _wait_for(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_WITHIN_S
+    while True:
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            assert process.poll() is None, "postgres ended while it started"
+            assert time.monotonic() < deadline, f"postgres did not answer in {START_WITHIN_S} s"
+            time.sleep(0.05)
+        else:
+            return
