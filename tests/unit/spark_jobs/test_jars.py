@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from core.errors import ConfigurationError, DependencyError, IntegrityError
+from spark_jobs import jars
+
+JAVA = pytest.mark.skipif(shutil.which("java") is None, reason="no Java")
+
+
+def test_missing_jars_say_which_command_brings_them(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"python -m spark_jobs\.jars"):
+        jars.class_path(tmp_path)
+
+
+def test_the_class_path_has_every_jar_once_in_a_fixed_order(tmp_path):
+    for jar in jars.DELTA:
+        (tmp_path / jar.filename).touch()
+    parts = jars.class_path(tmp_path).split(":")
+    assert len(set(parts)) == len(jars.DELTA) == 7
+    assert parts == jars.class_path(tmp_path).split(":")
+
+
+def test_a_machine_without_java_is_told_what_to_install(tmp_path):
+    with pytest.raises(ConfigurationError, match="openjdk-17"):
+        jars.fetch(tmp_path, java_home="/nowhere")
+
+
+@JAVA
+def test_a_registry_that_does_not_have_a_jar_is_a_failed_dependency(tmp_path, monkeypatch):
+    absent = jars.Jar("throughline.invalid", "no-such-jar", "0.0.0", "0" * 64)
+    monkeypatch.setattr(jars, "DELTA", (absent,))
+    descriptor = jars._descriptor([absent])
+    assert 'transitive="false"' in descriptor
+    monkeypatch.setattr(jars, "_ivy", lambda: tmp_path / "no-ivy.jar")
+    with pytest.raises(DependencyError, match="connect to a network"):
+        jars.fetch(tmp_path)
+
+
+def test_other_bytes_than_the_committed_sum_are_not_installed(tmp_path):
+    jar = jars.Jar("org", "name", "1", "0" * 64)
+    arrived = tmp_path / "arrived.jar"
+    arrived.write_bytes(b"other")
+    with pytest.raises(IntegrityError, match="not the file"):
+        jars._install(jar, arrived, tmp_path)
+    assert not (tmp_path / jar.filename).exists()

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+from payments import NOW_MS, PAYMENTS, payment
+
+from core.contracts import FieldSpec, Source
+from core.features.keys import position
+from core.row_parser import Violation
+from spark_jobs.parsing import EpochReader, parsed_schema
+from stores.epochs import Epoch, Malformed, Record
+
+MANIFEST = Epoch(
+    epoch=3,
+    source="payments",
+    kind="events",
+    format="ndjson",
+    files=("3.ndjson",),
+    sha256="0" * 64,
+    bytes=1,
+    sealed_at_ms=NOW_MS,
+)
+
+
+def parsed(raw, source=PAYMENTS, mapped=lambda raw: raw, **changes):
+    epoch = MANIFEST.model_copy(update=changes)
+    reader = EpochReader(source, epoch, mapped, now_ms=NOW_MS)
+    (batch,) = reader.batches([Record(70, raw, NOW_MS - 5)])
+    (row,) = batch.to_pylist()
+    return row
+
+
+def test_a_live_row_is_available_when_it_was_ingested():
+    row = parsed(payment("p1", NOW_MS - 60_000))
+    assert row["code"] is None
+    assert (row["event_id"], row["amount_minor"], row["partition"]) == ("p1", 100, 0)
+    assert row["position"] == position(3, 70)
+    assert row["event_timestamp"] == datetime(2025, 12, 31, 23, 59, tzinfo=UTC)
+    assert row["available_at"] == row["ingested_at"]
+    assert row["event_date"] == date(2025, 12, 31)
+    assert json.loads(row["raw"])["event_id"] == "p1"
+
+
+def test_a_historic_row_is_available_a_delay_after_it_happened():
+    row = parsed(payment("p1", NOW_MS - 60_000), is_historic=True, delay_ms=1_000)
+    assert (row["available_at"] - row["event_timestamp"]).total_seconds() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "event_id"),
+    [
+        (payment("p1", NOW_MS, amount_minor=0), "out_of_range", "p1"),
+        (payment("p1", NOW_MS + 10**9), "future_event", "p1"),
+        (payment("p1", NOW_MS) | {"more": 1}, "unknown_field", "p1"),
+        ({"event_timestamp": NOW_MS}, "missing_field", None),
+        ({"event_id": 7}, "wrong_type", None),
+        ({"event_id": "\ud800"}, "wrong_type", "?"),
+        (Malformed("{torn", "is not JSON"), "malformed", None),
+    ],
+)
+def test_a_refused_record_keeps_what_came_and_the_date_it_came(raw, code, event_id):
+    row = parsed(raw)
+    assert (row["code"], row["event_id"]) == (code, event_id)
+    assert row["event_timestamp"] is None
+    assert row["event_date"] == date(2025, 12, 31)
+    assert row["raw"] == "{torn" if isinstance(raw, Malformed) else json.loads(row["raw"]) == raw
+
+
+def test_a_mapping_that_refuses_is_told_like_the_contract():
+    refused = Violation("wrong_type", "amount_minor", "must be a number")
+    row = parsed({"a": 1}, mapped=lambda raw: refused, mapping={"source": "payments"})
+    assert (row["code"], row["field"]) == ("wrong_type", "amount_minor")
+    assert row["mapping"] == '{"source": "payments"}'
+
+
+def test_every_declared_type_has_a_column():
+    kinds = ("int64", "float64", "string", "bool", "timestamp")
+    fields = tuple(FieldSpec(name=f"a_{kind}", type=kind, is_nullable=True) for kind in kinds)
+    source = Source(name="all", description="", owner="", fields=fields)
+    values = {"a_int64": 1, "a_float64": 0.5, "a_string": "x", "a_bool": True, "a_timestamp": 1_500}
+    row = parsed({"event_id": "e", "event_timestamp": 0} | values, source)
+    assert row["a_timestamp"] == datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
+    assert [row[name] for name in values][:4] == [1, 0.5, "x", True]
+    empty = parsed({"event_id": "e", "event_timestamp": 0}, source)
+    assert [empty[name] for name in values] == [None] * 5
+    assert list(row) == parsed_schema(source).names
+
+
+def test_batches_are_cut_and_keep_the_order():
+    reader = EpochReader(PAYMENTS, MANIFEST, lambda raw: raw, now_ms=NOW_MS)
+    records = (Record(n, payment(f"p{n}", NOW_MS), NOW_MS) for n in range(45_000))
+    sizes = [batch.num_rows for batch in reader.batches(records)]
+    assert sizes == [20_000, 20_000, 5_000]
+    assert list(reader.batches([])) == []
