@@ -29,7 +29,7 @@ PATIENCE_ROUNDS = 30
 FIRST_TRIAL = {
     "max_depth": 6,
     "learning_rate": 0.1,
-    "min_child_weight": 4.0,
+    "min_child_weight": 1.0,
     "subsample": 0.8,
     "colsample_bytree": 0.8,
     "reg_lambda": 1.0,
@@ -140,7 +140,7 @@ def _settings(trial: optuna.Trial, seed: int) -> dict[str, Any]:
         "seed": seed,
         "max_depth": trial.suggest_int("max_depth", 3, 8),
         "learning_rate": trial.suggest_float("learning_rate", 0.04, 0.3, log=True),
-        "min_child_weight": trial.suggest_float("min_child_weight", 1.0, 30.0, log=True),
+        "min_child_weight": trial.suggest_float("min_child_weight", 0.1, 10.0, log=True),
         "subsample": trial.suggest_float("subsample", 0.6, 1.0),
         "colsample_bytree": trial.suggest_float("colsample_bytree", 0.5, 1.0),
         "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 30.0, log=True),

@@ -166,7 +166,8 @@ def _making(data: dict[str, Any]) -> str:
             f"`{data['mlflow_run_id']}`.",
             f"Settings: {settings}.",
             f"ONNX against the source on {parity['n_points']:,} points: largest difference "
-            f"{parity['largest_difference']:.2g}, {parity['n_flips']} decisions turned.",
+            f"{parity['largest_difference']:.2g}, {parity['n_flips']} decisions turned; "
+            f"{parity['n_near']:,} points within 1e-6 of a threshold.",
         ]
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,19 @@ GATE_ROWS = 6_000
 IMPORTANCE_ROWS = 2_000
 
 Progress = Callable[[str], None]
-Trained = dict[str, tuple[Scorer, CandidateScore]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A candidate that was fitted, with its scores of the two parts it was measured on."""
+
+    scorer: Scorer
+    score: CandidateScore
+    calibrate: NDArray[np.float64]
+    test: NDArray[np.float64]
+
+
+Trained = dict[str, Outcome]
 
 
 def fit_candidates(
@@ -102,9 +115,9 @@ def fit_candidates(
             "code_version": code_version,
         }
     )
-    scorer = trained[report.chosen][0]
-    profile, cases = _evidence(use_case, plan, examples, scorer, seed)
-    scorer.model.save(out_dir)
+    chosen = trained[report.chosen]
+    profile, cases = _evidence(use_case, plan, examples, chosen, seed)
+    chosen.scorer.model.save(out_dir)
     save_evidence(out_dir, _gate_rows(examples, seed), profile, cases)
     plots = _plots(use_case, examples, trained, report)
     for name, content in plots.items():
@@ -124,14 +137,16 @@ def _train(
     for kind in use_case.model.candidates:
         fitted = _fit(kind, examples, metric, seed=seed, trials=trials, progress=progress)
         scorer = Scorer(fitted.model, _calibration(use_case, fitted, examples.calibrate))
+        calibrate = scorer.scores(examples.calibrate.vectors)
+        test = scorer.scores(examples.test.vectors)
         score = CandidateScore(
             kind=kind,
-            selection=METRICS[metric](_ranked(scorer, examples.calibrate)),
-            test=estimates(_ranked(scorer, examples.test), seed),
+            selection=METRICS[metric](_ranked(calibrate, examples.calibrate)),
+            test=estimates(_ranked(test, examples.test), seed),
             settings=fitted.settings,
             calibration=scorer.calibration,
         )
-        trained[kind] = (scorer, score)
+        trained[kind] = Outcome(scorer, score, calibrate, test)
         progress(
             f"{kind}: {metric} {score.selection:.4f} on validation, "
             f"{score.test[metric].value:.4f} on test"
@@ -155,17 +170,18 @@ def _calibration(use_case: UseCase, fitted: Fit, part: Part) -> Calibration:
     return fit_platt(fitted.model.margins(part.vectors), part.labels, part.weights)
 
 
-def _ranked(scorer: Scorer, part: Part) -> Ranked:
-    return ranked(scorer.scores(part.vectors), part.labels, part.weights)
+def _ranked(scores: NDArray[np.float64], part: Part) -> Ranked:
+    return ranked(scores, part.labels, part.weights)
 
 
 def _report(
     use_case: UseCase, plan: Plan, examples: Examples, trained: Trained, seed: int, trials: int
 ) -> CandidateReport:
-    scores = {kind: score for kind, (_, score) in trained.items()}
+    scores = {kind: outcome.score for kind, outcome in trained.items()}
     chosen = max(scores, key=lambda kind: scores[kind].selection)
-    scorer, test = trained[chosen][0], examples.test
+    best, test = trained[chosen], examples.test
     sample = test.take(_spread(len(test), IMPORTANCE_ROWS))
+    effects = best.scorer.model.importance(sample)
     return CandidateReport(
         use_case=use_case.name,
         plan_digest=plan.digest,
@@ -178,9 +194,9 @@ def _report(
         chosen=chosen,
         candidates=tuple(scores.values()),
         metrics=scores[chosen].test,
-        decisions=decision_rates(use_case.decisions, _ranked(scorer, test)),
-        slices=slices_of(plan, test, scorer.scores(test.vectors)),
-        importance=dict(zip(plan.vector, scorer.model.importance(sample).tolist(), strict=True)),
+        decisions=decision_rates(use_case.decisions, _ranked(best.test, test)),
+        slices=slices_of(plan, test, best.test),
+        importance=dict(zip(plan.vector, effects.tolist(), strict=True)),
         parts={name: _count(getattr(examples, name)) for name in PARTS},
     )
 
@@ -195,10 +211,9 @@ def _count(part: Part) -> PartCount:
 
 
 def _evidence(
-    use_case: UseCase, plan: Plan, examples: Examples, scorer: Scorer, seed: int
+    use_case: UseCase, plan: Plan, examples: Examples, outcome: Outcome, seed: int
 ) -> tuple[Profile, TransformCases]:
-    unseen = np.concatenate([examples.calibrate.vectors, examples.test.vectors])
-    scores = scorer.scores(unseen)
+    scores = np.concatenate([outcome.calibrate, outcome.test])
     chosen = np.bincount(
         rule_index(use_case.decisions, scores), minlength=len(use_case.decisions.rules) + 1
     )
@@ -228,7 +243,7 @@ def _gate_rows(examples: Examples, seed: int) -> NDArray[np.float32]:
 def _plots(
     use_case: UseCase, examples: Examples, trained: Trained, report: CandidateReport
 ) -> dict[str, bytes]:
-    curves = {kind: _ranked(scorer, examples.test) for kind, (scorer, _) in trained.items()}
+    curves = {kind: _ranked(outcome.test, examples.test) for kind, outcome in trained.items()}
     return draw_all(curves, report.chosen, use_case.decisions, report.importance)
 
 

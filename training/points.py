@@ -23,6 +23,7 @@ LARGEST = np.finfo(np.float32).max
 EXTREMES = (0.0, -1.0, 1.0, 1e6, -1e6, 1e12, float(LARGEST), -float(LARGEST))
 MAX_SPLITS = 4_000
 BISECTIONS = 60
+ROUNDS, CHANGES, KEPT = 4, 40, 400
 TREE_OPERATORS = ("TreeEnsembleRegressor", "TreeEnsembleClassifier")
 
 
@@ -122,3 +123,27 @@ def points_at(score: Score, rows: Vectors, threshold: float, n: int, seed: int) 
         is_high = (np.asarray(score(middle)) > threshold)[:, np.newaxis]
         above, below = np.where(is_high, middle, above), np.where(is_high, below, middle)
     return np.concatenate([above, below])
+
+
+def nearest_points(
+    score: Score, starts: Vectors, rows: Vectors, threshold: float, seed: int
+) -> Vectors:
+    """Points with the scores nearest to ``threshold`` that small changes of ``starts`` reach.
+
+    Scores of trees are steps, so bisection ends at the edges of a step, not at the
+    threshold. Each round takes the nearest points, gives one feature of each the value of
+    another row, and keeps the nearest again.
+    """
+    if len(starts) == 0:
+        return starts
+    generator = np.random.default_rng(seed)
+    kept = starts
+    for _ in range(ROUNDS):
+        changed = np.repeat(kept, CHANGES, axis=0)
+        features = generator.integers(0, rows.shape[1], len(changed))
+        others = generator.integers(0, len(rows), len(changed))
+        changed[np.arange(len(changed)), features] = rows[others, features]
+        pool = np.unique(np.concatenate([kept, changed]), axis=0)
+        distance = np.abs(np.asarray(score(pool), dtype=np.float64) - threshold)
+        kept = pool[np.argsort(distance, kind="stable")[:KEPT]]
+    return kept

@@ -88,7 +88,7 @@ def test_the_model_card_says_what_a_reader_needs(bundle):
         "## Slices",
         "week from 2026-02-",
         "country = CH",
-        "0 decisions turned",
+        "0 decisions turned;",
     ):
         assert words in text
     data = json.loads(bundle.files[CARD_DATA])
