@@ -53,17 +53,20 @@ _CHECK = struct.Struct("<I")
 def base_key(view_name: str, entity_key: bytes) -> bytes:
     r"""Key of what batch writes for an entity.
 
+    The braces keep both keys of an entity in one slot of a Redis Cluster, so that one
+    command reads them at one moment.
+
     Examples
     --------
     >>> base_key("card_v1", b"\x00\x02c1")
-    b'base/card_v1/\x00\x02c1'
+    b'base{card_v1/\x00\x02c1}'
     """
-    return b"base/%b/%b" % (view_name.encode(), entity_key)
+    return b"base{%b/%b}" % (view_name.encode(), entity_key)
 
 
 def delta_key(view_name: str, entity_key: bytes) -> bytes:
     """Key of what the folder writes for an entity."""
-    return b"delta/%b/%b" % (view_name.encode(), entity_key)
+    return b"delta{%b/%b}" % (view_name.encode(), entity_key)
 
 
 @dataclass

@@ -65,9 +65,15 @@ class ViewReading(NamedTuple):
     seen_position: int
 
 
-def read_view(view: ViewPlan, base: bytes | None, delta: bytes | None, at_ms: int) -> ViewReading:
+def read_view(
+    view: ViewPlan,
+    base: bytes | None,
+    delta: bytes | None,
+    at_ms: int,
+    first_ms: int | None = None,
+) -> ViewReading:
     """`ViewReader.read` of a reader that is kept for each plan object."""
-    return reader_of(view).read(base, delta, at_ms)
+    return reader_of(view).read(base, delta, at_ms, first_ms)
 
 
 def reader_of(view: ViewPlan) -> ViewReader:
@@ -89,8 +95,25 @@ class ViewReader:
         program = WindowProgram if view.windows else AttributeProgram
         self._program = program(self._codec)
 
-    def read(self, base: bytes | None, delta: bytes | None, at_ms: int) -> ViewReading:
+    def read(
+        self,
+        base: bytes | None,
+        delta: bytes | None,
+        at_ms: int,
+        first_ms: int | None = None,
+    ) -> ViewReading:
         """Values at ``at_ms`` from what stands under the entity's two keys.
+
+        Parameters
+        ----------
+        base, delta
+            What stands under `core.features.blob.base_key` and ``delta_key``, or None.
+        at_ms
+            The instant asked for.
+        first_ms
+            Head of the view's last finished base. An entity that had no row in any window
+            there got no base to say so, yet may have had one before; without this, only
+            points from that head on are sure to be right for it.
 
         Raises
         ------
@@ -108,12 +131,13 @@ class ViewReader:
             if parts:
                 opened = codec.beyond(opened, parts[0].opened.epoch)
             parts.append(Part(DELTA, opened))
-        for part in parts:
-            self._check_horizon(part, at_ms)
+        self._check_horizon(parts, at_ms, first_ms)
         return self._program.read(parts, at_ms)
 
-    def _check_horizon(self, part: Part, at_ms: int) -> None:
-        horizon_ms = part.opened.horizon_ms
+    def _check_horizon(self, parts: Sequence[Part], at_ms: int, first_ms: int | None) -> None:
+        horizon_ms = max((part.opened.horizon_ms for part in parts), default=at_ms)
+        if first_ms is not None:
+            horizon_ms = max(horizon_ms, first_ms)
         if at_ms < horizon_ms:
             raise InvalidInputError(
                 f"a point is too old for the online values of view {self._view.name!r}",

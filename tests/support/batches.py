@@ -1,51 +1,40 @@
-"""Worlds on their way into online values: rows as arrays, bases at a head, log as fold events."""
+"""Worlds on their way into online values: what batch writes, and what the folder is given."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from world_arrays import to_arrays
+from worlds import World
 
 from core.features.arrays import Column, Rows
 from core.features.base_values import base_values, raw_from_ms
 from core.features.fold import FoldEvent
 from core.features.keys import epoch_of, offset_of
 from core.features.oracle import Row
-from core.features.partials import cells_of
 from core.features.plan import ViewPlan
 from core.features.tiles import build_tiles
 
 
-def arrays_of(
-    view: ViewPlan, rows: Sequence[Row], codes: Mapping[bytes, int]
-) -> tuple[Rows, NDArray[Any]]:
-    """Rows as arrays, ``known`` the availability, and their ids."""
-    order = sorted(
-        range(len(rows)), key=lambda i: (rows[i].available_ms, rows[i].event_id.encode())
-    )
-    tie = np.empty(len(rows), np.int64)
-    tie[order] = np.arange(len(rows))
-    cells = [cells_of(view, row.values) for row in rows]
-    columns = {}
-    for place, name in enumerate(sorted(view.columns)):
-        kind = np.float64 if view.columns[name] == "float64" else np.int64
-        of_column = [cell[place] for cell in cells]
-        columns[name] = Column(
-            np.array([0 if cell is None else cell for cell in of_column], kind),
-            np.array([cell is not None for cell in of_column], np.bool_),
-        )
+def arrays_of(view: ViewPlan, rows: Sequence[Row]) -> tuple[Rows, NDArray[Any]]:
+    """Rows as arrays, ``known`` the availability, and their ids; codes follow sorted keys."""
     ids = np.empty(len(rows), object)
     ids[:] = [row.event_id.encode() for row in rows]
-    arrays = Rows(
-        np.array([codes[row.entity] for row in rows], np.int64),
-        np.array([row.event_ms for row in rows], np.int64),
-        np.array([row.available_ms for row in rows], np.int64),
-        tie,
-        columns,
-    )
-    return arrays, ids
+    return to_arrays(World(view, ("string",), list(rows), []))[0], ids
+
+
+def taken(rows: Rows, index: NDArray[np.int64]) -> Rows:
+    """Rows at the places of ``index``."""
+    assert isinstance(rows.tie, np.ndarray)
+    columns = {
+        name: Column(c.values[index], None if c.valid is None else c.valid[index])
+        for name, c in rows.columns.items()
+    }
+    picked = (rows.entity[index], rows.event_ms[index], rows.known[index], rows.tie[index])
+    return Rows(*picked, columns)
 
 
 def bases(view: ViewPlan, rows: Iterable[Row], *, epoch: int, head_ms: int) -> dict[bytes, bytes]:
@@ -56,27 +45,25 @@ def bases(view: ViewPlan, rows: Iterable[Row], *, epoch: int, head_ms: int) -> d
     """
     covered = [row for row in rows if epoch_of(row.position) <= epoch]
     keys = sorted({row.entity for row in covered})
-    codes = {key: code for code, key in enumerate(keys)}
-    tiles = None
+    arrays, ids = arrays_of(view, covered)
+    tiles = build_tiles(view, arrays, ids) if view.windows else None
     if view.windows:
-        tiles = build_tiles(view, *arrays_of(view, covered, codes))
-        covered = [row for row in covered if row.event_ms >= raw_from_ms(view, head_ms)]
-    arrays, ids = arrays_of(view, covered, codes)
+        recent = np.flatnonzero(arrays.event_ms >= raw_from_ms(view, head_ms))
+        arrays, ids = taken(arrays, recent), ids[recent]
     written = base_values(view, tiles, arrays, keys, epoch=epoch, head_ms=head_ms, event_ids=ids)
     return dict(written)
+
+
+def fold_event(row: Row) -> FoldEvent:
+    """A row as the folder reads it from the log."""
+    epoch, offset = epoch_of(row.position), offset_of(row.position)
+    times = (row.event_ms, row.available_ms)
+    return FoldEvent(epoch, offset, row.event_id, *times, row.values)
 
 
 def fold_events(rows: Iterable[Row]) -> dict[bytes, list[FoldEvent]]:
     """Events of each entity, in the order of the log."""
     events: dict[bytes, list[FoldEvent]] = {}
     for row in sorted(rows, key=lambda row: row.position):
-        event = FoldEvent(
-            epoch_of(row.position),
-            offset_of(row.position),
-            row.event_id,
-            row.event_ms,
-            row.available_ms,
-            row.values,
-        )
-        events.setdefault(row.entity, []).append(event)
+        events.setdefault(row.entity, []).append(fold_event(row))
     return events
