@@ -146,10 +146,11 @@ def replace_where(frame: DataFrame, spec: TableSpec, condition: str, commit: Com
     """
     spark = frame.sparkSession
     ensure_table(spark, spec)
+    before = latest_version(spark, spec.uri)
     with committing(spark, spec.uri, commit):
         writer = frame.select(spec.schema.names).write.format("delta").mode("overwrite")
         writer.option("replaceWhere", condition).save(spec.uri)
-    return latest_version(spark, spec.uri)
+    return _made(spark, spec, commit, before)
 
 
 def insert_new(
@@ -172,11 +173,16 @@ def insert_new(
             target = DeltaTable.forPath(spark, spec.uri).alias("t")
             merge = target.merge(rows.alias("s"), f"({pruned_to}) AND {same}")
             merge.whenNotMatchedInsertAll().execute()
+    return _made(spark, spec, commit, before)
+
+
+def _made(spark: SparkSession, spec: TableSpec, commit: Commit, before: int) -> int:
+    """New version; Delta skips a number it has seen without a word, and that is no success."""
     after = latest_version(spark, spec.uri)
     if after == before:
         raise IntegrityError(
             f"a commit to {spec.uri} was not made",
-            found=f"version {after} before and after, writer {commit.writer} at another number",
+            found=f"version {after} before and after; writer {commit.writer}, {commit.number}",
             remedy="look for a second writer of this table",
         )
     return after

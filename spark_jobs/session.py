@@ -20,6 +20,7 @@ from spark_jobs.jars import JARS, archive, class_path
 
 Profile = Literal["embedded", "cluster"]
 ARCHIVED = archive()
+LOGGING = Path(__file__).with_name("log4j2.properties")
 
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -58,6 +59,7 @@ def jvm_options(scratch: Path, class_archive: Path | None, *, is_optimised: bool
     ``is_optimised``.
     """
     options = ["-XX:+UseSerialGC", "-Xss4m", f"-Djava.io.tmpdir={scratch}"]
+    options.append(f"-Dlog4j2.configurationFile={LOGGING.as_uri()}")
     if not is_optimised:
         options.append("-XX:TieredStopAtLevel=1")
     if class_archive is not None and class_archive.is_file():

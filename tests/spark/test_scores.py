@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import psycopg
 import pytest
 from bundles import (
     CARD_STATES,
@@ -13,6 +14,8 @@ from bundles import (
 )
 from deltalake import DeltaTable
 from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, history, land_rows, payment, seal_events
+from postgres_server import postgres_server
+from pydantic import SecretStr
 
 from core.clock import event_date
 from core.decisions import decide
@@ -111,14 +114,28 @@ def test_a_rerun_reads_what_the_first_run_read_unless_refreshed(spark, layout, r
 
 
 def test_scores_that_fail_the_audit_are_not_published(spark, layout, report, release):
-    strict = AuditLimits(min_rows=1, max_score_shift=0.0001)
+    strict = AuditLimits(min_rows=1, max_null_shift=0.1)
     before = read_table(spark, layout.scores("toy")).count()
     refused = scores.run(spark, asked(layout, release, limits=strict, refresh=True))
     assert not refused.is_published
-    assert "scores moved" in refused.audit.faults[0]
+    assert "share of nulls" in refused.audit.faults[0]
     assert read_table(spark, layout.scores("toy")).count() == before
     empty = scores.run(spark, asked(layout, release, as_of="2020-01-01"))
     assert "nothing was scored" in empty.audit.faults[0]
+
+
+@pytest.mark.postgres
+def test_a_database_holds_what_the_table_holds(spark, layout, release, tmp_path_factory):
+    with postgres_server(tmp_path_factory.mktemp("pg")) as url:
+        changes = {"scores_url": SecretStr(url)}
+        report = scores.run(spark, asked(layout, release, **changes))
+        assert report.rows_in_database == report.rows
+        scores.run(spark, asked(layout, release, **changes))
+        with psycopg.connect(url) as connection:
+            found = connection.execute("SELECT example_id, score, decision FROM scores_toy")
+            held = sorted(tuple(row) for row in found)
+    table = scores_of(spark, layout).select(["example_id", "score", "decision"])
+    assert held == sorted(tuple(row.values()) for row in table.to_pylist())
 
 
 def test_entities_are_scored_at_midnight_from_tiles(spark, layout):
