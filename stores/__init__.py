@@ -1,0 +1,1 @@
+"""Adapters without a framework: logs, online values, frames, bundles, the shelf, signatures."""
