@@ -168,12 +168,14 @@ class WindowProgram:
     """What to slice, reduce and finish for each window feature of a view."""
 
     def __init__(self, codec: Codec) -> None:
-        self._codec = codec
         view = codec.view
         lengths = {(w.grid_ms, w.window_ms): None for w in view.windows}
         self._windows = [_compiled_window(codec, *length) for length in lengths]
         order = [place for window in self._windows for place in window.places]
         self._order = [order.index(place) for place in range(len(order))]
+        kinds: tuple[BlobKind, ...] = (BASE, DELTA)
+        self._first_field = [codec.first_field(kind) for kind in kinds]
+        self._first_cell = [(codec.first_cell(kind), codec.available(kind)) for kind in kinds]
 
     def read(self, parts: Sequence[Part], at_ms: int) -> ViewReading:
         """Values of all features, in declared order."""
@@ -193,17 +195,17 @@ class WindowProgram:
         start_ms = window_start_ms(at_ms, window.window_ms, window.grid_ms)
         tiles, rows = [], []
         for kind, opened in parts:
-            block = opened.grids[window.grid]
-            first = (start_ms - block.origin_ms) // window.grid_ms
-            start = bisect_left(block.flat, first, 0, block.n)
-            if start < block.n:
-                tiles.append(TileSpan(block, start, self._codec.first_field(kind)))
-            raw = opened.rows
-            start = bisect_left(raw.flat, start_ms, 0, raw.n)
-            end = bisect_left(raw.flat, at_ms, start, raw.n)
-            if start < end:
-                codec = self._codec
-                rows.append(RowSpan(raw, start, end, codec.first_cell(kind), codec.available(kind)))
+            n, flat, heaps, origin_ms = opened.grids[window.grid]
+            if n:
+                start = bisect_left(flat, (start_ms - origin_ms) // window.grid_ms, 0, n)
+                if start < n:
+                    tiles.append(TileSpan(flat, n, start, self._first_field[kind], heaps))
+            n, flat, heaps, _ = opened.rows
+            if n:
+                start = bisect_left(flat, start_ms, 0, n)
+                end = bisect_left(flat, at_ms, start, n)
+                if start < end:
+                    rows.append(RowSpan(flat, n, start, end, *self._first_cell[kind], heaps))
         return tiles, rows
 
 

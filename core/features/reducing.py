@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, compress
+from itertools import accumulate, chain, compress
 from typing import Any, NamedTuple
 
 from core.features import hll, sums
-from core.features.packing import Block
 from core.features.partials import (
     INT64_MAX,
     INT64_MIN,
@@ -29,19 +28,21 @@ Number = int | float
 class TileSpan(NamedTuple):
     """Tiles of a block from the place ``start`` on; fields begin at array ``first``."""
 
-    block: Block
+    flat: tuple[Any, ...]
+    n: int
     start: int
     first: int
+    heaps: tuple[bytes, ...]
 
     def field(self, k: int) -> tuple[Any, ...]:
         """Field ``k`` of the tiles in the span."""
-        n, place = self.block.n, self.first + k
-        return self.block.flat[place * n + self.start : (place + 1) * n]
+        end = (self.first + k + 1) * self.n
+        return self.flat[end - self.n + self.start : end]
 
     def heap(self, k: int, heap: int) -> bytes:
         """Bytes of field ``k``, of varying length, of all tiles in the span."""
-        n, place = self.block.n, self.first + k
-        return self.block.heaps[heap][sum(self.block.flat[place * n : place * n + self.start]) :]
+        begin = (self.first + k) * self.n
+        return self.heaps[heap][sum(self.flat[begin : begin + self.start]) :]
 
 
 class RowSpan(NamedTuple):
@@ -51,21 +52,24 @@ class RowSpan(NamedTuple):
     availability where the view keeps ties.
     """
 
-    block: Block
+    flat: tuple[Any, ...]
+    n: int
     start: int
     end: int
     first: int
     available: int
+    heaps: tuple[bytes, ...]
 
     def array(self, place: int) -> tuple[Any, ...]:
         """Array ``place`` of the rows in the span."""
-        n = self.block.n
-        return self.block.flat[place * n + self.start : place * n + self.end]
+        begin = place * self.n
+        return self.flat[begin + self.start : begin + self.end]
 
     def cells(self, cell: int) -> Sequence[Number]:
         """Values of one column that are there."""
-        valid = self.array(self.first + 2 * cell)
-        values = self.array(self.first + 2 * cell + 1)
+        place = self.first + 2 * cell
+        valid = self.array(place)
+        values = self.array(place + 1)
         return values if all(valid) else list(compress(values, valid))
 
 
@@ -90,19 +94,29 @@ Reduce = Callable[[Step, Sequence[TileSpan], Sequence[RowSpan]], Any]
 
 def _numbers(
     fields: Sequence[int], step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]
-) -> chain[Number]:
-    of_tiles = (span.field(step.place + k) for span in tiles for k in fields)
-    return chain(chain.from_iterable(of_tiles), *(span.cells(step.cell) for span in rows))
+) -> list[Number]:
+    """Members of some fields of all tiles, and the cells of all rows."""
+    found: list[Number] = []
+    for span in tiles:
+        for k in fields:
+            found += span.field(step.place + k)
+    for row_span in rows:
+        found += row_span.cells(step.cell)
+    return found
 
 
 def _count(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> int:
-    total = sum(sum(span.field(step.place)) for span in tiles)
-    return total + sum(sum(span.array(span.first + 2 * step.cell)) for span in rows)
+    total = 0
+    for span in tiles:
+        total += sum(span.field(step.place))
+    for row_span in rows:
+        total += sum(row_span.array(row_span.first + 2 * step.cell))
+    return total
 
 
 def _sum(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
     if step.slot.is_float:
-        return float_total(list(_numbers((0, 1), step, tiles, rows)))
+        return float_total(_numbers((0, 1), step, tiles, rows))
     return sum(_numbers((0,), step, tiles, rows))
 
 
@@ -142,9 +156,12 @@ def _last_of_tiles(step: Step, span: TileSpan) -> Recent | None:
     if newest_ms == NEVER_MS:
         return None
     available, values = span.field(step.place + 1), span.field(step.place + 2)
-    ids = span.block.strings(span.first + step.place + 3, step.heap)[span.start :]
+    lengths, ids = span.field(step.place + 3), span.heap(step.place + 3, step.heap)
+    ends = list(accumulate(lengths))
     tied = [k for k, event_ms in enumerate(events) if event_ms == newest_ms]
-    return max((newest_ms, available[k], ids[k], values[k]) for k in tied)
+    return max(
+        (newest_ms, available[k], ids[ends[k] - lengths[k] : ends[k]], values[k]) for k in tied
+    )
 
 
 def _last_of_rows(step: Step, span: RowSpan) -> Recent | None:
@@ -152,21 +169,22 @@ def _last_of_rows(step: Step, span: RowSpan) -> Recent | None:
     if not any(valid):
         return None
     k = len(valid) - 1 - valid[::-1].index(1)  # rows stand in order of recency
-    at = span.start + k
+    begin = (span.available + 1) * span.n
+    lengths = span.flat[begin : begin + span.start + k + 1]
+    end = sum(lengths)
     return (
         span.array(0)[k],
         span.array(span.available)[k],
-        span.block.strings(span.available + 1, 0)[at],
+        span.heaps[0][end - lengths[-1] : end],
         span.array(span.first + 2 * step.cell + 1)[k],
     )
 
 
 def _distinct(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> float:
-    pairs = [span.heap(step.place, step.heap) for span in tiles]
+    data = b"".join([span.heap(step.place, step.heap) for span in tiles])
     ranks: dict[int, int] = {}
-    of_tiles = ((data[at], data[at + 1]) for data in pairs for at in range(0, len(data), 2))
-    of_rows = (register_and_rank(step.slot, v) for span in rows for v in span.cells(step.cell))
-    for register, rank in chain(of_tiles, of_rows):
+    of_rows = [register_and_rank(step.slot, v) for span in rows for v in span.cells(step.cell)]
+    for register, rank in chain(zip(data[::2], data[1::2], strict=True), of_rows):
         if rank > ranks.get(register, 0):
             ranks[register] = rank
     counts = [0] * hll.RANKS

@@ -102,21 +102,21 @@ def test_bases_and_deltas_through_a_store_equal_the_oracle(store: OnlineStore):
 
 
 MUTANTS = {
-    "head_not_cut": (reading, "bisect_left(raw.flat, at_ms, start, raw.n)", "raw.n"),
+    "head_not_cut": (reading, "bisect_left(flat, at_ms, start, n)", "n"),
     "a_row_at_t_counts": (
         reading,
-        "bisect_left(raw.flat, at_ms, start, raw.n)",
-        "bisect_right(raw.flat, at_ms, start, raw.n)",
+        "bisect_left(flat, at_ms, start, n)",
+        "bisect_right(flat, at_ms, start, n)",
     ),
     "raw_rows_before_the_window_count": (
         reading,
-        "bisect_left(raw.flat, start_ms, 0, raw.n)",
+        "bisect_left(flat, start_ms, 0, n)",
         "0",
     ),
     "first_tile_left_out": (
         reading,
-        "bisect_left(block.flat, first, 0, block.n)",
-        "bisect_right(block.flat, first, 0, block.n)",
+        "bisect_left(flat, (start_ms - origin_ms) // window.grid_ms, 0, n)",
+        "bisect_right(flat, (start_ms - origin_ms) // window.grid_ms, 0, n)",
     ),
     "covered_epochs_count_twice": (
         reading,
