@@ -18,6 +18,13 @@ CURRENT = "values_are_current"
 MEANS = "Values stand for every epoch that the events table holds, and there are some."
 
 
+class OnlineConfig(dg.Config):
+    """For which present the values are written."""
+
+    at_ms: int = 0
+    """Epoch milliseconds; points from five minutes before it on can be answered. 0 is now."""
+
+
 def online_asset(view: ViewPlan, owners: list[str]) -> dg.AssetsDefinition:
     """Asset of a view's base values in the online store."""
     key = names.online(view.name)
@@ -36,10 +43,12 @@ def online_asset(view: ViewPlan, owners: list[str]) -> dg.AssetsDefinition:
         kinds={"python"},
         check_specs=[dg.AssetCheckSpec(CURRENT, asset=key, description=MEANS)],
     )
-    def online(context: dg.AssetExecutionContext, platform: Platform) -> Result:
+    def online(
+        context: dg.AssetExecutionContext, config: OnlineConfig, platform: Platform
+    ) -> Result:
         from feature_store.engine import materialise
 
-        layout, now_ms = platform.layout, platform.clock.now_ms()
+        layout, now_ms = platform.layout, config.at_ms or platform.clock.now_ms()
         with platform.online_store() as store:
             report = materialise(view, layout=layout, store=store, now_ms=now_ms)
         newest = writer_number(layout.events(view.source), WRITER)
@@ -60,7 +69,9 @@ def shown(report: "Materialised", platform: Platform) -> dict[str, Any]:
     return {
         "dagster/row_count": report.n_entities,
         "dagster/column_schema": dg.TableSchema(columns=columns),
-        "delta_version": report.events_version if report.tiles_version is None else report.tiles_version,
+        "delta_version": report.events_version
+        if report.tiles_version is None
+        else report.tiles_version,
         "path": platform.online_url.rpartition("@")[2],
         "report": document(report),
     }

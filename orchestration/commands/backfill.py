@@ -25,7 +25,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     with Runs(shell.settings, shell.say) as runs:
         first, last = event_dates(runs)
         dates = (arguments.first or first, arguments.last or last)
-        backfill(shell, runs, dates, views_called(runs, arguments.view))
+        known = [name for name, view in runs.declared.views.items() if view.windows]
+        backfill(shell, runs, dates, views_called(known, arguments.view))
     shell.next("throughline materialise")
     return 0
 
@@ -41,13 +42,12 @@ def backfill(shell: Shell, runs: "Runs", dates: tuple[str, str], views: Iterable
         step.detail = f"{sum(counts):,} tiles"
 
 
-def views_called(runs: "Runs", asked: list[str] | None) -> list[str]:
-    """Views with tiles: those asked for, all when none was."""
-    known = [name for name, view in runs.declared.views.items() if view.windows]
+def views_called(known: list[str], asked: list[str] | None) -> list[str]:
+    """Views asked for, all that are known when none was."""
     for name in asked or []:
         if name not in known:
             raise InvalidInputError(
-                f"there is no view with tiles called {name[:60]!r}",
+                f"there is no such view here: {name[:60]!r}",
                 found=f"views {', '.join(known)}",
                 remedy="name one of these",
                 code="unknown_view",
