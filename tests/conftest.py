@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# The same examples everywhere and at any load: a failure in CI is a failure on a laptop.
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.load_profile("suite")
 
 REAL_PARTS = ("spark", "redis", "postgres", "data")
 

@@ -44,8 +44,8 @@ def function_digest(function: Callable[..., Any]) -> str:
 
     Examples
     --------
-    >>> from core.features.windows import spell_duration
-    >>> function_digest(spell_duration) == function_digest(spell_duration)
+    >>> from core.features.windows import tile_start_ms
+    >>> function_digest(tile_start_ms) == function_digest(tile_start_ms)
     True
     """
     module = inspect.getmodule(function)
