@@ -15,6 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's d
 
 from core.contracts import Source
 from core.errors import NotReadyError
+from core.features.keys import position
 from spark_jobs.crash import CrashPoints
 from spark_jobs.delta import (
     Commit,
@@ -37,15 +38,24 @@ WRITER = "ingest"
 
 
 class Arguments(JobArguments):
-    """Take the epochs of ``source`` after the last ingested, ``to_epoch`` included."""
+    """Take the epochs of ``source`` after the last ingested, ``to_epoch`` included.
+
+    ``reported_epoch`` is the last epoch whose report the caller has. The report then covers
+    all later ones, also those that a run took which died before it could say so; without
+    it, what this run took.
+    """
 
     source: Source
     to_epoch: int
+    reported_epoch: int | None = None
     in_driver_below_bytes: int = 4 * 2**20
 
 
 class Report(JobReport):
-    """What was taken. ``touched`` maps each event date to the rows accepted for it."""
+    """What was taken. ``touched`` maps each event date to the rows accepted for it.
+
+    ``duplicates`` counts those of this run: nothing is kept of a duplicate.
+    """
 
     source: str
     epochs: tuple[int, ...]
@@ -61,11 +71,11 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
     """Ingest, under the lock of the events table."""
     source, layout = arguments.source, arguments.layout
     crash = CrashPoints.of(arguments.crash_at)
-    counts: list[Row] = []
     with table_lock(layout.events(source.name)):
         cursor = writer_number(spark, layout.events(source.name), WRITER)
         log = SourceLog(layout.log_dir(source.name), source.name)
         epochs = tuple(e for e in log.epochs(after=cursor) if e.epoch <= arguments.to_epoch)
+        counts = _unreported(spark, arguments, cursor)
         if epochs:
             crash.reach("ingest.before_read")
             reader = SliceReader(
@@ -76,12 +86,35 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
             ).persist()
             judged = _judged(spark, arguments, parsed, cursor).persist()
             try:
-                counts = judged.groupBy("verdict", "event_date", "code").count().collect()
-                _write(arguments, judged, counts, epochs[-1].epoch, crash)
+                taken = judged.groupBy("verdict", "event_date", "code").count().collect()
+                _write(arguments, judged, taken, epochs[-1].epoch, crash)
+                counts += taken
             finally:
                 judged.unpersist()
                 parsed.unpersist()
-    return _report(spark, arguments, [epoch.epoch for epoch in epochs], counts)
+    first = cursor if arguments.reported_epoch is None else arguments.reported_epoch
+    covered = [e.epoch for e in log.epochs(after=first) if e.epoch <= arguments.to_epoch]
+    return _report(spark, arguments, covered, counts)
+
+
+def _unreported(spark: SparkSession, arguments: Arguments, cursor: int) -> list[Row]:
+    """Counts of epochs that an earlier run took and nobody heard of."""
+    reported, name = arguments.reported_epoch, arguments.source.name
+    if reported is None or reported >= cursor:
+        return []
+    events = read_table(spark, arguments.layout.events(name)).where(
+        F.col("position").between(position(reported + 1, 0), position(cursor + 1, 0) - 1)
+    )
+    accepted = events.select(
+        F.lit("accepted").alias("verdict"), "event_date", F.lit(None).cast("string").alias("code")
+    )
+    rejected = read_table(spark, arguments.layout.rejected(name)).where(
+        F.col("epoch").between(reported + 1, cursor)
+    )
+    refused = rejected.select(F.lit("rejected").alias("verdict"), "event_date", "code")
+    counted = accepted.unionByName(refused).groupBy("verdict", "event_date", "code").count()
+    found: list[Row] = counted.collect()
+    return found
 
 
 def _judged(spark: SparkSession, arguments: Arguments, parsed: DataFrame, cursor: int) -> DataFrame:
@@ -147,17 +180,19 @@ def _dates(counts: list[Row], verdict: str) -> list[str]:
 def _report(
     spark: SparkSession, arguments: Arguments, epochs: list[int], counts: list[Row]
 ) -> Report:
-    accepted = [row for row in counts if row["verdict"] == "accepted"]
     rejected: Counter[str] = Counter()
+    touched: Counter[str] = Counter()
     for row in counts:
         if row["verdict"] == "rejected":
             rejected[row["code"]] += row["count"]
+        elif row["verdict"] == "accepted":
+            touched[str(row["event_date"])] += row["count"]
     layout, name = arguments.layout, arguments.source.name
     return Report(
         source=name,
         epochs=tuple(epochs),
-        touched={str(row["event_date"]): row["count"] for row in accepted},
-        accepted=sum(row["count"] for row in accepted),
+        touched=dict(touched),
+        accepted=touched.total(),
         duplicates=sum(row["count"] for row in counts if row["verdict"] == "duplicate"),
         rejected=dict(rejected),
         events_version=latest_version(spark, layout.events(name)),

@@ -53,7 +53,8 @@ def told(layout, **more):
 def arguments_for(job, layout):
     """Arguments of each job, as JSON."""
     if job == "ingest":
-        more = {"source": PAYMENTS.model_dump(), "to_epoch": 2, "in_driver_below_bytes": 0}
+        more = {"source": PAYMENTS.model_dump(), "to_epoch": 2, "reported_epoch": 1}
+        more["in_driver_below_bytes"] = 0
     elif job == "tiles":
         dates = [event_date(NOW_MS - day * DAY_MS) for day in range(1, 4)]
         more = {"view": PLAN.views[0].model_dump(), "dates": dates}
@@ -183,10 +184,13 @@ def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
     report = run_again(spark, job, layout)
     tables, wanted = undisturbed[job]
     assert tables_of(layout) == tables
-    volatile = {"events_version", "rejected_version", "version", "is_new", "epochs"}
-    is_done = point in {"ingest.after_merge"}  # the cursor moved with the rows: nothing is left
-    if not is_done:
-        assert report.model_dump(exclude=volatile) == wanted.model_dump(exclude=volatile)
+    unequal = {"events_version", "rejected_version", "version", "is_new"}
+    # Done already, so the second run has less to do; what it says of the outcome stays true.
+    unequal |= {
+        "ingest.after_merge": {"duplicates"},
+        "tiles.after_replace": {"dates", "tiles", "rows_read"},
+    }.get(point, set())
+    assert report.model_dump(exclude=unequal) == wanted.model_dump(exclude=unequal)
     assert not list((layout.root / "lake").glob("staging/*/*.parquet"))
 
 
