@@ -5,7 +5,10 @@ from serving.telemetry import Telemetry
 
 
 @pytest.fixture
-def telemetry():
+def telemetry(monkeypatch):
+    # Importing Feast in this process sets them for every user of prometheus_client.
+    monkeypatch.delenv("prometheus_multiproc_dir", raising=False)
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     return Telemetry(CollectorRegistry())
 
 
