@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from core.clock import MINUTE_MS
@@ -235,6 +236,7 @@ class _Grid(NamedTuple):
     steps: tuple[_Step, ...]
 
 
+@lru_cache(maxsize=256)  # codecs are few, kept, and equal by identity
 def _program_of(codec: Codec) -> tuple[_Grid, ...]:
     grids = []
     for grid_ms, fields in zip(codec.grids_ms, codec.fields, strict=True):
