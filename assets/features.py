@@ -37,9 +37,7 @@ def tiles_asset(view: ViewPlan, source: Source, owners: list[str]) -> dg.AssetsD
         check_specs=[dg.AssetCheckSpec(FRESH, asset=key, description=FRESH_MEANS)],
         pool="spark",
     )
-    def tiles(
-        context: dg.AssetExecutionContext, launcher: Launcher, platform: Platform
-    ) -> Result:
+    def tiles(context: dg.AssetExecutionContext, launcher: Launcher, platform: Platform) -> Result:
         dates = sorted(context.partition_keys)
         report = launcher.launch(
             context, "tiles", **platform.told(), view=document(view), dates=dates

@@ -141,9 +141,7 @@ def bundle_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
     return bundle
 
 
-def built(
-    platform: Platform, use_case: UseCase, plan: Plan, snapshot: str
-) -> dict[str, Any]:
+def built(platform: Platform, use_case: UseCase, plan: Plan, snapshot: str) -> dict[str, Any]:
     """Bundle of a candidate, put on the shelf and registered; what the UI shows of it."""
     import json
 

@@ -27,9 +27,7 @@ def run_link(platform: Platform, use_case: str, run_id: str) -> dg.MetadataValue
         return dg.MetadataValue.text(f"run {run_id} in {platform.tracking_uri}")
     experiment = MlflowClient(platform.tracking_uri).get_experiment_by_name(use_case)
     number = experiment.experiment_id if experiment else "0"
-    return dg.MetadataValue.url(
-        f"{platform.mlflow_ui_url}/#/experiments/{number}/runs/{run_id}"
-    )
+    return dg.MetadataValue.url(f"{platform.mlflow_ui_url}/#/experiments/{number}/runs/{run_id}")
 
 
 def aliased_releases(platform: Platform, use_case: str) -> dict[str, int]:

@@ -104,9 +104,7 @@ def released(
     if use_case.risk_tier == "low":  # the others need a person's approval first
         now_ms = platform.clock.now_ms()
         why = verdict.because
-        shelf.board.ask(
-            "promote", use_case.name, release=release, why=why, who=WHO, at_ms=now_ms
-        )
+        shelf.board.ask("promote", use_case.name, release=release, why=why, who=WHO, at_ms=now_ms)
     return {
         "release": release,
         "verdict": verdict.because,

@@ -63,10 +63,23 @@ def read_columns(
     version: int | None = None,
 ) -> "pa.Table":
     """Columns of a table, all when None; ``within`` a partition column's given values."""
-    partitions = [(within[0], "in", list(within[1]))] if within else None
-    table = _open(uri, version)
+    from feature_store.tables import dataset_of
+
+    dataset = dataset_of(_open(uri, version))
     chosen = list(columns) if columns is not None else None
-    return table.to_pyarrow_table(columns=chosen, partitions=partitions)
+    return dataset.to_table(columns=chosen, filter=_one_of(dataset, within))
+
+
+def _one_of(dataset: Any, within: tuple[str, Sequence[str]] | None) -> Any:
+    """Condition that a partition column has one of some values, which are given as text."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    if within is None:
+        return None
+    column, values = within
+    kind = dataset.schema.field(column).type
+    return ds.field(column).isin(pa.array(list(values), pa.string()).cast(kind))
 
 
 def partition_range(uri: str, column: str) -> tuple[str, str] | None:

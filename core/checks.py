@@ -141,7 +141,9 @@ def _is_constant(values: Column) -> bool:
     return len(values) == 0 or bool((values == values[0]).all())
 
 
-def class_counts(labels: NDArray[np.integer], parts: NDArray[np.str_]) -> dict[str, tuple[int, int]]:
+def class_counts(
+    labels: NDArray[np.integer], parts: NDArray[np.str_]
+) -> dict[str, tuple[int, int]]:
     """Negatives and positives of each part of a training set.
 
     Examples

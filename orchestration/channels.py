@@ -50,9 +50,7 @@ def answered(shell: Shell, request: ChannelRequest) -> ChannelAnswer:
 
 def _accepted(answer: ChannelAnswer) -> ChannelAnswer:
     if not answer.is_accepted:
-        raise InvalidInputError(
-            "the controller refused", found=answer.because, code=answer.code
-        )
+        raise InvalidInputError("the controller refused", found=answer.because, code=answer.code)
     return answer
 
 

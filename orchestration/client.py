@@ -29,7 +29,9 @@ MAX_FAULTS_SHOWN = 5
 def service_address(shell: Shell) -> str:
     """Base address of the service: as it was started, else as it would be."""
     said = read_addresses(shell.settings.layout).service
-    return said or f"http://127.0.0.1:{shell.environment.get('THROUGHLINE_HTTP__PORT', DEFAULT_PORT)}"
+    return (
+        said or f"http://127.0.0.1:{shell.environment.get('THROUGHLINE_HTTP__PORT', DEFAULT_PORT)}"
+    )
 
 
 def call(shell: Shell, path: str, body: Any = None) -> Any:

@@ -1,6 +1,6 @@
 """The code location, built from settings: what the root offers to Dagster and the CLI uses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 import warnings
 
@@ -13,13 +13,16 @@ from assets.features import tiles_asset
 from assets.models import bundle_asset, candidate_asset
 from assets.online import online_asset
 from assets.releases import release_asset
+from assets.scores import scores_asset
 from assets.training import training_asset
 from core.use_case import UseCase
 from feature_store.plans import plan_for
 from orchestration.automation import automated, automation_sensor
 from orchestration.environments import resources_of
-from orchestration.ingest import ingest_job
-from orchestration.sensors import ingest_sensors
+from orchestration.jobs import all_jobs
+from orchestration.mirror import mirror_sensor
+from orchestration.schedules import rebase_schedule, scores_schedule
+from orchestration.sensors import Job, ingest_sensors
 from orchestration.settings import Settings
 from use_cases import discover
 
@@ -41,15 +44,34 @@ def code_location(settings: Settings) -> dg.Definitions:
 
 def _definitions(settings: Settings) -> dg.Definitions:
     declared = declared_by(settings)
-    jobs = {job.name: job for job in (ingest_job(s) for s in declared.sources.values())}
+    jobs = all_jobs(declared)
     return dg.Definitions(
         assets=[*events_specs(declared), *automated(executable_assets(declared))],
         asset_checks=[events_checks(source) for source in declared.sources.values()],
         jobs=list(jobs.values()),
-        sensors=[automation_sensor(), *ingest_sensors(declared, jobs)],
+        schedules=all_schedules(declared, jobs),
+        sensors=all_sensors(declared, jobs),
         resources=resources_of(settings),
         executor=dg.in_process_executor,
     )
+
+
+Jobs = Mapping[str, Job]
+
+
+def all_schedules(declared: Declared, jobs: Jobs) -> list[dg.ScheduleDefinition]:
+    """Daily scores of each use case, and the hourly re-base."""
+    daily = [
+        scores_schedule(use_case, declared.plans[name], jobs[f"daily_scores_{name}"])
+        for name, use_case in declared.use_cases.items()
+    ]
+    return [*daily, rebase_schedule(declared, jobs["rebase_online_values"])]
+
+
+def all_sensors(declared: Declared, jobs: Jobs) -> list[dg.SensorDefinition]:
+    """Automation of assets, ingest of each source, the mirror of the channels."""
+    mirror = mirror_sensor(declared, jobs["mirror_channels"])
+    return [automation_sensor(), *ingest_sensors(declared, jobs), mirror]
 
 
 def events_specs(declared: Declared) -> Sequence[dg.AssetSpec]:
@@ -73,11 +95,12 @@ def executable_assets(declared: Declared) -> list[Any]:
 
 
 def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinition]:
-    """From a training set to a release, of one use case."""
+    """From a training set to batch scores, of one use case."""
     plan = declared.plans[use_case.name]
     return [
         training_asset(use_case, plan),
         candidate_asset(use_case, plan),
         bundle_asset(use_case, plan),
         release_asset(use_case),
+        scores_asset(use_case, plan),
     ]

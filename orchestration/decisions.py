@@ -28,9 +28,7 @@ class LogState:
     ingested: int
 
 
-def ingest_decision(
-    source: str, state: LogState, waiting_for: Mapping[str, LogState]
-) -> Go | Skip:
+def ingest_decision(source: str, state: LogState, waiting_for: Mapping[str, LogState]) -> Go | Skip:
     """Whether to ingest: when the log is ahead of the table, and what it refers to is not.
 
     A row whose reference is not in its table yet would be refused, so a source waits for
@@ -62,14 +60,21 @@ def scores_decision(
 
 
 def mirror_decision(
-    wanted: Mapping[str, str], actual: Mapping[str, str]
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Aliases to set and to take away, so that ``actual`` becomes ``wanted``.
+    key: str,
+    wanted: Mapping[str, Mapping[str, int]],
+    actual: Mapping[str, Mapping[str, int]],
+) -> Go | Skip:
+    """Whether an alias of the registry differs from what is served, use case by use case.
 
-    Examples
-    --------
-    >>> mirror_decision({"champion": "3"}, {"champion": "2", "shadow": "1"})
-    ({'champion': '3'}, ('shadow',))
+    ``key`` numbers the request: an alias that was moved by hand twice is put back twice.
     """
-    to_set = {alias: v for alias, v in wanted.items() if actual.get(alias) != v}
-    return to_set, tuple(sorted(set(actual) - set(wanted)))
+    differing = [
+        f"{use_case} {channel}: served {served.get(channel)}, alias {held.get(channel)}"
+        for use_case, served in sorted(wanted.items())
+        for held in (actual.get(use_case, {}),)
+        for channel in sorted(set(served) | set(held))
+        if served.get(channel) != held.get(channel)
+    ]
+    if not differing:
+        return Skip("every alias of the registry says what channels.json says")
+    return Go(key=f"mirror:{key}", why="; ".join(differing))

@@ -40,9 +40,7 @@ def failure_of_exit(code: int, job: str) -> dg.Failure:
         text = f"{job} was killed (signal 9); on a busy machine that is mostly lack of memory"
     else:
         text = f"{job} ended with exit code {code}; its output is in the step's log"
-    return dg.Failure(
-        description=text, metadata={"exit_code": code}, allow_retries=code in KILLED
-    )
+    return dg.Failure(description=text, metadata={"exit_code": code}, allow_retries=code in KILLED)
 
 
 @contextmanager

@@ -29,7 +29,9 @@ def ingest_name(source: str) -> str:
 def ingest_job(source: Source) -> dg.JobDefinition:
     """Job that brings a source's table up to its log."""
 
-    @dg.op(name=ingest_name(source.name), description=source.description, retry_policy=RETRIES)
+    @dg.op(
+        name=f"take_epochs_of_{source.name}", description=source.description, retry_policy=RETRIES
+    )
     def ingest(
         context: dg.OpExecutionContext, launcher: Launcher, platform: Platform
     ) -> dict[str, Any]:

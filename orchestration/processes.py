@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -30,13 +30,15 @@ _LIBC = ctypes.CDLL(None)
 class Child:
     """A process to start: its name, command, and the address that answers when it is ready.
 
-    ``is_ready`` is asked until it says yes; None means ready once started.
+    ``is_ready`` is asked until it says yes; None means ready once started. ``after`` names a
+    child that must be ready before this one is started.
     """
 
     name: str
     command: tuple[str, ...]
     address: str = ""
     is_ready: Callable[[], bool] | None = None
+    after: str = ""
 
 
 @dataclass
@@ -60,6 +62,21 @@ class Processes:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def start_all(self, children: Sequence[Child], *, within_s: float) -> Iterator[Child]:
+        """Start children side by side, later those that need another; yield each when ready.
+
+        A child that names another in ``after`` comes behind it in ``children``.
+        """
+        for child in children:
+            if not child.after:
+                self.start(child)
+        for child in children:
+            self.wait_ready(child, within_s=within_s)
+            for other in children:
+                if other.after == child.name:
+                    self.start(other)
+            yield child
 
     def start(self, child: Child) -> None:
         """Start a child; its output is appended to ``<name>.log``."""
@@ -147,13 +164,21 @@ def answers(url: str, *, within_s: float = 1.0) -> bool:
         return False
 
 
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections on a port of this machine."""
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def is_code_loaded(port: int) -> bool:
+    """Whether the code server on a port offers our definitions.
 
+    Raises
+    ------
+    DependencyError
+        If it runs and could not load them.
+    """
+    from dagster._core.errors import DagsterError, DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
 
-def python(module: str, *arguments: str, executable: str) -> Sequence[str]:
-    """Command that runs one of our modules."""
-    return (executable, "-m", module, *arguments)
+    try:
+        said = DagsterGrpcClient(port=port, host="127.0.0.1").list_repositories()
+    except DagsterUserCodeUnreachableError:
+        return False
+    except DagsterError as error:
+        raise DependencyError("the definitions do not load", found=str(error)[:400]) from None
+    return bool(said)

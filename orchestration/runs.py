@@ -48,6 +48,11 @@ class RunSeen:
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     checks: Sequence[CheckSeen] = ()
 
+    @property
+    def only_output(self) -> Any:
+        """Output of the one op of a job."""
+        return next(iter(self.outputs.values()), None)
+
     def metadata_of(self, key: dg.AssetKey) -> Mapping[str, Any]:
         """Metadata of the last materialisation of an asset in this run."""
         return self.metadata.get(key.to_user_string(), {})
@@ -191,9 +196,7 @@ def _check(data: Any) -> CheckSeen:
     )
 
 
-def failure_seen(
-    events: Sequence[Any], checks: Sequence[CheckSeen], run_id: str
-) -> PlatformError:
+def failure_seen(events: Sequence[Any], checks: Sequence[CheckSeen], run_id: str) -> PlatformError:
     """The failure of a run as an error of ours, so that the command line can say it."""
     failed = [check for check in checks if check.is_blocking and not check.passed]
     if failed:

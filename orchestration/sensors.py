@@ -1,8 +1,10 @@
 """Sensors: each looks, lets a pure function decide, and says in words why nothing happened."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.declared import Declared
 from assets.events import WRITER
@@ -12,6 +14,8 @@ from core.contracts import Source
 from orchestration.decisions import Go, LogState, Skip, ingest_decision
 from orchestration.ingest import ingest_name
 from stores import epochs
+
+Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
 LOOK_EVERY_S = 15
@@ -35,7 +39,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def ingest_sensor(source: Source, job: dg.JobDefinition) -> dg.SensorDefinition:
+def ingest_sensor(source: Source, job: Job) -> dg.SensorDefinition:
     """Sensor that ingests a source when its log is ahead of its table."""
 
     @dg.sensor(
@@ -70,8 +74,6 @@ def as_request(
     )
 
 
-def ingest_sensors(
-    declared: Declared, jobs: dict[str, dg.JobDefinition]
-) -> list[dg.SensorDefinition]:
+def ingest_sensors(declared: Declared, jobs: Mapping[str, Job]) -> list[dg.SensorDefinition]:
     """One sensor a source."""
     return [ingest_sensor(s, jobs[ingest_name(s.name)]) for s in declared.sources.values()]

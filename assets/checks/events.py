@@ -42,9 +42,7 @@ def events_checks(source: Source) -> dg.AssetChecksDefinition:
     return run_checks
 
 
-def results(
-    platform: Platform, source: Source, dates: Sequence[str]
-) -> list[dg.AssetCheckResult]:
+def results(platform: Platform, source: Source, dates: Sequence[str]) -> list[dg.AssetCheckResult]:
     """Results on the rows of some event dates."""
     uri = platform.layout.events(source.name)
     if not is_table(uri):

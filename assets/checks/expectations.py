@@ -72,9 +72,7 @@ def _of_field(field: FieldSpec) -> Iterable[Any]:
     if field.allowed:
         yield gxe.ExpectColumnValuesToBeInSet(column=field.name, value_set=list(field.allowed))
     if field.pattern:
-        yield gxe.ExpectColumnValuesToMatchRegex(
-            column=field.name, regex=rf"^(?:{field.pattern})$"
-        )
+        yield gxe.ExpectColumnValuesToMatchRegex(column=field.name, regex=rf"^(?:{field.pattern})$")
 
 
 def _judged(table: "pa.Table", expectations: Sequence[Any]) -> dg.AssetCheckResult:

@@ -81,7 +81,8 @@ def _classes(labels: Any, parts: Any) -> dg.AssetCheckResult:
     least = min((min(pair) for pair in counts.values()), default=0)
     return check(
         "classes_are_there",
-        passed=least >= checks.MIN_PER_CLASS and len(counts) == len(("train", "validation", "test")),
+        passed=least >= checks.MIN_PER_CLASS
+        and len(counts) == len(("train", "validation", "test")),
         why=", ".join(f"{part}: {n} negatives, {p} positives" for part, (n, p) in counts.items()),
         least=least,
         limit=checks.MIN_PER_CLASS,

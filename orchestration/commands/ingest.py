@@ -107,7 +107,7 @@ def ingest(runs: "Runs", source: str) -> dict[str, Any]:
     """Run a source's ingest job; its report, empty when its log is."""
     from orchestration.ingest import ingest_name
 
-    report: dict[str, Any] = runs.job(ingest_name(source)).outputs.get(ingest_name(source)) or {}
+    report: dict[str, Any] = runs.job(ingest_name(source)).only_output or {}
     return report
 
 

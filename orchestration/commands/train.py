@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from core.clock import date_start_ms, event_date
 from core.errors import InvalidInputError, NotReadyError
 from orchestration.shell import Shell
 
@@ -14,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("use_case", nargs="?", default="fraud", help="default fraud")
     parser.add_argument("--cut", help="labels known later are unknown; ISO 8601 UTC, default now")
-    parser.add_argument("--start", help="first event date of examples; default the first there is")
+    parser.add_argument(
+        "--start", help="first event date of examples; default when windows are filled"
+    )
     parser.add_argument(
         "--approve-as", metavar="WHO", help="approve the release in this name and have it served"
     )
@@ -41,13 +44,13 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     return 0
 
 
-def train(
-    shell: Shell, runs: "Runs", use_case: str, *, cut_ms: int, start_date: str
-) -> int | None:
+def train(shell: Shell, runs: "Runs", use_case: str, *, cut_ms: int, start_date: str) -> int | None:
     """Materialise everything up to the release; its number, None when the rule refused."""
     from assets import names
 
-    config = {"ops": {f"training__{use_case}": {"config": {"cut_ms": cut_ms, "start_date": start_date}}}}
+    config = {
+        "ops": {f"training__{use_case}": {"config": {"cut_ms": cut_ms, "start_date": start_date}}}
+    }
     with shell.step(f"training set of {use_case} from {start_date}") as step:
         made = runs.assets([names.training(use_case)], config=config)
         step.detail = set_in_words(made.metadata_of(names.training(use_case)))
@@ -78,10 +81,15 @@ def use_case_called(runs: "Runs", name: str) -> str:
 
 
 def first_date(runs: "Runs", use_case: str) -> str:
-    """First event date of the use case's examples."""
+    """First date whose examples look back on filled windows, as far as the history allows.
+
+    Before the longest window is filled, features mean something else than later. At most a
+    quarter of the history is left out for that.
+    """
     from assets.tables import partition_range
 
-    source = runs.declared.use_cases[use_case].label.example_source
+    declared = runs.declared.use_cases[use_case]
+    source = declared.label.example_source
     found = partition_range(runs.settings.layout.events(source), "event_date")
     if found is None:
         raise NotReadyError(
@@ -89,7 +97,10 @@ def first_date(runs: "Runs", use_case: str) -> str:
             found=f"no events of {source}",
             remedy=f"throughline ingest {source} PATH",
         )
-    return found[0]
+    first_ms, last_ms = (date_start_ms(date) for date in found)
+    views = runs.declared.plans[use_case].views
+    longest_ms = max((w.window_ms for view in views for w in view.windows), default=0)
+    return event_date(first_ms + min(longest_ms, (last_ms - first_ms) // 4))
 
 
 def instant_ms(text: str) -> int:

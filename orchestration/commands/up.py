@@ -20,7 +20,7 @@ from orchestration.addresses import (
     write_addresses,
 )
 from orchestration.instance import prepare_home
-from orchestration.processes import Child, Processes, answers, free_port, listens
+from orchestration.processes import Child, Processes, answers, free_port, is_code_loaded
 from orchestration.service_environment import service_environment
 from orchestration.shell import PROJECT, Shell
 from stores.layout import Layout
@@ -60,9 +60,10 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         ui=free_port(arguments.ui_port),
         mlflow=free_port(arguments.mlflow_port),
     )
-    with only_one(shell.settings.layout.create()), started(
-        shell, ports, has_pages=not arguments.online_only
-    ) as processes:
+    with (
+        only_one(shell.settings.layout.create()),
+        started(shell, ports, has_pages=not arguments.online_only) as processes,
+    ):
         shell.say(f"\nCtrl-C stops them all. Logs: {processes.logs}")
         try:
             watch(processes)
@@ -89,10 +90,7 @@ def started(shell: Shell, ports: Ports, *, has_pages: bool) -> Iterator[Processe
         children += page_children(shell, ports)
     with Processes(environment, layout.root / "logs", PROJECT) as processes:
         try:
-            for child in children:
-                processes.start(child)
-            for child in children:
-                processes.wait_ready(child, within_s=READY_WITHIN_S)
+            for child in processes.start_all(children, within_s=READY_WITHIN_S):
                 shell.say(f"  {child.name:<11}{child.address or 'running'}")
             write_addresses(layout, addresses_of(children))
             yield processes
@@ -152,14 +150,15 @@ def page_children(shell: Shell, ports: Ports) -> list[Child]:
     ui, mlflow = ports.address(ports.ui), ports.address(ports.mlflow)
     store = ("--backend-store-uri", shell.settings.tracking_uri, "--workers", "1")
     return [
-        Child("code", _module("dagster", *code), "", lambda: listens(ports.code)),
+        Child("code", _module("dagster", *code), "", lambda: is_code_loaded(ports.code)),
         Child(
             "ui",
             _module("dagster_webserver", *local, str(ports.ui), "-w", workspace),
             ui,
             lambda: answers(f"{ui}/server_info"),
+            after="code",
         ),
-        Child("daemon", _module("dagster._daemon", "run", "-w", workspace)),
+        Child("daemon", _module("dagster._daemon", "run", "-w", workspace), after="code"),
         Child(
             "mlflow",
             _module("mlflow", "server", "-h", "127.0.0.1", "-p", str(ports.mlflow), *store),

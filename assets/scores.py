@@ -1,0 +1,132 @@
+"""Batch scores: one release on one as-of date, staged, audited, then published."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from assets import names
+from assets.partitions import EVENT_DATES, ONE_RUN
+from assets.resources import Launcher, Platform
+from assets.results import check, document
+from assets.tables import facts_of
+from core.errors import NotReadyError
+from core.features.plan import Plan
+from core.use_case import UseCase
+from stores.channels import ChannelBoard
+from stores.signing import KeyRing
+
+AUDIT = "scores_audit"
+MEANS = (
+    "As many scores as examples, their distribution and null shares those of the release's "
+    "profile; scores that fail stay staged and are not published."
+)
+
+
+class ScoresConfig(dg.Config):
+    """How a date is scored."""
+
+    release: int = 0
+    """Number of the release; 0 is the champion."""
+    refresh: bool = False
+    """Read the newest table versions, not those that the date was first scored from."""
+
+
+def scores_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
+    """Asset of a use case's batch scores."""
+    key = names.scores(use_case.name)
+    deps = [names.release(use_case.name), *(names.events(s.name) for s in use_case.sources)]
+    deps += [names.tiles(view.name) for view in plan.views if view.windows]
+
+    @dg.asset(
+        key=key,
+        deps=deps,
+        description=(
+            f"Scores and decisions of {use_case.name} by one release.\n\n"
+            f"One row {_grain(use_case)}, by as-of date.\n\n"
+            "Read by those who act on batches, and by monitoring."
+        ),
+        group_name=names.SCORES,
+        owners=list(use_case.owners),
+        kinds={"delta", "spark", "onnx"},
+        partitions_def=EVENT_DATES,
+        backfill_policy=ONE_RUN,
+        check_specs=[dg.AssetCheckSpec(AUDIT, asset=key, description=MEANS, blocking=True)],
+        output_required=False,
+        pool="spark",
+    )
+    def scores(
+        context: dg.AssetExecutionContext,
+        config: ScoresConfig,
+        launcher: Launcher,
+        platform: Platform,
+    ) -> Iterator[Any]:
+        release = config.release or champion_of(platform, use_case.name)
+        told = scores_arguments(use_case, release, refresh=config.refresh)
+        told |= platform.told() | {"scores_url": platform.scores_url}
+        dates = sorted(context.partition_keys)
+        reports = [launcher.launch(context, "scores", **told, as_of=date) for date in dates]
+        if all(report["is_published"] for report in reports):
+            facts = facts_of(platform.layout.scores(use_case.name))
+            yield dg.MaterializeResult(metadata=facts.metadata | shown(release, reports))
+        yield audited(reports)
+
+    return scores
+
+
+def _grain(use_case: UseCase) -> str:
+    if use_case.scores_grain == "entity":
+        return "an entity, as of the midnight that begins the date"
+    return "an example of the date, each at its own instant"
+
+
+def champion_of(platform: Platform, use_case: str) -> int:
+    """Release that is served; NotReadyError when none is."""
+    layout = platform.layout
+    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    champion = channels.state(use_case).champion
+    if champion is None:
+        raise NotReadyError(
+            f"{use_case} has no champion to score with",
+            remedy=f"`throughline train {use_case}`, then approve the release",
+        )
+    return champion
+
+
+def scores_arguments(use_case: UseCase, release: int, *, refresh: bool) -> dict[str, Any]:
+    """Arguments of the job, the date aside."""
+    is_example = use_case.scores_grain == "example"
+    source = use_case.source(use_case.label.example_source)
+    return {
+        "use_case": use_case.name,
+        "release": release,
+        "grain": use_case.scores_grain,
+        "example_source": document(source) if is_example else None,
+        "refresh": refresh,
+    }
+
+
+def shown(release: int, reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the UI shows of one run."""
+    last = reports[-1]
+    return {
+        "release": release,
+        "rows_scored": sum(int(report["rows"]) for report in reports),
+        "read_versions": last["read_versions"],
+        "rows_in_database": last["rows_in_database"] or 0,
+    }
+
+
+def audited(reports: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
+    """The audits of all dates as one result: each fault with its date."""
+    faults = [
+        f"{report['as_of']}: {fault}" for report in reports for fault in report["audit"]["faults"]
+    ]
+    return check(
+        AUDIT,
+        passed=not faults,
+        why="; ".join(faults),
+        rows=sum(int(report["rows"]) for report in reports),
+        dates=[report["as_of"] for report in reports],
+        audit=reports[-1]["audit"],
+    )

@@ -1,0 +1,57 @@
+"""``score``: batch scores of one as-of date, by the champion or a given release."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from core.clock import DAY_MS, event_date
+from orchestration.commands.train import use_case_called
+from orchestration.shell import Shell
+
+if TYPE_CHECKING:
+    from orchestration.runs import Runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("use_case", nargs="?", default="fraud", help="default fraud")
+    parser.add_argument("--as-of", help="YYYY-MM-DD; default yesterday, UTC")
+    parser.add_argument("--release", type=int, default=0, help="default the champion")
+    parser.add_argument("--refresh", action="store_true", help="read the newest table versions")
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    """Score, and say how many."""
+    from orchestration.runs import Runs
+
+    as_of = arguments.as_of or event_date(shell.clock.now_ms() - DAY_MS)
+    with Runs(shell.settings, shell.say) as runs:
+        use_case = use_case_called(runs, arguments.use_case)
+        score(shell, runs, use_case, as_of, arguments.release, is_refresh=arguments.refresh)
+    shell.next("throughline status")
+    return 0
+
+
+def score(
+    shell: Shell,
+    runs: "Runs",
+    use_case: str,
+    as_of: str,
+    release: int = 0,
+    *,
+    is_refresh: bool = False,
+) -> None:
+    """Scores of one date, published when they pass the audit."""
+    from assets import names
+
+    key = names.scores(use_case)
+    config = {"release": release, "refresh": is_refresh}
+    with shell.step(f"batch scores of {use_case} as of {as_of}") as step:
+        made = runs.assets(
+            [key],
+            dates=(as_of, as_of),
+            config={"ops": {key.to_python_identifier(): {"config": config}}},
+        )
+        found = made.metadata_of(key)
+        decisions = made.checks[-1].numbers["audit"]["decisions"]
+        counts = ", ".join(f"{name} {n:,}" for name, n in decisions.items())
+        step.detail = f"{found['rows_scored']:,} rows by release {found['release']}: {counts}"

@@ -1,0 +1,96 @@
+"""``status``: what is there, read from files and tables alone; nothing has to run."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from orchestration.addresses import read_addresses
+from orchestration.channels import channels_of
+from orchestration.processes import answers
+from orchestration.shell import Shell, table
+from stores.shelf import Shelf
+
+if TYPE_CHECKING:
+    from assets.declared import Declared
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes: nothing."""
+    parser.epilog = "Reads only; nothing has to be running."
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    """Print sources, views, models and processes."""
+    from orchestration.code_location import declared_by
+
+    declared = declared_by(shell.settings)
+    shell.say(f"home {shell.settings.layout.root}\n")
+    shell.say(table([("source", "rows", "log", "table", "refused"), *_sources(shell, declared)]))
+    shell.say("")
+    shell.say(table([("view", "tiles", "entity"), *_views(shell, declared)]))
+    shell.say("")
+    shell.say(table([("use case", "champion", "releases", "snapshots"), *_models(shell, declared)]))
+    shell.say("")
+    shell.say(table(_processes(shell)))
+    shell.next("throughline demo, or `throughline up`")
+    return 0
+
+
+def _sources(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
+    from orchestration.environments import platform_of
+    from orchestration.sensors import log_state
+
+    platform, layout = platform_of(shell.settings), shell.settings.layout
+    rows = []
+    for name in declared.sources:
+        state = log_state(platform, name)
+        log = f"epoch {state.last_sealed}" + (" and open" if state.open_bytes else "")
+        rows.append(
+            (
+                name,
+                _rows(layout.events(name)),
+                log,
+                f"epoch {state.ingested}",
+                _rows(layout.rejected(name)),
+            )
+        )
+    return rows
+
+
+def _views(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
+    layout = shell.settings.layout
+    return [
+        (name, _rows(layout.tiles(name)) if view.windows else "attributes", view.entity)
+        for name, view in declared.views.items()
+    ]
+
+
+def _models(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
+    channels, shelf = channels_of(shell), Shelf(shell.settings.layout.shelf)
+    folder = shell.settings.layout.state / "snapshots"
+    rows = []
+    for name in declared.use_cases:
+        champion = channels.state(name).champion
+        releases = ", ".join(str(n) for n in shelf.releases(name)) or "none"
+        n_snapshots = len(list((folder / name).glob("*.json")))
+        rows.append((name, str(champion or "none"), releases, str(n_snapshots)))
+    return rows
+
+
+def _processes(shell: Shell) -> list[tuple[str, ...]]:
+    said = read_addresses(shell.settings.layout)
+    probes = {
+        "service": (said.service, "/livez"),
+        "ui": (said.ui, "/server_info"),
+        "mlflow": (said.mlflow, "/health"),
+    }
+    rows = [("process", "state", "address")]
+    for name, (address, path) in probes.items():
+        is_up = bool(address) and answers(address + path)
+        rows.append((name, "running" if is_up else "not running", address))
+    return list(rows)
+
+
+def _rows(uri: str) -> str:
+    from assets.tables import facts_of, is_table
+
+    return f"{facts_of(uri).rows:,}" if is_table(uri) else "no table"

@@ -1,0 +1,34 @@
+"""Jobs: work that is asked for by name."""
+
+import dagster as dg
+
+from assets import names
+from assets.declared import Declared
+from core.use_case import UseCase
+from orchestration.ingest import ingest_job
+from orchestration.mirror import mirror_job
+from orchestration.rebuild import rebuild_job
+from orchestration.replay import replay_job
+from orchestration.schedules import rebase_job, scores_job
+from orchestration.sensors import Job
+
+
+def retrain_job(use_case: UseCase) -> Job:
+    """Job from a training set to a release; the run says the cut and the first date."""
+    name = use_case.name
+    keys = [names.training(name), names.candidate(name), names.bundle(name), names.release(name)]
+    return dg.define_asset_job(
+        f"retrain_{name}",
+        selection=dg.AssetSelection.assets(*keys),
+        description=f"Training set, candidates, bundle and release of {name}.",
+    )
+
+
+def all_jobs(declared: Declared) -> dict[str, Job]:
+    """Every job by name."""
+    jobs: list[Job] = [ingest_job(source) for source in declared.sources.values()]
+    jobs += [replay_job(source) for source in declared.sources.values()]
+    for use_case in declared.use_cases.values():
+        jobs += [retrain_job(use_case), scores_job(use_case)]
+    jobs += [rebase_job(declared), mirror_job(declared), rebuild_job()]
+    return {job.name: job for job in jobs}
