@@ -9,7 +9,7 @@ import msgspec
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import Lifespan
 
 from core.clock import Clock
@@ -26,6 +26,7 @@ from serving.settings import HttpSettings
 from serving.telemetry import Telemetry
 from serving.transport.body import json_body
 from serving.transport.openapi import openapi_of
+from serving.transport.pages import docs_page
 from serving.transport.problems import http_problem, internal_problem, problem
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -110,6 +111,16 @@ class Routes:
             services.telemetry.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
+    async def docs(self, request: Request) -> Response:
+        """The page about all this."""
+        del request
+        return HTMLResponse(docs_page(self.openapi()))
+
+    def openapi(self) -> Json:
+        """OpenAPI of what is served now."""
+        services = self._services
+        return openapi_of(services.releases.roster, services.intake.sources())
+
     async def _json(self, request: Request) -> object:
         http = self._services.http
         return await json_body(
@@ -119,7 +130,9 @@ class Routes:
 
 def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> FastAPI:
     """Application with every route, the pages that describe them, and the table of errors."""
-    app = FastAPI(title="Throughline", version="1", lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="Throughline", version="1", lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     routes = Routes(services)
     table: tuple[tuple[str, str, Handler], ...] = (
         ("GET", "/v1/predictions/{record_id}", routes.record),
@@ -130,15 +143,12 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> FastAPI:
         ("GET", "/livez", routes.live),
         ("GET", "/readyz", routes.ready),
         ("GET", "/metrics", routes.metrics),
+        ("GET", "/docs", routes.docs),
     )
     for method, path, handler in table:
         app.add_route(path, _timed(path, handler, services), methods=[method])
     app.add_exception_handler(HTTPException, _http_problem)
-
-    def openapi() -> Json:
-        return openapi_of(services.releases.roster, services.intake.sources())
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's way to say it
+    app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
     return app
 
 

@@ -14,7 +14,11 @@ _TYPES: dict[str, Schema] = {
     "float64": {"type": "number"},
     "string": {"type": "string"},
     "bool": {"type": "boolean"},
-    "timestamp": {"type": ["string", "integer"], "description": "ISO 8601, or epoch milliseconds."},
+    "timestamp": {
+        "type": ["string", "integer"],
+        "description": "ISO 8601, or epoch milliseconds.",
+        "examples": ["2026-01-01T00:00:00Z"],
+    },
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 import httpx
 import jsonschema
 import pytest
@@ -138,6 +141,20 @@ def test_the_pages_describe_every_route_and_contract(client):
     amount = request["properties"]["inputs"]["properties"]["amount_minor"]
     assert (amount["type"], amount["minimum"], amount["maximum"]) == ("integer", 1, 10_000_000)
     assert request["properties"]["entities"]["required"] == ["card_id", "terminal_id"]
+
+
+def test_the_page_stands_alone_and_its_commands_work(client):
+    page = client.get("/docs").text
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert "<script" not in page
+    commands = re.findall(r"<pre>curl -s localhost:8080(\S+) .*? -d &#x27;(.*?)&#x27;</pre>", page)
+    assert len(commands) == 5
+    for path, body in commands:
+        answer = client.post(
+            path, content=unescape(body), headers={"content-type": "application/json"}
+        )
+        assert answer.status_code == 200, (path, answer.text)
 
 
 def test_the_example_of_the_pages_is_taken(client):

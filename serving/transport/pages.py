@@ -1,0 +1,98 @@
+"""The page at ``/docs``: drawn from the OpenAPI document, without scripts or foreign servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from serving.ports import Json
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+       color: #1c1e21; background: #fff; }
+code, pre { font: 13px/1.45 ui-monospace, monospace; }
+pre { background: #f4f5f7; padding: .7rem; overflow-x: auto; border-radius: 4px; }
+section { border-top: 1px solid #d8dbe0; margin-top: 1.2rem; }
+h2 code { font-size: 15px; }
+.method { background: #27496d; color: #fff; border-radius: 3px; padding: .1rem .45rem; }
+table { border-collapse: collapse; } td { padding: .1rem .9rem .1rem 0; vertical-align: top; }
+"""
+
+
+def docs_page(document: Json) -> str:
+    """HTML of every operation: what it takes, an example to copy, what it answers."""
+    schemas = document["components"]["schemas"]
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Throughline API</title>",
+        f"<style>{_STYLE}</style><h1>Throughline API</h1>",
+        "<p>Machine-readable: <a href=openapi.json>openapi.json</a>. Errors are ",
+        "<code>application/problem+json</code> with a stable <code>code</code>.</p>",
+    ]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            parts.extend(_operation(path, method, operation, schemas))
+    return "".join(parts)
+
+
+def _operation(path: str, method: str, operation: Json, schemas: Json) -> Iterator[str]:
+    title = f"<span class=method>{method.upper()}</span> <code>{escape(path)}</code>"
+    yield f"<section><h2>{title}</h2><p>{escape(operation['summary'])}</p>"
+    for parameter in operation.get("parameters", ()):
+        said = escape(parameter["description"])
+        yield f"<p><code>{escape(parameter['name'])}</code> ({parameter['in']}): {said}</p>"
+    if "requestBody" in operation:
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        body = json.dumps(_sample(schema, schemas))
+        yield f"<pre>{escape(_curl(path, body))}</pre>"
+        yield _details("What it takes", _resolved(schema, schemas))
+    yield "<table>"
+    for status, response in operation["responses"].items():
+        yield f"<tr><td><code>{status}</code><td>{escape(response['description'])}"
+    yield "</table>"
+    answer = operation["responses"]["200"]["content"].get("application/json")
+    if answer:
+        yield _details("What it answers", _resolved(answer["schema"], schemas))
+    yield "</section>"
+
+
+def _curl(path: str, body: str) -> str:
+    return f"curl -s localhost:8080{path} -H 'Content-Type: application/json' -d '{body}'"
+
+
+def _details(title: str, schema: Json) -> str:
+    text = escape(json.dumps(schema, indent=1))
+    return f"<details><summary>{title}</summary><pre>{text}</pre></details>"
+
+
+def _resolved(schema: Any, schemas: Json) -> Any:
+    """The schema with every reference replaced by what it refers to."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return _resolved(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+        return {key: _resolved(value, schemas) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_resolved(value, schemas) for value in schema]
+    return schema
+
+
+def _sample(schema: Json, schemas: Json) -> Any:
+    """A value that fits the schema: its example, or the plainest of its kind."""
+    schema = _resolved(schema, schemas)
+    for key in ("oneOf", "anyOf"):
+        if key in schema:
+            return _sample(schema[key][0], schemas)
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if kind == "object":
+        properties = schema.get("properties", {})
+        return {name: _sample(properties[name], schemas) for name in schema.get("required", ())}
+    if kind == "array":
+        return [_sample(schema["items"], schemas)]
+    plain = {"integer": max(1, schema.get("minimum", 1)), "number": 1.0, "boolean": True}
+    return plain.get(str(kind), "a1")
