@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import islice
+from operator import or_
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
@@ -167,8 +170,17 @@ def _tile_arrays(
 ) -> tuple[dict[str, NDArray[Any]], list[bytes]]:
     """Tiles in order of entity, coded after ``keys``; and the keys with theirs added."""
     names = ["entity", "grid_ms", "tile_start_ms", *(name for name, _ in tile_columns(view))]
-    oldest_ms = min(oldest_start_ms(view, grid_ms, head_ms) for grid_ms in view.grids_ms)
-    tiles = read_dates(table, names, from_ms=oldest_ms, to_ms=head_ms)
+    oldest_ms = {grid_ms: oldest_start_ms(view, grid_ms, head_ms) for grid_ms in view.grids_ms}
+    in_a_window = reduce(
+        or_,
+        (
+            (ds.field("grid_ms") == grid_ms) & (ds.field("tile_start_ms") >= start_ms)
+            for grid_ms, start_ms in oldest_ms.items()
+        ),
+    )
+    tiles = read_dates(
+        table, names, from_ms=min(oldest_ms.values()), to_ms=head_ms, where=in_a_window
+    )
     coded = pc.dictionary_encode(tiles["entity"].combine_chunks())
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.combine_chunks()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import date
-from urllib.parse import unquote
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -67,12 +67,14 @@ def read_dates(
     *,
     from_ms: int | None = None,
     to_ms: int | None = None,
+    where: ds.Expression | None = None,
 ) -> pa.Table:
     """Columns of the rows whose event date lies between two instants, both included.
 
-    Only whole dates are cut away: rows outside the instants may come along.
+    Only whole dates are cut away: rows outside the instants may come along. ``where``
+    leaves out more.
     """
-    condition = None
+    condition = where
     for instant_ms, is_first in ((from_ms, True), (to_ms, False)):
         if instant_ms is None:
             continue

@@ -12,6 +12,8 @@ from feast.errors import RequestDataNotFoundInEntityDfException
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast_repository import (
+    OBJECTS,
+    WINDOWS,
     historical,
     instant,
     repository,
@@ -34,22 +36,6 @@ from use_cases.handbook.features import fraud_without_profile_v1
 
 DAY_MS = 86_400_000
 NOW_MS = 20_000 * DAY_MS + 12_345_678
-OBJECTS = [
-    fraud.card,
-    fraud.terminal,
-    fraud.transactions,
-    fraud.fraud_labels,
-    fraud.card_profiles,
-    fraud.card_activity_v1,
-    fraud.terminal_activity_v1,
-    fraud.terminal_risk_v1,
-    fraud.card_profile_v1,
-    fraud.payment_v1,
-    fraud.standing_v1,
-    fraud.fraud_v1,
-    fraud_without_profile_v1,
-]
-WINDOWS = [fraud.card_activity_v1, fraud.terminal_activity_v1, fraud.terminal_risk_v1]
 
 
 def drawn_rows():

@@ -29,8 +29,28 @@ from core.features.windows import spell_duration
 from feature_store.compile import view_plan
 from stores.layout import Layout
 from use_cases.builders import attributes, entity, source_of, windows
+from use_cases.fraud import features as fraud
+from use_cases.handbook.features import fraud_without_profile_v1
 
 OWNER = "tests@throughline.example"
+
+# The declared use cases.
+OBJECTS = [
+    fraud.card,
+    fraud.terminal,
+    fraud.transactions,
+    fraud.fraud_labels,
+    fraud.card_profiles,
+    fraud.card_activity_v1,
+    fraud.terminal_activity_v1,
+    fraud.terminal_risk_v1,
+    fraud.card_profile_v1,
+    fraud.payment_v1,
+    fraud.standing_v1,
+    fraud.fraud_v1,
+    fraud_without_profile_v1,
+]
+WINDOWS = [fraud.card_activity_v1, fraud.terminal_activity_v1, fraud.terminal_risk_v1]
 
 
 def repository(root: Path, *, url: str = "") -> FeatureStore:
