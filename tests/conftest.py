@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import prometheus_client  # noqa: F401 - before Feast, whose import turns it to files
 import pytest
 from hypothesis import settings
 
