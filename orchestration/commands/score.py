@@ -1,4 +1,4 @@
-"""``score``: batch scores of one as-of date, by the champion or a given release."""
+"""``score``: batch scores of one as-of date or several, by the champion or a given release."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("use_case", nargs="?", default="fraud", help="default fraud")
     parser.add_argument("--as-of", help="YYYY-MM-DD; default yesterday, UTC")
+    parser.add_argument("--from", dest="first", help="first of several dates up to --as-of")
     parser.add_argument("--release", type=int, default=0, help="default the champion")
     parser.add_argument("--refresh", action="store_true", help="read the newest table versions")
 
@@ -26,7 +27,15 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     as_of = arguments.as_of or event_date(shell.clock.now_ms() - DAY_MS)
     with Runs(shell.settings, shell.say) as runs:
         use_case = use_case_called(runs, arguments.use_case)
-        score(shell, runs, use_case, as_of, arguments.release, is_refresh=arguments.refresh)
+        score(
+            shell,
+            runs,
+            use_case,
+            as_of,
+            arguments.release,
+            first=arguments.first,
+            is_refresh=arguments.refresh,
+        )
     shell.next("throughline status")
     return 0
 
@@ -38,20 +47,23 @@ def score(
     as_of: str,
     release: int = 0,
     *,
+    first: str | None = None,
     is_refresh: bool = False,
 ) -> None:
-    """Scores of one date, published when they pass the audit."""
+    """Scores of one date, or of all from ``first`` on, published when they pass the audit."""
     from assets import names
 
     key = names.scores(use_case)
     config = {"release": release, "refresh": is_refresh}
-    with shell.step(f"batch scores of {use_case} as of {as_of}") as step:
+    when = as_of if first in (None, as_of) else f"{first} to {as_of}"
+    with shell.step(f"batch scores of {use_case} as of {when}") as step:
         made = runs.assets(
             [key],
-            dates=(as_of, as_of),
+            dates=(first or as_of, as_of),
             config={"ops": {key.to_python_identifier(): {"config": config}}},
         )
         found = made.metadata_of(key)
         decisions = made.checks[-1].numbers["audit"]["decisions"]
         counts = ", ".join(f"{name} {n:,}" for name, n in decisions.items())
-        step.detail = f"{found['rows_scored']:,} rows by release {found['release']}: {counts}"
+        last = "" if when == as_of else f"on {as_of} "
+        step.detail = f"{found['rows_scored']:,} rows by release {found['release']}: {last}{counts}"
