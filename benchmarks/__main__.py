@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict
@@ -31,7 +32,8 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = PROJECT / ".throughline" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
-    results = {"machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"}
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    results: dict[str, object] = {"machine": machine}
     for name in arguments.suites or SUITES:
         section = SUITES[name](folder, is_small=arguments.small)
         print(section.table(), flush=True)

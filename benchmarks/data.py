@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from core.clock import DAY_MS, date_start_ms
+from core.features.keys import position
 from core.features.plan import AttributeFeature, ViewPlan, WindowFeature
 from core.features.windows import DEFAULT_GRIDS, spell_duration
 
@@ -73,20 +74,23 @@ def _ids(prefix: str, n: int) -> pa.Array:
     return pa.array(np.char.add(prefix, np.arange(n).astype("U10")))
 
 
-def event_rows(n: int, *, seed: int = 7) -> pa.Table:
-    """``n`` transactions in the columns of an events table, in order of arrival."""
+def event_rows(
+    n: int, *, seed: int = 7, epoch: int = 1, first_day: int = 0, days: int = DAYS
+) -> pa.Table:
+    """``n`` transactions of one epoch in the columns of an events table, in order of arrival."""
     generator = np.random.default_rng(seed)
-    event_ms = START_MS + generator.integers(0, DAYS * DAY_MS, n)
+    start_ms = START_MS + first_day * DAY_MS
+    event_ms = start_ms + generator.integers(0, days * DAY_MS, n)
     delay_ms = np.where(generator.random(n) < 0.005, generator.integers(0, DAY_MS, n), 0)
     order = np.argsort(event_ms + delay_ms, kind="stable")
     event_ms, available_ms = event_ms[order], (event_ms + delay_ms)[order]
     return pa.table(
         {
-            "event_id": _ids("t", n),
+            "event_id": _ids("t" if epoch == 1 else f"t{epoch}-", n),
             "event_timestamp": _times(event_ms),
             "ingested_at": _times(available_ms),
             "available_at": _times(available_ms),
-            "position": pa.array(np.arange(n, dtype=np.int64) + 2**32),
+            "position": pa.array(np.arange(n, dtype=np.int64) + position(epoch, 0)),
             "card_id": _card_ids(_entities(generator, n)),
             "amount_minor": pa.array(generator.lognormal(8, 1, n).astype(np.int64) + 1),
         }
@@ -105,7 +109,7 @@ def profile_rows(*, seed: int = 8) -> pa.Table:
             "event_timestamp": _times(event_ms),
             "ingested_at": _times(event_ms),
             "available_at": _times(event_ms),
-            "position": pa.array(np.arange(n, dtype=np.int64) + 2**32),
+            "position": pa.array(np.arange(n, dtype=np.int64) + position(1, 0)),
             "card_id": _card_ids(np.tile(np.arange(ENTITIES), 2)),
             "limit_minor": pa.array(generator.integers(50_000, 5_000_000, n)),
         }

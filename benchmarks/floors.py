@@ -52,11 +52,13 @@ class Section:
     def table(self) -> str:
         """Readable text: a row a measurement, then the floors and the notes."""
         width = max(len(m.name) for m in self.measurements)
-        lines = [f"\n{self.title}", f"  {'case':<{width}}  {'seconds':>9}  {'peak RSS':>9}"]
+        head = f"  {'case':<{width}}  {'seconds':>9}  {'first':>9}  {'CPU s':>9}  {'peak RSS':>9}"
+        lines = [f"\n{self.title}", head]
         for m in self.measurements:
-            took = "-" if m.failure else f"{m.seconds:.2f}"
+            took = ["-" if s is None else f"{s:.2f}" for s in (m.finished_s, m.first_s, m.cpu_s)]
+            times = "  ".join(f"{text:>9}" for text in took)
             about = m.failure or str(m.result.get("profile", ""))
-            lines.append(f"  {m.name:<{width}}  {took:>9}  {m.peak_rss_mb:>6.0f} MB  {about}")
+            lines.append(f"  {m.name:<{width}}  {times}  {m.peak_rss_mb:>6.0f} MB  {about}")
         lines += [floor.line() for floor in self.floors]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)

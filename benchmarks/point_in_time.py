@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.data import ACTIVITY, PROFILE
+from benchmarks.measure import Pass, reported
 
 
 def in_process(folder: Path) -> dict[str, object]:
@@ -23,12 +23,12 @@ def in_process(folder: Path) -> dict[str, object]:
     small = pq.read_table(folder / "rows.parquet").slice(0, 1_000)
     warm = pq.read_table(folder / "points.parquet").slice(0, 100)
     view_table(ACTIVITY, small, warm)
-    started = time.perf_counter()
-    points = pq.read_table(folder / "points.parquet")
-    activity = view_table(ACTIVITY, pq.read_table(folder / "rows.parquet"), points)
-    profile = view_table(PROFILE, pq.read_table(folder / "profiles.parquet"), points)
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "profile": "one process", **checksum(activity, profile)}
+    del small
+    with Pass() as timed:
+        points = pq.read_table(folder / "points.parquet")
+        activity = view_table(ACTIVITY, pq.read_table(folder / "rows.parquet"), points)
+        profile = view_table(PROFILE, pq.read_table(folder / "profiles.parquet"), points)
+    return {**reported([timed]), "profile": "one process", **checksum(activity, profile)}
 
 
 def spark(folder: Path) -> dict[str, object]:
@@ -37,15 +37,13 @@ def spark(folder: Path) -> dict[str, object]:
     Run twice: the first pass also compiles and starts the workers, the second is reported
     as ``seconds`` and the first beside it.
     """
-    import tempfile
-
     from pyspark.sql import functions as F  # noqa: N812
 
+    from benchmarks.sessions import PARTITIONS, bench_session
+    from benchmarks.sessions import PROFILE as SESSION
     from spark_jobs.host import point_in_time
-    from spark_jobs.session import spark_session
 
-    with tempfile.TemporaryDirectory() as scratch:
-        session = spark_session("embedded", scratch=Path(scratch), is_optimised=True, memory="6g")
+    with bench_session() as session:
         events = {
             "transactions": session.read.parquet(str(folder / "rows.parquet")),
             "profiles": session.read.parquet(str(folder / "profiles.parquet")),
@@ -56,22 +54,15 @@ def spark(folder: Path) -> dict[str, object]:
             "event_timestamp",
             F.lit(None).cast("timestamp").alias("known_at"),
         )
+        limits = F.nanvl(F.element_at("values_0", 13), F.lit(0.0))
         passes = []
         for _ in range(2):
-            started = time.perf_counter()
-            answers = point_in_time((ACTIVITY, PROFILE), events, points, partitions=8)
-            totals = answers.select(
-                F.sum(F.element_at("values_0", 1)), F.sum(F.nanvl(F.element_at("values_0", 13), F.lit(0.0)))
-            ).first()
-            passes.append(time.perf_counter() - started)
-        session.stop()
-    return {
-        "seconds": passes[-1],
-        "first_pass_s": passes[0],
-        "profile": "Spark local[2], 6 GB driver, second compiler tier",
-        "count_total": totals[0],
-        "limit_total": totals[1],
-    }
+            with Pass() as timed:
+                answers = point_in_time((ACTIVITY, PROFILE), events, points, partitions=PARTITIONS)
+                totals = answers.select(F.sum(F.element_at("values_0", 1)), F.sum(limits)).first()
+            passes.append(timed)
+    said = {"count_total": totals[0], "limit_total": totals[1]} if totals else {}
+    return {**reported(passes), "profile": SESSION, **said}
 
 
 def checksum(activity: pa.Table, profile: pa.Table) -> dict[str, float]:

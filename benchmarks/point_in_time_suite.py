@@ -45,17 +45,13 @@ def run(home: Path, *, is_small: bool) -> Section:
     rows, points = (n // 10 for n in FULL) if is_small else FULL
     section = Section("Point in time: 12 window features and one attribute (rows x points)")
     full, half = written(home, rows, points), written(home, rows // 2, points // 2)
-    whole = section.add(_case("in_process", full))
-    part = section.add(_case("in_process", half))
-    section.floors.append(Floor("doubling rows, in process", ratio(whole, part), 2.3, is_ceiling=True))
-    whole = section.add(_case("spark", full))
-    part = section.add(_case("spark", half))
-    section.floors.append(Floor("doubling rows, Spark", ratio(whole, part), 2.3, is_ceiling=True))
+    for case in ("in_process", "spark"):
+        whole, part = section.add(_case(case, full)), section.add(_case(case, half))
+        what = f"doubling rows, {case}"
+        section.floors.append(Floor(what, ratio(whole, part), 2.3, is_ceiling=True))
     _against(section, "spark", "spark", 10, home)
     _against(section, "duckdb", "in_process", 3, home)
     section.notes.append(
         "peers are given the twelve windows ready-made and only join them; ours computes them"
     )
     return section
-
-

@@ -16,8 +16,8 @@ def environment_of(name: str, *packages: str) -> Path:
     wanted = "\n".join(packages)
     if not marker.exists() or marker.read_text() != wanted:
         uv = str(PROJECT / ".tools" / "bin" / "uv")
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", str(python), *packages]
-        subprocess.run(install, check=True)
+        quietly = ["--quiet", "--python"]
+        subprocess.run([uv, "venv", "--clear", *quietly, sys.executable, str(folder)], check=True)
+        subprocess.run([uv, "pip", "install", *quietly, str(python), *packages], check=True)
         marker.write_text(wanted)
     return python

@@ -1,0 +1,176 @@
+"""The last day asked of the service over HTTP, each transaction at its own instant.
+
+Online values stand as of the start of that day, and the day's rows wait in them: a request
+sees what lies before its own instant and nothing else. Scores are compared with the batch
+scores, and vectors with those of the training set, bit by bit after the cast to float32.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable
+from numpy.typing import NDArray
+
+from benchmarks.real_data_commands import Stopwatch
+from benchmarks.real_data_scores import USE_CASE
+from core.clock import date_start_ms
+from core.features.plan import Plan, feature_column
+from stores.layout import Layout
+
+POINTS_A_BATCH = 250
+SINGLES = 1_000
+RECORDS = 500
+TIMEOUT_S = 60.0
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Answers in the order of the transactions, and how long they took."""
+
+    ids: list[str]
+    scores: NDArray[np.float32]
+    prediction_ids: list[str]
+    degraded: int
+    seconds: float
+
+
+class Client:
+    """One connection to the service, kept."""
+
+    def __init__(self, address: str) -> None:
+        place = urlsplit(address)
+        self._connection = http.client.HTTPConnection(
+            str(place.hostname), place.port, timeout=TIMEOUT_S
+        )
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Answer of the service; a problem is an error with its words."""
+        data = None if body is None else json.dumps(body)
+        self._connection.request(method, path, data, {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status >= 400:
+            raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+        return json.loads(content)
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._connection.close()
+
+
+def transactions_of(layout: Layout, date: str) -> list[Json]:
+    """Transactions of one date in order of time."""
+    table = DeltaTable(layout.events("transactions")).to_pyarrow_table(
+        partitions=[("event_date", "=", date)],
+        columns=[
+            "event_id",
+            "event_timestamp",
+            "position",
+            "card_id",
+            "terminal_id",
+            "amount_minor",
+        ],
+    )
+    rows: list[Json] = table.sort_by(
+        [("event_timestamp", "ascending"), ("position", "ascending")]
+    ).to_pylist()
+    return rows
+
+
+def request_of(row: Json) -> Json:
+    """Request for a decision on a transaction at its own instant."""
+    return {
+        "entities": {"card_id": row["card_id"], "terminal_id": row["terminal_id"]},
+        "inputs": {"amount_minor": row["amount_minor"]},
+        "at": round(row["event_timestamp"].timestamp() * 1_000),
+    }
+
+
+def ask_in_batches(client: Client, rows: Sequence[Json]) -> Asked:
+    """Ask about all rows, many a request."""
+
+    def answers() -> Iterator[Json]:
+        for start in range(0, len(rows), POINTS_A_BATCH):
+            points = [request_of(row) for row in rows[start : start + POINTS_A_BATCH]]
+            path = f"/v1/{USE_CASE}/predictions:batch"
+            yield from client.call("POST", path, {"points": points})["predictions"]
+
+    return _asked(rows, answers())
+
+
+def ask_one_by_one(client: Client, rows: Sequence[Json]) -> Asked:
+    """Ask about all rows, one a request."""
+    path = f"/v1/{USE_CASE}/predictions"
+    return _asked(rows, (client.call("POST", path, request_of(row)) for row in rows))
+
+
+def _asked(rows: Sequence[Json], answers: Iterator[Json]) -> Asked:
+    with Stopwatch() as watch:
+        found = list(answers)
+    return Asked(
+        [row["event_id"] for row in rows],
+        np.array([answer["score"] for answer in found], np.float32),
+        [answer["prediction_id"] for answer in found],
+        sum(answer["degraded"] is not None for answer in found),
+        watch.seconds,
+    )
+
+
+def recorded_vectors(client: Client, prediction_ids: Sequence[str]) -> NDArray[np.float32]:
+    """Vectors that the service kept of its answers; null is NaN."""
+    rows = [client.call("GET", f"/v1/predictions/{i}")["vector"] for i in prediction_ids]
+    return np.array(rows, np.float32)
+
+
+def trained_vectors(
+    layout: Layout, plan: Plan, snapshot: str, date: str, ids: Sequence[str]
+) -> NDArray[np.float32]:
+    """Vectors of the training set for examples of one date, cast as the model takes them."""
+    dataset = DeltaTable(layout.training(USE_CASE)).to_pyarrow_dataset(
+        partitions=[("snapshot", "=", snapshot)]
+    )
+    import pyarrow.dataset as ds
+
+    start = pa.scalar(date_start_ms(date) * 1_000, pa.timestamp("us", tz="UTC"))
+    columns = [feature_column(entry) for entry in plan.vector]
+    table = dataset.to_table(
+        columns=["example_id", *columns], filter=ds.field("event_timestamp") >= start
+    )
+    place = {example: i for i, example in enumerate(table["example_id"].to_pylist())}
+    rows = pa.array([place[example] for example in ids], pa.int64())
+    chosen = table.take(rows)
+    return np.column_stack([chosen[name].to_numpy() for name in columns]).astype(np.float32)
+
+
+def agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> Json:
+    """How many float32 values are equal bit by bit, one ulp apart, and farther apart.
+
+    Two NaN are equal.
+    """
+    left, right = one.ravel(), other.ravel()
+    both_null = np.isnan(left) & np.isnan(right)
+    apart = np.abs(_ordered(left) - _ordered(right))
+    is_equal = both_null | (apart == 0)
+    is_near = ~is_equal & (apart == 1)
+    return {
+        "values": len(left),
+        "equal": int(is_equal.sum()),
+        "one_ulp": int(is_near.sum()),
+        "more": int((~is_equal & ~is_near).sum()),
+    }
+
+
+def _ordered(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Integers in the order of the floats, neighbours one apart; both zeros the same."""
+    bits = values.view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFF_FFFF), bits)
