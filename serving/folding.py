@@ -4,6 +4,8 @@ Each view has a cursor: the position up to which it is folded. Deltas, cursors a
 source's watermark are written together, and a fold can be repeated, so a kill at any moment
 loses nothing and counts nothing twice. An id counts at its first position only
 (``stores.claims``); rows that break the contract are left to ingest, which reports them.
+References to other sources are judged by ingest alone: a row that it refuses for one is folded
+here, and gone with the next base.
 """
 
 from __future__ import annotations

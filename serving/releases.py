@@ -33,7 +33,6 @@ class LoadedRelease:
     contract: RequestContract
     runner: ModelRunner
     scorer: Scorer
-    files: Mapping[str, bytes] = field(repr=False)
 
     @property
     def plan(self) -> Plan:
@@ -128,7 +127,6 @@ class Loader:
             contract=RequestContract(bundle.manifest.contract, is_any_time=self._is_any_time),
             runner=runner,
             scorer=DirectScorer(runner),
-            files=bundle.files,
         )
 
 
