@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
-from benchmarks.real_data_online import agreement
-from benchmarks.real_data_scores import SEED, USE_CASE
-from core.clock import DAY_MS
+from benchmarks.real_data_online import agreement, champion
+from benchmarks.real_data_scores import SEED, USE_CASE, batch_scores
+from core.clock import DAY_MS, date_start_ms
 from core.features.keys import entity_key
 from core.features.oracle import KnownAt, Row, view_values
 from core.features.plan import Plan, ViewPlan, feature_column
@@ -127,7 +127,7 @@ def _sample(trained: pa.Table, from_ms: int) -> pa.Table:
     labels = trained["label"].to_numpy()
     generator = np.random.default_rng(SEED)
     chosen = [
-        generator.choice(np.flatnonzero(is_late & (labels == label)), SAMPLE // 2, replace=False)
+        generator.permutation(np.flatnonzero(is_late & (labels == label)))[: SAMPLE // 2]
         for label in (0, 1)
     ]
     return trained.take(np.concatenate(chosen))
@@ -226,3 +226,36 @@ def where_frauds_are(
         }
         for name, rows in groups.items()
     ]
+
+
+def doubts(layout: Layout, path: Path, first: str, report: dict[str, Any]) -> str:
+    """Every doubt put to the frozen training set; the findings go into ``report``."""
+    manifest = champion(layout)
+    plan, from_ms = manifest.plan, date_start_ms(first)
+    file, trained = File.read(path), training_set(layout, manifest.snapshot_id)
+    found: dict[str, Any] = {}
+    report["doubt"] = found
+    found["kernel"] = recomputed_in_process(plan, file, file.values(plan), trained)
+    print(f"\nevery training value from the file by the kernel: {_equal(found['kernel'])}")
+    found["oracle"] = recomputed_by_oracle(plan, file, trained, from_ms)
+    examples = found["oracle"]["examples"]
+    print(f"{examples} late examples from the file by the oracle: {_equal(found['oracle'])}")
+    scores = batch_scores(layout, (report["dates"][0], report["dates"][1]))
+    by_id = dict(zip(scores["example_id"].to_pylist(), scores["score"].to_pylist(), strict=True))
+    found["frauds"] = where_frauds_are(by_id, trained, from_ms)
+    for group in found["frauds"]:
+        print(
+            f"  {group['group']}: {group['frauds']} frauds among {group['transactions']:,} "
+            f"payments, {group['caught']} caught"
+        )
+    found["variants"] = {}
+    for title, changed, rows in variants(plan, file, trained):
+        found["variants"][title] = precision_of(changed, rows, from_ms)
+        print(f"  {title}: average precision {found['variants'][title]:.3f}", flush=True)
+    return f"kernel {_equal(found['kernel'])}; oracle {_equal(found['oracle'])}; " + ", ".join(
+        f"{title} {value:.3f}" for title, value in found["variants"].items()
+    )
+
+
+def _equal(found: Mapping[str, int]) -> str:
+    return f"{found['equal']:,} of {found['values']:,} values equal"

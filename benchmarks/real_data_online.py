@@ -16,14 +16,19 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
-from benchmarks.real_data_commands import Stopwatch
-from benchmarks.real_data_scores import USE_CASE
+from benchmarks.real_data_commands import Platform, Stopwatch
+from benchmarks.real_data_scores import USE_CASE, batch_scores, in_words, judged, truth
 from core.clock import date_start_ms
 from core.features.plan import Plan, feature_column
+from stores.bundle import Manifest, read_manifest
+from stores.channels import ChannelBoard
 from stores.layout import Layout
+from stores.shelf import Shelf
+from stores.signing import KeyRing
 
 POINTS_A_BATCH = 250
 SINGLES = 1_000
@@ -42,6 +47,90 @@ class Asked:
     prediction_ids: list[str]
     degraded: int
     seconds: float
+
+    def table(self) -> pa.Table:
+        """Scores by example."""
+        return pa.table({"example_id": self.ids, "score": self.scores.astype(np.float64)})
+
+    def in_numbers(self, batch: pa.Table) -> Json:
+        """Beside the batch scores of the same examples, bit by bit."""
+        expected = dict(
+            zip(batch["example_id"].to_pylist(), batch["score"].to_pylist(), strict=True)
+        )
+        others = np.array([expected[example] for example in self.ids], np.float32)
+        return {
+            **agreement(self.scores, others),
+            "degraded": self.degraded,
+            "seconds": round(self.seconds, 2),
+            "rows_per_s": round(len(self.ids) / self.seconds, 1),
+        }
+
+
+def served(platform: Platform, address: str, date: str) -> Json:
+    """All of a day asked of a running service; how it answered, and how that compares."""
+    layout = Layout(platform.home)
+    rows = transactions_of(layout, date)
+    batch = batch_scores(layout, (date, date))
+    client = Client(address)
+    try:
+        many = ask_in_batches(client, rows)
+        alone = ask_one_by_one(client, _spread(rows, SINGLES))
+        sample = alone.prediction_ids[:: max(1, len(alone.ids) // RECORDS)]
+        kept = recorded_vectors(client, sample)
+    finally:
+        client.close()
+    manifest = champion(layout)
+    ids = alone.ids[:: max(1, len(alone.ids) // RECORDS)]
+    trained = trained_vectors(layout, manifest.plan, manifest.snapshot_id, date, ids)
+    online = batch.drop_columns(["score"]).join(many.table(), keys="example_id")
+    report: Json = {
+        "date": date,
+        "batched": many.in_numbers(batch),
+        "alone": alone.in_numbers(batch),
+        "vectors": agreement(kept, trained),
+        "quality": judged(online, truth(layout)).report(),
+        "batch_quality": judged(batch, truth(layout)).report(),
+    }
+    report["said"] = said(report)
+    show_one(platform, rows, many)
+    print(f"\nonline, {date}: average precision {in_words(report['quality'])}")
+    print(f"batch, {date}: average precision {in_words(report['batch_quality'])}", flush=True)
+    return report
+
+
+def show_one(platform: Platform, rows: Sequence[Json], many: Asked) -> None:
+    """The likeliest fraud of the day as a user would ask for it."""
+    row = rows[int(np.argmax(many.scores))]
+    fields = [f"{name}={row[name]}" for name in ("card_id", "terminal_id", "amount_minor")]
+    platform.run("predict", USE_CASE, *fields, "--at", row["event_timestamp"].isoformat())
+
+
+def said(report: Json) -> str:
+    """What the service answered, as a line."""
+    parts = []
+    for name in ("batched", "alone"):
+        found = report[name]
+        parts.append(
+            f"{found['values']:,} scores {name}: {found['equal']:,} equal to batch, "
+            f"{found['one_ulp']:,} one ulp off, {found['more']:,} more, "
+            f"{found['degraded']:,} degraded, {found['rows_per_s']:,.0f}/s"
+        )
+    found = report["vectors"]
+    parts.append(
+        f"{found['values']:,} inputs beside the training set: {found['equal']:,} equal, "
+        f"{found['one_ulp']:,} one ulp off, {found['more']:,} more"
+    )
+    return "; ".join(parts)
+
+
+def champion(layout: Layout) -> Manifest:
+    """Manifest of the release that is served."""
+    shelf = Shelf(layout.shelf)
+    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    release = channels.state(USE_CASE).champion
+    if release is None:
+        raise ValueError(f"no release of {USE_CASE} is served")
+    return read_manifest(shelf.bundle(USE_CASE, release))
 
 
 class Client:
@@ -114,6 +203,12 @@ def ask_one_by_one(client: Client, rows: Sequence[Json]) -> Asked:
     return _asked(rows, (client.call("POST", path, request_of(row)) for row in rows))
 
 
+def _spread(rows: Sequence[Json], limit: int) -> list[Json]:
+    """At most ``limit`` rows from the whole day."""
+    places = np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(int)
+    return [rows[place] for place in np.unique(places)]
+
+
 def _asked(rows: Sequence[Json], answers: Iterator[Json]) -> Asked:
     with Stopwatch() as watch:
         found = list(answers)
@@ -139,8 +234,6 @@ def trained_vectors(
     dataset = DeltaTable(layout.training(USE_CASE)).to_pyarrow_dataset(
         partitions=[("snapshot", "=", snapshot)]
     )
-    import pyarrow.dataset as ds
-
     start = pa.scalar(date_start_ms(date) * 1_000, pa.timestamp("us", tz="UTC"))
     columns = [feature_column(entry) for entry in plan.vector]
     table = dataset.to_table(

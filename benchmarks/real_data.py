@@ -1,0 +1,186 @@
+"""Real card transactions through ingest, training and serving.
+
+``python -m benchmarks.real_data FILE``: runs the platform's own commands on a home of its
+own, as a user would, asks the service for the last day over HTTP, and doubts the result.
+Prints a table and writes ``report.json`` below that home. What a former run of the same file
+has done is taken as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from assets.tables import partition_range
+from benchmarks.real_data_commands import PROJECT, CommandFailedError, Platform, Stopwatch
+from benchmarks.real_data_doubt import doubts
+from benchmarks.real_data_online import served
+from benchmarks.real_data_scores import USE_CASE, batch_scores, in_words, judged, truth
+from core.errors import PlatformError
+from orchestration.shell import table
+from stores.layout import Layout
+
+DEFAULT_FILE = PROJECT.parent / "shared/data/transactions/handbook_2018-04-01_2018-07-24.parquet"
+DEFAULT_HOME = PROJECT / ".throughline" / "real-data"
+MAPPINGS = PROJECT / "use_cases" / USE_CASE / "mappings"
+COLUMNS = {
+    "TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD",
+}  # fmt: skip
+STATE, REPORT = "real-data.json", "report.json"
+LAST_DAYS = 14
+CUT_DAYS = 15  # after the last transaction: a week until its verdict, and a week to be sure
+WHO = "real-data"
+INTERRUPTED = 130
+
+
+@dataclass
+class Run:
+    """What was done to one home, step by step; kept beside it so that a rerun goes on."""
+
+    platform: Platform
+    digest: str
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def once(self, name: str, *words: str) -> None:
+        """Run a command unless a former run of the same file has."""
+        if name in self.done:
+            print(f"\n$ throughline {' '.join(words)}\n  there already: {self.done[name]['said']}")
+            return
+        self.measured(name, lambda: self.platform.run(*words))
+
+    def measured(self, name: str, work: Callable[[], str]) -> None:
+        """Do a step, and keep its time and what it says of itself."""
+        with Stopwatch() as watch:
+            said = work()
+        self.done[name] = {"seconds": round(watch.seconds, 1), "said": said}
+        state = {"sha256": self.digest, "done": self.done}
+        (self.platform.home / STATE).write_text(json.dumps(state, indent=1))
+
+    @classmethod
+    def of(cls, home: Path, file: Path) -> Run:
+        """The run of a home; ValueError when another file has filled it."""
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        home.mkdir(parents=True, exist_ok=True)
+        state = home / STATE
+        known: dict[str, Any] = {"sha256": digest, "done": {}}
+        if state.is_file():
+            known = json.loads(state.read_text())
+        if known["sha256"] != digest:
+            raise ValueError(f"{home} holds another file's rows: give --home DIR, or --fresh")
+        return cls(Platform(home), digest, known["done"])
+
+
+def batch_side(run: Run, file: Path) -> tuple[str, str]:
+    """From the file to published scores; first and last date that were scored."""
+    for source in ("transactions", "fraud_labels"):
+        mapping = str(MAPPINGS / f"{source}.yaml")
+        run.once(f"ingest {source}", "ingest", source, str(file), "--map", mapping, "--historic")
+    run.once("tiles", "backfill")
+    found = partition_range(Layout(run.platform.home).events("transactions"), "event_date")
+    if found is None:
+        raise ValueError("no transaction was accepted: see `throughline rejects list transactions`")
+    last = date.fromisoformat(found[1])
+    cut = (last + timedelta(days=CUT_DAYS)).isoformat()
+    run.once("train", "train", USE_CASE, "--cut", cut, "--approve-as", WHO)
+    first = (last - timedelta(days=LAST_DAYS - 1)).isoformat()
+    run.once("score", "score", USE_CASE, "--from", first, "--as-of", last.isoformat())
+    return first, last.isoformat()
+
+
+def online_side(run: Run, last: str, report: dict[str, Any]) -> None:
+    """Online values as of the start of the last day, and that day asked over HTTP."""
+    at = f"{last}T00:05:00Z"  # values answer from five minutes before their present on
+    run.measured("materialise", lambda: run.platform.run("materialise", "--at", at))
+
+    def ask() -> str:
+        with run.platform.service() as address:
+            report["online"] = served(run.platform, address, last)
+        return str(report["online"]["said"])
+
+    run.measured("serve", ask)
+
+
+def whole(file: Path, home: Path, *, is_doubted: bool) -> dict[str, Any]:
+    """Everything; the report."""
+    run = Run.of(home, file)
+    layout = Layout(home)
+    report: dict[str, Any] = {"file": file.name, "sha256": run.digest, "steps": run.done}
+    first, last = batch_side(run, file)
+    labels = truth(layout)
+    report["dates"] = [first, last]
+    report["batch"] = judged(batch_scores(layout, (first, last)), labels).report()
+    print(f"\nbatch, {first} to {last}: average precision {in_words(report['batch'])}", flush=True)
+    online_side(run, last, report)
+    if is_doubted:
+        run.measured("doubt", lambda: doubts(layout, file, first, report))
+    print("\n" + steps_table(run.done))
+    (home / REPORT).write_text(json.dumps(report, indent=1))
+    print(f"\nwritten: {home / REPORT}")
+    return report
+
+
+def steps_table(done: dict[str, dict[str, Any]]) -> str:
+    """Steps with their times."""
+    rows: list[tuple[str, ...]] = [("step", "seconds", "what it said")]
+    rows += [(name, f"{step['seconds']:.1f}", step["said"]) for name, step in done.items()]
+    return table(rows)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Entry; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.real_data", description=__doc__)
+    parser.add_argument("file", nargs="?", type=Path, help="Parquet in the handbook's columns")
+    parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help="folder of all state")
+    parser.add_argument("--fresh", action="store_true", help="forget what a former run has done")
+    parser.add_argument("--no-doubt", action="store_true", help="without the search for leaks")
+    arguments = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, _interrupt)
+    file, home = (arguments.file or DEFAULT_FILE).resolve(), arguments.home.resolve()
+    if complaint := unusable(file):
+        sys.stderr.write(f"error: {complaint}\n")
+        return 2
+    if arguments.fresh and (home / STATE).is_file():
+        shutil.rmtree(home)
+    try:
+        whole(file, home, is_doubted=not arguments.no_doubt)
+    except (CommandFailedError, PlatformError, ValueError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; nothing was left running\n")
+        return INTERRUPTED
+    return 0
+
+
+def unusable(file: Path) -> str:
+    """Why a file cannot be used, and what to do; empty when it can."""
+    if not file.is_file():
+        return (
+            f"there is no file {file}. Say which: make real-data FILE=PATH, a Parquet file of "
+            "the Fraud Detection Handbook's raw transactions"
+        )
+    try:
+        missing = COLUMNS - set(pq.read_schema(file).names)
+    except (OSError, ValueError):
+        return f"{file} cannot be read as Parquet"
+    return f"{file} has no column {', '.join(sorted(missing))}" if missing else ""
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
