@@ -8,13 +8,13 @@ records side by side; ``code`` is null on those that keep the contract.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
+from core.clock import DAY_MS
 from core.contracts import Source
 from core.features.keys import position
 from core.row_parser import ParsedRow, RowParser, Violation, raw_text
@@ -23,8 +23,6 @@ from stores.epochs import Epoch, Malformed, Record
 
 BATCH_ROWS = 20_000
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
-_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_MS = 86_400_000
 
 Mapped = Callable[[dict[str, Any]], Any]
 
@@ -87,7 +85,7 @@ class EpochReader:
         while block := list(islice(iterator, BATCH_ROWS)):
             rows = [self._row(record) for record in block]
             columns = [
-                pa.array(values, field.type)
+                _column(values, field.type)
                 for values, field in zip(zip(*rows, strict=True), self.schema, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
@@ -115,7 +113,7 @@ class EpochReader:
             0,
             result.payload_digest,
             *values,
-            _day(result.event_ms),
+            result.event_ms // DAY_MS,
             *where,
             None,
             None,
@@ -137,7 +135,7 @@ class EpochReader:
             0,
             None,
             *[None] * len(self.source.fields),
-            _day(record.ingested_at_ms),
+            record.ingested_at_ms // DAY_MS,
             *where,
             violation.code,
             violation.field or None,
@@ -162,9 +160,14 @@ def _event_id(raw: dict[str, Any] | Malformed) -> str | None:
     return found[:256].encode("utf-8", "replace").decode()
 
 
-def _instant(instant_ms: int | None) -> datetime | None:
-    return None if instant_ms is None else _EPOCH_START + timedelta(milliseconds=instant_ms)
+def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Instants (microseconds) and dates (days) come as integers: objects would cost more."""
+    if kind == _TIMESTAMP:
+        return pa.array(values, pa.int64()).cast(kind)
+    if kind == pa.date32():
+        return pa.array(values, pa.int32()).cast(kind)
+    return pa.array(values, kind)
 
 
-def _day(instant_ms: int) -> date:
-    return _EPOCH_START.date() + timedelta(days=instant_ms // _DAY_MS)
+def _instant(instant_ms: int | None) -> int | None:
+    return None if instant_ms is None else instant_ms * 1_000
