@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from assets.tables import partition_range
 from benchmarks.real_data_commands import PROJECT, CommandFailedError, Platform, Stopwatch
 from benchmarks.real_data_doubt import doubts
-from benchmarks.real_data_online import served
+from benchmarks.real_data_online import champion, late_examples, served
 from benchmarks.real_data_scores import USE_CASE, batch_scores, in_words, judged, truth
 from core.errors import PlatformError
 from orchestration.shell import table
@@ -118,6 +118,7 @@ def whole(file: Path, home: Path, *, is_doubted: bool) -> dict[str, Any]:
     layout = Layout(home)
     report: dict[str, Any] = {"file": file.name, "sha256": run.digest, "steps": run.done}
     first, last = batch_side(run, file)
+    refuse_seen(layout, first)
     labels = truth(layout)
     report["dates"] = [first, last]
     report["batch"] = judged(batch_scores(layout, (first, last)), labels).report()
@@ -129,6 +130,17 @@ def whole(file: Path, home: Path, *, is_doubted: bool) -> dict[str, Any]:
     (home / REPORT).write_text(json.dumps(report, indent=1))
     print(f"\nwritten: {home / REPORT}")
     return report
+
+
+def refuse_seen(layout: Layout, first: str) -> None:
+    """ValueError when the model was fitted, stopped or calibrated on what it is judged on."""
+    manifest = champion(layout)
+    splits = late_examples(layout, manifest.snapshot_id, first, ["split"])["split"].to_pylist()
+    if seen := sum(split != "test" for split in splits):
+        raise ValueError(
+            f"the model has seen {seen:,} of {len(splits):,} examples from {first} on: the file "
+            "is too short to judge its last two weeks"
+        )
 
 
 def steps_table(done: dict[str, dict[str, Any]]) -> str:

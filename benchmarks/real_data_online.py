@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.real_data_commands import Platform, Stopwatch
 from benchmarks.real_data_scores import USE_CASE, batch_scores, in_words, judged, truth
 from core.clock import date_start_ms
-from core.features.plan import Plan, feature_column
+from core.features.plan import feature_column
 from stores.bundle import Manifest, read_manifest
 from stores.channels import ChannelBoard
 from stores.layout import Layout
@@ -81,7 +81,7 @@ def served(platform: Platform, address: str, date: str) -> Json:
         client.close()
     manifest = champion(layout)
     ids = alone.ids[:: max(1, len(alone.ids) // RECORDS)]
-    trained = trained_vectors(layout, manifest.plan, manifest.snapshot_id, date, ids)
+    trained = trained_vectors(layout, manifest, date, ids)
     online = batch.drop_columns(["score"]).join(many.table(), keys="example_id")
     report: Json = {
         "date": date,
@@ -227,21 +227,22 @@ def recorded_vectors(client: Client, prediction_ids: Sequence[str]) -> NDArray[n
     return np.array(rows, np.float32)
 
 
+def late_examples(layout: Layout, snapshot: str, date: str, columns: Sequence[str]) -> pa.Table:
+    """Columns of a training set's examples from the start of ``date`` on."""
+    table = DeltaTable(layout.training(USE_CASE))
+    dataset = table.to_pyarrow_dataset(partitions=[("snapshot", "=", snapshot)])
+    start = pa.scalar(date_start_ms(date) * 1_000, pa.timestamp("us", tz="UTC"))
+    return dataset.to_table(columns=list(columns), filter=ds.field("event_timestamp") >= start)
+
+
 def trained_vectors(
-    layout: Layout, plan: Plan, snapshot: str, date: str, ids: Sequence[str]
+    layout: Layout, manifest: Manifest, date: str, ids: Sequence[str]
 ) -> NDArray[np.float32]:
     """Vectors of the training set for examples of one date, cast as the model takes them."""
-    dataset = DeltaTable(layout.training(USE_CASE)).to_pyarrow_dataset(
-        partitions=[("snapshot", "=", snapshot)]
-    )
-    start = pa.scalar(date_start_ms(date) * 1_000, pa.timestamp("us", tz="UTC"))
-    columns = [feature_column(entry) for entry in plan.vector]
-    table = dataset.to_table(
-        columns=["example_id", *columns], filter=ds.field("event_timestamp") >= start
-    )
+    columns = [feature_column(entry) for entry in manifest.plan.vector]
+    table = late_examples(layout, manifest.snapshot_id, date, ["example_id", *columns])
     place = {example: i for i, example in enumerate(table["example_id"].to_pylist())}
-    rows = pa.array([place[example] for example in ids], pa.int64())
-    chosen = table.take(rows)
+    chosen = table.take(pa.array([place[example] for example in ids], pa.int64()))
     return np.column_stack([chosen[name].to_numpy() for name in columns]).astype(np.float32)
 
 
