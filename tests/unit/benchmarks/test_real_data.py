@@ -1,0 +1,92 @@
+"""The arithmetic of the run on real data: what counts as equal, and what stops it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.real_data import STATE, Run, main, unusable
+from benchmarks.real_data_doubt import File
+from benchmarks.real_data_online import agreement
+from benchmarks.real_data_scores import judged
+
+ROW = {
+    "TRANSACTION_ID": [7],
+    "TX_DATETIME": pa.array([1_522_540_831_000_000_000], pa.timestamp("ns")),
+    "CUSTOMER_ID": pa.array([596], pa.int32()),
+    "TERMINAL_ID": pa.array([3156], pa.int32()),
+    "TX_AMOUNT": [0.29],
+    "TX_FRAUD": pa.array([1], pa.int8()),
+}
+
+
+def test_agreement_counts_neighbours_of_either_sign_and_both_nulls() -> None:
+    one = np.array([1.0, 0.0, -0.0, np.nan, -1.0, 1.0, np.nan], np.float32)
+    near = np.float32(1.0)
+    other = np.array(
+        [np.nextafter(near, np.float32(2)), -0.0, 0.0, np.nan, np.nextafter(-near, np.float32(0)),
+         1.1, 1.0], np.float32,
+    )  # fmt: skip
+    assert agreement(one, other) == {"values": 7, "equal": 3, "one_ulp": 2, "more": 2}
+
+
+def test_judged_refuses_scores_without_a_label() -> None:
+    scores = pa.table({"example_id": ["a", "b"], "terminal_id": ["t", "t"], "score": [0.1, 0.9]})
+    labels = pa.table({"transaction_id": ["a"], "is_fraud": [0]})
+    with pytest.raises(ValueError, match="1 of 2 scores have no label"):
+        judged(scores, labels)
+
+
+def test_interval_that_draws_terminals_is_wider_where_frauds_come_in_runs() -> None:
+    generator = np.random.default_rng(1)
+    terminals = np.repeat(np.arange(200), 20)
+    is_bad = terminals % 20 == 0
+    scores = np.where(is_bad & (terminals % 40 == 0), 0.9, 0.1) + generator.uniform(0, 0.05, 4_000)
+    ids = [str(i) for i in range(4_000)]
+    rows = pa.table(
+        {"example_id": ids, "terminal_id": [f"t{t}" for t in terminals], "score": scores}
+    )
+    labels = pa.table({"transaction_id": ids, "is_fraud": is_bad.astype(int)})
+    report = judged(rows, labels).report()
+    plain, grouped = report["average_precision"], report["average_precision_by_terminal"]
+    assert plain["low"] <= plain["value"] <= plain["high"]
+    assert grouped["high"] - grouped["low"] > 1.5 * (plain["high"] - plain["low"])
+
+
+def test_rows_of_the_file_become_events_of_both_sources(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table(ROW), path)
+    file = File.read(path)
+    row = file.transactions.to_pylist()[0]
+    label = file.labels(7).to_pylist()[0]
+    assert (row["event_id"], row["card_id"], row["terminal_id"], row["amount_minor"]) == (
+        "tx-7", "card-596", "terminal-3156", 29,
+    )  # fmt: skip
+    assert (label["event_timestamp"] - row["event_timestamp"]).days == 7
+    assert label["available_at"] == label["event_timestamp"]
+    assert label["is_fraud"] == 1
+
+
+def test_a_home_filled_from_another_file_is_refused(tmp_path: Path) -> None:
+    one, other, home = tmp_path / "one", tmp_path / "other", tmp_path / "home"
+    one.write_bytes(b"1")
+    other.write_bytes(b"2")
+    Run.of(home, one).measured("step", lambda: "done")
+    assert Run.of(home, one).done["step"]["said"] == "done"
+    assert (home / STATE).is_file()
+    with pytest.raises(ValueError, match="another file"):
+        Run.of(home, other)
+
+
+def test_a_file_that_cannot_be_used_is_said_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "nothing.parquet")]) == 2
+    assert "there is no file" in capsys.readouterr().err
+    narrow = tmp_path / "narrow.parquet"
+    pq.write_table(pa.table(ROW).drop_columns(["TX_FRAUD"]), narrow)
+    assert unusable(narrow).endswith("has no column TX_FRAUD")
