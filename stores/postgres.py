@@ -1,4 +1,4 @@
-"""Batch scores in a PostgreSQL table: one as-of date at a time, whole or not at all."""
+"""Batch scores in a PostgreSQL table: as-of dates at a time, whole or not at all."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class ScoreTable:
         self._url = url
         self.name = f"scores_{use_case}"
 
-    def publish(self, as_of: str, keys: Sequence[str], rows: pa.Table) -> int:
-        """Make the table hold exactly ``rows`` for the date ``as_of``, in one transaction.
+    def publish(self, as_of: Sequence[str], keys: Sequence[str], rows: pa.Table) -> int:
+        """Make the table hold exactly ``rows`` for the dates ``as_of``, in one transaction.
 
-        Rows of the same keys are updated, new ones inserted, others of that date removed:
+        Rows of the same keys are updated, new ones inserted, others of these dates removed:
         a reader sees the old scores or the new ones, never some of each, and a second call
         changes nothing. Returns the number of rows.
 
@@ -70,7 +70,7 @@ class ScoreTable:
                     for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                         copy.write_row(row)
             cursor.execute(self._upsert(keys, rows.column_names))
-            cursor.execute(self._prune(keys), [as_of])
+            cursor.execute(self._prune(keys), [list(as_of)])
         return int(rows.num_rows)
 
     @contextmanager
@@ -117,7 +117,7 @@ class ScoreTable:
     def _prune(self, keys: Sequence[str]) -> sql.Composed:
         same = [sql.SQL("f.{0} = t.{0}").format(sql.Identifier(key)) for key in keys]
         return sql.SQL(
-            "DELETE FROM {} AS t WHERE t.as_of = %s"
+            "DELETE FROM {} AS t WHERE t.as_of = ANY(%s::date[])"
             " AND NOT EXISTS (SELECT 1 FROM fresh_scores AS f WHERE {})"
         ).format(sql.Identifier(self.name), sql.SQL(" AND ").join(same))
 

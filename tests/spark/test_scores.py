@@ -22,7 +22,7 @@ from core.decisions import decide
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
 from spark_jobs import ingest, scores, tiles
 from spark_jobs.audit import AuditLimits
-from spark_jobs.delta import read_table
+from spark_jobs.delta import latest_version, read_table
 from stores.bundle import GOLDEN, MODEL, PROFILE
 from stores.frames import plan_table
 from stores.golden import golden_of
@@ -63,7 +63,7 @@ def asked(layout, release, **changes):
         now_ms=NOW_MS,
         use_case="toy",
         release=release,
-        as_of=AS_OF,
+        as_of=(AS_OF,),
         example_source=PAYMENTS,
         limits=TINY,
     )
@@ -120,8 +120,22 @@ def test_scores_that_fail_the_audit_are_not_published(spark, layout, report, rel
     assert not refused.is_published
     assert "share of nulls" in refused.audit.faults[0]
     assert read_table(spark, layout.scores("toy")).count() == before
-    empty = scores.run(spark, asked(layout, release, as_of="2020-01-01"))
+    empty = scores.run(spark, asked(layout, release, as_of=("2020-01-01",)))
     assert "nothing was scored" in empty.audit.faults[0]
+
+
+def test_many_dates_are_one_run_and_each_keeps_the_versions_it_was_bound_to(
+    spark, layout, report, release
+):
+    dates = tuple(event_date(NOW_MS - day * DAY_MS) for day in range(1, 6))
+    before = latest_version(spark, layout.scores("toy"))
+    several = scores.run(spark, asked(layout, release, as_of=dates))
+    assert several.as_of == f"{dates[-1]} to {dates[0]}"
+    assert several.version == before + 1
+    rows = read_table(spark, layout.scores("toy")).select("as_of", "read_versions").distinct()
+    by_date = {str(row[0]): row[1] for row in rows.collect()}
+    assert sorted(by_date) == sorted(dates)
+    assert several.rows == read_table(spark, layout.scores("toy")).count() > 90
 
 
 @pytest.mark.postgres

@@ -45,26 +45,26 @@ def held(url, name):
 
 def test_a_date_holds_exactly_what_was_published_last(url):
     table = ScoreTable(url, "first")
-    assert table.publish("2026-01-01", KEYS, rows_of(DAY, a=0.1, b=0.2)) == 2
-    table.publish("2026-01-02", KEYS, rows_of(NEXT, a=0.5))
-    table.publish("2026-01-01", KEYS, rows_of(DAY, b=0.3, c=0.4))
-    table.publish("2026-01-01", KEYS, rows_of(DAY, b=0.3, c=0.4))
+    assert table.publish(["2026-01-01"], KEYS, rows_of(DAY, a=0.1, b=0.2)) == 2
+    table.publish(["2026-01-02"], KEYS, rows_of(NEXT, a=0.5))
+    table.publish(["2026-01-01"], KEYS, rows_of(DAY, b=0.3, c=0.4))
+    table.publish(["2026-01-01"], KEYS, rows_of(DAY, b=0.3, c=0.4))
     assert held(url, "scores_first") == [(DAY, "b", 0.3), (DAY, "c", 0.4), (NEXT, "a", 0.5)]
 
 
 def test_a_refusal_in_the_middle_leaves_the_table_as_it_was(url):
     table = ScoreTable(url, "second")
-    table.publish("2026-01-01", KEYS, rows_of(DAY, a=0.1))
+    table.publish(["2026-01-01"], KEYS, rows_of(DAY, a=0.1))
     doubled = pa.concat_tables([rows_of(DAY, a=0.2, b=0.3), rows_of(DAY, b=0.4)])
     with pytest.raises(DependencyError, match="holds what it held before"):
-        table.publish("2026-01-01", KEYS, doubled)
+        table.publish(["2026-01-01"], KEYS, doubled)
     assert held(url, "scores_second") == [(DAY, "a", 0.1)]
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password():
     table = ScoreTable("postgresql://u:s3cret@127.0.0.1:1/x", "third")
     with pytest.raises(DependencyError) as caught:
-        table.publish("2026-01-01", KEYS, rows_of(DAY, a=0.1))
+        table.publish(["2026-01-01"], KEYS, rows_of(DAY, a=0.1))
     assert "s3cret" not in str(caught.value)
 
 
