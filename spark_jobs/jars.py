@@ -210,13 +210,13 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         fetch(java_home=os.environ.get("JAVA_HOME", ""))  # noqa: TID251 - a main is a root
+        if chosen.warm:
+            from spark_jobs.warm import record_archive
+
+            record_archive(archive())
     except (ConfigurationError, DependencyError, IntegrityError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if chosen.warm:
-        from spark_jobs.warm import record_archive
-
-        record_archive(archive())
     sys.stdout.write(f"{len(DELTA)} jars in {JARS}\n")
     return 0
 
