@@ -99,3 +99,12 @@ def test_without_an_instant_what_depends_on_time_is_null():
     outputs = from_lists(PAYMENT)({"amount_minor": [1], "amount_minor_mean_30d": [2]})
     assert np.isnan(outputs["is_night"]).all()
     assert outputs["amount_over_mean"] == [0.5]
+
+
+def test_instants_of_feast_are_cut_down_to_milliseconds_like_all_others():
+    from datetime import UTC, datetime
+
+    from core.features.transforms import _instant_ms
+
+    assert _instant_ms(datetime(1970, 1, 1, 0, 0, 0, 1_900, tzinfo=UTC)) == 1.0
+    assert _instant_ms(datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)) == -1.0
