@@ -27,7 +27,7 @@ class OnlineProcess:
     def __init__(self, module: str, layout: Layout, port: int = 0, **settings: object) -> None:
         self.module = module
         self.url = f"http://127.0.0.1:{port}"
-        ours = os.environ  # noqa: TID251 - a child needs its parent's, less what is ours to set
+        ours = os.environ
         clean = {k: v for k, v in ours.items() if not k.startswith("THROUGHLINE_")}
         given = {"HOME": layout.root, "HTTP__PORT": port, **settings}
         variables = {f"THROUGHLINE_{name}": str(value) for name, value in given.items()}
