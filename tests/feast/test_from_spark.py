@@ -84,8 +84,7 @@ def points(layout, n=300):
     ]
 
 
-def assert_the_same(layout, store):
-    asked = points(layout)
+def assert_the_same(store, asked):
     offline = historical(store, pd.DataFrame(asked), fraud.fraud_v1)
     online = store.get_online_features(fraud.fraud_v1, asked, full_feature_names=True).to_df()
     names = [name for name in online.columns if "__" in name]
@@ -101,8 +100,9 @@ def assert_the_same(layout, store):
 def test_offline_equals_online_and_stays_so_when_late_rows_come(spark, state):
     layout, store = state
     materialise(store)
-    before = assert_the_same(layout, store)
-    row = points(layout, 1)[0]
+    asked = points(layout)
+    before = assert_the_same(store, asked)
+    row = asked[0]
     late = [
         {
             "event_id": f"late-{n}",
@@ -116,7 +116,7 @@ def test_offline_equals_online_and_stays_so_when_late_rows_come(spark, state):
     seal_events(layout, TRANSACTIONS, late, now_ms=NOW_MS)
     take_in(spark, layout)
     materialise(store)
-    after = assert_the_same(layout, store)
+    after = assert_the_same(store, asked)
     column = "card_activity_v1__amount_minor_count_30d"
     grown = after[column] - before[column]
     assert set(grown[after["card_id"] == row["card_id"]]) == {3.0}

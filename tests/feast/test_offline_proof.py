@@ -86,3 +86,28 @@ def test_instants_without_a_zone_are_utc(proof):
     names = [feature_column(ref) for ref in declared.refs]
     one, other = (historical(store, f, declared.refs)[names].to_numpy() for f in (frame, naive))
     np.testing.assert_array_equal(one, other)
+
+
+def test_instants_of_any_zone_and_unit_are_the_same_instants(proof):
+    store, worlds = proof
+    declared = worlds[0]
+    frame = entity_frame(declared.world)
+    abroad = frame.assign(
+        event_timestamp=frame["event_timestamp"].dt.tz_convert("Asia/Tokyo"),
+        known_at=frame["known_at"].dt.as_unit("ms"),
+    )
+    names = [feature_column(ref) for ref in declared.refs]
+    one, other = (historical(store, f, declared.refs)[names].to_numpy() for f in (frame, abroad))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_null_known_at_is_the_points_own_instant(proof):
+    store, worlds = proof
+    declared = worlds[0]
+    frame = entity_frame(declared.world)
+    every_other = np.arange(len(frame)) % 2 == 0
+    partly = frame.assign(known_at=frame["known_at"].mask(every_other))
+    said = frame.assign(known_at=frame["known_at"].mask(every_other, frame["event_timestamp"]))
+    names = [feature_column(ref) for ref in declared.refs]
+    one, other = (historical(store, f, declared.refs)[names].to_numpy() for f in (partly, said))
+    np.testing.assert_array_equal(one, other)

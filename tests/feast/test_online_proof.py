@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -15,28 +18,35 @@ from feast_repository import (
     write_events,
     write_tiles,
 )
+from servers import redis_server
 from worlds import compare
 
 from core.errors import InvalidInputError
 from core.features.blob import delta_key
 from core.features.fold import YOUNG_MS, fold
 from core.features.keys import epoch_of
+from feature_store.online import connect
 from stores.layout import Layout
-from stores.online import open_online_store
 
 N_WORLDS, N_POINTS = 30, 140
 
 
-@pytest.fixture(scope="module")
-def proof(tmp_path_factory):
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
+def proof(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("online")
-    worlds = declared_worlds(72, N_WORLDS, n_points=N_POINTS)
-    store = repository(root)
-    store.apply([item for declared in worlds for item in declared.objects])
-    heads = {}
-    for number, declared in enumerate(worlds):
-        heads[declared.view.name] = _make_online(store, root, declared, number)
-    return store, worlds, heads
+    with ExitStack() as stack:
+        url = ""
+        if request.param == "redis":
+            directory = Path(stack.enter_context(TemporaryDirectory(prefix="redis")))
+            url = stack.enter_context(redis_server(directory)).url
+        worlds = declared_worlds(72, N_WORLDS, n_points=N_POINTS)
+        store = repository(root, url=url)
+        store.apply([item for declared in worlds for item in declared.objects])
+        heads = {}
+        for number, declared in enumerate(worlds):
+            heads[declared.view.name] = _make_online(store, root, declared, number)
+        yield store, worlds, heads
+        store.teardown()
 
 
 def _make_online(store, root, declared, number):
@@ -54,7 +64,7 @@ def _make_online(store, root, declared, number):
         write_events(layout, type(world)(world.view, world.key_types, rows, []))
     now = instant(head_ms + YOUNG_MS)
     store.materialize(now - timedelta(days=1), now, feature_views=[declared.view.name])
-    online = open_online_store(f"sqlite:///{root}/online.sqlite")
+    online = connect(store.config)
     online.write(
         {
             delta_key(world.view.name, entity): fold(
