@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.errors import InvalidInputError
 from core.features.plan import Plan
 
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = np.finfo(np.float32).max
 
 
 def vector_of(plan: Plan, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float32]:
@@ -55,6 +55,7 @@ def vector_of(plan: Plan, values: Mapping[str, NDArray[np.float64]]) -> NDArray[
         )
     n_points = len(values[plan.vector[0]]) if plan.vector else 0
     vectors = np.empty((n_points, len(plan.vector)), dtype=np.float32)
-    for index, name in enumerate(plan.vector):
-        vectors[:, index] = np.clip(values[name], -LARGEST, LARGEST)
-    return vectors
+    with np.errstate(over="ignore"):
+        for index, name in enumerate(plan.vector):
+            vectors[:, index] = values[name]
+    return np.clip(vectors, -LARGEST, LARGEST, out=vectors)
