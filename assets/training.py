@@ -6,9 +6,8 @@ import dagster as dg
 
 from assets import names
 from assets.checks.training import training_checks, training_specs
-from assets.results import Result, document
 from assets.resources import Launcher, Platform
-
+from assets.results import Result, document
 from assets.tables import facts_of
 from core.clock import date_start_ms
 from core.errors import InvalidInputError

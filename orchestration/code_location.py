@@ -1,8 +1,8 @@
 """The code location, built from settings: what the root offers to Dagster and the CLI uses."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
-import warnings
 
 import dagster as dg
 

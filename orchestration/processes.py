@@ -90,7 +90,7 @@ class Processes:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one thread starts children
+            preexec_fn=_die_with_parent,
         )
 
     def wait_ready(self, child: Child, *, within_s: float) -> float:

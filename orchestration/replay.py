@@ -3,6 +3,7 @@
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from assets.resources import Launcher, Platform
 from assets.results import document
@@ -12,11 +13,11 @@ from core.contracts import Source
 class ReplayConfig(dg.Config):
     """Which refused records; at least one filter, and every given filter must hold."""
 
-    codes: list[str] = []
+    codes: list[str] = Field(default=[])
     """Reject codes, such as unknown_reference."""
-    epochs: list[int] = []
+    epochs: list[int] = Field(default=[])
     """Epochs that they came in."""
-    dates: list[str] = []
+    dates: list[str] = Field(default=[])
     """Event dates, YYYY-MM-DD."""
 
 

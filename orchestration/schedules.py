@@ -77,15 +77,12 @@ def rebase_job(declared: Declared) -> Job:
 
 def rebase_decision(declared: Declared, platform: Platform, hour: str) -> Go | Skip:
     """Whether the hourly re-base has tables to read."""
-    missing = [
-        view.name
+    layout = platform.layout
+    uris = {
+        view.name: layout.tiles(view.name) if view.windows else layout.events(view.source)
         for view in declared.views.values()
-        if not is_table(
-            platform.layout.tiles(view.name)
-            if view.windows
-            else platform.layout.events(view.source)
-        )
-    ]
+    }
+    missing = [name for name, uri in uris.items() if not is_table(uri)]
     if missing:
         return Skip(f"no tables yet for {', '.join(missing)}")
     return Go(key=f"rebase:{hour}", why="the head of an hour moves into the base")

@@ -56,12 +56,12 @@ class Step:
 
 
 def table(rows: list[tuple[str, ...]], *, indent: int = 2) -> str:
-    """Rows as columns, each as wide as its widest cell.
+    r"""Rows as columns, each as wide as its widest cell.
 
     Examples
     --------
     >>> table([("a", "1"), ("long", "2")], indent=0)
-    'a     1\\nlong  2'
+    'a     1\nlong  2'
     """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
     lines = [

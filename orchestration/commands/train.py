@@ -8,7 +8,7 @@ from core.errors import InvalidInputError, NotReadyError
 from orchestration.shell import Shell
 
 if TYPE_CHECKING:
-    from orchestration.runs import Runs, RunSeen
+    from orchestration.runs import Runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

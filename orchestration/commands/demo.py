@@ -1,0 +1,63 @@
+"""``demo``: everything, step by step, each with its time."""
+
+import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from orchestration.addresses import read_addresses
+from orchestration.commands.up import Ports, only_one, started
+from orchestration.processes import answers, free_port
+from orchestration.shell import Shell
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("--transactions", type=int, default=200_000, help="payments to make up")
+    parser.add_argument("--days", type=int, default=60, help="days they spread over, ending now")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same world")
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    """Prepare what is not there, start the service, decide, explain, replay."""
+    signal.signal(signal.SIGINT, _interrupt)  # a shell's background job would ignore it
+    signal.signal(signal.SIGTERM, _interrupt)
+    elapsed = shell.elapsed()
+    shell.say(f"Throughline demo, everything below {shell.settings.layout.root}\n")
+    from orchestration import demo
+    from orchestration.runs import Runs
+
+    with Runs(shell.settings, shell.say) as runs:
+        demo.prepare(
+            shell,
+            runs,
+            transactions=arguments.transactions,
+            days=arguments.days,
+            seed=arguments.seed,
+        )
+    with service(shell):
+        demo.decide(shell)
+    shell.say(f"\ndone in {elapsed():.0f} s; nothing is left running")
+    shell.next(
+        "`throughline up`, then open http://127.0.0.1:3000 (assets, checks, runs), "
+        "http://127.0.0.1:5000 (models)\n      and http://127.0.0.1:8080/docs (the service)"
+    )
+    return 0
+
+
+@contextmanager
+def service(shell: Shell) -> Iterator[None]:
+    """The online processes: those that run already, else our own for as long as needed."""
+    address = read_addresses(shell.settings.layout).service
+    if address and answers(f"{address}/livez"):
+        shell.say(f"  (there)  service at {address}")
+        yield
+        return
+    ports = Ports(service=free_port(8080), code=0, ui=0, mlflow=0)
+    with only_one(shell.settings.layout), started(shell, ports, has_pages=False):
+        yield
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
