@@ -5,6 +5,7 @@ declaration by another piece of software, so that a fault of ours in between is 
 batch passes every expectation of Great Expectations, so its size is one of them.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,28 @@ if TYPE_CHECKING:
 
 GREAT_EXPECTATIONS = "great_expectations"
 MAX_SHOWN = 5
+SPARK_CONNECT = "pyspark.sql.connect"
+
+
+def _library() -> Any:
+    """Great Expectations, imported without Spark Connect.
+
+    Its import tries Spark Connect, and that takes a process started by multiprocessing (every
+    run that the daemon launches) for a doctest and ends it with ``sys.exit(0)``.
+    """
+    loaded = sys.modules.get("great_expectations")
+    if loaded is not None:
+        return loaded
+    is_hidden = SPARK_CONNECT not in sys.modules
+    if is_hidden:
+        sys.modules[SPARK_CONNECT] = None  # type: ignore[assignment] # "cannot be imported"
+    try:
+        import great_expectations
+        import great_expectations.expectations
+    finally:
+        if is_hidden:
+            del sys.modules[SPARK_CONNECT]
+    return great_expectations
 
 
 def source_expectations(source: Source, table: "pa.Table") -> dg.AssetCheckResult:
@@ -27,8 +50,7 @@ def source_expectations(source: Source, table: "pa.Table") -> dg.AssetCheckResul
 
 def training_expectations(table: "pa.Table") -> dg.AssetCheckResult:
     """What holds of every training set, whatever the use case."""
-    import great_expectations.expectations as gxe
-
+    gxe = _library().expectations
     needed = ("example_id", "event_timestamp", "label", "split", "weight")
     return _judged(
         table.select(list(needed)),
@@ -45,8 +67,7 @@ def training_expectations(table: "pa.Table") -> dg.AssetCheckResult:
 
 
 def _of_source(source: Source) -> list[Any]:
-    import great_expectations.expectations as gxe
-
+    gxe = _library().expectations
     columns = ["event_id", "event_timestamp", "available_at", *(f.name for f in source.fields)]
     least = 0 if source.is_empty_allowed else 1
     found: list[Any] = [
@@ -63,8 +84,7 @@ def _of_source(source: Source) -> list[Any]:
 
 
 def _of_field(field: FieldSpec) -> Iterable[Any]:
-    import great_expectations.expectations as gxe
-
+    gxe = _library().expectations
     if field.minimum is not None or field.maximum is not None:
         yield gxe.ExpectColumnValuesToBeBetween(
             column=field.name, min_value=field.minimum, max_value=field.maximum
@@ -77,8 +97,7 @@ def _of_field(field: FieldSpec) -> Iterable[Any]:
 
 def _judged(table: "pa.Table", expectations: Sequence[Any]) -> dg.AssetCheckResult:
     """Verdict of all expectations, the failed ones in words."""
-    import great_expectations as gx
-
+    gx = _library()
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     batch = (
