@@ -3,8 +3,8 @@
 Base holds what the log said up to an epoch P, and P. Tiles come from the view's table, rows
 since the last closed tile of its longest grid (attributes: all rows) from the events table,
 each read by delta-rs at one version, and neither beyond P. After the last value stands the
-mark from which the folder takes P, so a run that was cut short changes nothing for it: a
-reader takes P from each value.
+mark from which the folder takes P, and readers the first instant they can answer. So a run
+that was cut short changes nothing for them: a reader takes P from each value.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from core.ports import OnlineStore
 from feature_store.tables import epoch_said, open_table, read_dates
 from stores.frames import entity_rows
 from stores.layout import Layout
-from stores.watermarks import covered_key, decode_position, encode_position
+from stores.watermarks import covered_key, decode_covered, encode_covered
 
 ENTITIES_AT_ONCE = 5_000
 VALUES_A_WRITE = 500
@@ -101,7 +101,8 @@ def materialise(view: ViewPlan, *, layout: Layout, store: OnlineStore, now_ms: i
         store.write(part)
         n_entities += len(part)
         n_bytes += sum(len(value) for value in part.values())
-    store.write({covered_key(view.name): encode_position(position(epoch, _LAST_OFFSET))})
+    covered = encode_covered(position(epoch, _LAST_OFFSET), head_ms)
+    store.write({covered_key(view.name): covered})
     return Materialised(
         view=view.name,
         epoch=epoch,
@@ -128,7 +129,7 @@ def _epoch(view: ViewPlan, table: DeltaTable) -> int:
 
 def _refuse_older(view: ViewPlan, store: OnlineStore, epoch: int) -> None:
     held = store.read([covered_key(view.name)])[0]
-    covered = -1 if held is None else epoch_of(decode_position(held))
+    covered = -1 if held is None else epoch_of(decode_covered(held).position)
     if covered > epoch:
         raise IntegrityError(
             f"the online values of {view.name!r} cannot go back",

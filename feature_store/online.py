@@ -37,6 +37,7 @@ from feature_store.offline import layout_of
 from feature_store.online_answer import Answer, response_of
 from feature_store.online_rows import OnlineRows
 from stores.online import open_online_store
+from stores.watermarks import covered_key, first_ms_of
 
 
 class ThroughlineOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]  # Feast has no types
@@ -121,11 +122,12 @@ class ThroughlineOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast has no
     ) -> dict[str, list[ViewReading]]:
         """Reading of each row by view; every key is read once, all in one round trip."""
         keys = {view.name: rows.keys_of(view) for view in views}
-        wanted: dict[bytes, None] = {}
+        wanted: dict[bytes, None] = {covered_key(view.name): None for view in views}
         for name, entities in keys.items():
             for entity in entities:
                 wanted[base_key(name, entity)] = wanted[delta_key(name, entity)] = None
         held = dict(zip(wanted, self._connected(config).read(list(wanted)), strict=True))
+        first_ms = {view.name: first_ms_of(held[covered_key(view.name)]) for view in views}
         return {
             view.name: [
                 read_view(
@@ -133,6 +135,7 @@ class ThroughlineOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast has no
                     held[base_key(view.name, entity)],
                     held[delta_key(view.name, entity)],
                     at_ms,
+                    first_ms[view.name],
                 )
                 for entity, at_ms in zip(keys[view.name], rows.at_ms, strict=True)
             ]

@@ -15,7 +15,13 @@ from core.features.plan import Plan, ViewPlan
 from core.features.reading import ViewReading, read_view
 from serving.contract import Point
 from serving.ports import Reader
-from stores.watermarks import Watermark, decode_watermark, watermark_key
+from stores.watermarks import (
+    Watermark,
+    covered_key,
+    decode_watermark,
+    first_ms_of,
+    watermark_key,
+)
 
 UNAVAILABLE = "unavailable"
 
@@ -50,15 +56,18 @@ async def read_features(plan: Plan, points: Sequence[Point], reader: Reader) -> 
     """
     wanted: dict[bytes, int] = {}
     for view in plan.views:
-        wanted.setdefault(watermark_key(view.source), len(wanted))
+        for key in (watermark_key(view.source), covered_key(view.name)):
+            wanted.setdefault(key, len(wanted))
     slots = [[_slots(view, point, wanted) for view in plan.views] for point in points]
     values = await reader.read(list(wanted))
     watermarks = {view.name: _watermark(view, wanted, values) for view in plan.views}
+    first_ms = {v.name: first_ms_of(values[wanted[covered_key(v.name)]]) for v in plan.views}
     readings = []
     for point, of_point in zip(points, slots, strict=True):
         reading: Reading = {}
         for view, (base, delta) in zip(plan.views, of_point, strict=True):
-            found = read_view(view, values[base], values[delta], point.at_ms)
+            held = values[base], values[delta]
+            found = read_view(view, *held, point.at_ms, first_ms[view.name])
             reading[view.name] = _values(view, found, watermarks[view.name], point.at_ms)
         readings.append(reading)
     return readings

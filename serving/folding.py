@@ -30,6 +30,7 @@ from stores.log import SourceLog
 from stores.watermarks import (
     Watermark,
     covered_key,
+    decode_covered,
     decode_position,
     decode_watermark,
     encode_position,
@@ -82,8 +83,8 @@ class SourceFolder:
         """Take up the cursors. A view starts behind what a finished base covers."""
         kept = self._store.read([watermark_key(self._source.name)])[0]
         self._available_ms = 0 if kept is None else decode_watermark(kept).available_ms
-        self._covered = self._positions(covered_key)
-        folded = self._positions(folded_key)
+        self._covered = self._positions(covered_key, _covered)
+        folded = self._positions(folded_key, decode_position)
         self._claim_covered(min(folded.values()), max(self._covered.values()))
         self._cursors = {name: max(at, self._covered[name]) for name, at in folded.items()}
 
@@ -112,7 +113,7 @@ class SourceFolder:
     def beat(self, every_ms: int) -> None:
         """Say how far things are, if nothing was said lately; learn what batch covers now."""
         if self._clock.now_ms() - self._written_ms >= every_ms:
-            self._covered = self._positions(covered_key)
+            self._covered = self._positions(covered_key, _covered)
             self._write({}, self._cursors, self._available_ms)
 
     @property
@@ -175,10 +176,12 @@ class SourceFolder:
         self._store.write(items)
         self._written_ms = now_ms
 
-    def _positions(self, key: Callable[[str], bytes]) -> dict[str, int]:
+    def _positions(
+        self, key: Callable[[str], bytes], decode: Callable[[bytes], int]
+    ) -> dict[str, int]:
         found = self._store.read([key(view.name) for view in self._views])
         return {
-            view.name: NOTHING if data is None else decode_position(data)
+            view.name: NOTHING if data is None else decode(data)
             for view, data in zip(self._views, found, strict=True)
         }
 
@@ -198,6 +201,10 @@ class SourceFolder:
             placed = ((position(epoch.epoch, record.offset), record) for record in records)
             while block := list(islice(placed, self._batch_events)):
                 self._counted(self._rows.accepted(block))
+
+
+def _covered(data: bytes) -> int:
+    return decode_covered(data).position
 
 
 def _event(place: int, available_ms: int, row: ParsedRow, values: dict[str, Any]) -> FoldEvent:

@@ -1,4 +1,4 @@
-"""How far the folder has come with a source: kept beside the online values it writes.
+"""How far the folder has come with a source, and batch with a view: kept beside their values.
 
 Written after the values, so whoever reads both in one round trip sees at least the events
 that the watermark speaks of.
@@ -14,6 +14,8 @@ from core.errors import IntegrityError
 _PACKED = struct.Struct(">Bqqq")
 _VERSION = 1
 _POSITION = struct.Struct(">q")
+_COVERED = struct.Struct(">Bqq")
+_COVERED_VERSION = 2
 
 
 class Watermark(NamedTuple):
@@ -61,13 +63,8 @@ def folded_key(view: str) -> bytes:
     return b"folded/" + view.encode()
 
 
-def covered_key(view: str) -> bytes:
-    """Key of the position up to which a *finished* base covers a view. Written by batch."""
-    return b"covered/" + view.encode()
-
-
 def encode_position(position: int) -> bytes:
-    """Bytes of a position under either of these keys."""
+    """Bytes of a position."""
     return _POSITION.pack(position)
 
 
@@ -80,3 +77,52 @@ def decode_position(data: bytes) -> int:
             remedy="materialise the view again; the folder then starts behind it",
         )
     return int(_POSITION.unpack(data)[0])
+
+
+class Covered(NamedTuple):
+    """What the last *finished* base of a view covers. Written by batch.
+
+    Attributes
+    ----------
+    position
+        Every row up to this position of the log is in the base.
+    head_ms
+        First instant that the base can answer. An entity with nothing in any window there
+        has no base to say so, so readers take it from here. None when it was not kept.
+    """
+
+    position: int
+    head_ms: int | None
+
+
+def covered_key(view: str) -> bytes:
+    """Key of what a finished base of a view covers."""
+    return b"covered/" + view.encode()
+
+
+def encode_covered(position: int, head_ms: int) -> bytes:
+    """Bytes of what a finished base covers."""
+    return _COVERED.pack(_COVERED_VERSION, position, head_ms)
+
+
+def decode_covered(data: bytes) -> Covered:
+    """What a finished base covers, of bytes; IntegrityError when they do not say.
+
+    A bare position, as it was written before heads were kept, is read without a head: the
+    next base puts it right.
+    """
+    if len(data) == _POSITION.size:
+        return Covered(decode_position(data), None)
+    if len(data) != _COVERED.size or data[0] != _COVERED_VERSION:
+        raise IntegrityError(
+            "what a base covers cannot be read",
+            found=f"{len(data)} bytes",
+            remedy="read it with the version of the platform that wrote it, or start with an "
+            "empty online store",
+        )
+    return Covered(*_COVERED.unpack(data)[1:])
+
+
+def first_ms_of(data: bytes | None) -> int | None:
+    """First instant that readers of a view can answer, of what stands under its `covered_key`."""
+    return None if data is None else decode_covered(data).head_ms

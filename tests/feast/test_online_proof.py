@@ -116,6 +116,27 @@ def test_points_before_the_head_are_refused_not_guessed(proof):
     assert n_refused >= 20
 
 
+def test_a_point_before_the_head_is_refused_though_nothing_is_held_of_its_entity(proof):
+    """An idle entity has no base to say where its view begins; the view's own mark says it."""
+    store, worlds, heads = proof
+    for declared in worlds:
+        keys = declared.world.view.join_keys
+        row = {
+            key: 10**15 if kind == "int64" else "never seen"
+            for key, kind in zip(keys, declared.world.key_types, strict=True)
+        }
+        head_ms = heads[declared.view.name]
+        answer = store.get_online_features(
+            declared.refs, [{**row, "event_timestamp": instant(head_ms)}]
+        ).to_dict()
+        assert set(answer) == {*keys, *declared.world.view.feature_names}
+        with pytest.raises(InvalidInputError) as error:
+            store.get_online_features(
+                declared.refs, [{**row, "event_timestamp": instant(head_ms - 1)}]
+            )
+        assert error.value.code == "at_too_old"
+
+
 def test_joined_look_alike_keys_stay_apart_and_rows_keep_their_order(proof):
     store, worlds, heads = proof
     declared = next(d for d in worlds if len(d.world.view.join_keys) == 2)

@@ -20,7 +20,7 @@ from feature_store import engine
 from feature_store.engine import materialise
 from feature_store.tables import epoch_said, open_table
 from stores.layout import Layout
-from stores.watermarks import covered_key, decode_position
+from stores.watermarks import Covered, covered_key, decode_covered
 
 
 def world(kind: str = "windows", seed: int = 1) -> World:
@@ -62,7 +62,8 @@ def test_values_hold_what_batch_means(tmp_path, monkeypatch, kind, seed):
     assert {key: meaning(drawn, value) for key, value in store.values.items()} == {
         base_key(drawn.view.name, key): meaning(drawn, v) for key, v in expected.items()
     }
-    assert decode_position(covered) == position(last_epoch(drawn), 2**32 - 1)
+    last = position(last_epoch(drawn), 2**32 - 1)
+    assert decode_covered(covered) == Covered(last, now_ms - YOUNG_MS)
     assert report.n_entities == len(expected)
     assert report.n_bytes == sum(map(len, expected.values()))
     assert (report.epoch, report.head_ms) == (last_epoch(drawn), now_ms - YOUNG_MS)

@@ -9,12 +9,18 @@ from payments import DAY_MS, NOW_MS
 
 from core.errors import DependencyError, IntegrityError, InvalidInputError
 from core.features.blob import delta_key
-from core.features.fold import FoldEvent, fold
+from core.features.fold import YOUNG_MS, FoldEvent, fold
 from core.features.keys import entity_key, position
 from serving.engine import MAX_FAULTS, MAX_POINTS, Budgets
 from serving.errors import BodyTooLargeError, BrokenContractError, NotFoundError
 from stores.layout import Layout
-from stores.watermarks import Watermark, encode_watermark, watermark_key
+from stores.watermarks import (
+    Watermark,
+    covered_key,
+    encode_covered,
+    encode_watermark,
+    watermark_key,
+)
 
 STAGES = ["validate", "read", "transform", "score", "explain", "record"]
 
@@ -248,6 +254,18 @@ def test_a_point_before_what_is_kept_is_refused(layout):
     give_events(bench, "card_activity_v1", "c1", [{"amount_minor": 500}])
     with pytest.raises(InvalidInputError) as refused:
         predict(bench, {**REQUEST, "at": NOW_MS - DAY_MS})
+    assert refused.value.code == "at_too_old"
+
+
+def test_a_point_before_the_last_base_is_refused_though_nothing_is_held_of_its_card(layout):
+    """Batch writes no base where no window holds a row: the view's mark speaks for such cards."""
+    bench = Bench(layout, is_any_time=True)
+    mark = encode_covered(position(3, 0), NOW_MS - YOUNG_MS)
+    bench.store.write({covered_key("card_activity_v1"): mark})
+    at_the_head = {**REQUEST, "at": NOW_MS - YOUNG_MS}
+    assert predict(bench, at_the_head)["features"]["card_activity_v1"]["status"] == "NOT_FOUND"
+    with pytest.raises(InvalidInputError) as refused:
+        predict(bench, {**REQUEST, "at": NOW_MS - YOUNG_MS - 1})
     assert refused.value.code == "at_too_old"
 
 

@@ -25,7 +25,7 @@ from stores.watermarks import (
     covered_key,
     decode_position,
     decode_watermark,
-    encode_position,
+    encode_covered,
     folded_key,
     watermark_key,
 )
@@ -241,7 +241,7 @@ def test_a_failing_store_loses_nothing(world):
 
 def cover(world, epoch):
     """The mark that a finished base leaves; its values are the batch engine's to test."""
-    mark = encode_position(position(epoch, 2**32 - 1))
+    mark = encode_covered(position(epoch, 2**32 - 1), NOW_MS)
     world.store.write({covered_key(VIEW.name): mark})
 
 
