@@ -22,6 +22,7 @@ from core.errors import (
     OverloadedError,
     PlatformError,
 )
+from orchestration.third_parties import quieten
 
 
 class Command(NamedTuple):
@@ -111,6 +112,7 @@ def run(command: Command, words: Sequence[str]) -> int:
 def main(words: Sequence[str] | None = None) -> int:
     """Entry of ``throughline``; errors of ours leave as words, never as a trace."""
     given = list(sys.argv[1:] if words is None else words)
+    quieten(os.environ)
     if not given or given[0] in {"-h", "--help", "help"}:
         sys.stdout.write(overview() + "\n")
         return 0

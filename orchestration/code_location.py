@@ -1,7 +1,8 @@
 """The code location, built from settings: what the root offers to Dagster and the CLI uses."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -36,10 +37,17 @@ def declared_by(settings: Settings) -> Declared:
 
 def code_location(settings: Settings) -> dg.Definitions:
     """Everything, with the resources of the environment."""
+    with beta_is_known():
+        return _definitions(settings)
+
+
+@contextmanager
+def beta_is_known() -> Iterator[None]:
+    """Dagster's notices about its own beta parts are not repeated to every reader."""
     with warnings.catch_warnings():
         for kind in (dg.BetaWarning, dg.PreviewWarning):
             warnings.simplefilter("ignore", kind)
-        return _definitions(settings)
+        yield
 
 
 def _definitions(settings: Settings) -> dg.Definitions:

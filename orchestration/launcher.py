@@ -27,11 +27,11 @@ PACKAGE = "spark_jobs"
 STOP_WITHIN_S = 15.0
 
 
-def job_module(job: str) -> str:
+def job_module(job: str, package: str = PACKAGE) -> str:
     """Dotted name of a job; only a plain name can become one."""
     if not job.isidentifier():
         raise ConfigurationError("not the name of a job", found=repr(job[:80]))
-    return f"{PACKAGE}.{job}"
+    return f"{package}.{job}"
 
 
 def report_of(messages: Iterable[Any], code: int, job: str) -> dict[str, Any]:
@@ -56,6 +56,7 @@ def report_of(messages: Iterable[Any], code: int, job: str) -> dict[str, Any]:
 class InProcessLauncher(Launcher):
     """Runs the job in this process, on the process's one session."""
 
+    package: str = PACKAGE
     scratch: str
     cores: int = 2
     memory: str = "2g"
@@ -63,10 +64,10 @@ class InProcessLauncher(Launcher):
     def launch(self, context: Context, job: str, **arguments: Any) -> dict[str, Any]:
         """Import the job, run it, return its report."""
         with translated():
-            module = importlib.import_module(job_module(job))
-            read = importlib.import_module(f"{PACKAGE}.job").arguments_of
+            module = importlib.import_module(job_module(job, self.package))
+            read = importlib.import_module(f"{self.package}.job").arguments_of
             told = read(module.Arguments, arguments)
-            session = importlib.import_module(f"{PACKAGE}.session").spark_session(
+            session = importlib.import_module(f"{self.package}.session").spark_session(
                 "embedded", scratch=Path(self.scratch), cores=self.cores, memory=self.memory
             )
             context.log.info(f"{job} starts in this process")
@@ -77,12 +78,13 @@ class InProcessLauncher(Launcher):
 class PipesLauncher(Launcher):
     """Runs the job as a command of this machine; report and failure come by Pipes."""
 
+    package: str = PACKAGE
     cores: int = 2
     memory: str = "2g"
 
     def launch(self, context: Context, job: str, **arguments: Any) -> dict[str, Any]:
         """Start the command, hand it the arguments, wait, return its report."""
-        command = [sys.executable, "-m", job_module(job)]
+        command = [sys.executable, "-m", job_module(job, self.package)]
         command += ["--cores", str(self.cores), "--memory", self.memory]
         with dg.open_pipes_session(
             context=context,

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 
 from core.errors import DependencyError, InvalidInputError, PlatformError
-from orchestration.code_location import code_location, declared_by
+from orchestration.code_location import beta_is_known, code_location, declared_by
 from orchestration.instance import open_instance
 from orchestration.settings import Settings
 
@@ -68,6 +68,7 @@ class Runs:
 
     def __enter__(self) -> "Runs":
         self._aside.enter_context(noise_aside(self.settings.layout.root / LOG))
+        self._aside.enter_context(beta_is_known())
         return self
 
     def __exit__(

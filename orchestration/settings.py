@@ -77,7 +77,7 @@ class Settings(Section):
         return self.mlflow_uri or self.layout.mlflow_uri
 
     @classmethod
-    def read(cls, environment: Mapping[str, str], **given: Any) -> "Settings":
+    def read(cls, variables: Mapping[str, str], **given: Any) -> "Settings":
         """Settings from variables; what is ``given`` wins over a variable.
 
         Raises
@@ -85,7 +85,7 @@ class Settings(Section):
         ConfigurationError
             If a value does not fit, or a variable with our prefix matches no field.
         """
-        values = _nested(environment)
+        values = _nested(variables)
         values.update({key: value for key, value in given.items() if value is not None})
         try:
             return cls.model_validate(values)
@@ -97,10 +97,10 @@ class Settings(Section):
             ) from None
 
 
-def _nested(environment: Mapping[str, str]) -> dict[str, Any]:
+def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
     """Variables with our prefix as the document that ``Settings`` validates."""
     values: dict[str, Any] = {}
-    for name, value in sorted(environment.items()):
+    for name, value in sorted(variables.items()):
         if not name.startswith(PREFIX):
             continue
         head, *rest = name.removeprefix(PREFIX).lower().split("__")

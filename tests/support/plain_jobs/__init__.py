@@ -1,0 +1,1 @@
+"""Jobs as `spark_jobs` has them, without Spark: to test how jobs are launched."""

@@ -1,0 +1,3 @@
+from spark_jobs.job import arguments_of
+
+__all__ = ["arguments_of"]

@@ -1,0 +1,152 @@
+"""The code location as a whole: it resolves, it is what it was, everything says what it is."""
+
+import dagster as dg
+import pytest
+
+from orchestration.code_location import beta_is_known, code_location, declared_by
+from orchestration.settings import Settings
+
+SOURCES = ("card_profiles", "fraud_labels", "transactions")
+USE_CASES = ("fraud", "handbook")
+WINDOWS = ("card_activity_v1", "terminal_activity_v1", "terminal_risk_v1")
+
+KEYS = {
+    *(f"events/{source}" for source in SOURCES),
+    *(f"features/{view}_tiles" for view in WINDOWS),
+    *(f"online/{view}" for view in (*WINDOWS, "card_profile_v1")),
+    *(f"training/{use_case}" for use_case in USE_CASES),
+    *(f"models/{u}_{part}" for u in USE_CASES for part in ("candidate", "bundle", "release")),
+    *(f"scores/{use_case}" for use_case in USE_CASES),
+}
+JOBS = {
+    *(f"ingest_{source}" for source in SOURCES),
+    *(f"replay_rejects_{source}" for source in SOURCES),
+    *(f"retrain_{use_case}" for use_case in USE_CASES),
+    *(f"daily_scores_{use_case}" for use_case in USE_CASES),
+    "rebase_online_values",
+    "mirror_channels",
+    "rebuild_snapshot",
+}
+SCHEDULES = {
+    *(f"daily_scores_{use_case}_at_two" for use_case in USE_CASES),
+    "rebase_online_values_hourly",
+}
+SENSORS = {"automation", "channels_mirror", *(f"{source}_log" for source in SOURCES)}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    return Settings(home=tmp_path_factory.mktemp("home"), environment="test")
+
+
+@pytest.fixture(scope="module")
+def definitions(settings):
+    return code_location(settings)
+
+
+@pytest.fixture(scope="module")
+def repository(definitions):
+    with beta_is_known():
+        repository = definitions.get_repository_def()
+        repository.load_all_definitions()
+    return repository
+
+
+@pytest.fixture(scope="module")
+def graph(definitions):
+    with beta_is_known():
+        return definitions.resolve_asset_graph()
+
+
+def test_there_is_every_asset_and_no_other(graph):
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == KEYS
+
+
+def test_there_is_every_job_schedule_and_sensor_and_no_other(repository):
+    jobs = set(repository.job_names) - {"__ASSET_JOB"}
+    assert jobs == JOBS
+    assert {schedule.name for schedule in repository.schedule_defs} == SCHEDULES
+    assert {sensor.name for sensor in repository.sensor_defs} == SENSORS
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_an_asset_says_who_what_and_how_it_is_checked(graph, name):
+    key = dg.AssetKey(name.split("/"))
+    node = graph.get(key)
+    assert node.owners
+    assert node.group_name[0].isdigit()
+    assert node.kinds
+    assert len(node.description) > 60
+    assert [check for check in graph.asset_check_keys if check.asset_key == key]
+
+
+def test_groups_stand_in_the_order_of_the_lifecycle(graph):
+    depth = {key: level for level, keys in enumerate(levels(graph)) for key in keys}
+    first = {}
+    for key in graph.get_all_asset_keys():
+        group = graph.get(key).group_name
+        first[group] = min(first.get(group, 99), depth[key])
+    by_name = [first[group] for group in sorted(first) if group != "3_online"]
+    assert by_name == sorted(by_name)
+
+
+def levels(graph):
+    return graph.toposorted_asset_keys_by_level
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_the_event_date_is_the_only_partition_axis(graph, name):
+    partitions = graph.get(dg.AssetKey(name.split("/"))).partitions_def
+    assert partitions is None or (
+        isinstance(partitions, dg.DailyPartitionsDefinition) and partitions.end_offset == 1
+    )
+
+
+def test_a_range_of_dates_is_one_run(graph):
+    for name in KEYS:
+        node = graph.get(dg.AssetKey(name.split("/")))
+        if node.partitions_def and node.is_materializable:
+            assert node.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def test_what_should_run_by_itself_is_on(repository):
+    for sensor in repository.sensor_defs:
+        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    for schedule in repository.schedule_defs:
+        assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def test_tiles_and_online_values_are_automated_and_models_are_not(graph):
+    automated = {
+        key.path[0] for key in graph.get_all_asset_keys() if graph.get(key).automation_condition
+    }
+    assert automated == {"features", "online"}
+
+
+def test_sources_and_views_of_several_use_cases_stand_once(settings):
+    declared = declared_by(settings)
+    shared = [
+        u for u in declared.use_cases.values() if "transactions" in {s.name for s in u.sources}
+    ]
+    assert len(shared) == 2
+    assert set(declared.sources) == set(SOURCES)
+    assert list(declared.sources).index("transactions") < list(declared.sources).index(
+        "fraud_labels"
+    )
+
+
+@pytest.mark.parametrize("environment", ["embedded", "test", "production"])
+def test_every_environment_has_the_same_resources(environment, tmp_path):
+    from orchestration.environments import resources_of
+
+    settings = Settings(home=tmp_path, environment=environment)
+    assert set(resources_of(settings)) == {"platform", "launcher"}
+
+
+def test_definitions_file_is_short():
+    from pathlib import Path
+
+    import orchestration
+
+    path = Path(orchestration.__file__).parent / "definitions.py"
+    assert len(path.read_text().splitlines()) <= 60

@@ -1,0 +1,73 @@
+"""Sensors on an ephemeral instance: what they see, and that they translate the decision."""
+
+import dagster as dg
+import pytest
+
+from assets.resources import Platform
+from core.contracts import FieldSpec, Reference, Source
+from orchestration.decisions import LogState
+from orchestration.ingest import ingest_job
+from orchestration.sensors import ingest_sensor, log_state
+
+PAYMENTS = Source(
+    name="payments",
+    description="Payments.",
+    owner="a@b.example",
+    fields=(FieldSpec(name="amount", type="int64"),),
+)
+LABELS = PAYMENTS.model_copy(
+    update={
+        "name": "labels",
+        "references": (
+            Reference(columns=("amount",), source="payments", target_columns=("event_id",)),
+        ),
+    }
+)
+
+
+@pytest.fixture
+def platform(tmp_path):
+    return Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
+
+
+def tick(source, platform):
+    sensor = ingest_sensor(source, ingest_job(source))
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(instance=instance, resources={"platform": platform})
+        return sensor.evaluate_tick(context)
+
+
+def test_nothing_at_all_is_said_to_be_level(platform):
+    assert log_state(platform, "payments") == LogState(0, 0, 0)
+    result = tick(PAYMENTS, platform)
+    assert result.run_requests == []
+    assert "epoch 0" in result.skip_message
+
+
+def test_appended_events_are_asked_for_before_they_are_sealed(platform):
+    platform.log("payments").append([b'{"event_id": "a"}'], now_ms=1)
+    state = log_state(platform, "payments")
+    assert (state.last_sealed, state.ingested) == (0, 0)
+    assert state.open_bytes > 0
+    (request,) = tick(PAYMENTS, platform).run_requests
+    assert request.run_key == "payments:1"
+
+
+def test_a_sealed_epoch_is_asked_for_by_its_number(platform):
+    log = platform.log("payments")
+    log.append([b'{"event_id": "a"}'], now_ms=1)
+    log.seal(2)
+    log.append([b'{"event_id": "b"}'], now_ms=3)
+    log.seal(4)
+    assert log_state(platform, "payments") == LogState(2, 0, 0)
+    (request,) = tick(PAYMENTS, platform).run_requests
+    assert request.run_key == "payments:2"
+    assert request.tags["throughline/why"]
+
+
+def test_a_source_waits_for_the_one_it_refers_to(platform):
+    for name in ("payments", "labels"):
+        platform.log(name).append([b'{"event_id": "a"}'], now_ms=1)
+    result = tick(LABELS, platform)
+    assert result.run_requests == []
+    assert "waits for payments" in result.skip_message

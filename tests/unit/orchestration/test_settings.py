@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigurationError
+from orchestration.settings import OF_THE_SERVICE, Settings
+from serving.settings import OF_THE_BATCH_SIDE
+from serving.settings import Settings as ServiceSettings
+from serving.settings import read_settings as read_service_settings
+
+
+def test_everything_has_a_default():
+    settings = Settings.read({})
+    assert settings.environment == "embedded"
+    assert settings.layout.root == Path(".throughline").absolute()
+    assert settings.online_store_url == f"sqlite:///{settings.layout.online_path}"
+
+
+def test_variables_and_sections_are_read(tmp_path):
+    variables = {
+        "THROUGHLINE_HOME": str(tmp_path),
+        "THROUGHLINE_SPARK__CORES": "4",
+        "THROUGHLINE_USE_CASE_PACKAGES": "one, two",
+        "PATH": "/bin",
+    }
+    settings = Settings.read(variables)
+    assert settings.home == tmp_path
+    assert settings.spark.cores == 4
+    assert settings.use_case_packages == ("one", "two")
+
+
+def test_what_is_given_wins_over_a_variable():
+    settings = Settings.read({"THROUGHLINE_HOME": "/a"}, home="/b", environment=None)
+    assert settings.home == Path("/b")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"THROUGHLINE_HOEM": "/a"},
+        {"THROUGHLINE_SPARK__COERS": "2"},
+        {"THROUGHLINE_SPARK__CORES": "many"},
+        {"THROUGHLINE_SPARK__MEMORY": "2 gigabytes"},
+        {"THROUGHLINE_ENVIRONMENT": "staging"},
+    ],
+)
+def test_a_variable_that_does_not_fit_stops_the_start(variables):
+    with pytest.raises(ConfigurationError) as error:
+        Settings.read(variables)
+    assert next(iter(variables)) in str(error.value)
+
+
+def test_each_side_knows_the_other_sides_fields():
+    mine, theirs = set(Settings.model_fields), set(ServiceSettings.model_fields)
+    assert set(OF_THE_SERVICE) == theirs - mine
+    assert set(OF_THE_BATCH_SIDE) == mine - theirs
+
+
+def test_one_environment_starts_both_sides():
+    variables = {
+        "THROUGHLINE_HOME": "/srv",
+        "THROUGHLINE_HTTP__PORT": "9",
+        "THROUGHLINE_UI_URL": "http://x",
+    }
+    assert Settings.read(variables).layout.root == read_service_settings(variables).layout.root
