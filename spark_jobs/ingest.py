@@ -31,7 +31,13 @@ from spark_jobs.delta import (
 from spark_jobs.job import JobArguments, JobReport, date_condition, run_main
 from spark_jobs.reading import SliceReader, parsed_rows
 from spark_jobs.tables import events_table, rejected_table
-from spark_jobs.verdicts import still_refused, unknown_references, verdicts
+from spark_jobs.verdicts import (
+    narrow_columns,
+    still_refused,
+    unknown_references,
+    verdicts,
+    with_verdicts,
+)
 from stores.log import SourceLog
 
 WRITER = "ingest"
@@ -84,13 +90,14 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
             parsed = parsed_rows(
                 spark, reader, in_driver_below_bytes=arguments.in_driver_below_bytes
             ).persist()
-            judged = _judged(spark, arguments, parsed, cursor).persist()
             try:
+                judged = with_verdicts(
+                    parsed, _judged(spark, arguments, parsed.select(narrow_columns(source)), cursor)
+                )
                 taken = judged.groupBy("verdict", "event_date", "code").count().collect()
                 _write(arguments, judged, taken, epochs[-1].epoch, crash)
                 counts += taken
             finally:
-                judged.unpersist()
                 parsed.unpersist()
     first = cursor if arguments.reported_epoch is None else arguments.reported_epoch
     covered = [e.epoch for e in log.epochs(after=first) if e.epoch <= arguments.to_epoch]
@@ -118,7 +125,7 @@ def _unreported(spark: SparkSession, arguments: Arguments, cursor: int) -> list[
 
 
 def _judged(spark: SparkSession, arguments: Arguments, parsed: DataFrame, cursor: int) -> DataFrame:
-    """Parsed rows with their verdict, by what the tables hold already."""
+    """Narrow parsed rows with their verdict, by what the tables hold already."""
     source, layout = arguments.source, arguments.layout
     judged = parsed
     if is_table(spark, layout.rejected(source.name)):

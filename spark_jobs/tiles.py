@@ -91,23 +91,19 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
         touched = touched_dates(events, number >> EPOCH_SHIFT)
         dates = sorted({*arguments.dates, *touched})
         n_bytes = size_bytes(spark, layout.events(view.source))
-        built = tiles_of(
-            events, view, dates, partitions_for(n_bytes, arguments.partitions), crash
-        ).persist()
-        try:
-            counts = built.groupBy("event_date").count().collect()
-            metadata = {"epoch": epoch, "read_versions": {view.source: version}}
-            commit = Commit(WRITER, metadata, max(number + 1, epoch << EPOCH_SHIFT))
-            with crash.writing("tiles.in_replace", local_path(table.uri)):
-                written = replace_where(built, table, date_condition(dates), commit)
-        finally:
-            built.unpersist()
+        partitions = partitions_for(n_bytes, arguments.partitions)
+        built = tiles_of(events, view, dates, partitions, crash)
+        metadata = {"epoch": epoch, "read_versions": {view.source: version}}
+        commit = Commit(WRITER, metadata, max(number + 1, epoch << EPOCH_SHIFT))
+        with crash.writing("tiles.in_replace", local_path(table.uri)):
+            written = replace_where(built, table, date_condition(dates), commit)
         crash.reach("tiles.after_replace")
+    counts = read_table(spark, table.uri, written).where(date_condition(dates))
     return Report(
         view=view.name,
         dates=tuple(dates),
         rows_read=events.where(date_condition(dates)).count(),
-        tiles={str(row[0]): row[1] for row in counts},
+        tiles={str(row[0]): row[1] for row in counts.groupBy("event_date").count().collect()},
         epoch=epoch,
         events_version=version,
         version=written,

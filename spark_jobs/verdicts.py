@@ -1,4 +1,9 @@
-"""Which parsed rows are accepted, which are duplicates, which are refused: pure transforms."""
+"""Which parsed rows are accepted, which are duplicates, which are refused: pure transforms.
+
+They are judged by a few narrow columns, since sorting and joining whole records would cost
+more than reading them. What is not simply accepted is mostly little, and goes back to the
+whole rows by their position.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,33 @@ from operator import and_
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 
-from core.contracts import Reference
+from core.contracts import Reference, Source
 
 CONFLICT = "duplicate_conflict"
 UNKNOWN = "unknown_reference"
+REFUSAL = ("code", "field", "message")
+PLACE = ("position", "partition")
+FEW = 200_000
+"""Exceptions that are carried to every task; more are joined."""
+
+
+def narrow_columns(source: Source) -> list[str]:
+    """Columns of a parsed row that its verdict depends on."""
+    own = ["event_date", "event_id", "payload_digest", "epoch", "offset", *PLACE, *REFUSAL]
+    referring = [column for reference in source.references for column in reference.columns]
+    return list(dict.fromkeys([*own, *referring]))
+
+
+def with_verdicts(parsed: DataFrame, judged: DataFrame) -> DataFrame:
+    """Whole rows with the verdict, and where refused the reason, of the narrow ``judged``."""
+    spark = parsed.sparkSession
+    others = judged.where("verdict <> 'accepted'").select(*PLACE, *REFUSAL, "verdict")
+    few = others.limit(FEW + 1).toArrow()
+    if not few.num_rows:
+        return parsed.withColumn("verdict", F.lit("accepted"))
+    exceptions = F.broadcast(spark.createDataFrame(few)) if few.num_rows <= FEW else others
+    joined = parsed.drop(*REFUSAL).join(exceptions, on=list(PLACE), how="left")
+    return joined.withColumn("verdict", F.coalesce("verdict", F.lit("accepted")))
 
 
 def unknown_references(parsed: DataFrame, reference: Reference, target: DataFrame) -> DataFrame:
