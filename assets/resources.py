@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -13,10 +13,15 @@ from core.ports import OnlineStore
 from stores.layout import Layout
 from stores.log import SourceLog
 
+if TYPE_CHECKING:
+    Resource = dg.ConfigurableResource[Any]
+else:
+    Resource = dg.ConfigurableResource
+
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 
-class Launcher(dg.ConfigurableResource, ABC):
+class Launcher(Resource, ABC):
     """Starts a Spark job by the name of its module, waits for it, returns its report."""
 
     @abstractmethod
@@ -28,7 +33,7 @@ class Launcher(dg.ConfigurableResource, ABC):
         """
 
 
-class Platform(dg.ConfigurableResource):
+class Platform(Resource):
     """Where this installation keeps things."""
 
     home: str

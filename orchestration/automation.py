@@ -7,22 +7,40 @@ Training and release have no condition: a person, or the schedule of retraining,
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import dagster as dg
 
 from assets import names
 
+Condition = dg.AutomationCondition[Any]
+
 CHECKED = dg.AutomationCondition.all_deps_blocking_checks_passed()
 
 
-def touched_dates() -> dg.AutomationCondition:
-    """Every partition with a dependency that changed, unless a blocking check failed there."""
+def touched_dates() -> Condition:
+    """Every partition with a dependency that changed, unless a blocking check failed there.
+
+    What was there before automation first looked counts as no change; such a date is asked
+    for because it was never computed. One whose run failed waits for a person, or for its
+    events to change again.
+    """
     latest = dg.AutomationCondition.in_latest_time_window()
-    condition = dg.AutomationCondition.eager().without(latest) & CHECKED
+    changed = dg.AutomationCondition.eager().without(latest)
+    condition = (changed | never_computed()) & CHECKED
     return condition.with_label("touched dates")
 
 
-def any_change() -> dg.AutomationCondition:
+def never_computed() -> Condition:
+    """A partition that is not there though all it is made of is."""
+    automation = dg.AutomationCondition
+    is_waiting = automation.in_progress() | automation.any_deps_in_progress()
+    is_possible = ~automation.any_deps_missing() & ~is_waiting & ~automation.execution_failed()
+    condition = automation.missing() & is_possible
+    return condition.with_label("never computed")
+
+
+def any_change() -> Condition:
     """The whole asset, when any partition of a dependency changed."""
     missing = ~dg.AutomationCondition.any_deps_missing()
     condition = dg.AutomationCondition.eager().without(missing)

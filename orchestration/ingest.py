@@ -74,18 +74,24 @@ def report_dates(
             context.log.warning(f"{rows} rows of {date} have no partition: before {FIRST_DATE}")
             continue
         metadata = {**shared, "rows_accepted": rows, "dates": dates, "ingest": numbers}
-        key = names.events(source.name)
-        context.log_event(dg.AssetMaterialization(key, partition=date, metadata=metadata))
+        event = dg.AssetMaterialization(key_of(source), partition=date, metadata=metadata)
+        context.log_event(event)
     if report["epochs"]:
         for result in results(platform, source, dates):
-            context.log_event(evaluated(result))
+            # log_event takes an evaluation; its annotation does not say so
+            context.log_event(evaluated(key_of(source), result))  # type: ignore[arg-type]
 
 
-def evaluated(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+def key_of(source: Source) -> dg.AssetKey:
+    """Key of the table that ingest writes."""
+    return names.events(source.name)
+
+
+def evaluated(key: dg.AssetKey, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     """Result of a check as an event of the run."""
     return dg.AssetCheckEvaluation(
-        asset_key=result.asset_key,
-        check_name=result.check_name,
+        asset_key=key,
+        check_name=result.check_name or "",
         passed=result.passed,
         metadata=result.metadata,
         severity=result.severity,

@@ -172,7 +172,8 @@ def is_code_loaded(port: int) -> bool:
     DependencyError
         If it runs and could not load them.
     """
-    from dagster._core.errors import DagsterError, DagsterUserCodeUnreachableError
+    from dagster import DagsterError
+    from dagster._core.errors import DagsterUserCodeUnreachableError
     from dagster._grpc.client import DagsterGrpcClient
 
     try:

@@ -69,7 +69,7 @@ class Settings(Section):
     @property
     def online_store_url(self) -> str:
         """URL of the online store, the embedded one when none was named."""
-        return self.online_url or f"sqlite:///{self.layout.online_path}"
+        return self.online_url or self.layout.online_url
 
     @property
     def tracking_uri(self) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,7 @@ class Step:
     detail: str = ""
 
 
-def table(rows: list[tuple[str, ...]], *, indent: int = 2) -> str:
+def table(rows: Sequence[tuple[str, ...]], *, indent: int = 2) -> str:
     r"""Rows as columns, each as wide as its widest cell.
 
     Examples

@@ -37,7 +37,7 @@ def events_checks(source: Source) -> dg.AssetChecksDefinition:
         event = context.instance.get_latest_materialization_event(names.events(source.name))
         said = event.asset_materialization if event else None
         dates = said.metadata["dates"].value if said and "dates" in said.metadata else []
-        yield from results(platform, source, dates)  # type: ignore[arg-type]
+        yield from results(platform, source, dates)
 
     return run_checks
 

@@ -1,6 +1,7 @@
 """``ingest``: land a file as an epoch of a source's log, and bring the table up to the log."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import yaml
 from core.contracts import Source
 from core.errors import ConfigurationError, InvalidInputError
 from core.features.windows import parse_duration
-from core.mapping import Mapping, check_target, read_mapping
+from core.mapping import Mapping as FieldsMapping
+from core.mapping import check_target, read_mapping
+from core.use_case import UseCase
 from orchestration.shell import Shell
 from stores.landing import landing_files
 from stores.log import Landing, SourceLog
@@ -53,7 +56,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     return 0
 
 
-def source_called(name: str, use_cases: Any) -> Source:
+def source_called(name: str, use_cases: Mapping[str, UseCase]) -> Source:
     """Source of a name; InvalidInputError naming those there are."""
     known = {s.name: s for use_case in use_cases.values() for s in use_case.sources}
     if name not in known:
@@ -66,7 +69,7 @@ def source_called(name: str, use_cases: Any) -> Source:
     return known[name]
 
 
-def mapping_of(path: Path | None, source: Source) -> Mapping | None:
+def mapping_of(path: Path | None, source: Source) -> FieldsMapping | None:
     """Mapping in a file, found to fill the contract of ``source``; None without a file."""
     if path is None:
         return None
@@ -88,7 +91,7 @@ def land(
     shell: Shell,
     source: Source,
     path: Path,
-    mapping: Mapping | None,
+    mapping: FieldsMapping | None,
     is_historic: bool,  # noqa: FBT001 - passed on as it came
     delay_ms: int,
 ) -> Landing:

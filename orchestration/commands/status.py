@@ -40,7 +40,7 @@ def _sources(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
     from orchestration.sensors import log_state
 
     platform, layout = platform_of(shell.settings), shell.settings.layout
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in declared.sources:
         state = log_state(platform, name)
         log = f"epoch {state.last_sealed}" + (" and open" if state.open_bytes else "")
@@ -67,7 +67,7 @@ def _views(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
 def _models(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
     channels, shelf = channels_of(shell), Shelf(shell.settings.layout.shelf)
     folder = shell.settings.layout.state / "snapshots"
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in declared.use_cases:
         champion = channels.state(name).champion
         releases = ", ".join(str(n) for n in shelf.releases(name)) or "none"
