@@ -1,7 +1,7 @@
 """Batch scoring, Delta to Delta: 30 features, 200 boosted trees of depth 6.
 
 ``python -m benchmarks.scoring CASE FOLDER ROWS``: one case in this process, one JSON line.
-``prepare`` makes the table of feature values, the model and MLflow's copy of it, once.
+FOLDER is what `benchmarks.scoring_data.prepare` made.
 """
 
 from __future__ import annotations
@@ -11,109 +11,31 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import onnxruntime
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
+from pyspark.sql.types import StructType
 
 from benchmarks.measure import Pass, reported
+from benchmarks.scoring_data import (
+    AS_OF,
+    CORES,
+    FILES,
+    KEPT,
+    NAMES,
+    PLAN,
+    POLICY,
+    vectors_of,
+)
+from benchmarks.sessions import PROFILE, bench_session, scratch_folder
+from stores.profile import SCORE_EDGES, Profile, histogram_of
 
-FEATURES, TREES, DEPTH, CORES = 30, 200, 6, 2
-TRAINED_ON = 50_000
-NAMES = tuple(f"f{place:02d}" for place in range(FEATURES))
-KEPT = ("example_id", "card_id", "event_timestamp")
 CALL_ROWS = (8_192, 65_536)
-AS_OF = "2026-01-01"
-AT_US = 1_767_225_600_000_000
-FILES = 8
-
-
-def vectors_of(n: int, *, seed: int) -> NDArray[np.float32]:
-    """Features with 2 % nulls, half of them heavy-tailed."""
-    generator = np.random.default_rng(seed)
-    vectors = generator.standard_normal((n, FEATURES), dtype=np.float32)
-    vectors[:, FEATURES // 2 :] = np.exp(vectors[:, FEATURES // 2 :])
-    vectors[generator.random((n, FEATURES)) < 0.02] = np.nan
-    return vectors
-
-
-def labels_of(vectors: NDArray[np.float32], *, seed: int) -> NDArray[np.int32]:
-    """About 5 % positives that depend on sums and on products of features."""
-    known = np.nan_to_num(vectors)
-    noise = np.random.default_rng(seed).standard_normal(len(vectors))
-    signal = known[:, :6].sum(axis=1) + known[:, 6] * known[:, 7] + known[:, 20] + noise
-    return (signal > np.quantile(signal, 0.95)).astype(np.int32)
-
-
-def prepare(folder: Path, rows: int) -> dict[str, object]:
-    """Files of values, the ONNX model as training exports it, the same model for MLflow."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with Pass() as timed:
-        if not (folder / "model.onnx").exists():
-            (folder / "model.onnx").write_bytes(trained())
-            _to_mlflow(folder)
-        if not (folder / f"values-{rows}").exists():
-            _to_delta(folder, rows)
-    return {"seconds": timed.seconds, "profile": "one process"}
-
-
-def trained() -> bytes:
-    """ONNX bytes of 200 trees by xgboost, exported as training does."""
-    import xgboost
-
-    from training.boosted import BoostedModel
-    from training.calibration import Calibration
-    from training.models import Scorer
-    from training.onnx_export import to_onnx
-
-    vectors = vectors_of(TRAINED_ON, seed=1)
-    settings = {
-        "objective": "binary:logistic",
-        "max_depth": DEPTH,
-        "learning_rate": 0.1,
-        "tree_method": "hist",
-        "nthread": CORES,
-        "seed": 1,
-    }
-    matrix = xgboost.QuantileDMatrix(vectors, labels_of(vectors, seed=2), missing=np.nan)
-    booster = xgboost.train(settings, matrix, num_boost_round=TREES)
-    return to_onnx(Scorer(BoostedModel(booster), Calibration()), FEATURES)
-
-
-def _to_mlflow(folder: Path) -> None:
-    """The ONNX flavour, one thread a session: Spark runs one Python worker a core."""
-    import mlflow.onnx
-    import onnx
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    signature = ModelSignature(Schema([TensorSpec(np.dtype(np.float32), (-1, FEATURES), "vector")]))
-    mlflow.onnx.save_model(
-        onnx.load(str(folder / "model.onnx")),
-        str(folder / "mlflow"),
-        signature=signature,
-        pip_requirements=["onnxruntime"],
-        onnx_session_options={"intra_op_num_threads": 1, "inter_op_num_threads": 1},
-    )
-
-
-def _to_delta(folder: Path, rows: int) -> None:
-    from deltalake import write_deltalake
-
-    share = rows // FILES
-    for part in range(FILES):
-        vectors = vectors_of(share, seed=100 + part).astype(np.float64)
-        ids = np.arange(part * share, (part + 1) * share)
-        table = {
-            "example_id": pa.array(np.char.add("e", ids.astype("U10"))),
-            "card_id": pa.array(np.char.add("card-", (ids % 100_000).astype("U6"))),
-            "event_timestamp": pa.array(AT_US + ids, pa.timestamp("us", tz="UTC")),
-        }
-        table |= {
-            name: pa.array(vectors[:, place], from_pandas=True) for place, name in enumerate(NAMES)
-        }
-        write_deltalake(str(folder / f"values-{rows}"), pa.table(table), mode="append")
 
 
 def onnx_alone(folder: Path, rows: int) -> dict[str, object]:
@@ -141,106 +63,115 @@ def onnx_alone(folder: Path, rows: int) -> dict[str, object]:
     return {**reported([tried[best]]), "rows": rows, "rates": rates, "profile": best}
 
 
-def _session(model: bytes, threads: int):  # type: ignore[no-untyped-def]
-    import onnxruntime
-
+def _session(model: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _score(session, vectors: NDArray[np.float32], call_rows: int) -> None:  # type: ignore[no-untyped-def]
+def _score(session: Any, vectors: NDArray[np.float32], call_rows: int) -> None:
     for start in range(0, len(vectors), call_rows):
         session.run(["score"], {"vector": vectors[start : start + call_rows]})
 
 
-def _both(session, halves, call_rows: int) -> None:  # type: ignore[no-untyped-def]
+def _both(session: Any, halves: list[NDArray[np.float32]], call_rows: int) -> None:
     """ONNX Runtime lets the interpreter go while it computes, so threads are enough."""
     with ThreadPoolExecutor(CORES) as pool:
         list(pool.map(lambda half: _score(session, half, call_rows), halves))
 
 
 def ours(folder: Path, rows: int) -> dict[str, object]:
-    """Our job's scorer from Delta to the scores table, twice."""
-    from pyspark.sql import functions as F  # noqa: N812
-    from pyspark.sql.types import StructType
+    """Our job's scorer, from the table of values straight to the scores table; twice."""
 
-    from core.decisions import DecisionPolicy, Rule
-    from core.features.plan import AttributeFeature, Plan, ViewPlan
+    def once(spark: SparkSession, root: Path) -> None:
+        _publish(_scored(spark, folder, rows), root)
+
+    return _twice(once, folder, rows)
+
+
+def audited(folder: Path, rows: int) -> dict[str, object]:
+    """As our job publishes: staged, audited, then to the scores table; twice."""
+    from spark_jobs.audit import AuditLimits, audit
+    from spark_jobs.staging import discard, stage
+
+    profile = _profile(folder)
+
+    def once(spark: SparkSession, root: Path) -> None:
+        staged = stage(_scored(spark, folder, rows), str(root / "staged"))
+        judged = staged.select("score", "decision", "nulls").toArrow()
+        outcome = audit(judged, PLAN.vector, profile, AuditLimits(), expected_rows=rows)
+        if outcome.faults:
+            raise SystemExit(f"the audit refused: {outcome.faults}")
+        _publish(staged, root)
+        discard(spark, str(root / "staged"))
+
+    return _twice(once, folder, rows)
+
+
+def _scored(spark: SparkSession, folder: Path, rows: int) -> DataFrame:
     from spark_jobs.crash import CrashPoints
+    from spark_jobs.scoring import SCORED, Model, PointScorer, Scorer
+
+    scorer = Scorer(Model((folder / "model.onnx").read_bytes(), "bench"), PLAN, POLICY)
+    points = _values(spark, folder, rows).select(
+        *KEPT,
+        F.lit(AS_OF).cast("date").alias("as_of"),
+        F.lit("{}").alias("read_versions"),
+        F.array(*NAMES).alias("values_0"),
+    )
+    kept = tuple(name for name in points.columns if name != "values_0")
+    schema = StructType([points.schema[name] for name in kept] + SCORED.fields)
+    return points.mapInArrow(PointScorer(scorer, kept, CrashPoints()), schema)
+
+
+def _publish(scored: DataFrame, root: Path) -> None:
     from spark_jobs.delta import Commit, replace_where
     from spark_jobs.job import date_condition
-    from spark_jobs.scoring import SCORED, Model, PointScorer, Scorer
     from spark_jobs.tables import scores_table
     from stores.layout import Layout
 
-    view = ViewPlan(
-        name="v1",
-        entity="card",
-        join_keys=("card_id",),
-        source="values",
-        columns=dict.fromkeys(NAMES, "float64"),
-        attributes=tuple(AttributeFeature(name=name, column=name) for name in NAMES),
-    )
-    plan = Plan(
-        service="bench",
-        views=(view,),
-        transforms=(),
-        request_fields=(),
-        vector=tuple(f"v1:{name}" for name in NAMES),
-    )
-    policy = DecisionPolicy(
-        rules=(
-            Rule(decision="BLOCK", above=0.9, reason="very_likely"),
-            Rule(decision="REVIEW", above=0.5, reason="likely"),
-        ),
-        default="APPROVE",
-        default_reason="no_sign",
-    )
-    scorer = Scorer(Model((folder / "model.onnx").read_bytes(), "bench"), plan, policy)
+    subject = StructType([scored.schema[name] for name in KEPT[:2]])
+    table = scores_table(Layout(root), "bench", subject)
+    published = scored.withColumn("release", F.lit(1)).select(table.schema.names)
+    replace_where(published, table, date_condition([AS_OF], "as_of"), Commit("scores", {}))
 
-    def once(spark, root: Path) -> None:  # type: ignore[no-untyped-def]
-        values = spark.read.format("delta").load(str(folder / f"values-{rows}"))
-        points = values.select(*KEPT, F.array(*NAMES).alias("values_0"))
-        schema = StructType([points.schema[name] for name in KEPT] + SCORED.fields)
-        scored = points.mapInArrow(PointScorer(scorer, KEPT, CrashPoints()), schema)
-        dated = (
-            scored.withColumn("as_of", F.lit(AS_OF).cast("date"))
-            .withColumn("release", F.lit(1))
-            .withColumn("read_versions", F.lit("{}"))
-        )
-        subject = StructType([scored.schema[n] for n in KEPT[:2]])
-        table = scores_table(Layout(root), "bench", subject)
-        replace_where(dated, table, date_condition([AS_OF], "as_of"), Commit("scores", {}))
 
-    return _twice(once, folder, rows)
+def _profile(folder: Path) -> Profile:
+    """What training saw, of a hundred thousand rows."""
+    vectors = vectors_of(100_000, seed=1)
+    session = _session((folder / "model.onnx").read_bytes(), CORES)
+    scores = session.run(["score"], {"vector": vectors})[0].reshape(-1)
+    features = {
+        name: histogram_of(vectors[:, place], (0.0,)) for place, name in enumerate(PLAN.vector)
+    }
+    score = histogram_of(scores, SCORE_EDGES)
+    return Profile(n=len(vectors), features=features, score=score, decisions={})
 
 
 def mlflow_udf(folder: Path, rows: int) -> dict[str, object]:
-    """``mlflow.pyfunc.spark_udf`` over the same table, its score to Delta, twice."""
+    """``mlflow.pyfunc.spark_udf`` over the same table, its score to Delta; twice."""
     import mlflow.pyfunc
-    from pyspark.sql import functions as F  # noqa: N812
 
-    def once(spark, root: Path) -> None:  # type: ignore[no-untyped-def]
-        values = spark.read.format("delta").load(str(folder / f"values-{rows}"))
+    def once(spark: SparkSession, root: Path) -> None:
         udf = mlflow.pyfunc.spark_udf(
             spark, str(folder / "mlflow"), result_type="double", env_manager="local"
         )
-        vector = F.array(*[F.col(name).cast("float") for name in NAMES])
-        scored = values.select(
-            *KEPT, F.lit(AS_OF).cast("date").alias("as_of"), udf(vector).alias("score")
+        floats = [F.col(name).cast("float").alias(name) for name in NAMES]
+        scored = _values(spark, folder, rows).select(
+            *KEPT, F.lit(AS_OF).cast("date").alias("as_of"), udf(F.struct(*floats)).alias("score")
         )
-        scored.write.format("delta").partitionBy("as_of").mode("overwrite").save(
-            str(root / "scores")
-        )
+        writer = scored.write.format("delta").partitionBy("as_of").mode("overwrite")
+        writer.save(str(root / "scores"))
 
     return _twice(once, folder, rows)
 
 
-def _twice(once: Callable[..., None], folder: Path, rows: int) -> dict[str, object]:
-    from benchmarks.sessions import PROFILE, bench_session, scratch_folder
+def _values(spark: SparkSession, folder: Path, rows: int) -> DataFrame:
+    return spark.read.format("delta").load(str(folder / f"values-{rows}"))
 
+
+def _twice(once: Callable[..., None], folder: Path, rows: int) -> dict[str, object]:
     passes = []
     with scratch_folder(folder) as root, bench_session() as spark:
         for number in range(2):
@@ -252,7 +183,7 @@ def _twice(once: Callable[..., None], folder: Path, rows: int) -> dict[str, obje
     return {**reported(passes), "rows": rows, "rows_written": written, "profile": PROFILE}
 
 
-CASES = {"prepare": prepare, "onnx_alone": onnx_alone, "ours": ours, "mlflow_udf": mlflow_udf}
+CASES = {"onnx_alone": onnx_alone, "ours": ours, "audited": audited, "mlflow_udf": mlflow_udf}
 
 
 def main() -> None:
