@@ -54,7 +54,7 @@ def connect(config: RepoConfig) -> OnlineStorePort:
     """Store that a Feast configuration names."""
     settings = config.online_store
     layout = layout_of(config, settings.root)
-    return open_online_store(settings.url or f"sqlite:///{layout.online_path}")
+    return open_online_store(settings.url or layout.online_url)
 
 
 class ThroughlineOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast has no types

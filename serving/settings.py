@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     @property
     def online(self) -> str:
         """URL of the online store, the embedded one when none was named."""
-        return self.online_url or f"sqlite:///{self.layout.online_path}"
+        return self.online_url or self.layout.online_url
 
 
 class _GivenEnvironment(EnvSettingsSource):

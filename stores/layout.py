@@ -96,6 +96,11 @@ class Layout:
         return self.root / "online.sqlite"
 
     @property
+    def online_url(self) -> str:
+        """Address of the embedded online store."""
+        return f"sqlite:///{self.online_path}"
+
+    @property
     def mlflow_uri(self) -> str:
         """Embedded tracking store and model registry."""
         return f"sqlite:///{self.root.absolute()}/mlflow.db"

@@ -58,6 +58,10 @@ def test_relative_root_gives_absolute_uris():
     assert Layout(DEFAULT_ROOT).mlflow_uri.startswith("sqlite:////")
 
 
+def test_the_embedded_online_store_is_found_from_its_address():
+    assert Layout(ROOT).online_url == f"sqlite:///{Layout(ROOT).online_path}"
+
+
 @pytest.mark.parametrize("name", [*TABLES, *FOLDERS])
 @pytest.mark.parametrize("bad", ["", "..", "a/b", "../x", "A", "a-b", "1a", "a" * 81, "a\n", "é"])
 def test_name_that_could_leave_the_root_is_refused(name, bad):
