@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from core.contracts import Source
-from core.errors import ConfigurationError, InvalidInputError
+from core.errors import InvalidInputError
 from core.features.windows import parse_duration
 from core.mapping import Mapping as FieldsMapping
-from core.mapping import check_target, read_mapping
+from core.mapping import check_target
 from core.use_case import UseCase
 from orchestration.shell import Shell
 from stores.landing import landing_files
 from stores.log import Landing, SourceLog
+from stores.mapping_files import load_mapping
 
 if TYPE_CHECKING:
     from orchestration.runs import Runs
@@ -73,16 +72,7 @@ def mapping_of(path: Path | None, source: Source) -> FieldsMapping | None:
     """Mapping in a file, found to fill the contract of ``source``; None without a file."""
     if path is None:
         return None
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(
-            "the mapping cannot be read",
-            found=f"{type(error).__name__} at {path}",
-            remedy="give --map a YAML file",
-            code="bad_mapping",
-        ) from None
-    mapping = read_mapping(document)
+    mapping = load_mapping(path)
     check_target(mapping, source)
     return mapping
 

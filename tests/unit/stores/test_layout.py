@@ -33,7 +33,7 @@ PLACES = {
 
 def test_every_path_is_listed_here():
     named = {name for name, _ in inspect.getmembers(Layout) if not name.startswith("_")}
-    assert named == {*TABLES, *FOLDERS, *PLACES, "mlflow_uri", "create", "lake"}
+    assert named == {*TABLES, *FOLDERS, *PLACES, "mlflow_uri", "online_url", "create", "lake"}
 
 
 @pytest.mark.parametrize(("name", "expected"), TABLES.items())
