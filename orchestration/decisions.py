@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MAX_RUNS = 3
+
 
 @dataclass(frozen=True)
 class Go:
@@ -42,6 +44,22 @@ def ingest_decision(source: str, state: LogState, waiting_for: Mapping[str, LogS
     target = state.last_sealed + (1 if state.open_bytes else 0)
     why = f"{source}: log at epoch {target}, table at {state.ingested}"
     return Go(key=f"{source}:{target}", why=why)
+
+
+def again(decision: Go, failed: int) -> Go | Skip:
+    """The same run once more after failures, under a key of its own, and then no more.
+
+    Dagster remembers a run key for ever, so without a new one a failed run would wait until
+    something else happens.
+    """
+    if failed == 0:
+        return decision
+    if failed < MAX_RUNS:
+        return Go(f"{decision.key}:again-{failed}", f"{decision.why}; {failed} runs failed")
+    return Skip(
+        f"{decision.why}, but {failed} runs failed; read the last one, mend the cause, then run "
+        "`throughline ingest` or wait for the next epoch"
+    )
 
 
 def scores_decision(

@@ -11,7 +11,7 @@ from assets.events import WRITER
 from assets.resources import Platform
 from assets.tables import writer_number
 from core.contracts import Source
-from orchestration.decisions import Go, LogState, Skip, ingest_decision
+from orchestration.decisions import Go, LogState, Skip, again, ingest_decision
 from orchestration.ingest import ingest_name
 from stores import epochs
 
@@ -19,6 +19,7 @@ Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 RUNNING = dg.DefaultSensorStatus.RUNNING
 LOOK_EVERY_S = 15
+CAUSE = "throughline/cause"
 
 
 def log_state(platform: Platform, source: str) -> LogState:
@@ -58,20 +59,28 @@ def ingest_sensor(source: Source, job: Job) -> dg.SensorDefinition:
             log_state(platform, source.name),
             {name: log_state(platform, name) for name in sorted(others)},
         )
-        return as_request(decision)
+        if isinstance(decision, Skip):
+            return as_request(decision)
+        failed = failed_runs(context.instance, decision.key)
+        return as_request(again(decision, failed), cause=decision.key)
 
     return sensor
 
 
+def failed_runs(instance: dg.DagsterInstance, cause: str) -> int:
+    """How many runs of one cause ended badly."""
+    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    return instance.get_runs_count(dg.RunsFilter(tags={CAUSE: cause}, statuses=ended))
+
+
 def as_request(
-    decision: Go | Skip, *, partition: str | None = None
+    decision: Go | Skip, *, partition: str | None = None, cause: str | None = None
 ) -> dg.RunRequest | dg.SkipReason:
-    """A decision as Dagster takes it."""
+    """A decision as Dagster takes it; runs of one ``cause`` can be counted."""
     if isinstance(decision, Skip):
         return dg.SkipReason(decision.why)
-    return dg.RunRequest(
-        run_key=decision.key, partition_key=partition, tags={"throughline/why": decision.why}
-    )
+    tags = {"throughline/why": decision.why, CAUSE: cause or decision.key}
+    return dg.RunRequest(run_key=decision.key, partition_key=partition, tags=tags)
 
 
 def ingest_sensors(declared: Declared, jobs: Mapping[str, Job]) -> list[dg.SensorDefinition]:

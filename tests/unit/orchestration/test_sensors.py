@@ -71,3 +71,23 @@ def test_a_source_waits_for_the_one_it_refers_to(platform):
     result = tick(LABELS, platform)
     assert result.run_requests == []
     assert "waits for payments" in result.skip_message
+
+
+def test_a_failed_ingest_is_asked_for_again_twice_and_then_explained(platform):
+    platform.log("payments").append([b'{"event_id": "a"}'], now_ms=1)
+    sensor = ingest_sensor(PAYMENTS, ingest_job(PAYMENTS))
+    keys = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(3):
+            context = dg.build_sensor_context(instance=instance, resources={"platform": platform})
+            (request,) = sensor.evaluate_tick(context).run_requests
+            keys.append(request.run_key)
+            failed = dg.DagsterRunStatus.FAILURE
+            instance.add_run(
+                dg.DagsterRun(job_name="ingest_payments", status=failed, tags=request.tags)
+            )
+        context = dg.build_sensor_context(instance=instance, resources={"platform": platform})
+        result = sensor.evaluate_tick(context)
+    assert keys == ["payments:1", "payments:1:again-1", "payments:1:again-2"]
+    assert result.run_requests == []
+    assert "3 runs failed" in result.skip_message
