@@ -83,6 +83,7 @@ def judged(scores: pa.Table, labels: pa.Table) -> Judged:
     joined = scores.join(labels, keys="example_id", right_keys="transaction_id")
     if joined["is_fraud"].null_count:
         raise ValueError(f"{joined['is_fraud'].null_count} of {len(joined)} scores have no label")
+    joined = joined.sort_by("example_id")  # the bootstrap draws by place
     terminals = pc.dictionary_encode(joined["terminal_id"].combine_chunks())
     if isinstance(terminals, pa.ChunkedArray):
         terminals = terminals.combine_chunks()
