@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def onnx_alone(folder: Path, rows: int) -> dict[str, object]:
         inside, alone = _session(model, CORES), _session(model, 1)
         halves = np.array_split(vectors, CORES)
         ways: dict[str, Callable[[], object]] = {
-            "one session, two threads": lambda s=inside, c=call_rows: _score(s, vectors, c),
-            "two sessions, a thread each": lambda s=alone, c=call_rows, h=halves: _both(s, h, c),
+            "one session, two threads": partial(_score, inside, vectors, call_rows),
+            "two sessions, a thread each": partial(_both, alone, halves, call_rows),
         }
         for name, way in ways.items():
             _score(inside, vectors[:100_000], call_rows)

@@ -59,7 +59,7 @@ def labels_of(vectors: NDArray[np.float32], *, seed: int) -> NDArray[np.int32]:
     known = np.nan_to_num(vectors)
     noise = np.random.default_rng(seed).standard_normal(len(vectors))
     signal = known[:, :6].sum(axis=1) + known[:, 6] * known[:, 7] + known[:, 20] + noise
-    return (signal > np.quantile(signal, 0.95)).astype(np.int32)
+    return np.asarray(signal > np.quantile(signal, 0.95), dtype=np.int32)
 
 
 def prepare(folder: Path, rows: int) -> None:

@@ -11,8 +11,10 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
@@ -81,7 +83,7 @@ def group_by(folder: Path) -> dict[str, object]:
     return _plain(folder, _grouped)
 
 
-def _plain(folder: Path, answer) -> dict[str, object]:  # type: ignore[no-untyped-def]
+def _plain(folder: Path, answer: Callable[[DataFrame], DataFrame]) -> dict[str, object]:
     table = Layout(folder / "state").events(SOURCE)
     with scratch_folder(folder) as root, bench_session() as spark:
         rows = spark.read.format("delta").load(table)
@@ -151,7 +153,9 @@ def _build(spark: SparkSession, layout: Layout, folder: Path, dates: tuple[str, 
     _run(spark, layout, dates)
 
 
-def _update(spark: SparkSession, layout: Layout, new, epoch: int, root: Path):  # type: ignore[no-untyped-def]
+def _update(
+    spark: SparkSession, layout: Layout, new: pa.Table, epoch: int, root: Path
+) -> tuple[Pass, tiles.Report]:
     """Append ``new`` as an epoch (not timed), then the tiles of the dates that it touched."""
     pq.write_table(new, root / f"epoch-{epoch}.parquet")
     rows = spark.read.parquet(str(root / f"epoch-{epoch}.parquet"))

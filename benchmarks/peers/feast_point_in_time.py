@@ -17,6 +17,7 @@ import time
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 warnings.filterwarnings("ignore")
 
@@ -24,7 +25,7 @@ FUNCTIONS, WINDOWS = ("count", "sum", "mean", "max"), ("1h", "1d", "7d")
 COLUMNS = [f"amount_minor_{f}_{w}" for w in WINDOWS for f in FUNCTIONS]
 
 
-def source(engine: str, name: str, path: Path):
+def source(engine: str, name: str, path: Path) -> Any:
     """Batch source of the engine over a Parquet file."""
     if engine == "spark":
         from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
@@ -54,7 +55,7 @@ def offline_store(engine: str) -> dict[str, object]:
     return {"type": "spark", "spark_conf": conf}
 
 
-def feature_views(engine: str, folder: Path):
+def feature_views(engine: str, folder: Path) -> tuple[Any, Any, Any]:
     """One view of the twelve windows, one of the profile, for the entity card."""
     from feast import Entity, FeatureView, Field
     from feast.types import Float64, Int64
