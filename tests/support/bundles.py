@@ -84,7 +84,7 @@ CONTRACT = Contract(
     inputs=(FieldSpec(name="amount_minor", type="int64", minimum=1, maximum=10_000_000),),
     sources=(PAYMENTS, VERDICTS, CARD_STATES),
 )
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "entities": {"card_id": "c1", "terminal_id": "t1"},
     "inputs": {"amount_minor": 1_250},
 }
@@ -114,7 +114,7 @@ def logistic_onnx(weights: Sequence[float] = WEIGHTS, bias: float = BIAS) -> byt
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def expected_score(

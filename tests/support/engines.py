@@ -43,7 +43,8 @@ class MemoryRecords:
             raise NotReadyError("no such record", code="unknown_record") from None
 
     def last(self) -> dict[str, Any]:
-        return json.loads(self.payloads[-1])
+        record: dict[str, Any] = json.loads(self.payloads[-1])
+        return record
 
 
 class SilentObserver:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -152,7 +152,7 @@ def _assert_windows_equal(wanted: ViewPlan, compiled: ViewPlan) -> None:
         assert left.model_copy(update={"centre": 0.0}) == right.model_copy(update={"centre": 0.0})
 
 
-def _source(view: ViewPlan, kinds: dict[str, ColumnType]) -> Source:
+def _source(view: ViewPlan, kinds: Mapping[str, ColumnType]) -> Source:
     categories = {attribute.column: attribute.categories for attribute in view.attributes}
     fields = [FieldSpec(name=key, type=kind) for key, kind in kinds.items()]
     fields += [
@@ -255,7 +255,7 @@ def write_rows(layout: Layout, source: Source, rows: Iterable[dict[str, Any]]) -
 
 def entity_frame(world: World, *, with_known_at: bool = True) -> pd.DataFrame:
     """Points of a world as Feast's entity frame."""
-    frame = points_table(world).to_pandas()
+    frame: pd.DataFrame = points_table(world).to_pandas()
     return frame if with_known_at else frame.drop(columns="known_at")
 
 

@@ -24,7 +24,7 @@ READY_WITHIN_S = 30.0
 class OnlineProcess:
     """One process of the online side."""
 
-    def __init__(self, module: str, layout: Layout, port: int = 0, **settings: object) -> None:
+    def __init__(self, module: str, layout: Layout, port: int = 0, **settings: Any) -> None:
         self.module = module
         self.url = f"http://127.0.0.1:{port}"
         ours = os.environ
@@ -82,7 +82,7 @@ def _is_ready(url: str) -> bool:
 
 
 @contextmanager
-def service(layout: Layout, **settings: object) -> Iterator[OnlineProcess]:
+def service(layout: Layout, **settings: Any) -> Iterator[OnlineProcess]:
     """A service that is ready."""
     started = OnlineProcess("serving.main", layout, free_port(), **settings)
     try:
@@ -92,7 +92,7 @@ def service(layout: Layout, **settings: object) -> Iterator[OnlineProcess]:
 
 
 @contextmanager
-def folder(layout: Layout, **settings: object) -> Iterator[OnlineProcess]:
+def folder(layout: Layout, **settings: Any) -> Iterator[OnlineProcess]:
     """A folder; whether it folds already is for the test to see."""
     started = OnlineProcess("serving.folder", layout, **settings)
     try:
@@ -102,7 +102,7 @@ def folder(layout: Layout, **settings: object) -> Iterator[OnlineProcess]:
 
 
 @contextmanager
-def controller(layout: Layout, **settings: object) -> Iterator[OnlineProcess]:
+def controller(layout: Layout, **settings: Any) -> Iterator[OnlineProcess]:
     """A controller."""
     started = OnlineProcess("serving.controller", layout, **settings)
     try:

@@ -50,7 +50,8 @@ class Replay:
             self._batch(log, at_ms)
             self._fold(log, entity, at_ms)
             keys = [base_key(self.world.view.name, entity), delta_key(self.world.view.name, entity)]
-            readings[place] = self.read(self.world.view, *self.store.read(keys), at_ms)
+            base, delta = self.store.read(keys)
+            readings[place] = self.read(self.world.view, base, delta, at_ms)
         ordered = [readings[place] for place in range(len(order))]
         expected = self.world.expected_as_seen([reading.seen_position for reading in ordered])
         self.seen = [reading.seen_position for reading in ordered]

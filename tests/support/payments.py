@@ -156,7 +156,8 @@ def history(
     Every tenth payment gets no verdict.
     """
     rng = np.random.default_rng(seed)
-    paid, judged = [], []
+    paid: list[dict[str, Any]] = []
+    judged: list[dict[str, Any]] = []
     for number in range(n_days * per_day):
         at_ms = NOW_MS - n_days * DAY_MS + number * (DAY_MS // per_day)
         card, terminal = f"c{rng.integers(5)}", f"t{rng.integers(3)}"
@@ -164,7 +165,13 @@ def history(
         keys = {"card_id": card, "terminal_id": terminal}
         paid.append(payment(f"p{number}", at_ms, amount_minor=amount, **keys))
         if number % 10:
-            verdict = {"event_id": f"v{number}", "event_timestamp": at_ms + 3 * DAY_MS}
-            verdict |= {"payment_id": f"p{number}", "terminal_id": terminal}
-            judged.append(verdict | {"is_fraud": int(amount > 8_000)})
+            judged.append(
+                {
+                    "event_id": f"v{number}",
+                    "event_timestamp": at_ms + 3 * DAY_MS,
+                    "payment_id": f"p{number}",
+                    "terminal_id": terminal,
+                    "is_fraud": int(amount > 8_000),
+                }
+            )
     return paid, [verdict for verdict in judged if verdict["event_timestamp"] < NOW_MS]

@@ -41,9 +41,10 @@ def postgres_server(directory: Path) -> Iterator[str]:
             if path.stat().st_uid == 0 and path.is_relative_to("/tmp") and path != Path("/tmp"):
                 path.chmod(path.stat().st_mode | 0o055)
         os.chown(directory, account.pw_uid, account.pw_gid)
-    initialise = [folder / "initdb", "-D", data, "-U", "tests", "--auth=trust", "--no-sync"]
+    initialise: list[str | Path] = [folder / "initdb", "-D", data, "-U", "tests"]
+    initialise += ["--auth=trust", "--no-sync"]
     subprocess.run(initialise, user=user, check=True, capture_output=True, cwd="/")
-    options = ["-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+    options: list[str | Path] = ["-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
     options += ["-c", f"unix_socket_directories={directory}", "-c", "fsync=off"]
     process = subprocess.Popen(
         [folder / "postgres", *options],

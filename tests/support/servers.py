@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -68,7 +69,7 @@ def redis_server(directory: Path, *, is_cluster: bool = False) -> Iterator[Redis
 
 def _wait_for(server: RedisServer, *, is_cluster: bool) -> None:
     deadline = time.monotonic() + 20
-    client = redis.Redis(port=server.port)
+    client: Any = redis.Redis(port=server.port)  # execute_command has no annotations
     has_slots = False
     while True:
         try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from core.clock import DAY_MS, date_start_ms
 from core.contracts import FieldSpec, Source
@@ -23,10 +25,11 @@ from core.features.purity import function_digest
 from core.use_case import Label, ModelSpec, UseCase
 
 START_MS = date_start_ms("2026-01-01")
+Arrays = Mapping[str, NDArray[np.float64]]
 COUNTRIES = ("AT", "BE", "CH")
 
 
-def payment_size(inputs):
+def payment_size(inputs: Arrays) -> dict[str, NDArray[np.float64]]:
     """Amount, and amount over the mean of the last week."""
     amount, mean = inputs["amount_minor"], inputs["amount_mean_7d"]
     ratio = np.divide(amount, mean, out=np.full(len(amount), np.nan), where=mean > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -13,6 +14,7 @@ from core.features.oracle import Row
 from core.features.plan import AttributeFeature, ColumnType, ViewPlan, WindowFeature
 from core.features.windows import DAY_MS, DEFAULT_GRIDS, spell_duration, window_start_ms
 
+KeyType = Literal["string", "int64"]
 Point = tuple[bytes, int, int]
 """Entity key, t, known_at; both in milliseconds."""
 
@@ -99,14 +101,14 @@ def _join_keys(rng: Generator) -> tuple[str, ...]:
     return ("card_id", "terminal_id") if rng.random() < 0.4 else ("card_id",)
 
 
-def key_types_of(view: ViewPlan, rng: Generator, prefix: str) -> tuple[ColumnType, ...]:
+def key_types_of(view: ViewPlan, rng: Generator, prefix: str) -> tuple[KeyType, ...]:
     """Types of the join key columns: mostly text, integers where no prefix is asked for."""
     is_integer = rng.random() < 0.25 and not prefix
     return ("int64" if is_integer else "string",) * len(view.join_keys)
 
 
 def entities_of(
-    view: ViewPlan, key_types: Sequence[ColumnType], rng: Generator, prefix: str
+    view: ViewPlan, key_types: Sequence[KeyType], rng: Generator, prefix: str
 ) -> list[bytes]:
     """Six keys that look alike when joined; the last is meant to have no row."""
     keys: list[tuple[str, ...]]

@@ -17,7 +17,7 @@ import pyarrow as pa
 import world_drawing as drawing
 from numpy.random import Generator
 from numpy.typing import NDArray
-from world_drawing import Point
+from world_drawing import KeyType, Point
 
 from core.features import oracle
 from core.features.keys import parse_entity_key, position
@@ -35,6 +35,7 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "bool": pa.bool_(),
     "timestamp": pa.timestamp("us", tz="UTC"),
 }
+Mismatch = tuple[str, int, float, float]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class World:
     """One view with rows and points; ``key_types`` are those of the join key columns."""
 
     view: ViewPlan
-    key_types: tuple[ColumnType, ...]
+    key_types: tuple[KeyType, ...]
     rows: list[Row]
     points: list[Point]
 
@@ -195,7 +196,7 @@ class Comparison:
     n_points: int
     n_values: int
     n_inexact: int
-    mismatches: tuple[tuple[str, int, float, float], ...]
+    mismatches: tuple[Mismatch, ...]
 
 
 def compare(
@@ -203,7 +204,7 @@ def compare(
 ) -> Comparison:
     """Expected against actual columns; null (NaN) equals null. Every feature must be there."""
     assert set(expected) == set(actual), set(expected) ^ set(actual)
-    mismatches: list[tuple[str, int, float, float]] = []
+    mismatches: list[Mismatch] = []
     n_points = n_values = n_inexact = 0
     for name, wanted in expected.items():
         got = np.asarray(actual[name], np.float64)

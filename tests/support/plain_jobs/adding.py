@@ -20,7 +20,7 @@ class Report(JobReport):
     at_ms: int
 
 
-def run(spark, arguments: Arguments) -> Report:
+def run(spark: None, arguments: Arguments) -> Report:
     if arguments.fault == "input":
         raise InvalidInputError("too few numbers")
     if arguments.fault == "dependency":
