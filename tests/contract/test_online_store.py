@@ -185,9 +185,12 @@ def test_processes_share_a_sqlite_file_from_its_first_moment(tmp_path: Path):
 def test_a_sqlite_store_survives_a_fork(tmp_path: Path):
     store = open_online_store(f"sqlite:///{tmp_path}/online.sqlite")
     store.write({b"before": b"fork"})
-    child = multiprocessing.get_context("fork").Process(
-        target=lambda: (store.write({b"in": b"child"}), store.close())
-    )
+
+    def write_and_close() -> None:
+        store.write({b"in": b"child"})
+        store.close()
+
+    child = multiprocessing.get_context("fork").Process(target=write_and_close)
     child.start()
     child.join(30)
 

@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bundles import CARD_STATES, shelve
@@ -96,7 +97,7 @@ def prepared(spark, tmp_path_factory):
     for source, rows in ((PAYMENTS, paid), (VERDICTS, judged), (CARD_STATES, states)):
         epoch = land_rows(layout, source, rows, root, NOW_MS)
         ingest.run(spark, ingest.Arguments(**told(layout, source=source, to_epoch=epoch)))
-    waiting = [
+    waiting: list[dict[str, Any] | bytes] = [
         payment("q1", NOW_MS - DAY_MS),
         payment("q1", NOW_MS - DAY_MS),
         payment("q1", NOW_MS - DAY_MS, amount_minor=3),

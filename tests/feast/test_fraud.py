@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def drawn_rows():
     rng = np.random.default_rng(11)
     ago = np.sort(rng.integers(1, 40 * DAY_MS, 600))[::-1]
     ago[-60:] = np.sort(rng.integers(1, 3_600_000, 60))[::-1]
-    payments = [
+    payments: list[dict[str, Any]] = [
         {
             "event_id": f"t{n}",
             "event_ms": int(NOW_MS - ms),
@@ -204,8 +205,10 @@ def test_feasts_own_read_of_one_view_answers_now(store):
     view = store.get_feature_view("card_profile_v1")
     known, unknown = online.online_read(store.config, view, keys, ["since_day"])
     assert unknown == (None, None)
-    assert list(known[1]) == ["since_day"]
-    assert known[1]["since_day"].double_val >= 19_000
+    values = known[1]
+    assert values is not None
+    assert list(values) == ["since_day"]
+    assert values["since_day"].double_val >= 19_000
     assert online.online_read(store.config, view, []) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from feast_repository import declared_worlds, entity_frame, historical, repository, write_events
-from worlds import compare
+from worlds import Mismatch, compare
 
 from core.features.plan import feature_column
 from stores.layout import Layout
@@ -26,7 +26,7 @@ def proof(tmp_path_factory):
 
 def test_generated_points_equal_the_oracle(proof):
     store, worlds = proof
-    n_points, mismatches = 0, []
+    n_points, mismatches = 0, list[Mismatch]()
     for declared in worlds:
         frame = historical(store, entity_frame(declared.world), declared.refs)
         answers = {

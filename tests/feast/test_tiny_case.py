@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ def test_it_compiles_and_answers_offline_and_online(tmp_path):
     layout = Layout(tmp_path)
     plan = plan_for(discover(extra=["tiny_case"])["pumps"], layout)
     view = plan.views[0]
-    given = [
+    given: list[dict[str, Any]] = [
         {"pump_id": "p1", "vibration": value, "event_ms": NOW_MS - ago, "event_id": f"r{ago}"}
         for value, ago in ((0.1, 7_200_000), (0.2, 600_000), (0.3, 1_000))
     ]

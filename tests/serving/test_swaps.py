@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import httpx
 import pytest
@@ -53,7 +54,7 @@ def test_swaps_under_load_lose_and_mix_nothing(layout):
             caller.start()
         for counter in range(2, 42):
             serve(layout, 1 + counter % 3, counter=counter)
-            started.wait_until(lambda counter=counter: followed(started.url) == counter)
+            started.wait_until(partial(follows, started.url, counter))
         for caller in callers:
             caller.is_done.set()
             caller.join(timeout=20)
@@ -70,8 +71,8 @@ def test_swaps_under_load_lose_and_mix_nothing(layout):
     assert seen == set(biases)
 
 
-def followed(url):
-    return httpx.get(f"{url}/readyz").json()["channels"]
+def follows(url, counter):
+    return httpx.get(f"{url}/readyz").json()["channels"] == counter
 
 
 def test_a_bad_release_under_load_changes_nothing(layout):
@@ -100,6 +101,14 @@ def health(url):
     return httpx.get(f"{url}/readyz").json()
 
 
+def serves(url, release):
+    return health(url)["serving"]["toy"]["champion"] == release
+
+
+def has_fewer_waiting(board, waiting):
+    return len(board.pending()) < waiting
+
+
 def asked(layout, action, release=None):
     board = Shelf(layout.shelf).board
     return board.ask(action, "toy", release=release, why="test", who="ann", at_ms=NOW_MS)
@@ -118,16 +127,10 @@ def test_from_a_request_on_the_shelf_to_the_answer_of_the_service(layout):
             ]:
                 request = asked(layout, action, release)
                 board = Shelf(layout.shelf).board
-                answer = deciding.wait_until(
-                    lambda board=board, request=request: board.answer_to(request.request_id)
-                )
+                answer = deciding.wait_until(partial(board.answer_to, request.request_id))
                 assert answer.is_accepted, answer.because
                 started.wait_until_ready()
-                started.wait_until(
-                    lambda serving=serving: (
-                        health(started.url)["serving"]["toy"]["champion"] == serving
-                    )
-                )
+                started.wait_until(partial(serves, started.url, serving))
             refused = asked(layout, "promote", 99)
             answer = deciding.wait_until(lambda: board.answer_to(refused.request_id))
             assert not answer.is_accepted
@@ -146,7 +149,7 @@ def test_kill_9_of_the_controller_leaves_channels_whole(layout):
             asked(layout, "promote", release)
         waiting = len(board.pending())
         with controller(layout, CONTROLLER__POLL_MS=10) as deciding:
-            deciding.wait_until(lambda waiting=waiting: len(board.pending()) < waiting)
+            deciding.wait_until(partial(has_fewer_waiting, board, waiting))
             deciding.kill()
         channels = board.read(KeyRing.from_directory(layout.keys))
         assert channels.counter >= counter

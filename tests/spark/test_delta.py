@@ -111,6 +111,7 @@ def test_the_lock_keeps_a_second_process_out_and_ends_with_its_holder(spec):
     holder = subprocess.Popen(
         [sys.executable, "-c", code, spec.uri], cwd=PROJECT, stdout=subprocess.PIPE, text=True
     )
+    assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     probe = "import sys, fcntl; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2 | 4)"
     lock = Path(spec.uri).parent / ".table.lock"

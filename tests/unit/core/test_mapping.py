@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ SOURCE = Source(
         FieldSpec(name="country", type="string", is_nullable=True),
     ),
 )
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "source": "payments",
     "fields": {
         "event_id": {"from": "ID", "convert": ["to_text", {"prefix": "tx-"}]},

@@ -21,6 +21,7 @@ from feature_store.catalogue import (
 from feature_store.compile import compile_service, compile_vector, view_plan
 from use_cases.builders import aggregate, entity, source_of, windows
 from use_cases.fraud import features as fraud
+from use_cases.fraud.sources import TRANSACTIONS
 
 ROOT = Path(__file__).parents[3]
 
@@ -194,7 +195,7 @@ def test_two_objects_of_one_name_are_refused():
 
 
 def source_of_transactions():
-    return source_of(fraud.TRANSACTIONS)
+    return source_of(TRANSACTIONS)
 
 
 def test_definitions_with_other_windows_have_other_digests():

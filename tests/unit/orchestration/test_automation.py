@@ -27,7 +27,7 @@ class World:
     def __init__(self, definitions, instance) -> None:
         self.definitions = definitions
         self.instance = instance
-        self.cursor = None
+        self.cursor: dg.AssetDaemonCursor | None = None
 
     def tick(self):
         with beta_is_known():

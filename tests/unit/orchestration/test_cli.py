@@ -8,7 +8,7 @@ from core import errors
 from orchestration import cli
 
 
-def subclasses(kind: type) -> set[type]:
+def subclasses(kind: type[errors.PlatformError]) -> set[type[errors.PlatformError]]:
     return {kind}.union(*(subclasses(child) for child in kind.__subclasses__()))
 
 
@@ -53,7 +53,7 @@ def test_a_wrong_option_says_where_to_read_on(home, capsys):
     assert "throughline status --help" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", sorted(subclasses(errors.PlatformError), key=lambda k: k.__name__))
+@pytest.mark.parametrize("kind", sorted(subclasses(errors.PlatformError), key=str))
 def test_every_error_has_an_exit_code_of_its_nearest_family(kind):
     code = cli.exit_code_of(kind("x"))
     nearest = next(k for k in kind.__mro__ if k in cli.EXIT_CODES)

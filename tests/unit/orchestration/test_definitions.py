@@ -82,7 +82,7 @@ def test_an_asset_says_who_what_and_how_it_is_checked(graph, name):
 
 def test_groups_stand_in_the_order_of_the_lifecycle(graph):
     depth = {key: level for level, keys in enumerate(levels(graph)) for key in keys}
-    first = {}
+    first: dict[str, int] = {}
     for key in graph.get_all_asset_keys():
         group = graph.get(key).group_name
         first[group] = min(first.get(group, 99), depth[key])

@@ -37,7 +37,7 @@ def test_children_end_with_the_block(tmp_path):
 
 
 def test_children_end_when_the_block_fails(tmp_path):
-    pids = []
+    pids: list[int] = []
 
     def work() -> None:
         with Processes({}, tmp_path / "logs", tmp_path) as processes:

@@ -10,7 +10,7 @@ OFF, FULL = 0, 2
 
 def synchronous(engine) -> int:
     with engine.connect() as connection:
-        return connection.execute(text("PRAGMA synchronous")).scalar_one()
+        return int(connection.execute(text("PRAGMA synchronous")).scalar_one())
 
 
 def test_the_instance_uses_our_storage_and_waits_for_no_disk(tmp_path):

@@ -270,7 +270,7 @@ def test_a_request_that_was_carried_out_before_a_crash_is_not_carried_out_twice(
 
 def test_the_process_answers_once_and_tells(desk):
     desk.shelf.board.ask("promote", "toy", release=9, why="w", who="a", at_ms=1_000)
-    told = []
+    told: list[str] = []
     settings = Settings(home=desk.layout.root)
     run(settings, desk.clock, lambda seconds: False, told.append, is_once=True)
     assert len(told) == 1
@@ -280,7 +280,7 @@ def test_the_process_answers_once_and_tells(desk):
 
 def test_a_controller_does_not_need_release_keys_at_its_start(tmp_path):
     layout = Layout(tmp_path)
-    run(Settings(home=tmp_path), FixedClock(0), lambda seconds: True, [].append)
+    run(Settings(home=tmp_path), FixedClock(0), lambda seconds: True, list[str]().append)
     assert (layout.keys / "channels.private.pem").exists()
     with pytest.raises(IntegrityError):
         Shelf(layout.shelf).verify("toy", shelve(layout), KeyRing([]))

@@ -301,15 +301,15 @@ def test_a_request_in_flight_keeps_the_release_it_began_with(layout):
     class SwappingReader:
         async def read(self, keys):
             serve(layout, shelve(layout, bias=9.0), counter=2)
-            assert bench.watcher.look()
+            assert swapping.watcher.look()
             return [None] * len(keys)
 
-    bench = Bench(layout, reader=SwappingReader())
-    answer = predict(bench)
+    swapping = Bench(layout, reader=SwappingReader())
+    answer = predict(swapping)
     assert answer["model"]["release"] == 1
     assert answer["decision"] == "APPROVE"
-    assert bench.records.last()["model"]["release"] == 1
-    assert bench.releases.served("toy").champion.manifest.release == 2
+    assert swapping.records.last()["model"]["release"] == 1
+    assert swapping.releases.served("toy").champion.manifest.release == 2
 
 
 def test_stages_are_timed_and_answers_counted(bench):

@@ -74,7 +74,9 @@ class World:
         return self.reading(card, at_ms).values[0]
 
     def watermark(self):
-        return decode_watermark(self.store.read([watermark_key(self.source.name)])[0])
+        (mark,) = self.store.read([watermark_key(self.source.name)])
+        assert mark is not None
+        return decode_watermark(mark)
 
 
 @pytest.fixture
@@ -249,6 +251,7 @@ def test_a_view_starts_behind_what_its_base_covers(tmp_path):
     world = World(tmp_path)
     world.append(payment("e1", NOW_MS - 2_000))
     epoch = world.log.seal(NOW_MS)
+    assert epoch is not None
     world.append(payment("e2", NOW_MS - 1_000))
     cover(world, epoch)
     world.restarted()
@@ -313,10 +316,13 @@ def test_a_new_view_is_folded_from_its_own_beginning(tmp_path):
 def test_an_attribute_follows_its_latest_row(tmp_path):
     world = World(tmp_path, source=CARD_STATES, views=(CARD_STATE_V1,))
     states = [
-        {"event_id": f"s{n}", "event_timestamp": NOW_MS - 1_000 * n, "card_id": "c1", **values}
-        for n, values in enumerate(
-            [{"limit_minor": 300}, {"limit_minor": 200}, {"limit_minor": None}]
-        )
+        {
+            "event_id": f"s{n}",
+            "event_timestamp": NOW_MS - 1_000 * n,
+            "card_id": "c1",
+            "limit_minor": limit,
+        }
+        for n, limit in enumerate([300, 200, None])
     ]
     world.append(*states)
     world.fold_all()

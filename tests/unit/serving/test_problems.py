@@ -47,7 +47,7 @@ def an(error):
 @pytest.mark.parametrize("error", all_errors())
 def test_every_error_has_a_status_a_code_and_a_shape(error):
     response = problem(an(error))
-    body = json.loads(response.body)
+    body = json.loads(bytes(response.body))
     assert response.media_type == MEDIA_TYPE
     assert response.status_code == body["status"] == status_of(an(error))
     assert 400 <= response.status_code < 600
@@ -81,7 +81,7 @@ def test_an_error_nobody_listed_takes_the_status_of_its_family():
 
 
 def test_faults_of_fields_are_listed():
-    body = json.loads(problem(an(BrokenContractError)).body)
+    body = json.loads(bytes(problem(an(BrokenContractError)).body))
     assert body["errors"] == [
         {"pointer": "/entities/card_id", "code": "missing_field", "message": "must be there"}
     ]
@@ -90,11 +90,11 @@ def test_faults_of_fields_are_listed():
 def test_a_method_that_is_not_there_keeps_its_headers():
     response = http_problem(HTTPException(405, headers={"Allow": "POST"}))
     assert response.headers["allow"] == "POST"
-    assert json.loads(response.body)["code"] == "method_not_allowed"
+    assert json.loads(bytes(response.body))["code"] == "method_not_allowed"
 
 
 def test_what_nobody_foresaw_says_nothing_of_itself():
-    assert json.loads(internal_problem().body) == {
+    assert json.loads(bytes(internal_problem().body)) == {
         "type": "urn:throughline:problem:internal",
         "status": 500,
         "code": "internal",

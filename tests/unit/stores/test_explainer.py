@@ -8,7 +8,7 @@ import xgboost
 
 from core.errors import InvalidInputError
 from stores.bundle import BOOSTER, EXPLAINER
-from stores.explainer import ExplainerSpec, LinearForm, load_explainer
+from stores.explainer import Explainer, ExplainerSpec, LinearForm, load_explainer
 
 VECTORS = np.random.default_rng(1).normal(size=(400, 3)).astype(np.float32)
 VECTORS[::9, 1] = np.nan
@@ -28,6 +28,12 @@ def spec(kind, **values) -> bytes:
     return found.model_dump_json().encode()
 
 
+def loaded(files) -> Explainer:
+    explainer = load_explainer(files)
+    assert explainer is not None
+    return explainer
+
+
 def booster() -> xgboost.Booster:
     matrix = xgboost.DMatrix(VECTORS, LABELS)
     settings = {"objective": "binary:logistic", "max_depth": 4, "nthread": 1}
@@ -37,7 +43,7 @@ def booster() -> xgboost.Booster:
 def test_tree_contributions_add_up_to_the_calibrated_log_odds():
     model = booster()
     files = {EXPLAINER: spec("tree"), BOOSTER: bytes(model.save_raw("ubj"))}
-    explainer = load_explainer(files)
+    explainer = loaded(files)
     found = explainer.contributions(VECTORS)
     margins = model.predict(xgboost.DMatrix(VECTORS), output_margin=True)
     assert found.shape == (400, 4)
@@ -56,7 +62,7 @@ def test_tree_contributions_are_exact_shapley_values():
         EXPLAINER: identity.model_dump_json().encode(),
         BOOSTER: bytes(model.save_raw("ubj")),
     }
-    found = load_explainer(files).contributions(vectors[:4])
+    found = loaded(files).contributions(vectors[:4])
     margin = model.predict(xgboost.DMatrix(vectors[:4]), output_margin=True)
     empty = margin.mean()
     alone_a = np.array([margin[:2].mean(), margin[2:].mean()])
@@ -67,7 +73,7 @@ def test_tree_contributions_are_exact_shapley_values():
 
 
 def test_linear_contributions_add_up_and_are_zero_at_the_centre():
-    explainer = load_explainer({EXPLAINER: spec("linear", linear=LINEAR)})
+    explainer = loaded({EXPLAINER: spec("linear", linear=LINEAR)})
     filled = np.where(np.isnan(VECTORS), LINEAR.fill, VECTORS)
     standard = np.clip((filled - np.array(LINEAR.centre)) / LINEAR.scale, -3, 3)
     expected = 0.7 * (standard @ np.array(LINEAR.weight) + LINEAR.bias) - 0.2

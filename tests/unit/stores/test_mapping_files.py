@@ -50,8 +50,10 @@ def test_handbook_rows_keep_the_contract(source, tmp_path):
     log = SourceLog(tmp_path, source.name)
     landing = log.land(files[0], mapping, now_ms=1_760_000_000_000, is_historic=True)
     apply, parse = RowMapper(mapping).apply, RowParser(source).parse
+    assert landing.epoch.rows is not None
     refused = []
     for record in log.records(landing.epoch.epoch, landing.epoch.rows - SAMPLE_ROWS):
+        assert isinstance(record.raw, dict)
         outcome = parse(apply(record.raw), now_ms=record.ingested_at_ms)
         if isinstance(outcome, Violation):
             refused.append((outcome, record.raw["TX_AMOUNT"]))

@@ -33,7 +33,7 @@ def build(tmp_path, release, name="built"):
 
 
 def test_numbers_are_allocated_once_each_by_many_threads(shelf):
-    taken = []
+    taken: list[int] = []
     threads = [
         threading.Thread(
             target=lambda: taken.extend(shelf.allocate_release("fraud") for _ in range(20))

@@ -43,7 +43,7 @@ def mlflow_settings():
 def fitted(tmp_path_factory, mlflow_settings) -> Fitted:
     """Both first candidates fitted on one small snapshot, with their MLflow run."""
     root = tmp_path_factory.mktemp("training")
-    use_case, plan, said = small_use_case(), small_plan(), []
+    use_case, plan, said = small_use_case(), small_plan(), list[str]()
     report = fit_candidates(
         use_case,
         plan,

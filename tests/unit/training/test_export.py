@@ -57,7 +57,9 @@ def test_golden_points_are_answered_and_are_nobody_s_row(bundle, fitted):
 def test_contributions_explain_the_served_score(bundle, fitted):
     rows, _, _ = load_evidence(fitted.directory)
     scores = OnnxScorer(bundle.model).scores(rows).astype(np.float64)
-    log_odds = load_explainer(bundle.files).contributions(rows).sum(axis=1)
+    explainer = load_explainer(bundle.files)
+    assert explainer is not None
+    log_odds = explainer.contributions(rows).sum(axis=1)
     np.testing.assert_allclose(1 / (1 + np.exp(-log_odds)), scores, atol=1e-5)
     assert json.loads(bundle.files[EXPLAINER])["features"] == list(fitted.plan.vector)
 

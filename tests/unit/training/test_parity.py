@@ -1,6 +1,7 @@
 """The gate opens for right conversions and refuses six that are known to go wrong."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import onnx
@@ -165,7 +166,7 @@ def test_swapped_columns_are_refused(kind, examples, boosted):
     refused(scorer.scores, content, lambda v: swapped(v[:, order].copy()), examples)
 
 
-def float64_trees(n_trees: int) -> tuple[object, bytes]:
+def float64_trees(n_trees: int) -> tuple[Any, bytes]:
     """A source whose thresholds are float64 between neighbours of float32, and its ONNX form.
 
     So are sums of money in minor units once they pass 2**24.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,7 +95,8 @@ def test_late_rows_lie_in_a_later_file_than_their_date(world):
         except ValueError:
             continue
         if isinstance(at, str) and at.startswith("20"):
-            old += np.datetime64(at.removesuffix("Z"), "ms").astype(np.int64) < first_ms
+            at_ms = int(np.datetime64(at.removesuffix("Z"), "ms").astype(np.int64))
+            old += at_ms < first_ms
     assert old > 5
     assert simulation.late == 240
 
@@ -128,7 +130,7 @@ def test_every_card_that_pays_has_a_profile_before_it_pays(world):
 
 
 def test_same_arguments_write_the_same_bytes_and_other_seeds_others(tmp_path):
-    arguments = {"transactions": 2_000, "days": 12, "end_ms": END_MS, **SHARES}
+    arguments: dict[str, Any] = {"transactions": 2_000, "days": 12, "end_ms": END_MS, **SHARES}
     written = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         files = simulate(tmp_path / name, seed=seed, **arguments).files
@@ -138,7 +140,7 @@ def test_same_arguments_write_the_same_bytes_and_other_seeds_others(tmp_path):
 
 
 def test_folder_of_another_simulation_is_refused(tmp_path):
-    arguments = {"transactions": 100, "days": 2, "end_ms": END_MS}
+    arguments: dict[str, Any] = {"transactions": 100, "days": 2, "end_ms": END_MS}
     simulate(tmp_path, seed=1, **arguments)
     simulate(tmp_path, seed=1, **arguments)
     with pytest.raises(InvalidInputError, match="another simulation"):

@@ -20,6 +20,7 @@ from core.features.partials import (
 )
 from core.features.plan import AttributeFeature, ViewPlan, WindowFeature, WindowFunction
 from core.features.tiles import tile_columns
+from core.features.values import RawValue
 
 COLUMNS = {"n": "int64", "x": "float64", "who": "string", "flag": "bool", "since": "timestamp"}
 
@@ -87,7 +88,7 @@ def test_moments_about_two_centres_do_not_share_columns():
 
 
 def test_columns_of_a_tiles_table_have_plain_types():
-    every = view(*((f, "x", 1_000, 0.0) for f in NEEDS))
+    every = view(*((f, "x", 1_000, 0.0) for f in get_args(WindowFunction)))
 
     assert dict(tile_columns(every)) == {
         "newest_ms": "int64",
@@ -127,7 +128,7 @@ def test_cells_stand_in_the_order_of_names_whatever_the_order_of_the_plan():
 
 
 def test_cells_of_attributes_are_numbers_and_indices_of_categories():
-    values = {"n": 3, "x": float("inf"), "who": "b", "flag": True, "since": -5}
+    values: dict[str, RawValue] = {"n": 3, "x": float("inf"), "who": "b", "flag": True, "since": -5}
 
     assert cells_of(limits(), values) == (1, 3, -5, 1, None)
     assert cells_of(limits(), {"who": "c", "x": -0.0}) == (None, None, None, None, 0.0)
@@ -139,6 +140,7 @@ def test_a_text_and_its_hash_fall_in_the_same_register():
 
     for text in ("", "a", "é", "🐘", "t1", "t2"):
         (cell,) = cells_of(counted, {"who": text})
+        assert cell is not None
         assert -(2**63) <= cell < 2**63
         expected = hll.register_and_rank(hll.hash_value(text))
         assert register_and_rank(slot, cell) == expected

@@ -14,7 +14,7 @@ from memory_store import MemoryOnlineStore
 from mutants import mutant
 from online_replay import Replay
 from servers import redis_server
-from worlds import worlds
+from worlds import Mismatch, worlds
 
 from core.errors import InvalidInputError
 from core.features import blob, fold, oracle, reading, reducing
@@ -89,7 +89,7 @@ def replays(seed: int, n: int, store: OnlineStore) -> Iterator[Replay]:
 
 
 def test_bases_and_deltas_through_a_store_equal_the_oracle(store: OnlineStore):
-    n_points, mismatches, seen = 0, [], set()
+    n_points, mismatches, seen = 0, list[Mismatch](), set()
     for replay in replays(7, N_WORLDS, store):
         comparison = replay.run()
         n_points += comparison.n_points

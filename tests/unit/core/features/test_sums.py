@@ -1,6 +1,5 @@
 import math
 from fractions import Fraction
-from functools import reduce
 
 import numpy as np
 import pytest
@@ -11,11 +10,15 @@ TRIALS = 200
 
 
 def heavy_tailed(rng: np.random.Generator, n: int) -> list[float]:
-    return (rng.normal(size=n) * 10.0 ** rng.uniform(-10, 12, size=n)).tolist()
+    values: list[float] = (rng.normal(size=n) * 10.0 ** rng.uniform(-10, 12, size=n)).tolist()
+    return values
 
 
 def pair_sum(values: list[float]) -> tuple[float, float]:
-    return reduce(lambda pair, x: sums.add(*pair, x), values, (0.0, 0.0))
+    pair = (0.0, 0.0)
+    for x in values:
+        pair = sums.add(*pair, x)
+    return pair
 
 
 def test_sums_of_heavy_tails_are_correctly_rounded() -> None:
@@ -90,7 +93,7 @@ def test_deviations_of_arrays_are_those_of_numbers() -> None:
     pairs = [moments(sample, 0.5) for sample in samples]
     first, second = (tuple(np.array([p[k] for p in pairs]).T) for k in (0, 1))
     counts = np.array([float(len(sample)) for sample in samples])
-    found = sums.deviations(counts, first, second)  # type: ignore[arg-type]
+    found = sums.deviations(counts, first, second)
     for value, sample, pair in zip(found, samples, pairs, strict=True):
         expected = sums.deviation(len(sample), *pair)
         assert (math.isnan(value) and expected is None) or value == expected

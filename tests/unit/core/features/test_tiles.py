@@ -7,7 +7,7 @@ import pytest
 from batches import arrays_of, bases, taken
 from mutants import mutant
 from world_drawing import window_view
-from worlds import World, compare, worlds
+from worlds import Mismatch, World, compare, worlds
 
 from core.clock import DAY_MS
 from core.errors import InvalidInputError
@@ -36,7 +36,7 @@ def midnights(world: World) -> list[int]:
 
 
 def test_values_at_midnights_equal_the_oracle_for_every_entity():
-    n_points, mismatches = 0, []
+    n_points, mismatches = 0, list[Mismatch]()
     for world in window_worlds(21, 54):
         entities = sorted({row.entity for row in world.rows})
         tiles = build_tiles(world.view, *arrays_of(world.view, world.rows))
@@ -68,7 +68,7 @@ def test_values_at_midnights_equal_the_oracle_for_every_entity():
 )
 def test_wrong_edges_at_midnight_are_caught(old: str, new: str):
     wrong = mutant(values_module, old, new)
-    differ = []
+    differ: list[Mismatch] = []
     for world in window_worlds(21, 12):
         tiles = build_tiles(world.view, *arrays_of(world.view, world.rows))
         for at_ms in midnights(world):
@@ -162,7 +162,7 @@ def test_no_rows_make_no_tiles_and_entities_without_tiles_get_the_values_of_none
     view = window_view(np.random.default_rng(1), "v1", n_features=14)
     empty = np.zeros(0, np.int64)
     columns = {
-        c: Column(np.zeros(0, np.float64 if kind == "float64" else np.int64))
+        c: Column(np.zeros(0, np.float64) if kind == "float64" else np.zeros(0, np.int64))
         for c, kind in view.columns.items()
     }
     tiles = build_tiles(view, Rows(empty, empty, empty, empty, columns), np.empty(0, object))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_other_outputs_than_declared_are_refused(returned):
 
 
 def test_lists_and_arrays_give_the_same_values():
-    lists = {
+    lists: dict[str, list[Any]] = {
         "amount_minor": [100.0, 50.0],
         "amount_minor_mean_30d": [200.0, None],
         "card_activity_v1__amount_minor_mean_30d": [200.0, None],
