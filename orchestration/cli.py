@@ -10,7 +10,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from core.errors import (
@@ -24,28 +24,57 @@ from core.errors import (
 )
 from orchestration.third_parties import quieten
 
+IN_CHILD = "--in-child"
+
 
 class Command(NamedTuple):
-    """A command: its name, the module that runs it, one line of help."""
+    """A command: its name, the module that runs it, one line of help.
+
+    A supervised one does long work and is run in a child, so that Ctrl-C ends all of it.
+    """
 
     name: str
     module: str
     help: str
+    is_supervised: bool = False
 
 
 COMMANDS = (
-    Command("demo", "demo", "from nothing to an explained decision, step by step"),
+    Command(
+        "demo", "demo", "from nothing to an explained decision, step by step", is_supervised=True
+    ),
     Command("up", "up", "start UI, daemon, folder, controller and service; Ctrl-C stops all"),
     Command("status", "status", "what is there: rows, releases, channels, pending work"),
     Command("simulate", "simulate", "write landing files of a made-up world of card payments"),
-    Command("ingest", "ingest", "take a file into a source's log and its table"),
-    Command("rejects", "rejects", "list or replay the records that a contract refused"),
-    Command("backfill", "backfill", "compute the tiles of a range of event dates"),
-    Command("materialise", "materialise", "write the online values of all views"),
-    Command("train", "train", "training set, candidates, bundle and release of a use case"),
+    Command(
+        "ingest", "ingest", "take a file into a source's log and its table", is_supervised=True
+    ),
+    Command(
+        "rejects",
+        "rejects",
+        "list or replay the records that a contract refused",
+        is_supervised=True,
+    ),
+    Command(
+        "backfill", "backfill", "compute the tiles of a range of event dates", is_supervised=True
+    ),
+    Command(
+        "materialise", "materialise", "write the online values of all views", is_supervised=True
+    ),
+    Command(
+        "train",
+        "train",
+        "training set, candidates, bundle and release of a use case",
+        is_supervised=True,
+    ),
     Command("approve", "approve", "approve a release and have it served"),
-    Command("score", "score", "batch scores of a use case as of a date"),
-    Command("snapshot", "snapshot", "rebuild a training set and compare it bit for bit"),
+    Command("score", "score", "batch scores of a use case as of a date", is_supervised=True),
+    Command(
+        "snapshot",
+        "snapshot",
+        "rebuild a training set and compare it bit for bit",
+        is_supervised=True,
+    ),
     Command("rollback", "rollback", "ask for the former champion, or a given release, back"),
     Command("predict", "predict", "ask the service for a decision"),
     Command("push", "push", "send one event to the service"),
@@ -110,26 +139,46 @@ def run(command: Command, words: Sequence[str]) -> int:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Entry of ``throughline``; errors of ours leave as words, never as a trace."""
+    """Entry of ``throughline``: help, else the command, in a child when it is long."""
     given = list(sys.argv[1:] if words is None else words)
     quieten(os.environ)
     if not given or given[0] in {"-h", "--help", "help"}:
         sys.stdout.write(overview() + "\n")
         return 0
+    is_child = given[0] == IN_CHILD
+    given = given[1:] if is_child else given
     command = next((command for command in COMMANDS if command.name == given[0]), None)
     if command is None:
         sys.stderr.write(f"error: there is no command {given[0][:40]!r}\n\n{overview()}\n")
         return 2
+    is_asked_for_help = bool({"-h", "--help"} & set(given))
+    if is_child or is_asked_for_help or not command.is_supervised:
+        return in_words(lambda: run(command, given[1:]))
+    from orchestration.supervised import supervise
+
+    return in_words(lambda: supervise(given, os.environ))
+
+
+def in_words(work: Callable[[], int]) -> int:
+    """Exit code of some work; errors of ours leave as words, never as a trace."""
     try:
-        return run(command, given[1:])
+        return work()
     except PlatformError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return exit_code_of(error)
+        return _said(error)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing was left running\n")
+        sys.stderr.write("\ninterrupted; nothing was left running\n")
         return INTERRUPTED
     except BrokenPipeError:
         return 0
+    except Exception as error:
+        from orchestration.faults import error_of
+
+        return _said(error_of(error))
+
+
+def _said(error: PlatformError) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return exit_code_of(error)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class Processes:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
 
     def wait_ready(self, child: Child, *, within_s: float) -> float:
@@ -138,7 +138,8 @@ class Processes:
             self._files.pop().close()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """In a child before it becomes its program: have the kernel end it when we are gone."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

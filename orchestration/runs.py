@@ -18,10 +18,12 @@ import dagster as dg
 from core.errors import DependencyError, InvalidInputError, PlatformError
 from orchestration.code_location import beta_is_known, code_location, declared_by
 from orchestration.instance import open_instance
+from orchestration.leftovers import TAG, close_leftovers, process_mark
 from orchestration.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 LOG = Path("logs") / "runs.log"
+INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
@@ -79,12 +81,15 @@ class Runs:
     ) -> None:
         if "instance" in self.__dict__:
             self.instance.dispose()
+        end_spark()
         self._aside.close()
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
         """The instance below home."""
-        return open_instance(self.settings.layout.create().dagster_home)
+        instance = open_instance(self.settings.layout.create().dagster_home)
+        close_leftovers(instance, has_daemon=True)
+        return instance
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -102,6 +107,7 @@ class Runs:
         result = job.execute_in_process(
             run_config={**QUIET, **(config or {})},
             instance=self.instance,
+            tags={TAG: process_mark()},
             raise_on_error=False,
         )
         return seen(result)
@@ -122,7 +128,9 @@ class Runs:
             asset_selection=set() if checks_only else set(chosen),
             asset_check_selection=checks if checks_only else None,
         )
-        tags = {RANGE_START: dates[0], RANGE_END: dates[1]} if dates else {}
+        tags = {TAG: process_mark()}
+        if dates:
+            tags |= {RANGE_START: dates[0], RANGE_END: dates[1]}
         result = job.execute_in_process(
             run_config={**QUIET, **(config or {})},
             instance=self.instance,
@@ -130,6 +138,13 @@ class Runs:
             raise_on_error=False,
         )
         return seen(result)
+
+
+def end_spark() -> None:
+    """End the session that jobs in this process shared, if there is one."""
+    session = sys.modules.get("spark_jobs.session")
+    if session is not None:
+        session.end_session()
 
 
 @contextmanager
@@ -158,6 +173,8 @@ def seen(result: Any) -> RunSeen:
     """
     events = list(result.all_events)
     checks = [_check(e.event_specific_data) for e in events if _is_check(e)]
+    if was_interrupted(events):
+        raise KeyboardInterrupt
     if not result.success:
         raise failure_seen(events, checks, result.run_id)
     metadata: dict[str, Mapping[str, Any]] = {}
@@ -169,6 +186,15 @@ def seen(result: Any) -> RunSeen:
         elif event.event_type_value == "STEP_OUTPUT":
             outputs[event.step_key] = _output(result, event)
     return RunSeen(result.run_id, outputs, metadata, checks)
+
+
+def was_interrupted(events: Iterable[Any]) -> bool:
+    """Whether Ctrl-C ended the run: Dagster takes the interrupt and reports it as a failure."""
+    for event in events:
+        error = getattr(event.event_specific_data, "error", None)
+        if error is not None and error.cls_name in INTERRUPTS:
+            return True
+    return False
 
 
 def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:

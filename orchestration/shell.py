@@ -1,6 +1,7 @@
 """What a command is given: settings, the environment to hand on, a clock, a way to speak."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import TextIO
 from core.clock import Clock, SystemClock
 from orchestration.settings import Settings
 
+COUNT_EVERY_S = 1.0
+ERASE_LINE = "\r\x1b[2K"
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -39,11 +42,18 @@ class Shell:
 
     @contextmanager
     def step(self, title: str) -> Iterator["Step"]:
-        """A line when work begins and one, with its time, when it has ended."""
+        """A line when work begins and one, with its time, when it has ended.
+
+        On a terminal the first line counts the seconds and the second takes its place.
+        """
         step = Step()
         elapsed = self.elapsed()
-        self.say(f"  ... {title}")
-        yield step
+        if self.out.isatty():
+            with _counting(self.out, title, elapsed):
+                yield step
+        else:
+            self.say(f"    ...    {title}")
+            yield step
         detail = f": {step.detail}" if step.detail else ""
         self.say(f"  {elapsed():5.1f} s  {title}{detail}")
 
@@ -53,6 +63,29 @@ class Step:
     """What a step says of itself when it ends."""
 
     detail: str = ""
+
+
+@contextmanager
+def _counting(out: TextIO, title: str, elapsed: Callable[[], float]) -> Iterator[None]:
+    """Seconds on the terminal's current line while the block runs; the line is empty after."""
+    is_over = threading.Event()
+
+    def count() -> None:
+        while True:
+            out.write(f"{ERASE_LINE}  {elapsed():5.0f} s  {title} ...")
+            out.flush()
+            if is_over.wait(COUNT_EVERY_S):
+                return
+
+    counter = threading.Thread(target=count, daemon=True)
+    counter.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        counter.join()
+        out.write(ERASE_LINE)
+        out.flush()
 
 
 def table(rows: Sequence[tuple[str, ...]], *, indent: int = 2) -> str:

@@ -9,11 +9,15 @@ store safe. The session is UTC in both, and workers run the driver's Python.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from spark_jobs.jars import JARS, archive, class_path
@@ -102,3 +106,27 @@ def spark_session(
     spark = builder.getOrCreate()
     spark.sparkContext.pythonExec = sys.executable
     return spark
+
+
+def end_session(*, within_s: float = 10.0) -> None:
+    """End the process's session and wait until its JVM is gone; nothing where there is none.
+
+    Without this the JVM ends by itself some seconds after us, when it sees that our end of
+    its input is closed.
+    """
+    context = SparkContext._active_spark_context
+    gateway = SparkContext._gateway
+    if context is not None:
+        with suppress(Py4JError, OSError):  # a JVM that died before us
+            context.stop()
+    if gateway is None:
+        return
+    SparkContext._gateway = SparkContext._jvm = None
+    gateway.shutdown()
+    process = gateway.proc
+    process.stdin.close()
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -21,8 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Prepare what is not there, start the service, decide, explain, replay."""
-    signal.signal(signal.SIGINT, _interrupt)  # a shell's background job would ignore it
-    signal.signal(signal.SIGTERM, _interrupt)
     elapsed = shell.elapsed()
     shell.say(f"Throughline demo, everything below {shell.settings.layout.root}\n")
     from orchestration import demo
@@ -54,6 +52,7 @@ def service(shell: Shell) -> Iterator[None]:
         shell.say(f"  (there)  service at {address}")
         yield
         return
+    signal.signal(signal.SIGTERM, _interrupt)  # so that our own processes are ended in order
     ports = Ports(service=free_port(8080), code=0, ui=0, mlflow=0)
     with only_one(shell.settings.layout), started(shell, ports, has_pages=False):
         yield

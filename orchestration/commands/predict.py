@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from core.contracts import FieldSpec
 from core.errors import InvalidInputError
 from core.use_case import UseCase
@@ -87,4 +88,18 @@ def number(value: float | None) -> str:
 def state(feature: Mapping[str, Any]) -> str:
     """Status and age of a view for a terminal."""
     age = feature["age_ms"]
-    return feature["status"] if age is None else f"{feature['status']} ({age / 1_000:,.1f} s)"
+    return feature["status"] if age is None else f"{feature['status']} ({duration(age)})"
+
+
+def duration(span_ms: float) -> str:
+    """A span of time for a terminal: in the unit a person would say.
+
+    Examples
+    --------
+    >>> duration(150), duration(90_000), duration(61 * 86_400_000)
+    ('0.1 s', '1.5 min', '61.0 days')
+    """
+    for unit, name in ((DAY_MS, "days"), (HOUR_MS, "h"), (MINUTE_MS, "min")):
+        if span_ms >= unit:
+            return f"{span_ms / unit:,.1f} {name}"
+    return f"{span_ms / SECOND_MS:.1f} s"

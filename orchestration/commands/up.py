@@ -19,7 +19,8 @@ from orchestration.addresses import (
     read_addresses,
     write_addresses,
 )
-from orchestration.instance import prepare_home
+from orchestration.instance import open_instance, prepare_home
+from orchestration.leftovers import close_leftovers
 from orchestration.processes import Child, Processes, answers, free_port, is_code_loaded
 from orchestration.service_environment import service_environment
 from orchestration.shell import PROJECT, Shell
@@ -87,6 +88,8 @@ def started(shell: Shell, ports: Ports, *, has_pages: bool) -> Iterator[Processe
     environment["DAGSTER_HOME"] = str(prepare_home(layout.dagster_home))
     children = online_children(ports)
     if has_pages:
+        with open_instance(layout.dagster_home) as instance:
+            close_leftovers(instance, has_daemon=False)
         children += page_children(shell, ports)
     with Processes(environment, layout.root / "logs", PROJECT) as processes:
         try:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestration.client import call
+from orchestration.client import call, record_path
 from orchestration.commands.predict import number, state
 from orchestration.shell import Shell, table
 
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 def fetch(shell: Shell, record_id: str) -> Mapping[str, Any]:
     """The record, explained."""
-    record: Mapping[str, Any] = call(shell, f"/v1/predictions/{record_id}?explain=true")
+    record: Mapping[str, Any] = call(shell, f"{record_path(record_id)}?explain=true")
     return record
 
 

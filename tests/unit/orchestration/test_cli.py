@@ -87,7 +87,7 @@ def test_every_error_has_an_exit_code_of_its_nearest_family(kind):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_input_is_an_error_in_words_without_a_trace(home, capsys, words, said):
-    assert cli.main(words) > 0
+    assert cli.main([cli.IN_CHILD, *words]) > 0
     captured = capsys.readouterr()
     assert said in captured.err
     assert "Traceback" not in captured.err + captured.out

@@ -1,0 +1,101 @@
+"""Ctrl-C ends a command's child and all that it started; dead runs are put down as failed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from orchestration.leftovers import TAG, close_leftovers, is_alive, process_mark
+
+ROOT = Path(__file__).parents[3]
+
+PARENT = """
+import sys
+from unittest import mock
+from orchestration import supervised
+with mock.patch.object(supervised, "command_of", lambda words: [sys.executable, "-c", words[0]]):
+    try:
+        code = supervised.supervise([sys.argv[1]], dict(__import__("os").environ))
+    except KeyboardInterrupt:
+        code = 130
+raise SystemExit(code)
+"""
+CHILD = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", deaf])
+open({mark!r}, "w").write(str(child.pid))
+time.sleep(60)
+"""
+
+
+def start(script: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", PARENT, script], cwd=ROOT)
+
+
+def test_the_exit_code_of_the_child_is_ours():
+    assert start("raise SystemExit(4)").wait(20) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_child_and_its_children_however_deaf(tmp_path, number):
+    mark = tmp_path / "pid"
+    parent = start(f"STOP = 0\n{CHILD.format(mark=str(mark))}")
+    while not mark.exists() or not mark.read_text():
+        time.sleep(0.02)
+    grandchild = int(mark.read_text())
+    assert is_running(grandchild)
+    os.kill(parent.pid, number)
+    assert parent.wait(20) == 130
+    time.sleep(0.2)
+    assert not is_running(grandchild)
+
+
+def is_running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_mark_is_of_one_process_only():
+    assert is_alive(process_mark())
+    pid, _, started = process_mark().partition(":")
+    assert not is_alive(f"{pid}:{int(started) + 1}")
+    done = subprocess.Popen([sys.executable, "-c", "pass"])
+    mark = process_mark(done.pid)
+    done.wait()
+    assert not is_alive(mark)
+    assert not is_alive("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("mark", "has_daemon", "is_closed"),
+    [
+        (None, True, False),
+        (None, False, True),
+        ("1:0", True, True),
+        ("1:0", False, True),
+        ("ours", True, False),
+        ("ours", False, False),
+    ],
+)
+def test_only_a_run_that_nobody_works_on_is_put_down_as_failed(mark, has_daemon, is_closed):
+    @dg.op
+    def nothing(): ...
+
+    @dg.job
+    def job():
+        nothing()
+
+    tags = {} if mark is None else {TAG: process_mark() if mark == "ours" else mark}
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        closed = close_leftovers(instance, has_daemon=has_daemon)
+        assert closed == ([run.run_id] if is_closed else [])
+        expected = dg.DagsterRunStatus.FAILURE if is_closed else dg.DagsterRunStatus.STARTED
+        assert instance.get_run_by_id(run.run_id).status == expected
