@@ -15,6 +15,7 @@ through a mapping of its own. Null stays null: no conversion ever sees one.
 
 from __future__ import annotations
 
+import math
 from collections import abc
 from typing import Any
 
@@ -28,6 +29,8 @@ from core.field_checks import RefusedValue
 from core.row_parser import Violation
 
 _MAX_SHOWN_NAMES = 20
+_MAX_DEPTH = 8
+"""Levels of a mapping: five of its own, and a table in a conversion."""
 
 
 class FieldMapping(Frozen):
@@ -91,8 +94,47 @@ def read_mapping(document: object) -> Mapping:
             remedy="write `source` and, under `fields`, one `from` or `constant` a field",
             code="bad_mapping",
         ) from error
+    _check_plain(document)
     RowMapper(mapping)
     return mapping
+
+
+def _check_plain(value: object, depth: int = 0) -> None:
+    """Refuse what JSON does not give back as it was: the log keeps each mapping as JSON."""
+    is_number = isinstance(value, float) and math.isfinite(value)
+    if value is None or isinstance(value, str | int) or is_number:
+        return
+    if depth >= _MAX_DEPTH or not isinstance(value, dict | list | tuple):
+        raise ConfigurationError(
+            "a mapping holds a value that cannot be kept",
+            found="too many levels" if depth >= _MAX_DEPTH else f"{value!r}"[:40],
+            remedy="write texts, finite numbers, true and false only; quote dates",
+            code="bad_mapping",
+        )
+    keys: abc.Iterable[object] = value if isinstance(value, dict) else ()
+    for part in (*keys, *(value.values() if isinstance(value, dict) else value)):
+        _check_plain(part, depth + 1)
+
+
+def check_unmapped(source: Source, columns: abc.Collection[str]) -> None:
+    """Refuse a file without a mapping of which no row could keep the contract.
+
+    Raises
+    ------
+    ConfigurationError
+        If it lacks a column that may not be null, or has one that is not declared.
+    """
+    required = {spec.name for spec in source.fields if not spec.is_nullable}
+    required |= {EVENT_ID, EVENT_TIMESTAMP}
+    known = required | {spec.name for spec in source.fields}
+    missing, unknown = required - set(columns), set(columns) - known
+    if missing or unknown:
+        raise ConfigurationError(
+            f"the file's columns are not those of source {source.name}",
+            found=(_listed("it lacks", missing) + _listed("it has besides", unknown)).strip(),
+            remedy="give the file of this source, or say with --map which column is which field",
+            code="bad_columns",
+        )
 
 
 def check_target(mapping: Mapping, source: Source) -> None:
@@ -117,7 +159,9 @@ def check_target(mapping: Mapping, source: Source) -> None:
     if missing or unknown:
         raise ConfigurationError(
             f"the mapping does not fit the contract of source {source.name}",
-            found=_listed("fields left out", missing) + _listed("unknown fields", unknown),
+            found=(
+                _listed("fields left out", missing) + _listed("unknown fields", unknown)
+            ).strip(),
             remedy=f"map exactly the fields {', '.join(sorted(known))}",
             code="bad_mapping",
         )
@@ -142,7 +186,7 @@ def check_columns(mapping: Mapping, columns: abc.Collection[str]) -> None:
 
 
 def _listed(title: str, names: abc.Collection[str]) -> str:
-    return f"{title} {_shown(sorted(names))} " if names else ""
+    return f" {title} {_shown(sorted(names))}" if names else ""
 
 
 def _shown(names: abc.Collection[str]) -> str:

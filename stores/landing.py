@@ -91,10 +91,13 @@ def landing_files(path: Path) -> list[Path]:
     InvalidInputError
         If there is nothing at ``path``, or no file of a known suffix in the folder.
     """
-    if not path.is_dir():
-        _format_of(path)
-        return [path]
-    files = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in FORMATS)
+    try:
+        if not path.is_dir():
+            _format_of(path)
+            return [path]
+        files = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in FORMATS)
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise _unreadable("the path cannot be followed", error.strerror or "") from error
     if not files:
         raise _unreadable("the folder holds no file that can be landed", f"folder {path.name}")
     return files
@@ -165,8 +168,12 @@ def _facts(path: Path, file_format: EpochFormat, size: int) -> tuple[int | None,
 
 def _csv_header(path: Path, lines: int) -> tuple[str, ...]:
     columns = csv_columns(path)
-    if not columns or not all(columns) or len(set(columns)) != len(columns):
-        raise _unreadable("the first line names no distinct columns", f"{len(columns)} cells")
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if not columns or not all(columns) or twice:
+        which = f", {twice[0][:64]!r} more than once" if twice and twice[0] else ""
+        raise _unreadable(
+            "the first line names no distinct columns", f"{len(columns)} cells{which}"
+        )
     if lines == 1:
         raise _unreadable("the file holds no row", f"a header of {len(columns)} columns")
     return tuple(columns)

@@ -24,9 +24,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from core.clock import DAY_MS
+from core.contracts import Source
 from core.errors import ConfigurationError, DependencyError, InvalidInputError
 from core.features.keys import epoch_of, offset_of, position
-from core.mapping import Mapping, check_columns
+from core.mapping import Mapping, check_columns, check_unmapped
 from stores import epochs, open_epoch
 from stores.durable import exclusive_lock, sync_directory
 from stores.epoch_records import (
@@ -47,6 +49,9 @@ MAX_EVENT_BYTES = MAX_LINE_BYTES - 32
 
 ROLL_BYTES = 64 * 2**20
 """An append to a longer open epoch seals it first; hashing it then takes about 0.1 s."""
+
+LONGEST_DELAY_MS = 3_660 * DAY_MS
+"""A longer one is a slip of the pen, and would leave the range of instants."""
 
 
 class Landing(NamedTuple):
@@ -129,19 +134,22 @@ class SourceLog:
         is_historic: bool = False,
         delay_ms: int = 0,
         is_repeat_allowed: bool = False,
+        contract: Source | None = None,
     ) -> Landing:
         """Take a whole file into the log as a sealed epoch of its own.
 
         The same content with the same mapping is taken once: landing it again returns the
         epoch that has it, unless ``is_repeat_allowed`` (a replay of refused records). The
-        open epoch is sealed first, so that epochs stay in order of arrival.
+        open epoch is sealed first, so that epochs stay in order of arrival. With a
+        ``contract`` a file without a mapping must bear the names of its fields.
 
         Raises
         ------
         InvalidInputError
             If the file cannot be read or the delay makes no sense; nothing is landed.
         ConfigurationError
-            If the mapping is for another source or names a column that the file lacks.
+            If the mapping is for another source or names a column that the file lacks, or
+            there is none and the file's columns are not those of ``contract``.
         DependencyError
             If there is no room for the copy.
         """
@@ -149,8 +157,7 @@ class SourceLog:
         _check_source(mapping, self.source)
         sweep(self.directory)
         with staged(path, self.directory) as file:
-            if mapping is not None and file.columns:
-                check_columns(mapping, file.columns)
+            _check_columns(file.columns, mapping, contract)
             draft = _draft(file, self.source, mapping, now_ms).model_copy(
                 update={"is_historic": is_historic, "delay_ms": delay_ms}
             )
@@ -317,13 +324,23 @@ def _behind(after: int, records: Iterator[tuple[int, Record]]) -> Iterator[tuple
 
 
 def _check_delay(*, is_historic: bool, delay_ms: int) -> None:
-    if delay_ms < 0 or (delay_ms and not is_historic):
+    if not 0 <= delay_ms <= LONGEST_DELAY_MS or (delay_ms and not is_historic):
         raise InvalidInputError(
-            "a delay belongs to historic files and is not negative",
+            "a delay belongs to historic files, is not negative and not beyond ten years",
             found=f"{delay_ms} ms, historic: {is_historic}",
-            remedy="say that the file is historic, or leave the delay out",
+            remedy="say that the file is historic, or give another delay",
             code="bad_delay",
         )
+
+
+def _check_columns(
+    columns: Sequence[str], mapping: Mapping | None, contract: Source | None
+) -> None:
+    """Refuse columns of which no row can come; a format that names none is not looked at."""
+    if columns and mapping is not None:
+        check_columns(mapping, columns)
+    elif columns and contract is not None:
+        check_unmapped(contract, columns)
 
 
 def _check_source(mapping: Mapping | None, source: str) -> None:

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.clock import SECOND_MS
 from core.contracts import Source
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, PlatformError
 from core.features.windows import parse_duration
 from core.mapping import Mapping as FieldsMapping
 from core.mapping import check_target
 from core.use_case import UseCase
 from orchestration.shell import Shell
+from stores.epochs import Epoch
 from stores.landing import landing_files
 from stores.log import Landing, SourceLog
 from stores.mapping_files import load_mapping
@@ -42,7 +44,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     delay_ms = _delay_ms(arguments)
     for path in landing_files(arguments.path):
         landing = land(shell, source, path, mapping, arguments.historic, delay_ms)
-        shell.say(_landed(path, landing))
+        shell.say(_landed(path, landing, (arguments.historic, delay_ms)))
     from orchestration.runs import Runs
 
     with Runs(shell.settings, shell.say) as runs, shell.step(f"ingest {source.name}") as step:
@@ -85,15 +87,30 @@ def land(
     is_historic: bool,  # noqa: FBT001 - passed on as it came
     delay_ms: int,
 ) -> Landing:
-    """The file as a sealed epoch; the same content again changes nothing."""
+    """The file as a sealed epoch; the same content again changes nothing.
+
+    Raises
+    ------
+    PlatformError
+        If the log does not take it; the message begins with the name of the file.
+    """
     log = SourceLog(shell.settings.layout.log_dir(source.name), source.name)
-    return log.land(
-        path,
-        mapping,
-        now_ms=shell.clock.now_ms(),
-        is_historic=is_historic,
-        delay_ms=delay_ms,
-    )
+    try:
+        return log.land(
+            path,
+            mapping,
+            now_ms=shell.clock.now_ms(),
+            is_historic=is_historic,
+            delay_ms=delay_ms,
+            contract=source,
+        )
+    except PlatformError as error:
+        raise type(error)(
+            f"{path.name}: {error.wrong}",
+            found=error.found,
+            remedy=error.remedy,
+            code=error.code,
+        ) from None
 
 
 def ingest(runs: "Runs", source: str) -> dict[str, Any]:
@@ -117,11 +134,19 @@ def in_words(report: dict[str, Any]) -> str:
     )
 
 
-def _landed(path: Path, landing: Landing) -> str:
+def _landed(path: Path, landing: Landing, asked: tuple[bool, int]) -> str:
     rows = f"{landing.epoch.rows:,} rows" if landing.epoch.rows is not None else "rows not counted"
     if not landing.is_new:
-        return f"  {path.name}: already epoch {landing.epoch.epoch}; nothing is landed twice"
+        is_as_asked = asked == (landing.epoch.is_historic, landing.epoch.delay_ms)
+        how = "" if is_as_asked else f", {_availability(landing.epoch)}: its rows stay as they are"
+        return f"  {path.name}: already epoch {landing.epoch.epoch}{how}; nothing is landed twice"
     return f"  {path.name}: epoch {landing.epoch.epoch}, {rows}"
+
+
+def _availability(epoch: Epoch) -> str:
+    if not epoch.is_historic:
+        return "landed without --historic"
+    return f"landed with --historic --delay {epoch.delay_ms // SECOND_MS}s"
 
 
 def _delay_ms(arguments: argparse.Namespace) -> int:
