@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from core.errors import IntegrityError
 from core.features.plan import Frozen
@@ -20,9 +21,9 @@ MARGIN = 5e-6
 class Rule(Frozen):
     """``decision`` when the score is strictly above ``above``."""
 
-    decision: str
-    above: float
-    reason: str
+    decision: str = Field(min_length=1)
+    above: float = Field(ge=0, lt=1, allow_inf_nan=False)
+    reason: str = Field(min_length=1)
 
 
 class DecisionPolicy(Frozen):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field, model_validator
+
 from core.contracts import Source
 from core.decisions import DecisionPolicy
 from core.features.plan import Frozen
@@ -21,29 +23,37 @@ class Label(Frozen):
     column: str
     refers_to: str
     example_source: str
-    maturity_days: int = 7
+    maturity_days: int = Field(default=7, ge=0)
     absent_means: Literal["0", "drop"] = "0"
 
 
 class ModelSpec(Frozen):
     """Candidates, split and the rule a candidate must pass."""
 
-    candidates: tuple[Literal["logistic", "xgboost", "mlp"], ...] = ("logistic", "xgboost")
+    candidates: tuple[Literal["logistic", "xgboost", "mlp"], ...] = Field(
+        default=("logistic", "xgboost"), min_length=1
+    )
     split: Literal["time", "stratified"] = "time"
-    validation_share: float = 0.15
-    test_share: float = 0.15
-    trials: int = 5
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    test_share: float = Field(default=0.15, gt=0, lt=1)
+    trials: int = Field(default=5, ge=1)
     seed: int = 20_260_101
     metric: Literal["average_precision", "auc"] = "average_precision"
     floor: float = 0.0
     is_calibrated: bool = True
 
+    @model_validator(mode="after")
+    def _leaves_some_to_train_on(self) -> ModelSpec:
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share and test_share leave nothing to train on")
+        return self
+
 
 class Objectives(Frozen):
     """What the service promises for this use case."""
 
-    p99_ms: float = 100.0
-    availability_share: float = 0.999
+    p99_ms: float = Field(default=100.0, gt=0)
+    availability_share: float = Field(default=0.999, gt=0, le=1)
 
 
 class UseCase(Frozen):
@@ -67,7 +77,7 @@ class UseCase(Frozen):
     model: ModelSpec
     decisions: DecisionPolicy
     objectives: Objectives = Objectives()
-    prediction_retention_days: int = 400
+    prediction_retention_days: int = Field(default=400, ge=1)
     scores_grain: Literal["example", "entity"] = "example"
     package: str = ""
 

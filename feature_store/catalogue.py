@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from feast import FeatureService, FeatureView
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 
+from core.declared_modules import imported
 from core.errors import ConfigurationError
 
 # Feast calls its stream and on-demand views experimental at every one that is read back.
@@ -70,16 +70,9 @@ def catalogue_of_module(name: str) -> Catalogue:
     Raises
     ------
     ConfigurationError
-        If the module cannot be imported.
+        If the module cannot be imported, whatever the reason.
     """
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"the module {name!r} cannot be imported",
-            found=f"{type(error).__name__}: {error}",
-            remedy="declare the use case's features there",
-        ) from error
+    module = imported(name, remedy="declare the use case's features there")
     return catalogue_of(vars(module).values())
 
 

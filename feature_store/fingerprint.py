@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from core.errors import ConfigurationError
+
 _INSTALLED = tuple(
     Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib", "stdlib")
 )
@@ -72,7 +74,7 @@ def _is_installed(origin: str | None) -> bool:
 def _imports(name: str, path: Path) -> Iterator[str]:
     """Names of modules that a module may import; names of attributes among them."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(_parsed(name, path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -81,3 +83,15 @@ def _imports(name: str, path: Path) -> Iterator[str]:
             module = ".".join([*parts, *([node.module] if node.module else [])])
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _parsed(name: str, path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:  # ValueError: NUL bytes in the file
+        raise ConfigurationError(
+            f"the module {name!r} cannot be read",
+            found=f"{type(error).__name__}: {error}",
+            remedy=f"mend {path.name}",
+            code="bad_declaration",
+        ) from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
+from core.declared_modules import imported
 from core.errors import ConfigurationError
 from core.use_case import UseCase
 from use_cases.declaration import check_use_case
@@ -42,14 +42,7 @@ def discover(extra: Sequence[str] = ()) -> dict[str, UseCase]:
 
 def _packages(name: str) -> Iterator[str]:
     """Names of the packages at or directly below ``name`` that hold a ``use_case`` module."""
-    try:
-        package = importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigurationError(
-            f"the package {name!r} cannot be imported",
-            found=f"{type(error).__name__}: {error}",
-            remedy="name an importable package that holds use cases",
-        ) from error
+    package = imported(name, remedy="name an importable package that holds use cases")
     candidates = [name]
     for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
         if module.ispkg:
@@ -72,7 +65,7 @@ def _holds_use_case(package: str) -> bool:
 
 
 def _load(package: str) -> UseCase:
-    module = importlib.import_module(f"{package}.use_case")
+    module = imported(f"{package}.use_case", remedy="mend the declaration")
     declared = getattr(module, "USE_CASE", None)
     if not isinstance(declared, UseCase):
         raise ConfigurationError(
