@@ -2,6 +2,7 @@
 
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -22,16 +23,49 @@ BY_STATUS: dict[int, type[PlatformError]] = {
     500: IntegrityError,
     503: NotReadyError,
 }
-DEFAULT_PORT = "8080"
+PORT = "THROUGHLINE_HTTP__PORT"
 MAX_FAULTS_SHOWN = 5
 
 
 def service_address(shell: Shell) -> str:
-    """Base address of the service: as it was started, else as it would be."""
+    """Base address of this home's service: as `up` said, else by the port in the environment.
+
+    No port is guessed: the service of another home may listen there, and it would take our
+    events.
+
+    Raises
+    ------
+    NotReadyError
+        If neither says where it is.
+    """
     said = read_addresses(shell.settings.layout).service
-    return (
-        said or f"http://127.0.0.1:{shell.environment.get('THROUGHLINE_HTTP__PORT', DEFAULT_PORT)}"
-    )
+    port = shell.environment.get(PORT)
+    if not said and not port:
+        raise NotReadyError(
+            "the service is not running",
+            found=f"no address below {shell.settings.layout.root}, and no {PORT}",
+            remedy="start it with `throughline up`, or say with --home whose service you mean",
+            code="service_down",
+        )
+    return said or f"http://127.0.0.1:{port}"
+
+
+def record_path(record_id: str) -> str:
+    """Path of a prediction record; whatever a person typed is one segment of it.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is empty.
+
+    Examples
+    --------
+    >>> record_path("../x y")
+    '/v1/predictions/..%2Fx%20y'
+    """
+    if not record_id:
+        raise InvalidInputError("an id is missing", remedy="give the prediction_id of an answer")
+    return f"/v1/predictions/{urllib.parse.quote(record_id, safe='')}"
 
 
 def call(shell: Shell, path: str, body: Any = None) -> Any:

@@ -1,5 +1,6 @@
 """``name=value`` words of the command line, as values of the declared types."""
 
+import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,25 @@ from core.contracts import FieldSpec
 from core.errors import InvalidInputError
 from core.features.plan import ColumnType
 
+LONGEST_NAME = 200
+LONGEST_REASON = 2_000
 TRUTHS = {"true": True, "false": False}
+
+
+def name_on_paper(text: str) -> str:
+    """A person's name for a record, for ``argparse``."""
+    return _on_paper(text, LONGEST_NAME)
+
+
+def reason_on_paper(text: str) -> str:
+    """A reason for a record, for ``argparse``."""
+    return _on_paper(text, LONGEST_REASON)
+
+
+def _on_paper(text: str, longest: int) -> str:
+    if not 1 <= len(text.strip()) <= len(text) <= longest or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"write 1 to {longest} characters on one line")
+    return text
 
 
 def values_of(words: Sequence[str], specs: Mapping[str, FieldSpec]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core.errors import ConfigurationError
 from stores.layout import DEFAULT_ROOT, Layout
@@ -61,6 +61,16 @@ class Settings(Section):
     spark: SparkSettings = SparkSettings()
     pods: ClusterPods = ClusterPods()
 
+    @field_validator("home", mode="before")
+    @classmethod
+    def _is_named(cls, home: Any) -> Any:
+        """An empty name would be the folder one happens to stand in."""
+        if isinstance(home, str) and not home.strip():
+            raise ValueError("give the name of a folder")
+        if Path(home).is_file():
+            raise ValueError(f"{home} is a file; give the name of a folder")
+        return home
+
     @property
     def layout(self) -> Layout:
         """Paths below home."""
@@ -100,6 +110,7 @@ class Settings(Section):
 def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
     """Variables with our prefix as the document that ``Settings`` validates."""
     values: dict[str, Any] = {}
+    sections: dict[str, dict[str, str]] = {}
     for name, value in sorted(variables.items()):
         if not name.startswith(PREFIX):
             continue
@@ -107,11 +118,10 @@ def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
         if head in OF_THE_SERVICE:
             continue
         if rest:
-            section = values.setdefault(head, {})
-            section["__".join(rest)] = value
+            sections.setdefault(head, {})["__".join(rest)] = value
         else:
             values[head] = tuple(_words(value)) if head == "use_case_packages" else value
-    return values
+    return {**sections, **values}
 
 
 def _words(value: str) -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 
 from orchestration.channels import answered
+from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell
 from stores.shelf import Shelf
 from stores.signing import ensure_signer
@@ -12,14 +13,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("use_case")
     parser.add_argument("release", type=int)
-    parser.add_argument("--who", required=True, help="your name, as it will stand in the record")
-    parser.add_argument("--comment", default="", help="why")
+    parser.add_argument(
+        "--who",
+        required=True,
+        type=name_on_paper,
+        help="your name, as it will stand in the record",
+    )
+    parser.add_argument("--comment", type=reason_on_paper, help="why")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Approve and ask."""
     approve(
-        shell, arguments.use_case, arguments.release, who=arguments.who, comment=arguments.comment
+        shell,
+        arguments.use_case,
+        arguments.release,
+        who=arguments.who,
+        comment=arguments.comment or "",
     )
     shell.next(f"throughline score {arguments.use_case}, or `throughline up`")
     return 0

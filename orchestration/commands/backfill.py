@@ -4,7 +4,10 @@ import argparse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from assets.partitions import FIRST_DATE
+from core.clock import event_date
 from core.errors import InvalidInputError, NotReadyError
+from orchestration.dates import dates_called
 from orchestration.shell import Shell
 
 if TYPE_CHECKING:
@@ -24,7 +27,12 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
     with Runs(shell.settings, shell.say) as runs:
         first, last = event_dates(runs)
-        dates = (arguments.first or first, arguments.last or last)
+        now_ms = shell.clock.now_ms()
+        dates = dates_called(
+            arguments.first or max(first, FIRST_DATE),
+            arguments.last or min(last, event_date(now_ms)),
+            now_ms=now_ms,
+        )
         known = [name for name, view in runs.declared.views.items() if view.windows]
         backfill(shell, runs, dates, views_called(known, arguments.view))
     shell.next("throughline materialise")

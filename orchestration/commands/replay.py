@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from orchestration.client import call
+from orchestration.client import call, record_path
 from orchestration.shell import Shell
 
 UNEQUAL = 1
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Replay, and say whether it came out the same; 1 when it did not."""
-    replayed = call(shell, f"/v1/predictions/{arguments.id}/replay")
+    replayed = call(shell, f"{record_path(arguments.id)}/replay")
     shell.say(replay_in_words(replayed))
     return 0 if replayed["is_equal"] else UNEQUAL
 

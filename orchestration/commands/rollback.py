@@ -5,6 +5,7 @@ import getpass
 
 from orchestration.channels import answered, channels_of
 from orchestration.commands.predict import declared
+from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell
 from stores.shelf import Shelf
 
@@ -13,8 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("use_case")
     parser.add_argument("release", type=int, nargs="?", help="default the champion before this")
-    parser.add_argument("--why", required=True, help="what went wrong; kept in the record")
-    parser.add_argument("--who", help="default the user's name")
+    parser.add_argument(
+        "--why", required=True, type=reason_on_paper, help="what went wrong; kept in the record"
+    )
+    parser.add_argument("--who", type=name_on_paper, help="default the user's name")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:

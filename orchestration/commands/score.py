@@ -4,8 +4,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from core.clock import DAY_MS, event_date
+from core.errors import InvalidInputError
 from orchestration.commands.train import use_case_called
+from orchestration.dates import dates_called
 from orchestration.shell import Shell
+from stores.shelf import Shelf
 
 if TYPE_CHECKING:
     from orchestration.runs import Runs
@@ -24,20 +27,35 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Score, and say how many."""
     from orchestration.runs import Runs
 
-    as_of = arguments.as_of or event_date(shell.clock.now_ms() - DAY_MS)
+    now_ms = shell.clock.now_ms()
+    as_of = arguments.as_of or event_date(now_ms - DAY_MS)
+    first, as_of = dates_called(arguments.first or as_of, as_of, now_ms=now_ms)
     with Runs(shell.settings, shell.say) as runs:
         use_case = use_case_called(runs, arguments.use_case)
+        _check_release(shell, use_case, arguments.release)
         score(
             shell,
             runs,
             use_case,
             as_of,
             arguments.release,
-            first=arguments.first,
+            first=first,
             is_refresh=arguments.refresh,
         )
     shell.next("throughline status")
     return 0
+
+
+def _check_release(shell: Shell, use_case: str, release: int) -> None:
+    """Refuse a release that is not on the shelf before anything is started; 0 is the champion."""
+    known = Shelf(shell.settings.layout.shelf).releases(use_case)
+    if release and release not in known:
+        raise InvalidInputError(
+            f"release {release} of {use_case} is not on the shelf",
+            found=f"releases {', '.join(map(str, known)) or 'none'}",
+            remedy="name one of these, or leave --release out for the champion",
+            code="unknown_release",
+        )
 
 
 def score(

@@ -3,8 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from assets.partitions import FIRST_DATE
 from core.clock import date_start_ms, event_date
 from core.errors import InvalidInputError, NotReadyError
+from orchestration.dates import date_called
+from orchestration.fields import name_on_paper
 from orchestration.shell import Shell
 
 if TYPE_CHECKING:
@@ -19,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start", help="first event date of examples; default when windows are filled"
     )
     parser.add_argument(
-        "--approve-as", metavar="WHO", help="approve the release in this name and have it served"
+        "--approve-as",
+        metavar="WHO",
+        type=name_on_paper,
+        help="approve the release in this name and have it served",
     )
 
 
@@ -31,6 +37,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         use_case = use_case_called(runs, arguments.use_case)
         cut_ms = instant_ms(arguments.cut) if arguments.cut else shell.clock.now_ms()
         start = arguments.start or first_date(runs, use_case)
+        start = date_called(start, now_ms=shell.clock.now_ms())
         release = train(shell, runs, use_case, cut_ms=cut_ms, start_date=start)
     if release is None:
         return 1
@@ -100,7 +107,8 @@ def first_date(runs: "Runs", use_case: str) -> str:
     first_ms, last_ms = (date_start_ms(date) for date in found)
     views = runs.declared.plans[use_case].views
     longest_ms = max((w.window_ms for view in views for w in view.windows), default=0)
-    return event_date(first_ms + min(longest_ms, (last_ms - first_ms) // 4))
+    found_date = event_date(first_ms + min(longest_ms, (last_ms - first_ms) // 4))
+    return max(found_date, FIRST_DATE)
 
 
 def instant_ms(text: str) -> int:
@@ -109,7 +117,7 @@ def instant_ms(text: str) -> int:
 
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InvalidInputError(
             "an instant cannot be read",
             found=repr(text[:40]),

@@ -34,6 +34,8 @@ NDJSON_SHARE = 0.1
 WITHOUT_LIMIT_SHARE = 0.05
 CHANGED_PROFILE_SHARE = 0.1
 RECEIPT = "simulation.json"
+MOST_TRANSACTIONS = 1_000_000_000
+MOST_DAYS = 3_660
 
 Columns = dict[str, NDArray[Any]]
 
@@ -78,7 +80,7 @@ def simulate(
         If an argument makes no sense, or the folder holds the files of other arguments.
     """
     shares = (late_share, duplicate_share, conflict_share, malformed_share)
-    _check(transactions, days, shares)
+    _check(seed, transactions, days, shares)
     arguments = {"seed": seed, "transactions": transactions, "days": days, "end_ms": end_ms}
     _leave_receipt(directory, {**arguments, "shares": shares})
     rng = np.random.default_rng(seed)
@@ -105,12 +107,15 @@ def simulate(
     )
 
 
-def _check(transactions: int, days: int, shares: tuple[float, ...]) -> None:
-    if transactions < 1 or days < 1 or not all(0 <= share <= 1 for share in shares):
+def _check(seed: int, transactions: int, days: int, shares: tuple[float, ...]) -> None:
+    are_shares = all(0 <= share <= 1 for share in shares)
+    is_of_a_size = 1 <= transactions <= MOST_TRANSACTIONS and 1 <= days <= MOST_DAYS
+    if seed < 0 or not is_of_a_size or not are_shares:
         raise InvalidInputError(
-            "a simulation needs payments, days and shares from 0 to 1",
-            found=f"{transactions} transactions, {days} days, shares {shares}",
-            remedy="give at least 1 of each, and shares within their range",
+            "a simulation needs payments, days, a seed and shares from 0 to 1",
+            found=f"{transactions} transactions, {days} days, seed {seed}, shares {shares}",
+            remedy=f"give 1 to {MOST_TRANSACTIONS:,} payments, 1 to {MOST_DAYS:,} days and a "
+            "seed that is not negative",
         )
 
 
