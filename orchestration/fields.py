@@ -8,9 +8,17 @@ from core.contracts import FieldSpec
 from core.errors import InvalidInputError
 from core.features.plan import ColumnType
 
+LAST_PORT = 65_535
 LONGEST_NAME = 200
 LONGEST_REASON = 2_000
 TRUTHS = {"true": True, "false": False}
+
+
+def port(text: str) -> int:
+    """Number of a port, for ``argparse``; 0 takes any that is free."""
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"write a port from 0 to {LAST_PORT}")
+    return int(text)
 
 
 def name_on_paper(text: str) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 
 import dagster as dg
 
-from core.errors import DependencyError, InvalidInputError, PlatformError
+from core.errors import InvalidInputError, PlatformError
 from orchestration.code_location import beta_is_known, code_location, declared_by
 from orchestration.instance import open_instance
 from orchestration.leftovers import TAG, close_leftovers, process_mark
 from orchestration.settings import Settings
+from orchestration.step_failures import error_told, failure_text
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 LOG = Path("logs") / "runs.log"
@@ -81,7 +82,6 @@ class Runs:
     ) -> None:
         if "instance" in self.__dict__:
             self.instance.dispose()
-        end_spark()
         self._aside.close()
 
     @cached_property
@@ -138,13 +138,6 @@ class Runs:
             raise_on_error=False,
         )
         return seen(result)
-
-
-def end_spark() -> None:
-    """End the session that jobs in this process shared, if there is one."""
-    session = sys.modules.get("spark_jobs.session")
-    if session is not None:
-        session.end_session()
 
 
 @contextmanager
@@ -233,18 +226,5 @@ def failure_seen(events: Sequence[Any], checks: Sequence[CheckSeen], run_id: str
             remedy=f"see run {run_id[:8]} in the UI",
             code="check_failed",
         )
-    texts = [_words_of(e) for e in events if e.event_type_value == "STEP_FAILURE"]
-    return DependencyError(
-        f"run {run_id[:8]} failed",
-        found=texts[0] if texts else "no step that failed; see the run in the UI",
-    )
-
-
-def _words_of(event: Any) -> str:
-    data = event.step_failure_data
-    if data.user_failure_data is not None and data.user_failure_data.description:
-        return str(data.user_failure_data.description)
-    error = data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return f"{event.step_key}: {error.message.strip() if error else 'unknown'}"
+    texts = [failure_text(e) for e in events if e.event_type_value == "STEP_FAILURE"]
+    return error_told(texts[0] if texts else "no step that failed; see the run in the UI", run_id)

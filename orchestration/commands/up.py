@@ -19,6 +19,7 @@ from orchestration.addresses import (
     read_addresses,
     write_addresses,
 )
+from orchestration.fields import port
 from orchestration.instance import open_instance, prepare_home
 from orchestration.leftovers import close_leftovers
 from orchestration.processes import Child, Processes, answers, free_port, is_code_loaded
@@ -45,9 +46,9 @@ class Ports(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("--port", type=int, default=8080, help="of the service")
-    parser.add_argument("--ui-port", type=int, default=3000, help="of Dagster's pages")
-    parser.add_argument("--mlflow-port", type=int, default=5000, help="of MLflow's pages")
+    parser.add_argument("--port", type=port, default=8080, help="of the service")
+    parser.add_argument("--ui-port", type=port, default=3000, help="of Dagster's pages")
+    parser.add_argument("--mlflow-port", type=port, default=5000, help="of MLflow's pages")
     parser.add_argument("--online-only", action="store_true", help="without pages and daemon")
 
 

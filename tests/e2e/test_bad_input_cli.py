@@ -178,6 +178,8 @@ def test_columns_of_nullable_fields_may_be_left_out():
         (("simulate", "--transactions", "1" + "0" * 30), "payments"),
         (("simulate", "--late-share", "nan"), "shares"),
         (("ingest", "transactions", "f.csv", "--historic", "--delay", "-1d"), "expected one"),
+        (("up", "--port", "99999"), "65535"),
+        (("up", "--ui-port", "-5"), "65535"),
         (("why", ""), "id is missing"),
         (("why", "a b\nc"), "not running"),
         (("replay", "\u00fc"), "not running"),
