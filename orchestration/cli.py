@@ -138,6 +138,16 @@ def run(command: Command, words: Sequence[str]) -> int:
     return code
 
 
+def run_and_end_spark(command: Command, words: Sequence[str]) -> int:
+    """Run one command; the JVM that its jobs shared is gone when this returns."""
+    try:
+        return run(command, words)
+    finally:
+        session = sys.modules.get("spark_jobs.session")
+        if session is not None:
+            session.end_session()
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Entry of ``throughline``: help, else the command, in a child when it is long."""
     given = list(sys.argv[1:] if words is None else words)
@@ -151,8 +161,10 @@ def main(words: Sequence[str] | None = None) -> int:
     if command is None:
         sys.stderr.write(f"error: there is no command {given[0][:40]!r}\n\n{overview()}\n")
         return 2
+    if is_child:
+        return in_words(lambda: run_and_end_spark(command, given[1:]))
     is_asked_for_help = bool({"-h", "--help"} & set(given))
-    if is_child or is_asked_for_help or not command.is_supervised:
+    if is_asked_for_help or not command.is_supervised:
         return in_words(lambda: run(command, given[1:]))
     from orchestration.supervised import supervise
 

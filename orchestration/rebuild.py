@@ -1,38 +1,51 @@
 """Rebuild of a snapshot: the training-set job with the arguments that are on record."""
 
+import json
 from typing import Any
 
 import dagster as dg
 
 from assets.resources import Launcher, Platform
+from core.errors import NotReadyError
+
+JOB, OP = "rebuild_snapshot", "build_snapshot_again"
 
 
 class RebuildConfig(dg.Config):
-    """What the snapshot was built from."""
+    """Which snapshot."""
 
-    arguments: dict[str, Any]
-    """Record below ``state/snapshots``; it names the id that has to come out."""
+    use_case: str
+    snapshot: str
+    """Its whole id."""
 
 
-def rebuild_job_name() -> str:
-    """Name of the job."""
-    return "rebuild_snapshot"
+def recorded_arguments(platform: Platform, use_case: str, snapshot: str) -> dict[str, Any]:
+    """What a snapshot was built from; it names the id that has to come out again."""
+    path = platform.layout.state / "snapshots" / use_case / f"{snapshot}.json"
+    if not path.is_file():
+        raise NotReadyError(
+            f"nothing is on record of snapshot {snapshot} of {use_case}",
+            remedy="`throughline snapshot list` says what can be built again",
+        )
+    told: dict[str, Any] = json.loads(path.read_text())
+    return told
 
 
 def rebuild_job() -> dg.JobDefinition:
     """Job that builds one snapshot again."""
 
-    @dg.op(name="build_snapshot_again")
+    @dg.op(name=OP)
     def again(
         context: dg.OpExecutionContext,
         config: RebuildConfig,
         launcher: Launcher,
         platform: Platform,
     ) -> dict[str, Any]:
-        return launcher.launch(context, "training_set", **(config.arguments | platform.told()))
+        told = recorded_arguments(platform, config.use_case, config.snapshot)
+        return launcher.launch(context, "training_set", **(told | platform.told()))
 
     @dg.job(
-        name=rebuild_job_name(),
+        name=JOB,
         description="Builds a training set again; fails unless it is equal bit for bit.",
     )
     def job() -> None:

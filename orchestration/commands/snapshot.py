@@ -1,7 +1,6 @@
 """``snapshot rebuild``: a training set once more from what it was built from, bit for bit."""
 
 import argparse
-import json
 
 from core.errors import InvalidInputError, NotReadyError
 from orchestration.shell import Shell
@@ -49,12 +48,10 @@ def one_called(start: str, known: list[tuple[str, str]]) -> tuple[str, str]:
 
 def rebuild(shell: Shell, use_case: str, snapshot: str) -> None:
     """Build again from the recorded versions; the job refuses another id."""
-    from orchestration.rebuild import rebuild_job_name
+    from orchestration.rebuild import JOB, OP
     from orchestration.runs import Runs
 
-    path = shell.settings.layout.state / "snapshots" / use_case / f"{snapshot}.json"
-    told = json.loads(path.read_text())
+    config = {"ops": {OP: {"config": {"use_case": use_case, "snapshot": snapshot}}}}
     with Runs(shell.settings, shell.say) as runs, shell.step(f"rebuild {snapshot}") as step:
-        config = {"ops": {"build_snapshot_again": {"config": {"arguments": told}}}}
-        report = runs.job(rebuild_job_name(), config).only_output
+        report = runs.job(JOB, config).only_output
         step.detail = f"{report['rows']:,} rows, the same id: equal bit for bit"
