@@ -18,11 +18,18 @@ def failure_text(event: Any) -> str:
     """Message of the exception that a step's failure began with."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
-        return str(data.user_failure_data.description)
+        family = data.user_failure_data.metadata.get("family")
+        return _named(str(data.user_failure_data.description), family)
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause
     return error.message.strip() if error else "unknown"
+
+
+def _named(description: str, family: Any) -> str:
+    """Description, before it the error of ours that ``orchestration.failures`` made it of."""
+    name = getattr(family, "value", None)
+    return f"core.errors.{name}: {description}" if name else description
 
 
 def error_told(text: str, run_id: str) -> PlatformError:

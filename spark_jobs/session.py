@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark import SparkContext
+from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
-from spark_jobs.jars import JARS, archive, class_path
+from core.errors import ConfigurationError
+from spark_jobs.jars import JARS, archive, class_path, java_command
 
 Profile = Literal["embedded", "cluster"]
 ARCHIVED = archive()
@@ -103,9 +105,26 @@ def spark_session(
     builder = SparkSession.builder.appName("throughline")
     for key, value in (chosen | dict(settings or {})).items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    with _java_is_needed():
+        spark = builder.getOrCreate()
     spark.sparkContext.pythonExec = sys.executable
     return spark
+
+
+@contextmanager
+def _java_is_needed() -> Iterator[None]:
+    """A JVM that did not start is a fault of the installation: no retry will mend it."""
+    try:
+        yield
+    except PySparkRuntimeError as error:
+        if error.getCondition() != "JAVA_GATEWAY_EXITED":
+            raise
+        raise ConfigurationError(
+            "Spark's JVM did not start",
+            found=f"a Java at {java_command()} that ended before it answered",
+            remedy="see logs/runs.log below home; Java 17 or later, and its JAVA_HOME if set",
+            code="no_jvm",
+        ) from error
 
 
 def end_session(*, within_s: float = 10.0) -> None:

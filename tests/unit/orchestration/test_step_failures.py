@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import dagster as dg
 import pytest
 
 from core import errors
+from orchestration.failures import failure_of
+from orchestration.runs import seen
 from orchestration.step_failures import error_told
 
 WORKER = """pyspark.errors.exceptions.captured.PythonException: An exception was thrown:
@@ -48,3 +51,19 @@ def test_an_error_of_others_is_one_line(text, said):
     assert type(told) is errors.DependencyError
     assert said in str(told)
     assert "\n" not in str(told)
+
+
+@pytest.mark.parametrize("is_translated", [True, False])
+def test_the_family_of_an_error_survives_a_run(is_translated):
+    error = errors.NotReadyError("no champion", found="an empty shelf", remedy="train one")
+
+    @dg.op
+    def step() -> None:
+        raise failure_of(error) if is_translated else error
+
+    @dg.job
+    def job() -> None:
+        step()
+
+    with pytest.raises(errors.NotReadyError, match="no champion; found an empty shelf; train one"):
+        seen(job.execute_in_process(raise_on_error=False))
