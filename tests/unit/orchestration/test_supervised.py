@@ -98,4 +98,6 @@ def test_only_a_run_that_nobody_works_on_is_put_down_as_failed(mark, has_daemon,
         closed = close_leftovers(instance, has_daemon=has_daemon)
         assert closed == ([run.run_id] if is_closed else [])
         expected = dg.DagsterRunStatus.FAILURE if is_closed else dg.DagsterRunStatus.STARTED
-        assert instance.get_run_by_id(run.run_id).status == expected
+        found = instance.get_run_by_id(run.run_id)
+        assert found is not None
+        assert found.status == expected
