@@ -82,7 +82,7 @@ class Run:
         return cls(Platform(home), digest, known["done"])
 
 
-def batch_side(run: Run, file: Path) -> tuple[str, str]:
+def batch_side(run: Run, file: Path, n_days: int) -> tuple[str, str]:
     """From the file to published scores; first and last date that were scored."""
     for source in ("transactions", "fraud_labels"):
         mapping = str(MAPPINGS / f"{source}.yaml")
@@ -94,7 +94,7 @@ def batch_side(run: Run, file: Path) -> tuple[str, str]:
     last = date.fromisoformat(found[1])
     cut = (last + timedelta(days=CUT_DAYS)).isoformat()
     run.once("train", "train", USE_CASE, "--cut", cut, "--approve-as", WHO)
-    first = (last - timedelta(days=LAST_DAYS - 1)).isoformat()
+    first = (last - timedelta(days=n_days - 1)).isoformat()
     run.once("score", "score", USE_CASE, "--from", first, "--as-of", last.isoformat())
     return first, last.isoformat()
 
@@ -112,12 +112,12 @@ def online_side(run: Run, last: str, report: dict[str, Any]) -> None:
     run.measured("serve", ask)
 
 
-def whole(file: Path, home: Path, *, is_doubted: bool) -> dict[str, Any]:
+def whole(file: Path, home: Path, n_days: int, *, is_doubted: bool) -> dict[str, Any]:
     """Everything; the report."""
     run = Run.of(home, file)
     layout = Layout(home)
     report: dict[str, Any] = {"file": file.name, "sha256": run.digest, "steps": run.done}
-    first, last = batch_side(run, file)
+    first, last = batch_side(run, file, n_days)
     refuse_seen(layout, first)
     labels = truth(layout)
     report["dates"] = [first, last]
@@ -139,7 +139,7 @@ def refuse_seen(layout: Layout, first: str) -> None:
     if seen := sum(split != "test" for split in splits):
         raise ValueError(
             f"the model has seen {seen:,} of {len(splits):,} examples from {first} on: the file "
-            "is too short to judge its last two weeks"
+            "is too short to judge its last days"
         )
 
 
@@ -156,6 +156,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("file", nargs="?", type=Path, help="Parquet in the handbook's columns")
     parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help="folder of all state")
     parser.add_argument("--fresh", action="store_true", help="forget what a former run has done")
+    parser.add_argument("--days", type=int, default=LAST_DAYS, help="last days to be scored")
     parser.add_argument("--no-doubt", action="store_true", help="without the search for leaks")
     arguments = parser.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -166,7 +167,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if arguments.fresh and (home / STATE).is_file():
         shutil.rmtree(home)
     try:
-        whole(file, home, is_doubted=not arguments.no_doubt)
+        whole(file, home, arguments.days, is_doubted=not arguments.no_doubt)
     except (CommandFailedError, PlatformError, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -8,9 +8,9 @@ is a triple loop. Then the same trees are grown with less knowledge, and once wi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,15 @@ SAMPLE = 200
 VERDICT_DAYS = 7
 LARGE_AMOUNT_MINOR = 220_00  # in this data every payment above it is a fraud
 LABELS = "fraud_labels"
+_BOOK_WINDOWS = ("1d", "7d", "30d")
+BOOK_INPUTS = (
+    *("payment_v1:amount", "payment_v1:is_weekend", "payment_v1:is_night"),
+    *(f"card_activity_v1:amount_minor_count_{w}" for w in _BOOK_WINDOWS),
+    *(f"card_activity_v1:amount_minor_mean_{w}" for w in _BOOK_WINDOWS),
+    *(f"terminal_risk_v1:is_fraud_count_{w}" for w in _BOOK_WINDOWS),
+    *(f"terminal_risk_v1:is_fraud_mean_{w}" for w in _BOOK_WINDOWS),
+)
+"""What the book feeds its models; its delayed terminal counts are ours of verdicts."""
 PREFIXES = {"event_id": "tx-", "card_id": "card-", "terminal_id": "terminal-"}
 COLUMNS = {"event_id": "TRANSACTION_ID", "card_id": "CUSTOMER_ID", "terminal_id": "TERMINAL_ID"}
 
@@ -148,19 +157,32 @@ def _oracle_rows(view: ViewPlan, file: File, sample: pa.Table) -> dict[bytes, li
     return rows
 
 
-def variants(plan: Plan, file: File, trained: pa.Table) -> Iterator[tuple[str, Plan, pa.Table]]:
-    """The training set with more or less knowledge: title, plan, table."""
+class Variant(NamedTuple):
+    """A training set with more or less knowledge; ``train_days`` is None for all there are."""
+
+    title: str
+    plan: Plan
+    table: pa.Table
+    train_days: int | None = None
+
+
+def variants(plan: Plan, file: File, trained: pa.Table) -> Iterator[Variant]:
+    """The training set as it is, then with less knowledge, then with too much."""
     verdicts = [n for n in plan.vector if plan_source(plan, n) == LABELS]
     windows = {view.name for view in plan.views}
-    yield "as trained", plan, trained
+    yield Variant("as trained", plan, trained)
+    book = plan.model_copy(update={"vector": BOOK_INPUTS})
+    yield Variant("the book's fifteen inputs", book, trained)
+    yield Variant("the book's fifteen inputs, one week of training", book, trained, 7)
     later = with_verdicts(plan, file, trained, VERDICT_DAYS * 2)
-    yield "every verdict one week later", plan, later
+    yield Variant("every verdict one week later", plan, later)
     del later
-    yield "without verdicts", _without(plan, verdicts), trained
+    yield Variant("without verdicts", _without(plan, verdicts), trained)
     of_views = [n for n in plan.vector if n.partition(":")[0] in windows]
-    yield "the payment alone", _without(plan, [*of_views, "payment_v1:amount_over_mean"]), trained
+    alone = _without(plan, [*of_views, "payment_v1:amount_over_mean"])
+    yield Variant("the payment alone", alone, trained)
     at_once = with_verdicts(plan, file, trained, 0)
-    yield "planted: verdicts known at once", plan, at_once
+    yield Variant("planted: verdicts known at once", plan, at_once)
 
 
 def with_verdicts(plan: Plan, file: File, trained: pa.Table, delay_days: int) -> pa.Table:
@@ -187,9 +209,13 @@ def _without(plan: Plan, entries: list[str]) -> Plan:
     return plan.model_copy(update={"vector": kept})
 
 
-def precision_of(plan: Plan, table: pa.Table, from_ms: int) -> float:
+def precision_of(variant: Variant, from_ms: int) -> float:
     """Average precision from ``from_ms`` on of trees with plain settings, the same for all."""
-    examples = examples_of(plan, table)
+    examples = examples_of(variant.plan, variant.table)
+    if variant.train_days is not None:
+        train = examples.train
+        is_kept = train.at_ms > int(train.at_ms.max()) - variant.train_days * DAY_MS
+        examples = replace(examples, train=train.take(is_kept))
     fitted = fit_boosted(
         examples, "average_precision", seed=SEED, trials=1, progress=lambda _: None
     )
@@ -249,9 +275,10 @@ def doubts(layout: Layout, path: Path, first: str, report: dict[str, Any]) -> st
             f"payments, {group['caught']} caught"
         )
     found["variants"] = {}
-    for title, changed, rows in variants(plan, file, trained):
-        found["variants"][title] = precision_of(changed, rows, from_ms)
-        print(f"  {title}: average precision {found['variants'][title]:.3f}", flush=True)
+    for variant in variants(plan, file, trained):
+        quality = precision_of(variant, from_ms)
+        found["variants"][variant.title] = quality
+        print(f"  {variant.title}: average precision {quality:.3f}", flush=True)
     return f"kernel {_equal(found['kernel'])}; oracle {_equal(found['oracle'])}; " + ", ".join(
         f"{title} {value:.3f}" for title, value in found["variants"].items()
     )
