@@ -15,6 +15,11 @@ def events(source: str) -> dg.AssetKey:
     return dg.AssetKey(["events", source])
 
 
+def replayed(source: str) -> dg.AssetKey:
+    """Refused records of a source that were landed again."""
+    return dg.AssetKey(["events", f"{source}_replayed"])
+
+
 def tiles(view: str) -> dg.AssetKey:
     """Partial aggregates of a view."""
     return dg.AssetKey(["features", f"{view}_tiles"])

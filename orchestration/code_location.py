@@ -13,6 +13,7 @@ from assets.events import events_spec
 from assets.features import tiles_asset
 from assets.models import bundle_asset, candidate_asset
 from assets.online import online_asset
+from assets.rejects import replayed_asset
 from assets.releases import release_asset
 from assets.scores import scores_asset
 from assets.training import training_asset
@@ -99,7 +100,8 @@ def executable_assets(declared: Declared) -> list[Any]:
         online_asset(view, declared.owners_of_view(view.name)) for view in declared.views.values()
     ]
     models = [asset for u in declared.use_cases.values() for asset in model_assets(declared, u)]
-    return [*tiles, *online, *models]
+    replayed = [replayed_asset(source) for source in sources.values()]
+    return [*replayed, *tiles, *online, *models]
 
 
 def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinition]:

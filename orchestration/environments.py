@@ -7,9 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+
 from assets.resources import Launcher, Platform
 from orchestration.launcher import InProcessLauncher, PipesLauncher, PodLauncher
-from orchestration.settings import Environment, Launch, Settings
+from orchestration.settings import PREFIX, Environment, Launch, Settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -64,21 +66,37 @@ def code_version() -> str:
     return done.stdout.strip()
 
 
-def platform_of(settings: Settings) -> Platform:
-    """Where this installation keeps things, for the assets."""
+def _named(settings: Settings, field: str, value: str) -> Any:
+    """An address that may hold a password: by the variable that it came from, if it did."""
+    return dg.EnvVar(PREFIX + field.upper()) if field in settings.from_variables else value
+
+
+def platform_of(settings: Settings, *, is_shown: bool = False) -> Platform:
+    """Where this installation keeps things; ``is_shown`` for the configuration that UIs show."""
+    online, tracking, scores = (
+        _named(settings, field, value) if is_shown else value
+        for field, value in (
+            ("online_url", settings.online_store_url),
+            ("mlflow_uri", settings.tracking_uri),
+            ("scores_url", settings.scores_url),
+        )
+    )
     return Platform(
         home=str(settings.layout.root),
         lake_uri=settings.lake_uri,
-        online_url=settings.online_store_url,
-        tracking_uri=settings.tracking_uri,
+        online_url=online,
+        tracking_uri=tracking,
         ui_url=settings.ui_url,
         mlflow_ui_url=settings.mlflow_ui_url,
         code_version=code_version(),
-        scores_url=settings.scores_url,
+        scores_url=scores,
     )
 
 
 def resources_of(settings: Settings) -> dict[str, Any]:
     """Resources by key, the same keys in every environment."""
     launch = settings.launch or LAUNCH_OF[settings.environment]
-    return {"platform": platform_of(settings), "launcher": LAUNCHERS[launch](settings)}
+    return {
+        "platform": platform_of(settings, is_shown=True),
+        "launcher": LAUNCHERS[launch](settings),
+    }

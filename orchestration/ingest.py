@@ -18,8 +18,6 @@ from assets.resources import Launcher, Platform
 from assets.tables import facts_of, is_table
 from core.contracts import Source
 
-RETRIES = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL)
-
 
 def ingest_name(source: str) -> str:
     """Name of the job, and of its one op."""
@@ -29,9 +27,7 @@ def ingest_name(source: str) -> str:
 def ingest_job(source: Source) -> dg.JobDefinition:
     """Job that brings a source's table up to its log."""
 
-    @dg.op(
-        name=f"take_epochs_of_{source.name}", description=source.description, retry_policy=RETRIES
-    )
+    @dg.op(name=f"take_epochs_of_{source.name}", description=source.description)
     def ingest(
         context: dg.OpExecutionContext, launcher: Launcher, platform: Platform
     ) -> dict[str, Any]:

@@ -4,11 +4,11 @@ import dagster as dg
 
 from assets import names
 from assets.declared import Declared
+from core.contracts import Source
 from core.use_case import UseCase
 from orchestration.ingest import ingest_job
 from orchestration.mirror import mirror_job
 from orchestration.rebuild import rebuild_job
-from orchestration.replay import replay_job
 from orchestration.schedules import rebase_job, scores_job
 from orchestration.sensors import Job
 
@@ -21,6 +21,15 @@ def retrain_job(use_case: UseCase) -> Job:
         f"retrain_{name}",
         selection=dg.AssetSelection.assets(*keys),
         description=f"Training set, candidates, bundle and release of {name}.",
+    )
+
+
+def replay_job(source: Source) -> Job:
+    """Job that lands refused records of a source again; its sensor ingests them."""
+    return dg.define_asset_job(
+        f"replay_rejects_{source.name}",
+        selection=dg.AssetSelection.assets(names.replayed(source.name)),
+        description=f"Lands refused records of {source.name} again, as new epochs.",
     )
 
 

@@ -19,7 +19,8 @@ from stores.signing import KeyRing
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 SCORES_AT = "0 2 * * *"
 REBASE_AT = "15 * * * *"
-RETRIES = {"dagster/max_retries": "3", "dagster/retry_strategy": "FROM_FAILURE"}
+AFTER_A_CRASH = {"dagster/max_retries": "3", "dagster/retry_strategy": "FROM_FAILURE"}
+AFTER_A_FAILURE = dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 
 
 def scores_job(use_case: UseCase) -> Job:
@@ -28,7 +29,8 @@ def scores_job(use_case: UseCase) -> Job:
         f"daily_scores_{use_case.name}",
         selection=dg.AssetSelection.assets(names.scores(use_case.name)),
         description=f"Batch scores of {use_case.name} for one as-of date, by the champion.",
-        tags=RETRIES,
+        op_retry_policy=AFTER_A_FAILURE,
+        tags=AFTER_A_CRASH,
     )
 
 

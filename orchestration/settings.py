@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from core.errors import ConfigurationError
 from stores.layout import DEFAULT_ROOT, Layout
@@ -60,6 +60,12 @@ class Settings(Section):
     mlflow_ui_url: str = Field("http://127.0.0.1:5000", description="Where MLflow's pages are.")
     spark: SparkSettings = SparkSettings()
     pods: ClusterPods = ClusterPods()
+    _from_variables: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @property
+    def from_variables(self) -> frozenset[str]:
+        """Fields that a variable gave, so that it can be named instead of its value."""
+        return self._from_variables
 
     @field_validator("home", mode="before")
     @classmethod
@@ -98,13 +104,16 @@ class Settings(Section):
         values = _nested(variables)
         values.update({key: value for key, value in given.items() if value is not None})
         try:
-            return cls.model_validate(values)
+            found = cls.model_validate(values)
         except ValidationError as error:
             raise ConfigurationError(
                 "the settings do not fit",
                 found="; ".join(_complaint(fault) for fault in error.errors()),
                 remedy="mend or unset the variable; `.env.example` lists them",
             ) from None
+        overruled = {key for key, value in given.items() if value is not None}
+        found._from_variables = frozenset(set(values) - overruled)
+        return found
 
 
 def _nested(variables: Mapping[str, str]) -> dict[str, Any]:

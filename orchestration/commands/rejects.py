@@ -60,7 +60,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _replay(arguments: argparse.Namespace, shell: Shell, source: str) -> int:
-    from orchestration.replay import replay_name
+    from assets import names
     from orchestration.runs import Runs
 
     config = {"codes": arguments.code, "epochs": arguments.epoch, "dates": arguments.date}
@@ -72,10 +72,11 @@ def _replay(arguments: argparse.Namespace, shell: Shell, source: str) -> int:
         )
     with Runs(shell.settings, shell.say) as runs:
         with shell.step(f"land refused records of {source} again") as step:
-            op = f"land_rejects_of_{source}"
-            made = runs.job(replay_name(source), {"ops": {op: {"config": config}}})
-            landed: Mapping[int, int] = made.only_output["landed"]
-            step.detail = f"{sum(landed.values()):,} records in {len(landed)} epochs"
+            key = names.replayed(source)
+            chosen = {key.to_python_identifier(): {"config": config}}
+            made = runs.assets([key], config={"ops": chosen}).metadata_of(key)
+            n_epochs = len(made["report"]["landed"])
+            step.detail = f"{made['dagster/row_count']:,} records in {n_epochs} epochs"
         with shell.step(f"ingest {source}") as step:
             step.detail = in_words(ingest(runs, source))
     shell.next(f"throughline rejects list {source}")

@@ -12,6 +12,7 @@ WINDOWS = ("card_activity_v1", "terminal_activity_v1", "terminal_risk_v1")
 
 KEYS = {
     *(f"events/{source}" for source in SOURCES),
+    *(f"events/{source}_replayed" for source in SOURCES),
     *(f"features/{view}_tiles" for view in WINDOWS),
     *(f"online/{view}" for view in (*WINDOWS, "card_profile_v1")),
     *(f"training/{use_case}" for use_case in USE_CASES),

@@ -1,10 +1,11 @@
-from __future__ import annotations
-
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from assets.resources import Platform
 from core.errors import ConfigurationError
+from orchestration.environments import platform_of, resources_of
 from orchestration.settings import OF_THE_SERVICE, Settings
 from serving.settings import OF_THE_BATCH_SIDE
 from serving.settings import Settings as ServiceSettings
@@ -65,3 +66,23 @@ def test_one_environment_starts_both_sides():
         "THROUGHLINE_UI_URL": "http://x",
     }
     assert Settings.read(variables).layout.root == read_service_settings(variables).layout.root
+
+
+def test_an_address_with_a_password_is_shown_by_the_name_of_its_variable(monkeypatch, tmp_path):
+    url = "postgresql://scores:geheim@db/scores"
+    variables = {"THROUGHLINE_SCORES_URL": url, "THROUGHLINE_HOME": str(tmp_path)}
+    settings = Settings.read(variables)
+    shown = resources_of(settings)["platform"]
+    assert "geheim" not in str(shown)
+    assert platform_of(settings).scores_url == url
+    monkeypatch.setenv("THROUGHLINE_SCORES_URL", url)
+
+    @dg.op
+    def look(platform: Platform) -> str:
+        return platform.scores_url
+
+    @dg.job(resource_defs={"platform": shown})
+    def looking():
+        look()
+
+    assert looking.execute_in_process().output_for_node("look") == url
