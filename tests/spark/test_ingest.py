@@ -4,10 +4,10 @@ import json
 
 import pytest
 from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, payment, seal_events
+from shared_spark import ingested
 
 from core.errors import NotReadyError
 from core.mapping import read_mapping
-from spark_jobs import ingest
 from spark_jobs.delta import metadata_of, read_table, writer_number
 from stores.layout import Layout
 from stores.log import SourceLog
@@ -18,13 +18,6 @@ pytestmark = pytest.mark.spark
 @pytest.fixture
 def layout(tmp_path):
     return Layout(tmp_path)
-
-
-def ingested(spark, layout, source, to_epoch, **changes):
-    arguments = ingest.Arguments(
-        root=str(layout.root), now_ms=NOW_MS, source=source, to_epoch=to_epoch
-    )
-    return ingest.run(spark, arguments.model_copy(update=changes))
 
 
 def rows_of(spark, uri, *columns):

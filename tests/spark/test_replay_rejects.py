@@ -3,20 +3,14 @@ from __future__ import annotations
 import pytest
 from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, payment, seal_events
 from pydantic import ValidationError
+from shared_spark import ingested
 
-from spark_jobs import ingest, replay_rejects
+from spark_jobs import replay_rejects
 from spark_jobs.delta import read_table
 from stores.layout import Layout
 from stores.log import SourceLog
 
 pytestmark = pytest.mark.spark
-
-
-def ingested(spark, layout, source, epoch):
-    arguments = ingest.Arguments(
-        root=str(layout.root), now_ms=NOW_MS, source=source, to_epoch=epoch
-    )
-    return ingest.run(spark, arguments)
 
 
 def test_refused_records_come_again_once_and_are_accepted_when_their_reference_is_there(

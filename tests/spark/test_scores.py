@@ -16,11 +16,12 @@ from deltalake import DeltaTable
 from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, history, land_rows, payment, seal_events
 from postgres_server import postgres_server
 from pydantic import SecretStr
+from shared_spark import ingested
 
 from core.clock import event_date
 from core.decisions import decide
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
-from spark_jobs import ingest, scores, tiles
+from spark_jobs import scores, tiles
 from spark_jobs.audit import AuditLimits
 from spark_jobs.delta import latest_version, read_table
 from stores.bundle import GOLDEN, MODEL, PROFILE
@@ -33,13 +34,6 @@ pytestmark = pytest.mark.spark
 
 AS_OF = event_date(NOW_MS - DAY_MS)
 TINY = AuditLimits(min_rows=10**9)
-
-
-def ingested(spark, layout, source, epoch):
-    arguments = ingest.Arguments(
-        root=str(layout.root), now_ms=NOW_MS, source=source, to_epoch=epoch
-    )
-    return ingest.run(spark, arguments)
 
 
 @pytest.fixture(scope="module")

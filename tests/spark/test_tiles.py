@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from payments import DAY_MS, NOW_MS, PAYMENTS, PLAN, history, land_rows, payment, seal_events
 from pydantic import ValidationError
+from shared_spark import ingested
 
 from core.clock import event_date
 from core.errors import NotReadyError
 from core.features.tiles import tile_columns, tile_values
 from feature_store.tables import epoch_said, open_table
-from spark_jobs import ingest, tiles
+from spark_jobs import tiles
 from spark_jobs.delta import latest_version, read_table
 from stores.frames import view_table
 from stores.layout import Layout
@@ -17,13 +18,6 @@ from stores.layout import Layout
 pytestmark = pytest.mark.spark
 
 VIEW = PLAN.views[0]
-
-
-def ingest_payments(spark, layout, epoch):
-    arguments = ingest.Arguments(
-        root=str(layout.root), now_ms=NOW_MS, source=PAYMENTS, to_epoch=epoch
-    )
-    return ingest.run(spark, arguments)
 
 
 def built(spark, layout, *dates):
@@ -43,7 +37,7 @@ def layout(spark, tmp_path_factory):
     root = tmp_path_factory.mktemp("tiles")
     layout = Layout(root / "state")
     paid, _ = history(365, 1)
-    ingest_payments(spark, layout, land_rows(layout, PAYMENTS, paid, root, NOW_MS))
+    ingested(spark, layout, PAYMENTS, land_rows(layout, PAYMENTS, paid, root, NOW_MS))
     return layout
 
 
@@ -82,7 +76,7 @@ def test_dates_touched_since_come_along_so_that_the_table_is_of_one_epoch(spark,
     """Otherwise online base values would hold some rows of an epoch and not others."""
     late = payment("late", NOW_MS - 20 * DAY_MS, card_id="c1", amount_minor=5)
     epoch = seal_events(layout, PAYMENTS, [late, payment("new", NOW_MS - 1, card_id="c1")])
-    ingest_payments(spark, layout, epoch)
+    ingested(spark, layout, PAYMENTS, epoch)
     report = built(spark, layout, event_date(NOW_MS - 1))
     touched = {event_date(NOW_MS - 1), event_date(NOW_MS - 20 * DAY_MS)}
     assert set(report.dates) == touched

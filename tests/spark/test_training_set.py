@@ -16,10 +16,11 @@ from payments import (
     payment,
     seal_events,
 )
+from shared_spark import ingested
 
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
 from core.features.plan import feature_column
-from spark_jobs import ingest, training_set
+from spark_jobs import training_set
 from spark_jobs.delta import metadata_of, read_table
 from stores.frames import plan_table
 from stores.layout import Layout
@@ -29,13 +30,6 @@ pytestmark = pytest.mark.spark
 COLUMNS = [feature_column(entry) for entry in PLAN.vector]
 
 
-def ingest_all(spark, layout, source, epoch):
-    arguments = ingest.Arguments(
-        root=str(layout.root), now_ms=NOW_MS, source=source, to_epoch=epoch
-    )
-    return ingest.run(spark, arguments)
-
-
 @pytest.fixture(scope="module")
 def layout(spark, tmp_path_factory):
     """Sixty days of payments with their verdicts."""
@@ -43,7 +37,7 @@ def layout(spark, tmp_path_factory):
     layout = Layout(root / "state")
     paid, judged = history(60, 6)
     for source, rows in ((PAYMENTS, paid), (VERDICTS, judged)):
-        ingest_all(spark, layout, source, land_rows(layout, source, rows, root, NOW_MS))
+        ingested(spark, layout, source, land_rows(layout, source, rows, root, NOW_MS))
     return layout
 
 
@@ -131,7 +125,7 @@ def test_a_stratified_split_cuts_each_class_in_the_same_shares(spark, layout):
 def test_a_snapshot_is_rebuilt_bit_for_bit_from_its_versions(spark, layout, report):
     before = table_of(spark, layout, report.snapshot)
     late = payment("late", NOW_MS - 20 * DAY_MS, card_id="c1")
-    newer = ingest_all(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, [late], NOW_MS - 1))
+    newer = ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, [late], NOW_MS - 1))
 
     rebuild = training_set.rebuild_arguments(layout, "payments", report.snapshot)
     again = training_set.run(spark, rebuild)
