@@ -1,5 +1,6 @@
 """Asking the service over HTTP, as any product would; its problems come back as our errors."""
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -96,6 +97,13 @@ def call(shell: Shell, path: str, body: Any = None) -> Any:
             remedy="start it with `throughline up`",
             code="service_down",
         ) from None
+    except (http.client.HTTPException, ConnectionError, ValueError) as error:
+        raise DependencyError(
+            "what answers there is not the service, or was cut off",
+            found=f"{type(error).__name__} at {address}",
+            remedy="look with `throughline status` what is running, and ask again",
+            code="bad_answer",
+        ) from None
 
 
 def error_of(status: int, content: bytes) -> PlatformError:
@@ -105,8 +113,10 @@ def error_of(status: int, content: bytes) -> PlatformError:
     except ValueError:
         problem = {}
     kind = BY_STATUS.get(status, InvalidInputError)
-    text = str(problem.get("detail") or problem.get("title") or f"HTTP status {status}")
+    problem = problem if isinstance(problem, dict) else {}
     faults = [f"{f['pointer']}: {f['message']}" for f in problem.get("errors", [])]
+    order = ("title", "detail") if faults else ("detail", "title")
+    text = str(next((problem[k] for k in order if problem.get(k)), f"HTTP status {status}"))
     return kind(
         text, found="; ".join(faults[:MAX_FAULTS_SHOWN]), code=str(problem.get("code", "http"))
     )

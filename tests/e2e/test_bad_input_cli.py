@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sys
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -210,6 +212,37 @@ def test_the_service_of_another_home_is_never_asked(home, capsys):
     """A port was guessed, and an event of one home went into the log of another."""
     event = ("card_id=c1", "terminal_id=t1", "amount_minor=1")
     assert "not running" in refused(capsys, home, "push", "transactions", *event)
+
+
+ANSWERS = {
+    "another protocol": (b"-ERR unknown command\r\n", "is not the service"),
+    "cut off": (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "is not the service"),
+    "nothing": (b"", "is not the service"),
+    "a page": (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "is not the service"),
+    "a page that says no": (b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\n[]", "HTTP status 404"),
+}
+
+
+@pytest.mark.parametrize(("answer", "said"), ANSWERS.values(), ids=ANSWERS.keys())
+def test_a_port_where_something_else_answers_is_said(home, capsys, monkeypatch, answer, said):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer_once, args=(server, answer))
+        thread.start()
+        monkeypatch.setenv("THROUGHLINE_HTTP__PORT", str(server.getsockname()[1]))
+        assert said in refused(capsys, home, "why", "fraud-00000000-0-0")
+        thread.join()
+
+
+def answer_once(server: socket.socket, answer: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65_536)
+        connection.sendall(answer)
+
+
+def test_a_port_that_is_none_is_said(home, capsys, monkeypatch):
+    monkeypatch.setenv("THROUGHLINE_HTTP__PORT", "many")
+    refused(capsys, home, "why", "fraud-00000000-0-0")
 
 
 def test_an_id_is_one_segment_of_a_path_whatever_is_typed():
