@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from core.clock import DAY_MS, event_date
 from core.errors import InvalidInputError
-from orchestration.commands.train import use_case_called
+from orchestration.commands.predict import declared
 from orchestration.dates import dates_called
 from orchestration.shell import Shell
 from stores.shelf import Shelf
@@ -30,9 +30,9 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     now_ms = shell.clock.now_ms()
     as_of = arguments.as_of or event_date(now_ms - DAY_MS)
     first, as_of = dates_called(arguments.first or as_of, as_of, now_ms=now_ms)
+    use_case = declared(shell, arguments.use_case).name
+    _check_release(shell, use_case, arguments.release)
     with Runs(shell.settings, shell.say) as runs:
-        use_case = use_case_called(runs, arguments.use_case)
-        _check_release(shell, use_case, arguments.release)
         score(
             shell,
             runs,

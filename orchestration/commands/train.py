@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from assets.partitions import FIRST_DATE
 from core.clock import date_start_ms, event_date
 from core.errors import InvalidInputError, NotReadyError
+from orchestration.commands.predict import declared
 from orchestration.dates import date_called
 from orchestration.fields import name_on_paper
 from orchestration.shell import Shell
@@ -33,8 +34,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Train, and say what became of it."""
     from orchestration.runs import Runs
 
+    use_case = declared(shell, arguments.use_case).name
     with Runs(shell.settings, shell.say) as runs:
-        use_case = use_case_called(runs, arguments.use_case)
         cut_ms = instant_ms(arguments.cut) if arguments.cut else shell.clock.now_ms()
         start = arguments.start or first_date(runs, use_case)
         start = date_called(start, now_ms=shell.clock.now_ms())
@@ -72,19 +73,6 @@ def train(shell: Shell, runs: "Runs", use_case: str, *, cut_ms: int, start_date:
         released = made.metadata_of(names.release(use_case))
         step.detail = "; ".join(check.why for check in made.checks)
     return int(released["release"]) if released else None
-
-
-def use_case_called(runs: "Runs", name: str) -> str:
-    """The name, when there is such a use case."""
-    known = sorted(runs.declared.use_cases)
-    if name not in known:
-        raise InvalidInputError(
-            f"there is no use case called {name[:60]!r}",
-            found=f"use cases {', '.join(known)}",
-            remedy="name one of these",
-            code="unknown_use_case",
-        )
-    return name
 
 
 def first_date(runs: "Runs", use_case: str) -> str:
