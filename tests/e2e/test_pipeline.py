@@ -93,17 +93,22 @@ def runs(shell):
 
 
 @pytest.fixture(scope="module")
-def tables(shell, runs, tmp_path_factory):
+def landing(tmp_path_factory):
+    """Folder of the landing files."""
+    return tmp_path_factory.mktemp("landing")
+
+
+@pytest.fixture(scope="module")
+def tables(shell, runs, landing):
     """Events of both sources in their tables; one record in each is refused."""
-    folder = tmp_path_factory.mktemp("landing")
     rows, verdicts = readings(shell.clock.now_ms())
     rows.append({"event_id": "bad", "event_timestamp": 1, "pump_id": "p1", "vibration": -1})
     verdicts.append({**verdicts[0], "event_id": "orphan", "reading_id": "nobody"})
     reports = {}
     for name, lines in (("readings", rows), ("failures", verdicts)):
-        path = folder / f"{name}.ndjson"
+        path = landing / f"{name}.ndjson"
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        log = runs.definitions.resources["platform"].log(name)
+        log = platform_of(shell.settings).log(name)
         log.land(path, now_ms=shell.clock.now_ms(), is_historic=True)
         reports[name] = ingest(runs, name)
     return reports
@@ -149,6 +154,21 @@ def test_ingest_again_changes_nothing(runs, tables):
     before = facts_of(runs.settings.layout.events("readings")).version
     assert ingest(runs, "readings")["epochs"] == []
     assert facts_of(runs.settings.layout.events("readings")).version == before
+
+
+def test_a_job_started_by_pipes_writes_the_same_table(shell, tables, landing, tmp_path):
+    settings = shell.settings.model_copy(update={"home": tmp_path, "launch": "pipes"})
+    with Runs(settings, shell.say) as by_pipes:
+        log = platform_of(settings).log("readings")
+        log.land(landing / "readings.ndjson", now_ms=shell.clock.now_ms(), is_historic=True)
+        report = ingest(by_pipes, "readings")
+    assert report["accepted"] == tables["readings"]["accepted"]
+    columns = ["event_id", "position", "payload_digest", "vibration"]
+    here, there = (
+        read_columns(layout.events("readings"), columns).sort_by("event_id")
+        for layout in (shell.settings.layout, settings.layout)
+    )
+    assert here.equals(there)
 
 
 def test_refused_records_come_again_when_they_are_replayed(shell, runs, tables):

@@ -1,0 +1,64 @@
+"""Schedules on an ephemeral instance: which date a tick is about, and why it does nothing."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.dependency import NodeHandle
+
+from orchestration.code_location import beta_is_known, code_location, declared_by
+from orchestration.environments import platform_of
+from orchestration.schedules import as_of_date, instant_of
+from orchestration.settings import Settings
+
+TWO = datetime(2026, 11, 21, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    return Settings(home=tmp_path_factory.mktemp("home"), environment="test")
+
+
+@pytest.fixture(scope="module")
+def repository(settings):
+    with beta_is_known():
+        return code_location(settings).get_repository_def()
+
+
+def tick(repository, settings, name):
+    context = dg.build_schedule_context(
+        scheduled_execution_time=TWO,
+        resources={"platform": platform_of(settings)},
+        repository_def=repository,
+    )
+    schedule = repository.get_schedule_def(name)
+    return schedule.evaluate_tick(context)
+
+
+def test_scores_without_a_champion_are_skipped_in_words(repository, settings):
+    result = tick(repository, settings, "daily_scores_fraud_at_two")
+    assert not result.run_requests
+    assert result.skip_message == "fraud: no release is champion; train one first"
+
+
+def test_a_rebase_without_tables_is_skipped_with_their_names(repository, settings):
+    result = tick(repository, settings, "rebase_online_values_hourly")
+    assert not result.run_requests
+    assert "card_activity_v1" in result.skip_message
+
+
+def test_examples_are_scored_when_their_day_is_over_and_entities_at_its_midnight(settings):
+    fraud = declared_by(settings).use_cases["fraud"]
+    entities = fraud.model_copy(update={"scores_grain": "entity"})
+    assert as_of_date(fraud, instant_of(TWO)) == "2026-11-20"
+    assert as_of_date(entities, instant_of(TWO)) == "2026-11-21"
+
+
+def test_daily_scores_run_at_two_and_come_again_with_growing_pauses(repository):
+    schedule = repository.get_schedule_def("daily_scores_fraud_at_two")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
+    job = repository.get_job("daily_scores_fraud")
+    (node,) = job.nodes
+    policy = job.get_retry_policy_for_handle(NodeHandle(node.name, None))
+    assert policy.max_retries == 3
+    assert policy.backoff == dg.Backoff.EXPONENTIAL
