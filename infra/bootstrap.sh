@@ -60,6 +60,9 @@ install_java() {
     stop "Spark needs Java 17 or newer, and this account may not install it. Install a JRE (Debian: openjdk-17-jre-headless) or point JAVA_HOME at one, then run this again."
 }
 
+# The machine's own certificates, where it has some: a company's proxy is signed by one of those.
+if [ -s /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"; fi
+
 python="$(find_python)" || stop "Python 3.11 was not found. Install Debian's package python3.11 and run this again."
 install_uv
 install_java
