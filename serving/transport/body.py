@@ -1,8 +1,9 @@
-"""Bodies: how much, how long, of which type; then strict JSON (no NaN, no 1e999)."""
+"""Bodies: how much, how long, of which type; then strict JSON (no NaN, no 1e999, no key twice)."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from serving.errors import (
 )
 
 _decoder = msgspec.json.Decoder()
+_ESCAPED = re.compile(rb"\\.")  # stands inside of strings only
 
 
 async def json_body(request: Request, *, max_bytes: int, timeout_ms: int) -> Any:
@@ -38,13 +40,61 @@ async def json_body(request: Request, *, max_bytes: int, timeout_ms: int) -> Any
         ) from None
     except ClientDisconnect:
         raise MalformedBodyError("the body ended before it was whole") from None
+    return strict_json(body)
+
+
+def strict_json(body: bytes) -> Any:
+    """Value of JSON in which no object has a key twice: of two values neither is meant.
+
+    Raises
+    ------
+    MalformedBodyError
+        If it is not JSON; with the code ``duplicate_key`` if a key comes twice.
+
+    Examples
+    --------
+    >>> strict_json(b'{"a": {"b": 1}}')
+    {'a': {'b': 1}}
+    >>> strict_json(b'{"a": {"b": 1, "b": 2}}')
+    Traceback (most recent call last):
+        ...
+    serving.errors.MalformedBodyError: an object of the body has a key twice; give every key once
+    """
     try:
-        return _decoder.decode(body)
+        value = _decoder.decode(body)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, as are codecs'
         raise MalformedBodyError(
             "the body is not JSON",
             remedy="send UTF-8 JSON: finite numbers, no lone surrogates, no deep nesting",
         ) from None
+    kept = _members(value)
+    # Every member has a colon, so as many members as colons leave nothing to look for.
+    if kept != body.count(b":") and kept != _members_said(body):
+        raise MalformedBodyError(
+            "an object of the body has a key twice",
+            remedy="give every key once",
+            code="duplicate_key",
+        )
+    return value
+
+
+def _members(value: Any) -> int:
+    """Members of all objects in a value; of a key given twice the decoder kept one."""
+    count = 0
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if type(each) is dict:
+            count += len(each)
+            waiting.extend(each.values())
+        elif type(each) is list:
+            waiting.extend(each)
+    return count
+
+
+def _members_said(body: bytes) -> int:
+    """Members of all objects in a text that is JSON: its colons outside of strings."""
+    return b"".join(_ESCAPED.sub(b"", body).split(b'"')[::2]).count(b":")
 
 
 def _check_type(request: Request) -> None:

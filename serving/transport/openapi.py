@@ -26,7 +26,7 @@ from serving.transport.schemas import (
 )
 
 _PROBLEMS = {
-    "400": "The body is not JSON.",
+    "400": "The body is not JSON, or an object in it has a key twice (`duplicate_key`).",
     "404": "There is no such thing.",
     "413": "The body is too large.",
     "415": "The body's type is not taken.",

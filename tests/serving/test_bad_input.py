@@ -119,6 +119,8 @@ BODIES = {
     "at year 0": GOOD[:-1] + b', "at": "0000-01-01T00:00:00Z"}',
     "at year 10000": GOOD[:-1] + b', "at": 253402300800000}',
     "at month 13": GOOD[:-1] + b', "at": "2026-13-01T00:00:00Z"}',
+    "key twice": GOOD[:-1] + b', "inputs": {"amount_minor": 1}}',
+    "key twice below": with_amount('1, "amount_minor": 2'),
     "explain word": GOOD[:-1] + b', "explain": "yes"}',
     "explain null": GOOD[:-1] + b', "explain": null}',
     "deep lists": b"[" * 100_000,
