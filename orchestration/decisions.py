@@ -30,20 +30,30 @@ class LogState:
     ingested: int
 
 
-def ingest_decision(source: str, state: LogState, waiting_for: Mapping[str, LogState]) -> Go | Skip:
+def ingest_decision(
+    source: str, state: LogState, waiting_for: Mapping[str, LogState], *, announced: int
+) -> Go | Skip:
     """Whether to ingest: when the log is ahead of the table, and what it refers to is not.
 
     A row whose reference is not in its table yet would be refused, so a source waits for
-    the sources it refers to, as long as their logs are ahead of their tables.
+    the sources it refers to, as long as their logs are ahead of their tables. A table that
+    is ahead of what was ``announced`` (a run died after it wrote) is announced by a run.
     """
     if state.last_sealed <= state.ingested and state.open_bytes == 0:
-        return Skip(f"{source}: table and log both stand at epoch {state.ingested}")
+        return _announcement(source, state.ingested, announced)
     for name, other in sorted(waiting_for.items()):
         if other.last_sealed > other.ingested or other.open_bytes:
             return Skip(f"{source}: waits for {name}, whose log is ahead of its table")
     target = state.last_sealed + (1 if state.open_bytes else 0)
     why = f"{source}: log at epoch {target}, table at {state.ingested}"
     return Go(key=f"{source}:{target}", why=why)
+
+
+def _announcement(source: str, ingested: int, announced: int) -> Go | Skip:
+    if announced >= ingested:
+        return Skip(f"{source}: table and log both stand at epoch {ingested}")
+    why = f"{source}: table at epoch {ingested}, its dates announced up to {announced}"
+    return Go(key=f"{source}:{ingested}:announce", why=why)
 
 
 def again(decision: Go, failed: int) -> Go | Skip:

@@ -73,6 +73,7 @@ def simulated(shell: Shell, *, transactions: int, days: int, seed: int) -> int:
 def ingested(shell: Shell, runs: "Runs") -> None:
     """Files in the logs, logs in the tables."""
     from orchestration.environments import platform_of
+    from orchestration.ingest import announced_epoch
     from orchestration.sensors import log_state
 
     platform = platform_of(shell.settings)
@@ -81,7 +82,7 @@ def ingested(shell: Shell, runs: "Runs") -> None:
         for path in landing_files(folder) if folder.is_dir() else ():
             platform.log(name).land(path, now_ms=shell.clock.now_ms(), is_historic=True)
         state = log_state(platform, name)
-        if state.last_sealed <= state.ingested:
+        if state.last_sealed <= state.ingested <= announced_epoch(runs.instance, name):
             shell.say(f"  (there)  events of {name}")
             continue
         with shell.step(f"ingest {name}") as step:

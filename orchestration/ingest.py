@@ -2,7 +2,9 @@
 
 A run belongs to no partition. It seals what was appended so far, takes every epoch that the
 table has not seen, and reports a materialisation of the event table for each event date it
-touched, so that what is downstream is requested for exactly those dates.
+touched, so that what is downstream is requested for exactly those dates. Last of all it
+observes which epoch is announced: a run that dies after its rows were written leaves that
+where it was, and the next one announces the dates of both.
 """
 
 from collections.abc import Mapping
@@ -13,10 +15,14 @@ import dagster as dg
 from assets import names
 from assets.checks.events import results
 from assets.checks.expectations import GREAT_EXPECTATIONS
+from assets.events import WRITER
 from assets.partitions import FIRST_DATE
 from assets.resources import Launcher, Platform
-from assets.tables import facts_of, is_table
+from assets.tables import facts_of, is_table, writer_number
 from core.contracts import Source
+
+LAST_EPOCH = "last_epoch"
+LOOK_BACK = 20  # somebody may have observed the table by hand since
 
 
 def ingest_name(source: str) -> str:
@@ -36,7 +42,12 @@ def ingest_job(source: Source) -> dg.JobDefinition:
             context.log.info(f"the log of {source.name} is empty; nothing to ingest")
             return {}
         report = launcher.launch(
-            context, "ingest", **platform.told(), source=source.model_dump(), to_epoch=epoch
+            context,
+            "ingest",
+            **platform.told(),
+            source=source.model_dump(),
+            to_epoch=epoch,
+            reported_epoch=reported_epoch(context.instance, platform, source.name),
         )
         report_dates(context, platform, source, report)
         return report
@@ -56,10 +67,29 @@ def last_epoch(platform: Platform, source: str) -> int:
     return epochs[-1].epoch if epochs else 0
 
 
+def announced_epoch(instance: dg.DagsterInstance, source: str) -> int:
+    """Last epoch whose event dates were all announced; 0 when none was."""
+    seen = instance.fetch_observations(names.events(source), limit=LOOK_BACK).records
+    for observation in (record.asset_observation for record in seen):
+        told = observation.metadata.get(LAST_EPOCH) if observation else None
+        if isinstance(told, dg.IntMetadataValue) and told.value is not None:
+            return told.value
+    return 0
+
+
+def reported_epoch(instance: dg.DagsterInstance, platform: Platform, source: str) -> int:
+    """Where a report has to begin: a table that was made anew knows less than was announced."""
+    ingested = writer_number(platform.layout.events(source), WRITER)
+    return min(announced_epoch(instance, source), ingested)
+
+
 def report_dates(
     context: dg.OpExecutionContext, platform: Platform, source: Source, report: Mapping[str, Any]
 ) -> None:
-    """A materialisation for each touched date that has a partition, and the checks of them."""
+    """A materialisation for each touched date that has a partition, their checks, the epoch.
+
+    The epoch comes last, so that what was announced in part counts as not announced.
+    """
     dates = sorted(report["touched"])
     uri = platform.layout.events(source.name)
     shared = facts_of(uri).metadata if is_table(uri) else {}
@@ -76,6 +106,8 @@ def report_dates(
         for result in results(platform, source, dates):
             # log_event takes an evaluation; its annotation does not say so
             context.log_event(evaluated(key_of(source), result))  # type: ignore[arg-type]
+        last = {LAST_EPOCH: report["epochs"][-1]}
+        context.log_event(dg.AssetObservation(key_of(source), metadata=last))
 
 
 def key_of(source: Source) -> dg.AssetKey:

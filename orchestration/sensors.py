@@ -12,7 +12,8 @@ from assets.resources import Platform
 from assets.tables import writer_number
 from core.contracts import Source
 from orchestration.decisions import Go, LogState, Skip, again, ingest_decision
-from orchestration.ingest import ingest_name
+from orchestration.ingest import announced_epoch, ingest_name
+from orchestration.leftovers import IN_PROGRESS
 from stores import epochs
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
@@ -20,6 +21,8 @@ Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 RUNNING = dg.DefaultSensorStatus.RUNNING
 LOOK_EVERY_S = 15
 CAUSE = "throughline/cause"
+# A run that was made and not submitted is not among them: asked for again, it is.
+UNFINISHED = [dg.DagsterRunStatus.QUEUED, *IN_PROGRESS]
 
 
 def log_state(platform: Platform, source: str) -> LogState:
@@ -53,11 +56,14 @@ def ingest_sensor(source: Source, job: Job) -> dg.SensorDefinition:
     def sensor(
         context: dg.SensorEvaluationContext, platform: Platform
     ) -> dg.RunRequest | dg.SkipReason:
+        if is_under_way(context.instance, job.name):
+            return dg.SkipReason(f"{source.name}: a run of {job.name} waits or is at work")
         others = {reference.source for reference in source.references}
         decision = ingest_decision(
             source.name,
             log_state(platform, source.name),
             {name: log_state(platform, name) for name in sorted(others)},
+            announced=announced_epoch(context.instance, source.name),
         )
         if isinstance(decision, Skip):
             return as_request(decision)
@@ -65,6 +71,11 @@ def ingest_sensor(source: Source, job: Job) -> dg.SensorDefinition:
         return as_request(again(decision, failed), cause=decision.key)
 
     return sensor
+
+
+def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
+    """Whether a run of a job waits or works: another would see what that one sees."""
+    return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED)) > 0
 
 
 def failed_runs(instance: dg.DagsterInstance, cause: str) -> int:

@@ -8,6 +8,7 @@ import pytest
 from assets import names
 from assets.checks.expectations import GREAT_EXPECTATIONS
 from orchestration.code_location import beta_is_known, code_location
+from orchestration.ingest import LAST_EPOCH
 from orchestration.settings import Settings
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -91,6 +92,16 @@ def test_a_late_row_asks_for_its_date_again(world):
     world.tick()
     world.ingest("2026-10-05")
     assert world.tick().get_requested_partitions(TILES) == {"2026-10-05"}
+
+
+def test_the_epoch_that_ingest_observes_last_asks_for_no_date(world):
+    world.ingest("2026-10-05")
+    world.tick()
+    world.compute("2026-10-05")
+    world.instance.report_runless_asset_event(
+        dg.AssetObservation(TRANSACTIONS, metadata={LAST_EPOCH: 7})
+    )
+    assert world.tick().get_requested_partitions(TILES) == set()
 
 
 def test_a_blocking_check_that_failed_holds_back_what_is_downstream(world):

@@ -17,24 +17,32 @@ OPEN = LogState(last_sealed=3, open_bytes=120, ingested=3)
 
 
 def test_ingest_is_skipped_when_the_table_is_level_with_the_log():
-    decision = ingest_decision("payments", LEVEL, {})
+    decision = ingest_decision("payments", LEVEL, {}, announced=3)
     assert decision == Skip("payments: table and log both stand at epoch 3")
+
+
+def test_a_table_ahead_of_what_was_announced_is_announced():
+    decision = ingest_decision("payments", LEVEL, {}, announced=2)
+    assert isinstance(decision, Go)
+    assert "announced up to 2" in decision.why
+    assert decision.key != "payments:3"  # the run that died had this key, and it is used up
 
 
 @pytest.mark.parametrize(("state", "target"), [(AHEAD, 4), (OPEN, 4)])
 def test_ingest_goes_to_the_epoch_that_is_ahead(state, target):
-    decision = ingest_decision("payments", state, {})
+    decision = ingest_decision("payments", state, {}, announced=3)
     assert isinstance(decision, Go)
     assert decision.key == f"payments:{target}"
 
 
 def test_two_looks_at_the_same_log_ask_for_one_run():
-    assert ingest_decision("payments", AHEAD, {}) == ingest_decision("payments", AHEAD, {})
+    first, second = (ingest_decision("payments", AHEAD, {}, announced=n) for n in (3, 0))
+    assert first == second
 
 
 def test_another_epoch_is_another_run():
     later = LogState(last_sealed=5, open_bytes=0, ingested=3)
-    first, second = ingest_decision("s", AHEAD, {}), ingest_decision("s", later, {})
+    first, second = (ingest_decision("s", state, {}, announced=3) for state in (AHEAD, later))
     assert isinstance(first, Go)
     assert isinstance(second, Go)
     assert first.key != second.key
@@ -42,13 +50,13 @@ def test_another_epoch_is_another_run():
 
 @pytest.mark.parametrize("other", [AHEAD, OPEN])
 def test_ingest_waits_for_a_source_it_refers_to(other):
-    decision = ingest_decision("labels", AHEAD, {"payments": other})
+    decision = ingest_decision("labels", AHEAD, {"payments": other}, announced=3)
     assert isinstance(decision, Skip)
     assert "waits for payments" in decision.why
 
 
 def test_ingest_does_not_wait_for_a_level_source():
-    assert isinstance(ingest_decision("labels", AHEAD, {"payments": LEVEL}), Go)
+    assert isinstance(ingest_decision("labels", AHEAD, {"payments": LEVEL}, announced=3), Go)
 
 
 def test_scores_need_a_champion():

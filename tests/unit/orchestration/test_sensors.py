@@ -1,12 +1,21 @@
 """Sensors on an ephemeral instance: what they see, and that they translate the decision."""
 
 import dagster as dg
+import pyarrow as pa
 import pytest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from deltalake import CommitProperties, Transaction, write_deltalake
 
+from assets import names
+from assets.events import WRITER
 from assets.resources import Platform
 from core.contracts import FieldSpec, Reference, Source
 from orchestration.decisions import LogState
-from orchestration.ingest import ingest_job
+from orchestration.ingest import LAST_EPOCH, ingest_job
 from orchestration.sensors import ingest_sensor, log_state
 
 PAYMENTS = Source(
@@ -30,11 +39,19 @@ def platform(tmp_path):
     return Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
 
 
-def tick(source, platform):
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+def tick(source, platform, instance=None):
     sensor = ingest_sensor(source, ingest_job(source))
-    with dg.DagsterInstance.ephemeral() as instance:
-        context = dg.build_sensor_context(instance=instance, resources={"platform": platform})
-        return sensor.evaluate_tick(context)
+    if instance is None:
+        with dg.DagsterInstance.ephemeral() as fresh:
+            return tick(source, platform, fresh)
+    context = dg.build_sensor_context(instance=instance, resources={"platform": platform})
+    return sensor.evaluate_tick(context)
 
 
 def test_nothing_at_all_is_said_to_be_level(platform):
@@ -91,3 +108,50 @@ def test_a_failed_ingest_is_asked_for_again_twice_and_then_explained(platform):
     assert keys == ["payments:1", "payments:1:again-1", "payments:1:again-2"]
     assert result.run_requests == []
     assert "3 runs failed" in (result.skip_message or "")
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
+def test_no_run_is_asked_for_while_one_waits_or_works(platform, instance, status):
+    platform.log("payments").append([b'{"event_id": "a"}'], now_ms=1)
+    instance.add_run(run_of("ingest_labels", status))
+    assert tick(PAYMENTS, platform, instance).run_requests
+    instance.add_run(run_of("ingest_payments", status))
+    result = tick(PAYMENTS, platform, instance)
+    assert not result.run_requests
+    assert result.skip_message == "payments: a run of ingest_payments waits or is at work"
+
+
+def run_of(job, status):
+    home = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("throughline"), "repository")
+    return dg.DagsterRun(job_name=job, status=status, remote_job_origin=RemoteJobOrigin(home, job))
+
+
+def test_a_run_that_was_made_and_never_submitted_holds_nothing_back(platform, instance):
+    platform.log("payments").append([b'{"event_id": "a"}'], now_ms=1)
+    lost = dg.DagsterRunStatus.NOT_STARTED
+    instance.add_run(dg.DagsterRun(job_name="ingest_payments", status=lost))
+    assert tick(PAYMENTS, platform, instance).run_requests
+
+
+def test_dates_that_a_run_died_before_announcing_are_asked_for(platform, instance):
+    write_events(platform, epoch=1)
+    (request,) = tick(PAYMENTS, platform, instance).run_requests
+    assert request.run_key == "payments:1:announce"
+    instance.report_runless_asset_event(
+        dg.AssetObservation(names.events("payments"), metadata={LAST_EPOCH: 1})
+    )
+    result = tick(PAYMENTS, platform, instance)
+    assert not result.run_requests
+    assert result.skip_message == "payments: table and log both stand at epoch 1"
+
+
+def write_events(platform, *, epoch):
+    log = platform.log("payments")
+    log.append([b'{"event_id": "a"}'], now_ms=1)
+    assert log.seal(2) == epoch
+    written = CommitProperties(app_transactions=[Transaction(WRITER, epoch)])
+    write_deltalake(
+        platform.layout.events("payments"),
+        pa.table({"event_id": ["a"]}),
+        commit_properties=written,
+    )

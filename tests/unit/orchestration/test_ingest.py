@@ -1,0 +1,109 @@
+"""The ingest job on an instance: which dates it announces, also after a run that died."""
+
+import dagster as dg
+import pytest
+from payments import DAY_MS, NOW_MS, PAYMENTS, payment, seal_events
+
+from assets import names
+from assets.events import WRITER
+from assets.resources import Platform
+from assets.tables import writer_number
+from core.clock import event_date
+from orchestration.ingest import announced_epoch, ingest_job
+from orchestration.launcher import InProcessLauncher
+
+KEY = names.events(PAYMENTS.name)
+TODAY, YESTERDAY = event_date(NOW_MS), event_date(NOW_MS - DAY_MS)
+
+
+class DyingLauncher(InProcessLauncher):
+    """Runs the job to its end; then the process that asked for it is gone."""
+
+    def launch(self, context, job, **arguments):
+        super().launch(context, job, **arguments)
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def platform(tmp_path):
+    return Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+def ingest(platform, instance, launcher=InProcessLauncher):
+    return ingest_job(PAYMENTS).execute_in_process(
+        instance=instance,
+        resources={
+            "platform": platform,
+            "launcher": launcher(package="plain_jobs", scratch=platform.home),
+        },
+        raise_on_error=False,
+    )
+
+
+def announced(result):
+    """Dates that a run announced, with how many rows each."""
+    made = [e.materialization for e in result.all_events if e.is_step_materialization]
+    return {m.partition: m.metadata["rows_accepted"].value for m in made}
+
+
+def test_touched_dates_are_announced_once(platform, instance):
+    seal_events(platform.layout, PAYMENTS, [payment("a", NOW_MS), payment("b", NOW_MS - DAY_MS)])
+    assert announced(ingest(platform, instance)) == {TODAY: 1, YESTERDAY: 1}
+    assert announced_epoch(instance, PAYMENTS.name) == 1
+    assert announced(ingest(platform, instance)) == {}
+
+
+def test_dates_of_a_run_that_died_behind_its_commit_are_announced_by_the_next(platform, instance):
+    seal_events(platform.layout, PAYMENTS, [payment("a", NOW_MS - DAY_MS)])
+    died = ingest(platform, instance, DyingLauncher)
+    assert not died.success
+    assert announced(died) == {}
+    assert writer_number(platform.layout.events(PAYMENTS.name), WRITER) == 1
+    assert announced(ingest(platform, instance)) == {YESTERDAY: 1}
+    assert announced(ingest(platform, instance)) == {}
+
+
+def test_the_next_epoch_is_announced_with_the_dates_of_the_run_that_died(platform, instance):
+    seal_events(platform.layout, PAYMENTS, [payment("a", NOW_MS - DAY_MS)])
+    ingest(platform, instance, DyingLauncher)
+    seal_events(platform.layout, PAYMENTS, [payment("b", NOW_MS)])
+    result = ingest(platform, instance)
+    assert announced(result) == {YESTERDAY: 1, TODAY: 1}
+    assert result.output_for_node("take_epochs_of_payments")["epochs"] == [1, 2]
+
+
+def test_what_was_announced_in_part_counts_as_not_announced(platform, instance):
+    seal_events(platform.layout, PAYMENTS, [payment("a", NOW_MS), payment("b", NOW_MS - DAY_MS)])
+    ingest(platform, instance, DyingLauncher)
+    instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=TODAY))
+    assert announced(ingest(platform, instance)) == {TODAY: 1, YESTERDAY: 1}
+
+
+def test_an_epoch_without_a_dated_partition_is_behind_us_though_nothing_was_announced(
+    platform, instance
+):
+    seal_events(platform.layout, PAYMENTS, [payment("old", 0)])
+    result = ingest(platform, instance)
+    assert result.success
+    assert announced(result) == {}
+    assert announced_epoch(instance, PAYMENTS.name) == 1
+
+
+def test_what_somebody_observes_by_hand_moves_no_epoch(platform, instance):
+    seal_events(platform.layout, PAYMENTS, [payment("a", NOW_MS)])
+    ingest(platform, instance)
+    instance.report_runless_asset_event(dg.AssetObservation(KEY, metadata={"seen": "well"}))
+    assert announced_epoch(instance, PAYMENTS.name) == 1
+
+
+def test_a_table_made_anew_is_announced_anew(platform, instance, tmp_path):
+    seal_events(platform.layout, PAYMENTS, [payment("a", NOW_MS)])
+    ingest(platform, instance)
+    (tmp_path / "lake").rename(tmp_path / "lost")
+    assert announced(ingest(platform, instance)) == {TODAY: 1}
