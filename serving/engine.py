@@ -22,7 +22,7 @@ from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
 from serving.answers import Outcome, answer_of, model_of, record_of
 from serving.contract import Point
-from serving.errors import BodyTooLargeError, BrokenContractError, FieldFault
+from serving.errors import BrokenContractError, FieldFault, ListTooLongError
 from serving.explaining import Explaining, Explanation
 from serving.features import Reading, model_inputs, no_features, read_features
 from serving.ports import Json, Observer, Reader, Records
@@ -105,7 +105,7 @@ class Engine:
             fault = FieldFault("/points", "malformed", "must be the only field: a list of requests")
             raise BrokenContractError([fault])
         if len(points) > MAX_POINTS:
-            raise BodyTooLargeError(
+            raise ListTooLongError(
                 "too many points in one request",
                 found=f"{len(points)}",
                 remedy=f"send at most {MAX_POINTS}",

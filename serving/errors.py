@@ -22,23 +22,35 @@ class MalformedBodyError(InvalidInputError):
     code = "malformed"
 
 
-class UnsupportedMediaError(InvalidInputError):
+class UnreadBodyError(InvalidInputError):
+    """The body was refused before it was read to its end; the sender may still be sending it."""
+
+    code = "unread_body"
+
+
+class UnsupportedMediaError(UnreadBodyError):
     """The body comes in a type or an encoding that is not taken."""
 
     code = "unsupported_media_type"
 
 
-class BodyTooLargeError(InvalidInputError):
-    """The body, or a list in it, is larger than what is taken at once."""
+class BodyTooLargeError(UnreadBodyError):
+    """The body has more bytes than are taken at once."""
 
     code = "too_large"
 
 
-class SlowBodyError(InvalidInputError):
+class SlowBodyError(UnreadBodyError):
     """The body did not arrive in time."""
 
     code = "slow_body"
     is_retryable = True
+
+
+class ListTooLongError(InvalidInputError):
+    """A list in the body has more items than are taken at once."""
+
+    code = "too_large"
 
 
 class BrokenContractError(InvalidInputError):

@@ -17,7 +17,7 @@ from core.clock import Clock
 from core.contracts import Source
 from core.ports import OnlineStore
 from core.row_parser import ParsedRow, RowParser, Violation
-from serving.errors import BodyTooLargeError, BrokenContractError, FieldFault, NotFoundError
+from serving.errors import BrokenContractError, FieldFault, ListTooLongError, NotFoundError
 from serving.ports import Json
 from serving.releases import Releases
 from stores.claims import CLAIM_MS, event_claim
@@ -86,7 +86,7 @@ class EventIntake:
         ------
         NotFoundError
             If no served use case reads the source.
-        BodyTooLargeError, BrokenContractError
+        BrokenContractError, ListTooLongError
             If the list is empty or too long.
         DependencyError, OverloadedError
             If they could not be kept: all are to be sent again.
@@ -160,7 +160,7 @@ def _check_count(count: int) -> None:
     if not count:
         raise BrokenContractError([FieldFault("", "malformed", "must hold at least one event")])
     if count > MAX_EVENTS:
-        raise BodyTooLargeError(
+        raise ListTooLongError(
             "too many events in one request",
             found=f"{count}",
             remedy=f"send at most {MAX_EVENTS}",

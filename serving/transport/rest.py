@@ -15,7 +15,7 @@ from starlette.types import Lifespan
 from core.clock import Clock
 from core.errors import PlatformError
 from serving.engine import MAX_FAULTS, Engine
-from serving.errors import BrokenContractError, ConflictError, FieldFault
+from serving.errors import BrokenContractError, ConflictError, FieldFault, UnreadBodyError
 from serving.events import EventIntake, Result
 from serving.health import Health
 from serving.passports import Passports
@@ -27,6 +27,7 @@ from serving.telemetry import Telemetry
 from serving.transport.body import json_body
 from serving.transport.openapi import openapi_of
 from serving.transport.pages import docs_page
+from serving.transport.parting import PartingResponse
 from serving.transport.problems import http_problem, internal_problem, problem
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -162,6 +163,8 @@ def _timed(route: str, handler: Handler, services: Services) -> Handler:
         except PlatformError as error:
             services.telemetry.refused(error.code)
             response = problem(error)
+            if isinstance(error, UnreadBodyError):
+                response = PartingResponse(response, within_ms=services.http.body_timeout_ms)
         except Exception as error:  # the last line: nobody gets a trace
             services.telemetry.refused("internal")
             services.told(f"{route}: {type(error).__name__} where none was foreseen")

@@ -12,7 +12,7 @@ from core.features.blob import delta_key
 from core.features.fold import YOUNG_MS, FoldEvent, fold
 from core.features.keys import entity_key, position
 from serving.engine import MAX_FAULTS, MAX_POINTS, Budgets
-from serving.errors import BodyTooLargeError, BrokenContractError, NotFoundError
+from serving.errors import BrokenContractError, ListTooLongError, NotFoundError
 from stores.layout import Layout
 from stores.watermarks import (
     Watermark,
@@ -189,7 +189,7 @@ def test_a_batch_that_is_none_is_refused(bench, raw):
 
 
 def test_a_batch_that_is_too_large_is_refused(bench):
-    with pytest.raises(BodyTooLargeError):
+    with pytest.raises(ListTooLongError):
         asyncio.run(bench.engine.predict_many("toy", {"points": [REQUEST] * (MAX_POINTS + 1)}))
 
 

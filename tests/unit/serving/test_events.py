@@ -11,7 +11,7 @@ from core.clock import MINUTE_MS, FixedClock
 from core.errors import DependencyError, OverloadedError
 from core.row_parser import RowParser
 from serving.appending import MAX_WAITING_LINES, GroupAppender
-from serving.errors import BodyTooLargeError, BrokenContractError, NotFoundError
+from serving.errors import BrokenContractError, ListTooLongError, NotFoundError
 from serving.events import MAX_EVENTS, EventIntake
 from stores.claims import CLAIM_MS
 from stores.layout import Layout
@@ -185,7 +185,7 @@ def test_a_source_that_nobody_reads_is_not_found(intake):
 def test_lists_have_bounds(intake):
     with pytest.raises(BrokenContractError):
         take(intake, [])
-    with pytest.raises(BodyTooLargeError):
+    with pytest.raises(ListTooLongError):
         take(intake, [payment(f"e{n}", NOW_MS) for n in range(MAX_EVENTS + 1)])
 
 
