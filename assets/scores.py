@@ -1,6 +1,6 @@
-"""Batch scores: one release on one as-of date, staged, audited, then published."""
+"""Batch scores: one release on any as-of dates, staged, audited, then published in one job."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -65,11 +65,11 @@ def scores_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
         told = scores_arguments(use_case, release, refresh=config.refresh)
         told |= platform.told() | {"scores_url": platform.scores_url}
         dates = sorted(context.partition_keys)
-        reports = [launcher.launch(context, "scores", **told, as_of=date) for date in dates]
-        if all(report["is_published"] for report in reports):
+        report = launcher.launch(context, "scores", **told, as_of=dates)
+        if report["is_published"]:
             facts = facts_of(platform.layout.scores(use_case.name))
-            yield dg.MaterializeResult(metadata=facts.metadata | shown(release, reports))
-        yield audited(reports)
+            yield dg.MaterializeResult(metadata=facts.metadata | shown(report))
+        yield audited(report)
 
     return scores
 
@@ -94,7 +94,7 @@ def champion_of(platform: Platform, use_case: str) -> int:
 
 
 def scores_arguments(use_case: UseCase, release: int, *, refresh: bool) -> dict[str, Any]:
-    """Arguments of the job, the date aside."""
+    """Arguments of the job, the dates aside."""
     is_example = use_case.scores_grain == "example"
     source = use_case.source(use_case.label.example_source)
     return {
@@ -106,27 +106,24 @@ def scores_arguments(use_case: UseCase, release: int, *, refresh: bool) -> dict[
     }
 
 
-def shown(release: int, reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def shown(report: Mapping[str, Any]) -> dict[str, Any]:
     """What the UI shows of one run."""
-    last = reports[-1]
     return {
-        "release": release,
-        "rows_scored": sum(int(report["rows"]) for report in reports),
-        "read_versions": last["read_versions"],
-        "rows_in_database": last["rows_in_database"] or 0,
+        "release": report["release"],
+        "rows_scored": report["rows"],
+        "read_versions": report["read_versions"],
+        "rows_in_database": report["rows_in_database"] or 0,
     }
 
 
-def audited(reports: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
-    """The audits of all dates as one result: each fault with its date."""
-    faults = [
-        f"{report['as_of']}: {fault}" for report in reports for fault in report["audit"]["faults"]
-    ]
+def audited(report: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """The audit of all dates as a result: faults in words, numbers beside them."""
+    faults = report["audit"]["faults"]
     return check(
         AUDIT,
         passed=not faults,
-        why="; ".join(faults),
-        rows=sum(int(report["rows"]) for report in reports),
-        dates=[report["as_of"] for report in reports],
-        audit=reports[-1]["audit"],
+        why="; ".join(f"{report['as_of']}: {fault}" for fault in faults),
+        rows=report["rows"],
+        dates=list(report["dates"]),
+        audit=report["audit"],
     )

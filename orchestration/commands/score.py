@@ -83,5 +83,4 @@ def score(
         found = made.metadata_of(key)
         decisions = made.checks[-1].numbers["audit"]["decisions"]
         counts = ", ".join(f"{name} {n:,}" for name, n in decisions.items())
-        last = "" if when == as_of else f"on {as_of} "
-        step.detail = f"{found['rows_scored']:,} rows by release {found['release']}: {last}{counts}"
+        step.detail = f"{found['rows_scored']:,} rows by release {found['release']}: {counts}"
