@@ -11,14 +11,13 @@ import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterator
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from core.errors import ConfigurationError
 
-_INSTALLED = tuple(
-    Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib", "stdlib")
-)
+_OF_PYTHON = ("purelib", "platlib", "stdlib")
 
 
 def code_digest(modules: tuple[str, ...]) -> str:
@@ -50,12 +49,13 @@ def _closure(modules: tuple[str, ...]) -> dict[str, Path]:
 def _own_file(name: str) -> Path | None:
     """File of a module that is neither of the standard library nor installed.
 
-    Goes down from folder to folder: ``importlib.util.find_spec`` would import all parents.
+    Goes down from folder to folder, each part by itself: ``importlib.util.find_spec`` would
+    import all parents, and a part without ``__init__.py`` asks for its parent by its full name.
     """
     folders: list[str] | None = None
     spec = None
-    for depth in range(1, name.count(".") + 2):
-        spec = PathFinder.find_spec(".".join(name.split(".")[:depth]), folders)
+    for part in name.split("."):
+        spec = PathFinder.find_spec(part, folders)
         if spec is None or _is_installed(spec.origin):
             return None
         folders = list(spec.submodule_search_locations or [])
@@ -68,7 +68,15 @@ def _is_installed(origin: str | None) -> bool:
     if origin is None:
         return False
     path = Path(origin).resolve()
-    return any(path.is_relative_to(folder) for folder in _INSTALLED)
+    return any(path.is_relative_to(folder) for folder in _library_folders(tuple(sys.path)))
+
+
+@cache
+def _library_folders(search_path: tuple[str, ...]) -> frozenset[Path]:
+    """Python's own folders, and all others into which a package was installed."""
+    installed = {folder for folder in map(Path, search_path) if any(folder.glob("*.dist-info"))}
+    own = {Path(sysconfig.get_path(kind)) for kind in _OF_PYTHON}
+    return frozenset(folder.resolve() for folder in installed | own)
 
 
 def _imports(name: str, path: Path) -> Iterator[str]:

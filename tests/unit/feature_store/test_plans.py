@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 
 from core.errors import ConfigurationError
 from feature_store.agreement import check_agreement
-from feature_store.fingerprint import code_digest
 from feature_store.plans import compile_use_case, plan_for
 from stores.layout import Layout
 from use_cases import discover
@@ -117,41 +115,3 @@ def test_a_plan_that_the_declaration_cannot_feed_is_refused(fraud, plan, update,
 def test_declared_use_cases_agree_with_their_plans():
     for use_case in discover().values():
         check_agreement(use_case, compile_use_case(use_case))
-
-
-@pytest.fixture
-def drawn(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    package = tmp_path / "drawn_case"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "features.py").write_text("import numpy\nfrom .inner import part\nimport os.path\n")
-    (package / "inner.py").write_text("from drawn_case import far\npart = 1\n")
-    (package / "far.py").write_text("import drawn_case.features\n")
-    (package / "unused.py").write_text("x = 1\n")
-    importlib.invalidate_caches()
-    yield package
-    for name in [m for m in sys.modules if m.startswith("drawn_case")]:
-        del sys.modules[name]
-
-
-def test_the_codes_digest_follows_imports_and_nothing_else(drawn):
-    def digest():
-        return code_digest(("drawn_case.features",))
-
-    first = digest()
-    assert digest() == first
-    (drawn / "unused.py").write_text("x = 2\n")
-    assert digest() == first
-    seen = {first}
-    for name in ("features.py", "inner.py", "far.py"):
-        with (drawn / name).open("a") as file:
-            file.write("y = 2\n")
-        seen.add(digest())
-    assert len(seen) == 4
-
-
-def test_the_codes_digest_imports_nothing(drawn):
-    (drawn / "features.py").write_text("from drawn_case.inner import part\nimport feast.types\n")
-    code_digest(("drawn_case.features",))
-    assert not [name for name in sys.modules if name.startswith("drawn_case")]
