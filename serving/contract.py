@@ -77,7 +77,11 @@ class RequestContract:
             faults.append(FieldFault(f"{pointer}/at", refused.code, refused.message))
             return now_ms
         if not self._is_any_time and abs(at_ms - now_ms) > TOLERANCE_MS:
-            message = "must lie within 5 minutes of the instant of receipt"
+            side = "before" if at_ms < now_ms else "after"
+            message = (
+                f"must lie within {TOLERANCE_MS // MINUTE_MS} minutes of the instant of receipt; "
+                f"lies {abs(at_ms - now_ms)} ms {side} it"
+            )
             faults.append(FieldFault(f"{pointer}/at", "at_out_of_range", message))
         return at_ms
 

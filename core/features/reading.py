@@ -141,8 +141,9 @@ class ViewReader:
         if at_ms < horizon_ms:
             raise InvalidInputError(
                 f"a point is too old for the online values of view {self._view.name!r}",
-                found=f"{horizon_ms - at_ms} ms before the first instant they can answer",
-                remedy="ask for a later instant, or answer it from the tables",
+                found=f"one {horizon_ms - at_ms} ms before {horizon_ms}, the first instant "
+                "(epoch ms) that they can answer",
+                remedy="ask for that instant or a later one, or answer it from the tables",
                 code="at_too_old",
             )
 

@@ -30,7 +30,8 @@ _PROBLEMS = {
     "404": "There is no such thing.",
     "413": "The body is too large.",
     "415": "The body's type is not taken.",
-    "422": "The contract is broken; `errors` lists where.",
+    "422": "The contract is broken; `errors` lists where. Or the instant lies before what is kept "
+    "online (`at_too_old`): `detail` says by how much, and from when on one is answered.",
     "429": "More work than room; come back.",
     "503": "Not ready, or a dependency failed.",
 }
@@ -71,7 +72,9 @@ def _request(served: Served) -> Json:
             "inputs": _fields(contract.inputs),
             "at": {
                 "type": ["string", "integer", "null"],
-                "description": "Instant to decide at (ISO 8601 or epoch ms); now when left out.",
+                "description": "Instant to decide at (ISO 8601 or epoch ms); now when left out. "
+                "In production within 5 minutes of receipt (`at_out_of_range`); anywhere not "
+                "before what is kept online (`at_too_old`).",
             },
             "explain": {"type": "boolean", "default": False},
         },

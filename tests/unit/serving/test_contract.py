@@ -66,6 +66,18 @@ def test_what_does_not_fit_is_told_by_pointer_and_code(raw, expected):
     assert faults(raw) == expected
 
 
+@pytest.mark.parametrize(("by_ms", "said"), [(-1, "before"), (1, "after")])
+def test_an_instant_that_is_not_taken_is_told_what_is_and_how_far_off_it_lies(by_ms, said):
+    at_ms = NOW_MS + by_ms * (TOLERANCE_MS + 7)
+    with pytest.raises(BrokenContractError) as broken:
+        CHECKED.point({**REQUEST, "at": at_ms}, now_ms=NOW_MS)
+    (fault,) = broken.value.faults
+    assert fault.message == (
+        f"must lie within 5 minutes of the instant of receipt; lies 300007 ms {said} it"
+    )
+    assert str(at_ms) not in fault.message
+
+
 def test_every_fault_is_told_at_once_below_the_pointer():
     raw = {"entities": {"card_id": 1}, "inputs": {"amount_minor": -1}, "at": [], "x": 1}
     assert faults(raw, pointer="/points/3") == [

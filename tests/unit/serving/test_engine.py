@@ -252,9 +252,13 @@ def test_without_its_features_an_answer_leaves_labelled(layout, error, because):
 def test_a_point_before_what_is_kept_is_refused(layout):
     bench = Bench(layout, is_any_time=True)
     give_events(bench, "card_activity_v1", "c1", [{"amount_minor": 500}])
+    at_ms = NOW_MS - DAY_MS - 12_345
     with pytest.raises(InvalidInputError) as refused:
-        predict(bench, {**REQUEST, "at": NOW_MS - DAY_MS})
+        predict(bench, {**REQUEST, "at": at_ms})
     assert refused.value.code == "at_too_old"
+    first_ms, said = NOW_MS - YOUNG_MS, str(refused.value)
+    assert f"one {first_ms - at_ms} ms before {first_ms}, the first instant" in said
+    assert str(at_ms) not in said
 
 
 def test_a_point_before_the_last_base_is_refused_though_nothing_is_held_of_its_card(layout):

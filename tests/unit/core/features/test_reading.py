@@ -225,7 +225,7 @@ def test_a_point_before_the_head_of_base_is_too_old():
     base = encode_base(sums(), {}, [], epoch=3, head_ms=1_000)
 
     assert read_view(sums(), base, None, 1_000).status == "PRESENT"
-    with pytest.raises(InvalidInputError, match=r"too old.*1 ms before") as caught:
+    with pytest.raises(InvalidInputError, match=r"too old.*1 ms before 1000, the first") as caught:
         read_view(sums(), base, None, 999)
     assert caught.value.code == "at_too_old"
 
