@@ -20,6 +20,7 @@ from assets.training import training_asset
 from core.use_case import UseCase
 from feature_store.plans import plan_for
 from orchestration.automation import automated, automation_sensor
+from orchestration.decisions import Patience
 from orchestration.environments import resources_of
 from orchestration.jobs import all_jobs
 from orchestration.mirror import mirror_sensor
@@ -59,7 +60,7 @@ def _definitions(settings: Settings) -> dg.Definitions:
         asset_checks=[events_checks(source) for source in declared.sources.values()],
         jobs=list(jobs.values()),
         schedules=all_schedules(declared, jobs),
-        sensors=all_sensors(declared, jobs),
+        sensors=all_sensors(declared, jobs, settings),
         resources=resources_of(settings),
         executor=dg.in_process_executor,
     )
@@ -77,10 +78,11 @@ def all_schedules(declared: Declared, jobs: Jobs) -> list[dg.ScheduleDefinition]
     return [*daily, rebase_schedule(declared, jobs["rebase_online_values"])]
 
 
-def all_sensors(declared: Declared, jobs: Jobs) -> list[dg.SensorDefinition]:
+def all_sensors(declared: Declared, jobs: Jobs, settings: Settings) -> list[dg.SensorDefinition]:
     """Automation of assets, ingest of each source, the mirror of the channels."""
     mirror = mirror_sensor(declared, jobs["mirror_channels"])
-    return [automation_sensor(), *ingest_sensors(declared, jobs), mirror]
+    patience = Patience(settings.spark.ingest_events, settings.spark.ingest_age_s)
+    return [automation_sensor(), *ingest_sensors(declared, jobs, patience), mirror]
 
 
 def events_specs(declared: Declared) -> Sequence[dg.AssetSpec]:

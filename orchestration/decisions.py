@@ -1,17 +1,23 @@
 """What sensors and schedules decide, as functions of what they saw: no Dagster, no clock."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from core.clock import SECOND_MS
 
 MAX_RUNS = 3
 
 
 @dataclass(frozen=True)
 class Go:
-    """Start a run. The key makes two ticks that saw the same ask for one run."""
+    """Start a run. The key makes two ticks that saw the same ask for one run.
+
+    ``epoch`` is the last one to ingest, where the run is about a log.
+    """
 
     key: str
     why: str
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -22,38 +28,88 @@ class Skip:
 
 
 @dataclass(frozen=True)
+class Patience:
+    """When open events are worth a start of Spark: so many, or the first of them so old."""
+
+    events: int
+    age_s: int
+
+
+@dataclass(frozen=True)
 class LogState:
-    """A source's log and table: last sealed epoch, bytes in the open one, epoch in the table."""
+    """A source's log and table: last sealed epoch, bytes in the open one, epoch in the table.
+
+    ``pending`` are the sealed epochs that the table lacks, each with the instant at which it
+    was sealed; ``covered_ms`` is that of the last one it has: what came before is in it.
+    """
 
     last_sealed: int
     open_bytes: int
     ingested: int
+    open_events: int = 0
+    open_since_ms: int = 0
+    pending: tuple[tuple[int, int], ...] = ()
+    covered_ms: int = 0
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the table has all that the log has."""
+        return self.last_sealed <= self.ingested and self.open_bytes == 0
+
+
+def is_ripe(state: LogState, patience: Patience, now_ms: int) -> bool:
+    """Whether the open epoch is to be sealed: never one while a sealed one waits."""
+    if state.last_sealed > state.ingested or not state.open_events:
+        return False
+    age_ms = now_ms - state.open_since_ms
+    return state.open_events >= patience.events or age_ms >= patience.age_s * SECOND_MS
 
 
 def ingest_decision(
-    source: str, state: LogState, waiting_for: Mapping[str, LogState], *, announced: int
+    source: str,
+    state: LogState,
+    references: Mapping[str, LogState],
+    *,
+    announced: int,
+    patience: Patience,
+    now_ms: int,
 ) -> Go | Skip:
-    """Whether to ingest: when the log is ahead of the table, and what it refers to is not.
+    """Whether to ingest, and up to which epoch: sealed ones that the table lacks.
 
-    A row whose reference is not in its table yet would be refused, so a source waits for
-    the sources it refers to, as long as their logs are ahead of their tables. A table that
-    is ahead of what was ``announced`` (a run died after it wrote) is announced by a run.
+    A row whose reference is not in its table yet would be refused, so an epoch waits until
+    the tables that its source refers to hold all that came before it was sealed. A table
+    that is ahead of what was ``announced`` (a run died after it wrote) is announced by a run.
     """
-    if state.last_sealed <= state.ingested and state.open_bytes == 0:
-        return _announcement(source, state.ingested, announced)
-    for name, other in sorted(waiting_for.items()):
-        if other.last_sealed > other.ingested or other.open_bytes:
-            return Skip(f"{source}: waits for {name}, whose log is ahead of its table")
-    target = state.last_sealed + (1 if state.open_bytes else 0)
+    if state.last_sealed <= state.ingested:
+        if state.ingested > announced or not state.open_events:
+            return _announcement(source, state.ingested, announced)
+        return _patience(source, state, patience, now_ms)
+    takeable = state.pending
+    for name, other in sorted(references.items()):
+        if not other.ingested:
+            return Skip(f"{source}: waits for {name}, of which nothing was ingested yet")
+        if not other.is_level:
+            takeable = tuple(pair for pair in takeable if pair[1] <= other.covered_ms)
+        if not takeable:
+            return Skip(f"{source}: waits for {name}, whose table lacks what came before")
+    target = takeable[-1][0]
     why = f"{source}: log at epoch {target}, table at {state.ingested}"
-    return Go(key=f"{source}:{target}", why=why)
+    return Go(key=f"{source}:{target}", why=why, epoch=target)
+
+
+def _patience(source: str, state: LogState, patience: Patience, now_ms: int) -> Skip:
+    age_s = (now_ms - state.open_since_ms) / SECOND_MS
+    return Skip(
+        f"{source}: {state.open_events:,} events wait, the first for {age_s:.0f} s; they are "
+        f"ingested from {patience.events:,} on, or after {patience.age_s} s"
+    )
 
 
 def _announcement(source: str, ingested: int, announced: int) -> Go | Skip:
     if announced >= ingested:
         return Skip(f"{source}: table and log both stand at epoch {ingested}")
     why = f"{source}: table at epoch {ingested}, its dates announced up to {announced}"
-    return Go(key=f"{source}:{ingested}:announce", why=why)
+    return Go(key=f"{source}:{ingested}:announce", why=why, epoch=ingested)
 
 
 def again(decision: Go, failed: int) -> Go | Skip:
@@ -65,10 +121,11 @@ def again(decision: Go, failed: int) -> Go | Skip:
     if failed == 0:
         return decision
     if failed < MAX_RUNS:
-        return Go(f"{decision.key}:again-{failed}", f"{decision.why}; {failed} runs failed")
+        why = f"{decision.why}; {failed} runs failed"
+        return replace(decision, key=f"{decision.key}:again-{failed}", why=why)
     return Skip(
-        f"{decision.why}, but {failed} runs failed; read the last one, mend the cause, then run "
-        "`throughline ingest` or wait for the next epoch"
+        f"{decision.why}, but {failed} runs failed; read the last one, mend the cause, then "
+        "start its job by hand or wait for the next epoch"
     )
 
 

@@ -1,10 +1,11 @@
 """Ingest as a job: sealed epochs of a source's log into its table, whatever their dates.
 
-A run belongs to no partition. It seals what was appended so far, takes every epoch that the
-table has not seen, and reports a materialisation of the event table for each event date it
-touched, so that what is downstream is requested for exactly those dates. Last of all it
-observes which epoch is announced: a run that dies after its rows were written leaves that
-where it was, and the next one announces the dates of both.
+A run belongs to no partition. It takes every epoch that the table has not seen, up to the one
+it is told; told none, it seals what was appended so far and takes all. It reports a
+materialisation of the event table for each event date it touched, so that what is downstream
+is requested for exactly those dates. Last of all it observes which epoch is announced: a run
+that dies after its rows were written leaves that where it was, and the next one announces the
+dates of both.
 """
 
 from collections.abc import Mapping
@@ -26,18 +27,38 @@ LOOK_BACK = 20  # somebody may have observed the table by hand since
 
 
 def ingest_name(source: str) -> str:
-    """Name of the job, and of its one op."""
+    """Name of a source's ingest job."""
     return f"ingest_{source}"
+
+
+class IngestConfig(dg.Config):
+    """How far to go."""
+
+    to_epoch: int = 0
+    """Last epoch to take; 0 seals the open one and takes all."""
+
+
+def ingest_config(source: str, to_epoch: int) -> dict[str, Any]:
+    """Configuration of a run that takes a source's epochs up to one that is sealed."""
+    return {"ops": {op_name(source): {"config": {"to_epoch": to_epoch}}}}
+
+
+def op_name(source: str) -> str:
+    """Name of the one op of a source's ingest job."""
+    return f"take_epochs_of_{source}"
 
 
 def ingest_job(source: Source) -> dg.JobDefinition:
     """Job that brings a source's table up to its log."""
 
-    @dg.op(name=f"take_epochs_of_{source.name}", description=source.description)
+    @dg.op(name=op_name(source.name), description=source.description)
     def ingest(
-        context: dg.OpExecutionContext, launcher: Launcher, platform: Platform
+        context: dg.OpExecutionContext,
+        config: IngestConfig,
+        launcher: Launcher,
+        platform: Platform,
     ) -> dict[str, Any]:
-        epoch = last_epoch(platform, source.name)
+        epoch = config.to_epoch or last_epoch(platform, source.name)
         if epoch == 0:
             context.log.info(f"the log of {source.name} is empty; nothing to ingest")
             return {}

@@ -1,7 +1,6 @@
 """Sensors: each looks, lets a pure function decide, and says in words why nothing happened."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -11,10 +10,19 @@ from assets.events import WRITER
 from assets.resources import Platform
 from assets.tables import writer_number
 from core.contracts import Source
-from orchestration.decisions import Go, LogState, Skip, again, ingest_decision
-from orchestration.ingest import announced_epoch, ingest_name
+from orchestration.decisions import (
+    Go,
+    LogState,
+    Patience,
+    Skip,
+    again,
+    ingest_decision,
+    is_ripe,
+)
+from orchestration.ingest import announced_epoch, ingest_config, ingest_name
 from orchestration.leftovers import IN_PROGRESS
 from stores import epochs
+from stores.open_epoch import Waiting, waiting
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
@@ -31,19 +39,22 @@ def log_state(platform: Platform, source: str) -> LogState:
     ingested = writer_number(platform.layout.events(source), WRITER)
     if not directory.is_dir():
         return LogState(last_sealed=0, open_bytes=0, ingested=ingested)
-    sealed = max(epochs.sealed_numbers(directory), default=0)
-    open_epoch = epochs.appended_path(directory, sealed + 1)
-    return LogState(sealed, _size(open_epoch), ingested)
+    numbers = epochs.sealed_numbers(directory)
+    sealed = max(numbers, default=0)
+    waits = waiting(epochs.appended_path(directory, sealed + 1)) or Waiting(0, 0, 0)
+    at_ms = {n: epochs.read_manifest(directory, n).sealed_at_ms for n in numbers if n >= ingested}
+    return LogState(
+        last_sealed=sealed,
+        open_bytes=waits.bytes,
+        ingested=ingested,
+        open_events=waits.events,
+        open_since_ms=waits.since_ms,
+        pending=tuple((number, at) for number, at in at_ms.items() if number > ingested),
+        covered_ms=at_ms.get(ingested, 0),
+    )
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def ingest_sensor(source: Source, job: Job) -> dg.SensorDefinition:
+def ingest_sensor(source: Source, job: Job, patience: Patience) -> dg.SensorDefinition:
     """Sensor that ingests a source when its log is ahead of its table."""
 
     @dg.sensor(
@@ -58,19 +69,33 @@ def ingest_sensor(source: Source, job: Job) -> dg.SensorDefinition:
     ) -> dg.RunRequest | dg.SkipReason:
         if is_under_way(context.instance, job.name):
             return dg.SkipReason(f"{source.name}: a run of {job.name} waits or is at work")
-        others = {reference.source for reference in source.references}
-        decision = ingest_decision(
-            source.name,
-            log_state(platform, source.name),
-            {name: log_state(platform, name) for name in sorted(others)},
-            announced=announced_epoch(context.instance, source.name),
-        )
+        decision = ingest_decided(context.instance, platform, source, patience)
         if isinstance(decision, Skip):
             return as_request(decision)
         failed = failed_runs(context.instance, decision.key)
-        return as_request(again(decision, failed), cause=decision.key)
+        return as_request(again(decision, failed), cause=decision.key, source=source.name)
 
     return sensor
+
+
+def ingest_decided(
+    instance: dg.DagsterInstance, platform: Platform, source: Source, patience: Patience
+) -> Go | Skip:
+    """The decision on a source; an open epoch that is ripe is sealed first."""
+    now_ms = platform.clock.now_ms()
+    state = log_state(platform, source.name)
+    if is_ripe(state, patience, now_ms):
+        platform.log(source.name).seal(now_ms)
+        state = log_state(platform, source.name)
+    others = {reference.source for reference in source.references}
+    return ingest_decision(
+        source.name,
+        state,
+        {name: log_state(platform, name) for name in sorted(others)},
+        announced=announced_epoch(instance, source.name),
+        patience=patience,
+        now_ms=now_ms,
+    )
 
 
 def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
@@ -85,15 +110,30 @@ def failed_runs(instance: dg.DagsterInstance, cause: str) -> int:
 
 
 def as_request(
-    decision: Go | Skip, *, partition: str | None = None, cause: str | None = None
+    decision: Go | Skip,
+    *,
+    partition: str | None = None,
+    cause: str | None = None,
+    source: str | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
-    """A decision as Dagster takes it; runs of one ``cause`` can be counted."""
+    """A decision as Dagster takes it; runs of one ``cause`` can be counted.
+
+    With a ``source`` its ingest is told the epoch of the decision.
+    """
     if isinstance(decision, Skip):
         return dg.SkipReason(decision.why)
     tags = {"throughline/why": decision.why, CAUSE: cause or decision.key}
-    return dg.RunRequest(run_key=decision.key, partition_key=partition, tags=tags)
+    return dg.RunRequest(
+        run_key=decision.key,
+        partition_key=partition,
+        tags=tags,
+        run_config=ingest_config(source, decision.epoch) if source else None,
+    )
 
 
-def ingest_sensors(declared: Declared, jobs: Mapping[str, Job]) -> list[dg.SensorDefinition]:
+def ingest_sensors(
+    declared: Declared, jobs: Mapping[str, Job], patience: Patience
+) -> list[dg.SensorDefinition]:
     """One sensor a source."""
-    return [ingest_sensor(s, jobs[ingest_name(s.name)]) for s in declared.sources.values()]
+    sources = declared.sources.values()
+    return [ingest_sensor(source, jobs[ingest_name(source.name)], patience) for source in sources]

@@ -29,10 +29,16 @@ class Section(BaseModel):
 
 
 class SparkSettings(Section):
-    """How much of this machine a Spark job may take."""
+    """How much of this machine a Spark job may take, and when events are worth a start of it."""
 
     cores: int = Field(2, ge=1, description="Cores of the embedded session.")
     memory: str = Field("2g", pattern=r"^[1-9][0-9]*[mg]$", description="Heap of its driver.")
+    ingest_events: int = Field(
+        50_000, ge=1, description="Appended events that are ingested without waiting longer."
+    )
+    ingest_age_s: int = Field(
+        60, ge=0, description="Age in seconds of the first one from which fewer are ingested."
+    )
 
 
 class ClusterPods(Section):

@@ -5,8 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 _BLOCK_BYTES = 2**16
+
+
+class Waiting(NamedTuple):
+    """Events in an open epoch: how many, their bytes, and when the first was appended."""
+
+    events: int
+    bytes: int
+    since_ms: int
 
 
 def append_lines(path: Path, lines: Sequence[bytes]) -> tuple[int, list[int]]:
@@ -86,3 +95,17 @@ def durable_bytes(path: Path, start: int) -> int:
     finally:
         os.close(descriptor)
     return size
+
+
+def waiting(path: Path) -> Waiting | None:
+    """What waits in the data file of an open epoch; None where it holds no whole line."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    first, newline, _ = content.partition(b"\n")
+    if not newline:
+        return None
+    stamp = first.partition(b"\t")[0]
+    since_ms = int(stamp) if stamp.isdigit() else 0
+    return Waiting(content.count(b"\n"), len(content), since_ms)

@@ -9,7 +9,7 @@ from assets.events import WRITER
 from assets.resources import Platform
 from assets.tables import writer_number
 from core.clock import event_date
-from orchestration.ingest import announced_epoch, ingest_job
+from orchestration.ingest import announced_epoch, ingest_config, ingest_job, op_name
 from orchestration.launcher import InProcessLauncher
 
 KEY = names.events(PAYMENTS.name)
@@ -35,8 +35,9 @@ def instance():
         yield found
 
 
-def ingest(platform, instance, launcher=InProcessLauncher):
+def ingest(platform, instance, launcher=InProcessLauncher, config=None):
     return ingest_job(PAYMENTS).execute_in_process(
+        run_config=config,
         instance=instance,
         resources={
             "platform": platform,
@@ -75,7 +76,7 @@ def test_the_next_epoch_is_announced_with_the_dates_of_the_run_that_died(platfor
     seal_events(platform.layout, PAYMENTS, [payment("b", NOW_MS)])
     result = ingest(platform, instance)
     assert announced(result) == {YESTERDAY: 1, TODAY: 1}
-    assert result.output_for_node("take_epochs_of_payments")["epochs"] == [1, 2]
+    assert result.output_for_node(op_name(PAYMENTS.name))["epochs"] == [1, 2]
 
 
 def test_what_was_announced_in_part_counts_as_not_announced(platform, instance):
@@ -107,3 +108,12 @@ def test_a_table_made_anew_is_announced_anew(platform, instance, tmp_path):
     ingest(platform, instance)
     (tmp_path / "lake").rename(tmp_path / "lost")
     assert announced(ingest(platform, instance)) == {TODAY: 1}
+
+
+def test_a_run_that_is_told_an_epoch_takes_no_other_and_seals_nothing(platform, instance):
+    for name in ("a", "b"):
+        seal_events(platform.layout, PAYMENTS, [payment(name, NOW_MS)])
+    platform.log(PAYMENTS.name).append([b"{}"], now_ms=NOW_MS)
+    result = ingest(platform, instance, config=ingest_config(PAYMENTS.name, 1))
+    assert result.output_for_node(op_name(PAYMENTS.name))["epochs"] == [1]
+    assert len(platform.log(PAYMENTS.name).epochs()) == 2

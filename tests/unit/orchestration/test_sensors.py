@@ -1,5 +1,7 @@
 """Sensors on an ephemeral instance: what they see, and that they translate the decision."""
 
+from itertools import pairwise
+
 import dagster as dg
 import pyarrow as pa
 import pytest
@@ -13,10 +15,12 @@ from deltalake import CommitProperties, Transaction, write_deltalake
 from assets import names
 from assets.events import WRITER
 from assets.resources import Platform
+from core.clock import FixedClock
 from core.contracts import FieldSpec, Reference, Source
-from orchestration.decisions import LogState
-from orchestration.ingest import LAST_EPOCH, ingest_job
-from orchestration.sensors import ingest_sensor, log_state
+from orchestration.decisions import LogState, Patience
+from orchestration.ingest import LAST_EPOCH, ingest_config, ingest_job
+from orchestration.sensors import LOOK_EVERY_S, ingest_sensor, log_state
+from stores.epochs import appended_path
 
 PAYMENTS = Source(
     name="payments",
@@ -34,9 +38,27 @@ LABELS = PAYMENTS.model_copy(
 )
 
 
+PATIENCE = Patience(events=20, age_s=60)
+LOOKED_AT_MS = 60_001  # what was appended at 1 is just old enough
+
+
+class PlatformAt(Platform):
+    """A platform at an instant of the test's choice."""
+
+    at_ms: int = LOOKED_AT_MS
+
+    @property
+    def clock(self):
+        return FixedClock(self.at_ms)
+
+
+def platform_at(home, at_ms=LOOKED_AT_MS):
+    return PlatformAt(home=str(home), online_url="sqlite:///none", tracking_uri="none", at_ms=at_ms)
+
+
 @pytest.fixture
 def platform(tmp_path):
-    return Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
+    return platform_at(tmp_path)
 
 
 @pytest.fixture
@@ -46,7 +68,7 @@ def instance():
 
 
 def tick(source, platform, instance=None):
-    sensor = ingest_sensor(source, ingest_job(source))
+    sensor = ingest_sensor(source, ingest_job(source), PATIENCE)
     if instance is None:
         with dg.DagsterInstance.ephemeral() as fresh:
             return tick(source, platform, fresh)
@@ -61,13 +83,57 @@ def test_nothing_at_all_is_said_to_be_level(platform):
     assert "epoch 0" in result.skip_message
 
 
-def test_appended_events_are_asked_for_before_they_are_sealed(platform):
+def test_appended_events_are_sealed_and_asked_for_when_they_have_waited(platform):
     platform.log("payments").append([b'{"event_id": "a"}'], now_ms=1)
     state = log_state(platform, "payments")
     assert (state.last_sealed, state.ingested) == (0, 0)
-    assert state.open_bytes > 0
+    assert (state.open_events, state.open_since_ms) == (1, 1)
     (request,) = tick(PAYMENTS, platform).run_requests
     assert request.run_key == "payments:1"
+    assert request.run_config == ingest_config("payments", 1)
+    assert log_state(platform, "payments").last_sealed == 1
+
+
+def test_few_young_events_are_neither_sealed_nor_asked_for(platform):
+    platform.log("payments").append([b'{"event_id": "a"}'] * 2, now_ms=2)
+    result = tick(PAYMENTS, platform)
+    assert not result.run_requests
+    assert "2 events wait, the first for 60 s" in result.skip_message
+    assert log_state(platform, "payments").last_sealed == 0
+
+
+def test_many_events_are_asked_for_at_once(platform):
+    platform.log("payments").append([b'{"event_id": "a"}'] * 20, now_ms=LOOKED_AT_MS)
+    assert tick(PAYMENTS, platform).run_requests
+
+
+def test_a_torn_line_that_nobody_ends_is_no_event(platform):
+    platform.log("payments")
+    open_file = appended_path(platform.layout.log_dir("payments"), 1)
+    open_file.write_bytes(b"1\t{half")
+    assert log_state(platform, "payments") == LogState(0, 0, 0)
+    open_file.write_bytes(b"7\t{}\n1\t{half")
+    assert log_state(platform, "payments").open_events == 1
+    assert log_state(platform, "payments").open_since_ms == 7
+
+
+def test_a_trickle_of_events_gives_a_run_a_minute(platform, instance):
+    asked = []
+    for at_ms in range(0, 600_000, 5_000):
+        platform.log("payments").append([b'{"event_id": "a"}'], now_ms=at_ms)
+        is_looked_at = at_ms % (1_000 * LOOK_EVERY_S) == 0
+        now = platform_at(platform.home, at_ms)
+        requests = tick(PAYMENTS, now, instance).run_requests if is_looked_at else []
+        for request in requests or []:
+            asked.append(at_ms)
+            epoch = int(request.run_key.rpartition(":")[2])
+            write_table(platform, epoch=epoch)
+            announce(instance, epoch)
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert asked[0] == 60_000
+    assert len(asked) >= 8
+    assert min(gaps) >= 60_000
+    assert max(gaps) <= 75_000
 
 
 def test_a_sealed_epoch_is_asked_for_by_its_number(platform):
@@ -76,15 +142,16 @@ def test_a_sealed_epoch_is_asked_for_by_its_number(platform):
     log.seal(2)
     log.append([b'{"event_id": "b"}'], now_ms=3)
     log.seal(4)
-    assert log_state(platform, "payments") == LogState(2, 0, 0)
+    assert log_state(platform, "payments") == LogState(2, 0, 0, pending=((1, 2), (2, 4)))
     (request,) = tick(PAYMENTS, platform).run_requests
     assert request.run_key == "payments:2"
     assert request.tags["throughline/why"]
 
 
 def test_a_source_waits_for_the_one_it_refers_to(platform):
-    for name in ("payments", "labels"):
-        platform.log(name).append([b'{"event_id": "a"}'], now_ms=1)
+    write_events(platform, epoch=1)
+    platform.log("payments").append([b'{"event_id": "b"}'], now_ms=3)
+    platform.log("labels").append([b'{"event_id": "a"}'], now_ms=1)
     result = tick(LABELS, platform)
     assert result.run_requests == []
     assert "waits for payments" in result.skip_message
@@ -92,7 +159,7 @@ def test_a_source_waits_for_the_one_it_refers_to(platform):
 
 def test_a_failed_ingest_is_asked_for_again_twice_and_then_explained(platform):
     platform.log("payments").append([b'{"event_id": "a"}'], now_ms=1)
-    sensor = ingest_sensor(PAYMENTS, ingest_job(PAYMENTS))
+    sensor = ingest_sensor(PAYMENTS, ingest_job(PAYMENTS), PATIENCE)
     keys = []
     with dg.DagsterInstance.ephemeral() as instance:
         for _ in range(3):
@@ -137,21 +204,30 @@ def test_dates_that_a_run_died_before_announcing_are_asked_for(platform, instanc
     write_events(platform, epoch=1)
     (request,) = tick(PAYMENTS, platform, instance).run_requests
     assert request.run_key == "payments:1:announce"
-    instance.report_runless_asset_event(
-        dg.AssetObservation(names.events("payments"), metadata={LAST_EPOCH: 1})
-    )
+    announce(instance, 1)
     result = tick(PAYMENTS, platform, instance)
     assert not result.run_requests
     assert result.skip_message == "payments: table and log both stand at epoch 1"
+
+
+def announce(instance, epoch):
+    instance.report_runless_asset_event(
+        dg.AssetObservation(names.events("payments"), metadata={LAST_EPOCH: epoch})
+    )
 
 
 def write_events(platform, *, epoch):
     log = platform.log("payments")
     log.append([b'{"event_id": "a"}'], now_ms=1)
     assert log.seal(2) == epoch
+    write_table(platform, epoch=epoch)
+
+
+def write_table(platform, *, epoch):
     written = CommitProperties(app_transactions=[Transaction(WRITER, epoch)])
     write_deltalake(
         platform.layout.events("payments"),
         pa.table({"event_id": ["a"]}),
+        mode="append",
         commit_properties=written,
     )

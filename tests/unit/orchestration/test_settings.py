@@ -6,7 +6,7 @@ import pytest
 from assets.resources import Platform
 from core.errors import ConfigurationError
 from orchestration.environments import platform_of, resources_of
-from orchestration.settings import OF_THE_SERVICE, Settings
+from orchestration.settings import OF_THE_SERVICE, Section, Settings
 from serving.settings import OF_THE_BATCH_SIDE
 from serving.settings import Settings as ServiceSettings
 from serving.settings import read_settings as read_service_settings
@@ -86,3 +86,22 @@ def test_an_address_with_a_password_is_shown_by_the_name_of_its_variable(monkeyp
         look()
 
     assert looking.execute_in_process().output_for_node("look") == url
+
+
+def test_the_example_lists_every_variable_and_its_default():
+    lines = (Path(__file__).parents[3] / ".env.example").read_text().splitlines()
+    shown = [line.removeprefix("# ").split("  ")[0].strip() for line in lines]
+    listed = dict(
+        line.split("=", 1) for line in shown if line.startswith("THROUGHLINE_") and "=" in line
+    )
+    assert set(listed) == {variable for variable, _ in variables_of(Settings())}
+    read = Settings.read({name: value for name, value in listed.items() if value})
+    assert read.model_dump() == Settings().model_dump() | {"launch": "in_process"}
+
+
+def variables_of(section, prefix="THROUGHLINE_"):
+    for name, value in section:
+        if isinstance(value, Section):
+            yield from variables_of(value, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}", value
