@@ -8,7 +8,9 @@ late ones included, and what is downstream is requested for those dates.
 import dagster as dg
 
 from assets import names
+from assets.columns import event_columns
 from assets.partitions import EVENT_DATES
+from assets.tables import table_schema
 from core.contracts import Source
 
 WRITER = "ingest"
@@ -26,15 +28,8 @@ def events_spec(source: Source) -> dg.AssetSpec:
         kinds={"delta", "spark"},
         partitions_def=EVENT_DATES,
         metadata={
-            "contract": dg.TableSchema(
-                columns=[
-                    dg.TableColumn(
-                        name=field.name,
-                        type=field.type,
-                        description=f"{field.description} ({field.column_class})",
-                    )
-                    for field in source.fields
-                ]
+            "contract": table_schema(
+                [(field.name, field.type) for field in source.fields], event_columns(source)
             ),
             "retention_days": source.retention_days,
         },

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets import names
+from assets.columns import tile_columns
 from assets.partitions import EVENT_DATES, ONE_RUN
 from assets.resources import Launcher, Platform
 from assets.results import Result, check, document
@@ -44,7 +45,7 @@ def tiles_asset(view: ViewPlan, source: Source, owners: list[str]) -> dg.AssetsD
         )
         facts = facts_of(platform.layout.tiles(view.name))
         return Result(
-            metadata=facts.metadata | {"report": report},
+            metadata=facts.metadata(tile_columns(view, source)) | {"report": report},
             check_results=[fresh(report, facts_of(platform.layout.events(view.source)).version)],
         )
 

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets import names
+from assets.columns import ONLINE
 from assets.events import WRITER
 from assets.resources import Platform
 from assets.results import Result, check, document
-from assets.tables import writer_number
+from assets.tables import table_schema, writer_number
 from core.features.plan import ViewPlan
 
 if TYPE_CHECKING:
@@ -65,10 +66,10 @@ def online_asset(view: ViewPlan, owners: list[str]) -> dg.AssetsDefinition:
 
 def shown(report: "Materialised", platform: Platform) -> dict[str, Any]:
     """What the UI shows of one run: counts, versions read, size, where."""
-    columns = [dg.TableColumn("key", "bytes"), dg.TableColumn("value", "bytes")]
+    columns = [("key", "bytes"), ("value", "bytes")]
     return {
         "dagster/row_count": report.n_entities,
-        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/column_schema": table_schema(columns, ONLINE),
         "delta_version": report.events_version
         if report.tiles_version is None
         else report.tiles_version,

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets import names
+from assets.columns import score_columns
 from assets.partitions import EVENT_DATES, ONE_RUN
 from assets.resources import Launcher, Platform
 from assets.results import check, document
@@ -68,7 +69,8 @@ def scores_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
         report = launcher.launch(context, "scores", **told, as_of=dates)
         if report["is_published"]:
             facts = facts_of(platform.layout.scores(use_case.name))
-            yield dg.MaterializeResult(metadata=facts.metadata | shown(report))
+            described = facts.metadata(score_columns(use_case, plan))
+            yield dg.MaterializeResult(metadata=described | shown(report))
         yield audited(report)
 
     return scores

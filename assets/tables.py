@@ -1,6 +1,6 @@
 """What a Delta table says of itself, read without a JVM, and as Dagster shows it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +21,27 @@ class TableFacts:
     rows: int
     columns: tuple[tuple[str, str], ...]
 
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """As Dagster shows it: count, version, address, schema."""
-        columns = [dg.TableColumn(name=name, type=kind) for name, kind in self.columns]
+    def metadata(self, described: Mapping[str, str]) -> dict[str, Any]:
+        """As Dagster shows it: count, version, address, columns with what they mean."""
         return {
             "dagster/row_count": self.rows,
             "dagster/uri": self.uri,
-            "dagster/column_schema": dg.TableSchema(columns=columns),
+            "dagster/column_schema": table_schema(self.columns, described),
             "delta_version": self.version,
             "path": dg.MetadataValue.path(self.uri),
         }
+
+
+def table_schema(
+    columns: Iterable[tuple[str, str]], described: Mapping[str, str]
+) -> dg.TableSchema:
+    """Names and types of columns with what each of them means, where that is known."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name=name, type=kind, description=described.get(name) or None)
+            for name, kind in columns
+        ]
+    )
 
 
 def is_table(uri: str) -> bool:

@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets import names
 from assets.checks.training import training_checks, training_specs
+from assets.columns import training_columns
 from assets.resources import Launcher, Platform
 from assets.results import Result, document
 from assets.tables import facts_of
@@ -52,7 +53,8 @@ def training_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
         report = launcher.launch(context, "training_set", **platform.told(), **told)
         facts = facts_of(platform.layout.training(use_case.name))
         return Result(
-            metadata=facts.metadata | {"snapshot": report["snapshot"], "report": report},
+            metadata=facts.metadata(training_columns(use_case, plan))
+            | {"snapshot": report["snapshot"], "report": report},
             check_results=training_checks(platform, use_case, plan, report),
         )
 

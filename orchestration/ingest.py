@@ -16,6 +16,7 @@ import dagster as dg
 from assets import names
 from assets.checks.events import results
 from assets.checks.expectations import GREAT_EXPECTATIONS
+from assets.columns import event_columns
 from assets.events import WRITER
 from assets.partitions import FIRST_DATE
 from assets.resources import Launcher, Platform
@@ -113,7 +114,7 @@ def report_dates(
     """
     dates = sorted(report["touched"])
     uri = platform.layout.events(source.name)
-    shared = facts_of(uri).metadata if is_table(uri) else {}
+    shared = facts_of(uri).metadata(event_columns(source)) if is_table(uri) else {}
     numbers = {key: report[key] for key in ("epochs", "accepted", "duplicates", "rejected")}
     for date in dates:
         rows = report["touched"][date]
