@@ -8,7 +8,8 @@ that dies after its rows were written leaves that where it was, and the next one
 dates of both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -22,8 +23,10 @@ from assets.partitions import FIRST_DATE
 from assets.resources import Launcher, Platform
 from assets.tables import facts_of, is_table, writer_number
 from core.contracts import Source
+from stores.durable import exclusive_lock
 
 LAST_EPOCH = "last_epoch"
+LOCK = "ingest.lock"
 LOOK_BACK = 20  # somebody may have observed the table by hand since
 
 
@@ -59,26 +62,49 @@ def ingest_job(source: Source) -> dg.JobDefinition:
         launcher: Launcher,
         platform: Platform,
     ) -> dict[str, Any]:
-        epoch = config.to_epoch or last_epoch(platform, source.name)
-        if epoch == 0:
-            context.log.info(f"the log of {source.name} is empty; nothing to ingest")
-            return {}
-        report = launcher.launch(
-            context,
-            "ingest",
-            **platform.told(),
-            source=source.model_dump(),
-            to_epoch=epoch,
-            reported_epoch=reported_epoch(context.instance, platform, source.name),
-        )
-        report_dates(context, platform, source, report)
-        return report
+        with one_at_a_time(platform, source.name):
+            return taken(context, launcher, platform, source, config.to_epoch)
 
     @dg.job(name=ingest_name(source.name), description=f"Ingest {source.name}: log to table.")
     def job() -> None:
         ingest()
 
     return job
+
+
+@contextmanager
+def one_at_a_time(platform: Platform, source: str) -> Iterator[None]:
+    """Hold what an ingest of a source holds from its first look to its last word.
+
+    The table has a lock of its own; without this one, two runs would announce the same dates.
+    """
+    with exclusive_lock(platform.log(source).directory / LOCK):
+        yield
+
+
+def taken(
+    context: dg.OpExecutionContext,
+    launcher: Launcher,
+    platform: Platform,
+    source: Source,
+    to_epoch: int,
+) -> dict[str, Any]:
+    """Report of the job that took a source's epochs, announced; empty when it has no work."""
+    epoch = to_epoch or last_epoch(platform, source.name)
+    reported = reported_epoch(context.instance, platform, source.name)
+    if epoch <= reported:
+        context.log.info(f"{source.name}: epoch {epoch} is ingested and announced")
+        return {}
+    report = launcher.launch(
+        context,
+        "ingest",
+        **platform.told(),
+        source=source.model_dump(),
+        to_epoch=epoch,
+        reported_epoch=reported,
+    )
+    report_dates(context, platform, source, report)
+    return report
 
 
 def last_epoch(platform: Platform, source: str) -> int:

@@ -114,7 +114,7 @@ def land(
 
 
 def ingest(runs: "Runs", source: str) -> dict[str, Any]:
-    """Run a source's ingest job; its report, empty when its log is."""
+    """Run a source's ingest job; its report, empty when there was nothing to take."""
     from orchestration.ingest import ingest_name
 
     report: dict[str, Any] = runs.job(ingest_name(source)).only_output or {}
@@ -123,7 +123,7 @@ def ingest(runs: "Runs", source: str) -> dict[str, Any]:
 
 def in_words(report: dict[str, Any]) -> str:
     """A report of ingest as a line."""
-    if not report or not report["epochs"]:
+    if not report:
         return "nothing new"
     refused = sum(report["rejected"].values())
     codes = ", ".join(f"{code} {n:,}" for code, n in sorted(report["rejected"].items()))

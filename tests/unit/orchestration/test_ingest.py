@@ -1,16 +1,30 @@
 """The ingest job on an instance: which dates it announces, also after a run that died."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import dagster as dg
 import pytest
 from payments import DAY_MS, NOW_MS, PAYMENTS, payment, seal_events
+from plain_jobs import ingest as plain_ingest
 
 from assets import names
 from assets.events import WRITER
 from assets.resources import Platform
 from assets.tables import writer_number
 from core.clock import event_date
-from orchestration.ingest import announced_epoch, ingest_config, ingest_job, op_name
+from orchestration.ingest import (
+    LAST_EPOCH,
+    announced_epoch,
+    ingest_config,
+    ingest_job,
+    one_at_a_time,
+    op_name,
+)
+from orchestration.instance import open_instance
 from orchestration.launcher import InProcessLauncher
+from spark_jobs.ingest import Arguments
 
 KEY = names.events(PAYMENTS.name)
 TODAY, YESTERDAY = event_date(NOW_MS), event_date(NOW_MS - DAY_MS)
@@ -94,6 +108,47 @@ def test_an_epoch_without_a_dated_partition_is_behind_us_though_nothing_was_anno
     assert result.success
     assert announced(result) == {}
     assert announced_epoch(instance, PAYMENTS.name) == 1
+
+
+class CountingLauncher(InProcessLauncher):
+    """Leaves a mark of each launch."""
+
+    def launch(self, context, job, **arguments):
+        with (Path(self.scratch) / "launches").open("a") as file:
+            file.write("launched\n")
+        return super().launch(context, job, **arguments)
+
+
+def launches(platform):
+    path = Path(platform.home) / "launches"
+    return path.read_text().count("launched") if path.exists() else 0
+
+
+def test_an_ingest_waits_for_the_one_at_work_and_announces_nothing_again(platform, tmp_path):
+    seal_events(platform.layout, PAYMENTS, [payment("a", NOW_MS)])
+    told = {"root": platform.home, "now_ms": NOW_MS, "source": PAYMENTS, "to_epoch": 1}
+    with open_instance(tmp_path / "dagster") as instance, ThreadPoolExecutor(1) as pool:
+        with one_at_a_time(platform, PAYMENTS.name):
+            second = pool.submit(ingest, platform, instance, CountingLauncher)
+            while not instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+                time.sleep(0.02)
+            time.sleep(0.5)
+            assert launches(platform) == 0
+            plain_ingest.run(None, Arguments.model_validate(told))
+            announced_by_the_first = dg.AssetObservation(KEY, metadata={LAST_EPOCH: 1})
+            instance.report_runless_asset_event(announced_by_the_first)
+        assert announced(second.result(30)) == {}
+    assert launches(platform) == 0
+
+
+def test_nothing_is_launched_where_there_is_nothing_to_take(platform, instance):
+    seal_events(platform.layout, PAYMENTS, [payment("a", NOW_MS)])
+    reports = [
+        ingest(platform, instance, CountingLauncher).output_for_node(op_name(PAYMENTS.name))
+        for _ in range(2)
+    ]
+    assert [bool(report) for report in reports] == [True, False]
+    assert launches(platform) == 1
 
 
 def test_what_somebody_observes_by_hand_moves_no_epoch(platform, instance):
