@@ -198,6 +198,13 @@ def _shown(names: abc.Collection[str]) -> str:
 class RowMapper:
     """A mapping compiled into one function from record to row. Pure; may be shared.
 
+    Attributes
+    ----------
+    constants
+        Value of each field that has the same in every row.
+    conversions
+        Name, column and compiled conversions of every other field.
+
     Examples
     --------
     >>> mapper = RowMapper(read_mapping({"source": "s", "fields": {
@@ -209,10 +216,10 @@ class RowMapper:
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
-        self._constants = {
+        self.constants = {
             name: spec.constant for name, spec in mapping.fields.items() if spec.column is None
         }
-        self._fields = tuple(
+        self.conversions = tuple(
             (name, spec.column, tuple(_compiled(name, step) for step in spec.convert))
             for name, spec in mapping.fields.items()
             if spec.column is not None
@@ -220,18 +227,19 @@ class RowMapper:
 
     def apply(self, raw: abc.Mapping[str, Any]) -> dict[str, Any] | Violation:
         """Row of the source's fields; a column that the record lacks leaves its field out."""
-        row: dict[str, Any] = dict(self._constants)
-        for name, column, steps in self._fields:
+        row: dict[str, Any] = dict(self.constants)
+        for name, column, steps in self.conversions:
             if column not in raw:
                 continue
             try:
-                row[name] = _converted(raw[column], steps)
+                row[name] = converted(raw[column], steps)
             except RefusedValue as refused:
                 return Violation(refused.code, name, refused.message)
         return row
 
 
-def _converted(value: Any, steps: tuple[Conversion, ...]) -> Any:
+def converted(value: Any, steps: tuple[Conversion, ...]) -> Any:
+    """Value after all conversions; None as soon as it is null or empty text."""
     for step in steps:
         if value is None or (type(value) is str and not value):
             return None

@@ -24,7 +24,7 @@ Empty text is a missing value in a field of any type, since CSV cannot tell the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -71,6 +71,17 @@ class RowParser:
     source
         The contract. A declaration that contradicts itself is refused here.
 
+    Attributes
+    ----------
+    names
+        Fields of the source in declared order, which is that of a row's values.
+    checks
+        Name, whether it may be null, and check of each field, event id and time first.
+    known
+        Names that a row may have.
+    by_name
+        Fields by name, each with its place among the values: the order of the digest.
+
     Raises
     ------
     ConfigurationError
@@ -94,9 +105,9 @@ class RowParser:
         self.source = source
         self.names = tuple(spec.name for spec in source.fields)
         specs = (_EVENT_ID_SPEC, _EVENT_TIMESTAMP_SPEC, *source.fields)
-        self._fields = tuple((spec.name, spec.is_nullable, check_of(spec)) for spec in specs)
-        self._known = frozenset(spec.name for spec in specs)
-        self._by_name = tuple(sorted((name, index) for index, name in enumerate(self.names)))
+        self.checks = tuple((spec.name, spec.is_nullable, check_of(spec)) for spec in specs)
+        self.known = frozenset(spec.name for spec in specs)
+        self.by_name = tuple(sorted((name, index) for index, name in enumerate(self.names)))
 
     def parse(self, raw: object, *, now_ms: int | None = None) -> ParsedRow | Violation:
         """Row checked against the contract; never raises on what a caller can send.
@@ -111,10 +122,10 @@ class RowParser:
         """
         if not isinstance(raw, Mapping):
             return Violation("malformed", "", "must be an object of field names and values")
-        if not raw.keys() <= self._known:
-            return _unknown_field(raw, self._known)
+        if not raw.keys() <= self.known:
+            return _unknown_field(raw, self.known)
         values: list[Any] = []
-        for name, is_nullable, check in self._fields:
+        for name, is_nullable, check in self.checks:
             value = raw.get(name)
             if value is None or (type(value) is str and not value):
                 if not is_nullable:
@@ -130,8 +141,9 @@ class RowParser:
             return Violation(
                 "future_event", EVENT_TIMESTAMP, "must not lie more than 5 minutes ahead"
             )
-        digest = _payload_digest(event_ms, self._by_name, payload)
-        return ParsedRow(event_id, event_ms, digest, tuple(payload))
+        given = [(name, payload[index]) for name, index in self.by_name]
+        parts = [spelled(name, value) for name, value in given if value is not None]
+        return ParsedRow(event_id, event_ms, digest_of((str(event_ms), *parts)), tuple(payload))
 
 
 def _unknown_field(raw: Mapping[Any, Any], known: frozenset[str]) -> Violation:
@@ -149,19 +161,17 @@ def _absent_field(raw: Mapping[Any, Any], name: str) -> Violation:
     return Violation("missing_field", name, "must be there")
 
 
-def _payload_digest(event_ms: int, by_name: tuple[tuple[str, int], ...], values: list[Any]) -> str:
-    """128 bits over the instant and all values that are not null.
+def spelled(name: str, value: Any) -> str:
+    """A value as it goes into the payload's digest.
 
     A text carries its length, so no two payloads spell the same; floats are spelled by
     ``repr``, the shortest text that reads back.
     """
-    parts = [str(event_ms)]
-    for name, index in by_name:
-        value = values[index]
-        if type(value) is str:
-            parts.append(f"{name}={len(value)}:{value}")
-        elif value is not None:
-            parts.append(f"{name}={value!r}")
+    return f"{name}={len(value)}:{value}" if type(value) is str else f"{name}={value!r}"
+
+
+def digest_of(parts: Iterable[str]) -> str:
+    """128 bits over the instant and all values that are not null, spelled, by name."""
     return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 

@@ -30,6 +30,7 @@ from spark_jobs.delta import (
 )
 from spark_jobs.job import JobArguments, JobReport, date_condition, run_main
 from spark_jobs.reading import SliceReader, parsed_rows
+from spark_jobs.refusals import refused_rows
 from spark_jobs.tables import events_table, rejected_table
 from spark_jobs.verdicts import (
     narrow_columns,
@@ -95,7 +96,7 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
                     parsed, _judged(spark, arguments, parsed.select(narrow_columns(source)), cursor)
                 )
                 taken = judged.groupBy("verdict", "event_date", "code").count().collect()
-                _write(arguments, judged, taken, epochs[-1].epoch, crash)
+                _write(arguments, reader, judged, taken)
                 counts += taken
             finally:
                 parsed.unpersist()
@@ -148,23 +149,28 @@ def _judged(spark: SparkSession, arguments: Arguments, parsed: DataFrame, cursor
     return verdicts(judged, held)
 
 
-def _write(
-    arguments: Arguments, judged: DataFrame, counts: list[Row], epoch: int, crash: CrashPoints
-) -> None:
+def _write(arguments: Arguments, reader: SliceReader, judged: DataFrame, counts: list[Row]) -> None:
     """Refusals first: the commit of the events moves the cursor past both."""
-    source, spark = arguments.source, judged.sparkSession
+    source, spark, crash = arguments.source, judged.sparkSession, reader.crash
+    epoch = reader.epochs[-1].epoch
     metadata = {"epoch": epoch, "source": source.name}
     crash.reach("ingest.before_rejects")
     rejected = rejected_table(arguments.layout, source)
     ensure_table(spark, rejected)
-    if refused_dates := _dates(counts, "rejected"):
-        refused = judged.where("verdict = 'rejected'").withColumn("source", F.lit(source.name))
+    if refused := [row for row in counts if row["verdict"] == "rejected"]:
+        rows = refused_rows(
+            judged,
+            reader,
+            {row["code"] for row in refused},
+            sum(row["count"] for row in refused),
+            in_driver_below_bytes=arguments.in_driver_below_bytes,
+        )
         with table_lock(rejected.uri):
             insert_new(
-                refused.withColumn("replayed_epoch", F.lit(None).cast("long")),
+                rows.withColumn("replayed_epoch", F.lit(None).cast("long")),
                 rejected,
                 ("event_date", "epoch", "partition", "offset"),
-                date_condition(refused_dates, "t.event_date"),
+                date_condition(_dates(counts, "rejected"), "t.event_date"),
                 Commit(WRITER, metadata),
             )
     crash.reach("ingest.after_rejects")

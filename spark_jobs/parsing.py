@@ -1,30 +1,34 @@
 """Raw records of a log into rows: the contract's one check, over Arrow batches.
 
-Pure: records and a parser in, record batches out. Runs in the driver for a small epoch and
+Pure: records and a contract in, record batches out. Runs in the driver for a small epoch and
 in Spark's workers for a large one, and cannot tell which. A batch holds accepted and refused
-records side by side; ``code`` is null on those that keep the contract.
+records side by side; ``code`` is null on those that keep the contract. Records that come as
+columns are checked as columns, and one by one only where a column refuses a value.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from core.clock import DAY_MS
+from core.column_parser import ColumnParser, Settled
 from core.contracts import Source
 from core.features.keys import position
+from core.features.plan import ColumnType
+from core.mapping import RowMapper, read_mapping
 from core.row_parser import ParsedRow, RowParser, Violation, raw_text
 from spark_jobs.tables import ARROW_TYPES
-from stores.epochs import Epoch, Malformed, Record
+from stores.epochs import Block, Epoch, Malformed, Record
 
 BATCH_ROWS = 20_000
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
-
-Mapped = Callable[[dict[str, Any]], Any]
 
 
 def parsed_schema(source: Source) -> pa.Schema:
@@ -47,7 +51,6 @@ def parsed_schema(source: Source) -> pa.Schema:
             ("field", pa.string()),
             ("message", pa.string()),
             ("raw", pa.string()),
-            ("mapping", pa.string()),
         ]
     )
 
@@ -61,113 +64,122 @@ class EpochReader:
         Contract of the rows.
     epoch
         Manifest: how the records came, and what makes rows of them.
-    mapped
-        Applies the epoch's mapping to a raw record; may answer a `Violation`.
     now_ms
         Present of the run: rows dated more than five minutes later are refused.
     """
 
-    def __init__(self, source: Source, epoch: Epoch, mapped: Mapped, *, now_ms: int) -> None:
+    def __init__(self, source: Source, epoch: Epoch, *, now_ms: int) -> None:
         self.source = source
         self.epoch = epoch
         self.now_ms = now_ms
         self.schema = parsed_schema(source)
-        self._mapped = mapped
-        self._parser = RowParser(source)
-        self._mapping_json = json.dumps(epoch.mapping, sort_keys=True) if epoch.mapping else None
-        self._times = [
-            index for index, field in enumerate(source.fields) if field.type == "timestamp"
-        ]
+        mapper = None if epoch.mapping is None else RowMapper(read_mapping(epoch.mapping))
+        self._parser = ColumnParser(RowParser(source), mapper)
 
     def batches(self, records: Iterable[Record]) -> Iterator[pa.RecordBatch]:
-        """Record batches in the order of ``records``."""
+        """Record batches in the order of ``records``, which are looked at one by one."""
         iterator = iter(records)
         while block := list(islice(iterator, BATCH_ROWS)):
-            rows = [self._row(record) for record in block]
-            columns = [
-                _column(values, field.type)
-                for values, field in zip(zip(*rows, strict=True), self.schema, strict=True)
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+            rows = self._settled([record.raw for record in block])
+            raws = {place: block[place].raw for place in rows.refused}
+            places = np.array([(r.offset, r.ingested_at_ms) for r in block], np.int64)
+            yield self._batch(places[:, 0], places[:, 1], rows, raws)
 
-    def _row(self, record: Record) -> tuple[Any, ...]:
-        result = self._check(record.raw)
-        raw = record.raw.raw if isinstance(record.raw, Malformed) else raw_text(record.raw)
-        where = (self.epoch.epoch, record.offset)
-        if isinstance(result, Violation):
-            return self._refused(record, result, raw, where)
-        available_ms = (
-            result.event_ms + self.epoch.delay_ms
-            if self.epoch.is_historic
-            else record.ingested_at_ms
-        )
-        values = list(result.values)
-        for index in self._times:
-            values[index] = _instant(values[index])
-        return (
-            result.event_id,
-            _instant(result.event_ms),
-            _instant(record.ingested_at_ms),
-            _instant(available_ms),
-            position(*where),
-            0,
-            result.payload_digest,
-            *values,
-            result.event_ms // DAY_MS,
-            *where,
-            None,
-            None,
-            None,
-            raw,
-            self._mapping_json,
-        )
+    def block_batches(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
+        """Record batches in the order of ``blocks``, which are looked at as columns."""
+        for block in blocks:
+            rows = self._parser.parse(block.columns, block.rows, now_ms=self.now_ms)
+            raws = {place: block.record(place) for place in rows.refused}
+            offsets = np.arange(block.first, block.first + block.rows)
+            arrived_ms = np.full(block.rows, block.ingested_at_ms)
+            yield self._batch(offsets, arrived_ms, rows, raws)
 
-    def _refused(
-        self, record: Record, violation: Violation, raw: str, where: tuple[int, int]
-    ) -> tuple[Any, ...]:
-        ingested = _instant(record.ingested_at_ms)
-        return (
-            _event_id(record.raw),
-            None,
-            ingested,
-            None,
-            position(*where),
-            0,
-            None,
-            *[None] * len(self.source.fields),
-            record.ingested_at_ms // DAY_MS,
-            *where,
-            violation.code,
-            violation.field or None,
-            violation.message,
-            raw,
-            self._mapping_json,
-        )
+    def _settled(self, raws: Sequence[dict[str, Any] | Malformed]) -> Settled:
+        found = [self._check(raw) for raw in raws]
+        refused = {place: why for place, why in enumerate(found) if isinstance(why, Violation)}
+        nothing = (None, None, None, (None,) * len(self.source.fields))
+        rows = [nothing if isinstance(row, Violation) else row for row in found]
+        ids, times, digests, values = map(list, zip(*rows, strict=True))
+        columns = map(list, zip(*values, strict=True))
+        return Settled(ids, times, digests, tuple(columns), refused)
 
     def _check(self, raw: dict[str, Any] | Malformed) -> ParsedRow | Violation:
         if isinstance(raw, Malformed):
             return Violation("malformed", "", raw.message)
-        mapped = self._mapped(raw)
-        if isinstance(mapped, Violation):
-            return mapped
-        return self._parser.parse(mapped, now_ms=self.now_ms)
+        return self._parser.parse_record(raw, now_ms=self.now_ms)
+
+    def _batch(
+        self,
+        offsets: NDArray[np.int64],
+        arrived_ms: NDArray[np.int64],
+        rows: Settled,
+        raws: Mapping[int, dict[str, Any] | Malformed],
+    ) -> pa.RecordBatch:
+        """All columns of a batch. ``raws`` are the refused records, by their place."""
+        number, n_rows = self.epoch.epoch, len(offsets)
+        position(number, int(offsets.max()))  # refuses what is out of range
+        event_ms, ingested_ms = pa.array(rows.event_ms, pa.int64()), pa.array(arrived_ms)
+        available_ms = pc.if_else(pc.is_valid(event_ms), ingested_ms, None)
+        if self.epoch.is_historic:
+            available_ms = pc.add(event_ms, self.epoch.delay_ms)
+        dates = pc.coalesce(event_ms, ingested_ms).to_numpy() // DAY_MS
+        codes, fields, messages = _told(rows.refused, n_rows)
+        columns = [
+            pa.array(_with_ids(rows.event_ids, raws), pa.string()),
+            *(_instants(ms) for ms in (event_ms, ingested_ms, available_ms)),
+            pa.array(position(number, 0) + offsets),
+            pa.array(np.zeros(n_rows, np.int32)),
+            pa.array(rows.payload_digests, pa.string()),
+            *map(_column, rows.values, (field.type for field in self.source.fields)),
+            pa.array(dates.astype(np.int32)).cast(pa.date32()),
+            pa.array(np.full(n_rows, number)),
+            pa.array(offsets),
+            codes,
+            fields,
+            messages,
+            _texts({place: text_of(raw) for place, raw in raws.items()}, n_rows),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
-def _event_id(raw: dict[str, Any] | Malformed) -> str | None:
-    found = None if isinstance(raw, Malformed) else raw.get("event_id")
-    if not isinstance(found, str):
-        return None
-    return found[:256].encode("utf-8", "replace").decode()
+def text_of(raw: dict[str, Any] | Malformed) -> str:
+    """A record as it came, for the table of refused ones."""
+    return raw.raw if isinstance(raw, Malformed) else raw_text(raw)
 
 
-def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Instants (microseconds) and dates (days) come as integers: objects would cost more."""
-    if kind == _TIMESTAMP:
-        return pa.array(values, pa.int64()).cast(kind)
-    if kind == pa.date32():
-        return pa.array(values, pa.int32()).cast(kind)
-    return pa.array(values, kind)
+def _with_ids(
+    event_ids: list[str | None], raws: Mapping[int, dict[str, Any] | Malformed]
+) -> list[str | None]:
+    """Ids of the rows, and of refused records what they had for one."""
+    for place, raw in raws.items():
+        found = None if isinstance(raw, Malformed) else raw.get("event_id")
+        if isinstance(found, str):
+            event_ids[place] = found[:256].encode("utf-8", "replace").decode()
+    return event_ids
 
 
-def _instant(instant_ms: int | None) -> int | None:
-    return None if instant_ms is None else instant_ms * 1_000
+def _told(refused: Mapping[int, Violation], n_rows: int) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Code, field and message of every record; null where there is nothing to tell."""
+    return (
+        _texts({place: why.code for place, why in refused.items()}, n_rows),
+        _texts({place: why.field or None for place, why in refused.items()}, n_rows),
+        _texts({place: why.message for place, why in refused.items()}, n_rows),
+    )
+
+
+def _texts(texts: Mapping[int, str | None], n_rows: int) -> pa.Array:
+    """A column with a text in some places."""
+    if not texts:
+        return pa.nulls(n_rows, pa.string())
+    return pa.array([texts.get(place) for place in range(n_rows)], pa.string())
+
+
+def _column(values: Sequence[Any], kind: ColumnType) -> pa.Array:
+    if kind == "timestamp":
+        return _instants(pa.array(values, pa.int64()))
+    return pa.array(values, ARROW_TYPES[kind])
+
+
+def _instants(instants_ms: pa.Array) -> pa.Array:
+    """Instants of epoch milliseconds."""
+    return instants_ms.cast(pa.timestamp("ms", tz="UTC")).cast(_TIMESTAMP)

@@ -6,23 +6,24 @@ every worker sees (the machine's own, or a shared volume in a cluster).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from core.contracts import Source
-from core.mapping import RowMapper, read_mapping
 from spark_jobs.crash import CrashPoints
-from spark_jobs.parsing import EpochReader, Mapped, parsed_schema
+from spark_jobs.parsing import BATCH_ROWS, EpochReader, parsed_schema, text_of
 from stores.epochs import Epoch
 from stores.log import SourceLog
 
 SLICE_ROWS = 250_000
+RAW = pa.schema([("epoch", pa.int64()), ("offset", pa.int64()), ("raw", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -58,32 +59,30 @@ class SliceReader:
 
     def read(self, part: LogSlice) -> Iterator[pa.RecordBatch]:
         """Parsed batches of one slice."""
-        epoch = next(epoch for epoch in self.epochs if epoch.epoch == part.epoch)
-        log = SourceLog(self.directory, self.source.name)
-        records = log.records(part.epoch, part.first)
+        epoch, log = self._epoch(part), self._log()
+        reader = EpochReader(self.source, epoch, now_ms=self.now_ms)
+        if epoch.format == "parquet":
+            return reader.block_batches(log.blocks(part.epoch, part.first, part.end))
+        return reader.batches(log.records(part.epoch, part.first))
+
+    def read_raw(self, part: LogSlice) -> Iterator[pa.RecordBatch]:
+        """Records of one slice as they came."""
+        records = self._log().records(part.epoch, part.first)
         if part.end is not None:
-            end = part.end
-            records = (record for record in records if record.offset < end)
-        yield from EpochReader(self.source, epoch, _mapped(epoch), now_ms=self.now_ms).batches(
-            records
-        )
+            records = islice(records, part.end - part.first)
+        while block := list(islice(records, BATCH_ROWS)):
+            columns = [
+                pa.array([part.epoch] * len(block), pa.int64()),
+                pa.array([record.offset for record in block], pa.int64()),
+                pa.array([text_of(record.raw) for record in block], pa.string()),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=RAW)
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """As a function for ``mapInArrow``: rows are slices."""
-        for batch in batches:
-            for row in batch.to_pylist():
-                self.crash.reach("ingest.in_worker")
-                yield from self.read(LogSlice(**row))
+    def _epoch(self, part: LogSlice) -> Epoch:
+        return next(epoch for epoch in self.epochs if epoch.epoch == part.epoch)
 
-
-def _mapped(epoch: Epoch) -> Mapped:
-    if epoch.mapping is None:
-        return _as_it_is
-    return RowMapper(read_mapping(epoch.mapping)).apply
-
-
-def _as_it_is(raw: dict[str, Any]) -> dict[str, Any]:
-    return raw
+    def _log(self) -> SourceLog:
+        return SourceLog(self.directory, self.source.name)
 
 
 def parsed_rows(
@@ -91,12 +90,41 @@ def parsed_rows(
 ) -> DataFrame:
     """All records of the reader's epochs, parsed."""
     schema = parsed_schema(reader.source)
+    return _frame(spark, reader, reader.read, schema, in_driver_below_bytes)
+
+
+def raw_records(
+    spark: SparkSession, reader: SliceReader, *, in_driver_below_bytes: int
+) -> DataFrame:
+    """All records of the reader's epochs as they came: ``epoch``, ``offset``, ``raw``."""
+    return _frame(spark, reader, reader.read_raw, RAW, in_driver_below_bytes)
+
+
+def _frame(
+    spark: SparkSession,
+    reader: SliceReader,
+    read: Callable[[LogSlice], Iterator[pa.RecordBatch]],
+    schema: pa.Schema,
+    in_driver_below_bytes: int,
+) -> DataFrame:
     slices = [part for epoch in reader.epochs for part in slices_of(epoch)]
     if sum(epoch.bytes for epoch in reader.epochs) < in_driver_below_bytes:
-        batches = [batch for part in slices for batch in reader.read(part)]
+        batches = [batch for part in slices for batch in read(part)]
         return spark.createDataFrame(pa.Table.from_batches(batches, schema))
     tasks = spark.createDataFrame(_table_of(slices)).repartition(len(slices))
-    return tasks.mapInArrow(reader, from_arrow_schema(schema))
+    return tasks.mapInArrow(partial(_read_slices, read, reader.crash), from_arrow_schema(schema))
+
+
+def _read_slices(
+    read: Callable[[LogSlice], Iterator[pa.RecordBatch]],
+    crash: CrashPoints,
+    batches: Iterator[pa.RecordBatch],
+) -> Iterator[pa.RecordBatch]:
+    """In a worker: rows are slices."""
+    for batch in batches:
+        for row in batch.to_pylist():
+            crash.reach("ingest.in_worker")
+            yield from read(LogSlice(**row))
 
 
 def _table_of(slices: Sequence[LogSlice]) -> pa.Table:

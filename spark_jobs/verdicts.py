@@ -86,10 +86,14 @@ def verdicts(parsed: DataFrame, events: DataFrame | None) -> DataFrame:
     refused as ``duplicate_conflict``. A row that ``events`` holds from this very position
     was accepted by an earlier, broken run and counts as accepted.
     """
-    group = Window.partitionBy("event_date", "event_id", F.col("code").isNull())
+    # A named column: Spark would sort anew for each window over an expression.
+    group = Window.partitionBy("event_date", "event_id", "_is_sound")
     first = group.orderBy("position", "partition")
-    ranked = parsed.withColumn("_rank", F.row_number().over(first)).withColumn(
-        "_digest", F.first("payload_digest").over(first)
+    ranked = parsed.withColumn("_is_sound", F.col("code").isNull()).withColumns(
+        {
+            "_rank": F.row_number().over(first),
+            "_digest": F.first("payload_digest").over(first),
+        }
     )
     ranked = _with_held(ranked, events)
     is_held = F.col("_held_position").isNotNull()

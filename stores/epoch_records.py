@@ -9,8 +9,8 @@ from pathlib import Path
 from core.errors import IntegrityError
 from core.features.keys import position
 from stores import epochs, line_records, open_epoch
-from stores.epochs import Epoch, Record
-from stores.parquet_records import parquet_records
+from stores.epochs import Block, Epoch, Record
+from stores.parquet_records import parquet_blocks, parquet_records
 
 
 def sealed_records(directory: Path, manifest: Epoch, start: int) -> Iterator[Record]:
@@ -34,6 +34,18 @@ def sealed_records(directory: Path, manifest: Epoch, start: int) -> Iterator[Rec
     return line_records.appended_records(
         path, start=start, end=manifest.bytes, fallback_ms=arrived_ms
     )
+
+
+def sealed_blocks(directory: Path, manifest: Epoch, start: int, end: int | None) -> Iterator[Block]:
+    """Records ``start`` to ``end`` (exclusive) of a sealed Parquet epoch as blocks of columns.
+
+    Raises
+    ------
+    IntegrityError
+        If the epoch's data are gone, cut short or can no longer be read.
+    """
+    path = data_path(directory, manifest)
+    return parquet_blocks(path, start=start, end=end, ingested_at_ms=manifest.sealed_at_ms)
 
 
 def open_records(directory: Path, number: int, start: int) -> Iterator[Record]:

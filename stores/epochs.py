@@ -38,6 +38,22 @@ class Record(NamedTuple):
     ingested_at_ms: int
 
 
+class Block(NamedTuple):
+    """Records of an epoch side by side, as columns: those from offset ``first`` on, in order.
+
+    The values of a column are of one type in all blocks of an epoch, but for nulls.
+    """
+
+    first: int
+    rows: int
+    columns: dict[str, list[Any]]
+    ingested_at_ms: int
+
+    def record(self, place: int) -> dict[str, Any]:
+        """Record of a place in the block."""
+        return {name: column[place] for name, column in self.columns.items()}
+
+
 class Epoch(Frozen):
     """Manifest of a sealed epoch, one JSON file beside its data.
 

@@ -37,10 +37,11 @@ from stores.epoch_records import (
     digest_of_file,
     newlines,
     open_records,
+    sealed_blocks,
     sealed_records,
     with_positions,
 )
-from stores.epochs import Epoch, Record
+from stores.epochs import Block, Epoch, Record
 from stores.landing import StagedFile, staged, sweep
 from stores.line_records import MAX_LINE_BYTES
 
@@ -59,6 +60,14 @@ class Landing(NamedTuple):
 
     epoch: Epoch
     is_new: bool
+
+
+class Tip(NamedTuple):
+    """Where a log ends: two that are equal have nothing between them."""
+
+    open_number: int
+    open_bytes: int
+    written_ns: int
 
 
 class SourceLog:
@@ -182,6 +191,16 @@ class SourceLog:
         """
         return sealed_records(self.directory, self._manifest_of(epoch), from_offset)
 
+    def blocks(self, epoch: int, first: int = 0, end: int | None = None) -> Iterator[Block]:
+        """Records of a sealed Parquet epoch with ``first <= offset < end``, as columns.
+
+        Raises
+        ------
+        IntegrityError
+            If the epoch's data are gone, cut short or can no longer be read.
+        """
+        return sealed_blocks(self.directory, self._manifest_of(epoch), first, end)
+
     def read_open(self, after: int = 0) -> Iterator[tuple[int, Record]]:
         """Records with their positions, from behind ``after`` to the end of the log.
 
@@ -196,6 +215,19 @@ class SourceLog:
         start = offset_of(after) if number == first else 0
         records = open_records(self.directory, number, start)
         yield from _behind(after, with_positions(records, number))
+
+    def tip(self) -> Tip:
+        """Where the log ends now: two looks at the names of files, none into them.
+
+        A torn line may be cut off and one of the same length written, so the size alone
+        does not tell that nothing came.
+        """
+        number = self._open()
+        try:
+            found = epochs.appended_path(self.directory, number).stat()
+        except FileNotFoundError:
+            return Tip(number, 0, 0)
+        return Tip(number, found.st_size, found.st_mtime_ns)
 
     def verify(self, epoch: int) -> None:
         """Compare an epoch's data with its manifest.

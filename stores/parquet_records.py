@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import IntegrityError, InvalidInputError
-from stores.epochs import Record
+from stores.epochs import Block, Record
 
 _BATCH_ROWS = 16_384
 _DAY_MS = 86_400_000
@@ -62,7 +62,26 @@ def _check_schema(schema: Any) -> None:
 
 
 def parquet_records(path: Path, *, start: int, ingested_at_ms: int) -> Iterator[Record]:
-    """Records of a landed Parquet file from row ``start``; whole row groups are skipped.
+    """Records of a landed Parquet file from row ``start``.
+
+    Raises
+    ------
+    IntegrityError
+        If the file, which was whole when it was landed, can no longer be read.
+    """
+    for block in parquet_blocks(path, start=start, ingested_at_ms=ingested_at_ms):
+        names = tuple(block.columns)
+        for offset, values in enumerate(zip(*block.columns.values(), strict=True), block.first):
+            yield Record(offset, dict(zip(names, values, strict=True)), ingested_at_ms)
+
+
+def parquet_blocks(
+    path: Path, *, start: int, end: int | None = None, ingested_at_ms: int
+) -> Iterator[Block]:
+    """Rows ``start`` to ``end`` (exclusive) of a landed Parquet file as blocks of columns.
+
+    Whole row groups are skipped, and what is decoded without being asked for is not turned
+    into values.
 
     Raises
     ------
@@ -72,15 +91,18 @@ def parquet_records(path: Path, *, start: int, ingested_at_ms: int) -> Iterator[
     import pyarrow.parquet as pq
 
     with _as_integrity_error(path), pq.ParquetFile(path) as file:
+        last = file.metadata.num_rows if end is None else min(end, file.metadata.num_rows)
         row_number, groups = _groups_from(file.metadata, start)
-        names = file.schema_arrow.names
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups):
-            columns = [_plain_values(column) for column in batch.columns]
-            for values in zip(*columns, strict=True):
-                if row_number >= start:
-                    raw = dict(zip(names, values, strict=True))
-                    yield Record(row_number, raw, ingested_at_ms)
-                row_number += 1
+            skipped = min(max(0, start - row_number), batch.num_rows)
+            wanted = batch.slice(skipped, max(0, last - row_number - skipped))
+            if wanted.num_rows:
+                columns = [_plain_values(column) for column in wanted.columns]
+                named = dict(zip(wanted.schema.names, columns, strict=True))
+                yield Block(row_number + skipped, wanted.num_rows, named, ingested_at_ms)
+            row_number += batch.num_rows
+            if row_number >= last:
+                return
 
 
 def _groups_from(metadata: Any, start: int) -> tuple[int, list[int]]:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, payment, seal_events
 from shared_spark import ingested
 
 from core.errors import NotReadyError
 from core.mapping import read_mapping
+from spark_jobs import reading
 from spark_jobs.delta import metadata_of, read_table, writer_number
 from stores.layout import Layout
 from stores.log import SourceLog
@@ -24,7 +28,7 @@ def rows_of(spark, uri, *columns):
     return sorted(tuple(row) for row in read_table(spark, uri).select(*columns).collect())
 
 
-MIXED = [
+MIXED: list[dict[str, Any] | bytes] = [
     payment("p1", NOW_MS - DAY_MS),
     payment("p2", NOW_MS - 2 * DAY_MS, amount_minor=7),
     payment("p1", NOW_MS - DAY_MS),  # again: ignored
@@ -95,8 +99,49 @@ def test_workers_and_driver_parse_alike(spark, tmp_path):
     assert tables[0] == tables[1]
 
 
+MAPPING = {
+    "source": "payments",
+    "fields": {
+        "event_id": {"from": "ID", "convert": [{"prefix": "p"}]},
+        "event_timestamp": {"from": "AT"},
+        "amount_minor": {"from": "AMOUNT", "convert": ["to_minor_units"]},
+        "card_id": {"constant": "c"},
+        "terminal_id": {"constant": "t"},
+    },
+}
+
+
+@pytest.mark.parametrize("limit", [10**9, 0], ids=["driver", "workers"])
+def test_a_refused_row_of_a_file_keeps_its_record_and_its_mapping(
+    spark, layout, tmp_path, limit, monkeypatch
+):
+    """Also where the row keeps the contract and only the rows beside it refuse it."""
+    monkeypatch.setattr(reading, "SLICE_ROWS", 2)
+    rows = {
+        "ID": [1, 2, 1, 1, 3],
+        "AT": pa.array([NOW_MS - DAY_MS] * 5, pa.timestamp("ms")),
+        "AMOUNT": [1.0, -2.0, 1.0, 9.0, 3.0],
+    }
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table(rows), path)
+    log = SourceLog(layout.log_dir("payments"), "payments")
+    landed = log.land(path, read_mapping(MAPPING), now_ms=NOW_MS, is_historic=True)
+    epoch = landed.epoch.epoch
+    report = ingested(spark, layout, PAYMENTS, epoch, in_driver_below_bytes=limit)
+    assert (report.accepted, report.duplicates) == (2, 1)
+    columns = ("offset", "code", "raw", "mapping")
+    found = rows_of(spark, layout.rejected("payments"), *columns)
+    assert [row[:2] for row in found] == [(1, "out_of_range"), (3, "duplicate_conflict")]
+    at_ms = NOW_MS - DAY_MS
+    assert [json.loads(row[2]) for row in found] == [
+        {"ID": 2, "AT": at_ms, "AMOUNT": -2.0},
+        {"ID": 1, "AT": at_ms, "AMOUNT": 9.0},
+    ]
+    assert {row[3] for row in found} == {json.dumps(landed.epoch.mapping, sort_keys=True)}
+
+
 def test_a_reference_must_exist_when_its_row_comes(spark, layout):
-    verdict = {"event_timestamp": NOW_MS, "terminal_id": "t1", "is_fraud": 1}
+    verdict: dict[str, Any] = {"event_timestamp": NOW_MS, "terminal_id": "t1", "is_fraud": 1}
     rows = [
         verdict | {"event_id": "v1", "payment_id": "p1"},
         verdict | {"event_id": "v2", "payment_id": "nobody"},

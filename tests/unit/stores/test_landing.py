@@ -10,6 +10,7 @@ import time
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from core.errors import ConfigurationError, IntegrityError, InvalidInputError
 from core.mapping import read_mapping
 from core.row_parser import raw_text
+from stores import parquet_records
 from stores.epochs import Malformed, landed_path, manifest_path
 from stores.landing import landing_files
 from stores.line_records import MAX_LINE_BYTES
@@ -175,6 +177,21 @@ def test_wrong_mapping_or_delay_is_refused_and_nothing_landed(log, tmp_path):
         with pytest.raises(InvalidInputError, match="delay"):
             log.land(path, now_ms=1, **arguments)
     assert log.epochs() == []
+
+
+def test_blocks_of_a_parquet_file_are_its_records_wherever_they_are_cut(log, tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_records, "_BATCH_ROWS", 3)
+    path, rows = tmp_path / "f.parquet", [{"n": n, "even": n % 2 == 0} for n in range(11)]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=5)
+    log.land(path, now_ms=7)
+    for first in range(12):
+        for end in (None, *range(first, 13)):
+            found: dict[int, Any] = {}
+            for block in log.blocks(1, first, end):
+                assert (block.rows > 0, block.ingested_at_ms) == (True, 7)
+                found |= {block.first + n: block.record(n) for n in range(block.rows)}
+            wanted = range(first, 11 if end is None else min(end, 11))
+            assert found == {n: rows[n] for n in wanted}
 
 
 def test_folder_gives_its_files_by_name(tmp_path):
