@@ -91,6 +91,6 @@ def test_missing_dates_and_missing_events_are_refused(spark, tmp_path):
     with pytest.raises(ValidationError, match="at least 1 item"):
         tiles.Arguments(root="r", now_ms=NOW_MS, view=VIEW, dates=())
     with pytest.raises(ValidationError, match="dates"):
-        tiles.Arguments(root="r", now_ms=NOW_MS, view=VIEW)
+        tiles.Arguments.model_validate({"root": "r", "now_ms": NOW_MS, "view": VIEW})
     with pytest.raises(NotReadyError, match="ingest payments first"):
         built(spark, Layout(tmp_path), "2026-01-01")
