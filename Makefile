@@ -37,7 +37,7 @@ bench: setup ## Benchmarks against peers: a table and JSON
 	@$(RUN) python -m benchmarks
 
 real-data: setup ## Real card data through ingest, training and serving: make real-data FILE=...
-	@$(RUN) python -m benchmarks.real_data $(FILE)
+	@$(RUN) python -m benchmarks.real_data $(if $(FILE),"$(FILE)")
 
 clean: ## Forget the local platform's state (tables, models, logs); the environment stays
 	rm -rf .throughline

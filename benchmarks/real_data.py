@@ -13,36 +13,31 @@ import hashlib
 import json
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from assets.tables import partition_range
-from benchmarks.real_data_commands import PROJECT, CommandFailedError, Platform, Stopwatch
+from benchmarks.real_data_commands import PROJECT, Platform, Stopwatch
 from benchmarks.real_data_doubt import doubts
+from benchmarks.real_data_file import check_usable, slice_of
 from benchmarks.real_data_online import champion, late_examples, served
 from benchmarks.real_data_scores import USE_CASE, batch_scores, in_words, judged, truth
-from core.errors import PlatformError
+from core.errors import InvalidInputError, NotReadyError
+from orchestration import cli
 from orchestration.shell import table
 from stores.layout import Layout
 
 DEFAULT_FILE = PROJECT.parent / "shared/data/transactions/handbook_2018-04-01_2018-07-24.parquet"
 DEFAULT_HOME = PROJECT / ".throughline" / "real-data"
 MAPPINGS = PROJECT / "use_cases" / USE_CASE / "mappings"
-COLUMNS = {
-    "TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD",
-}  # fmt: skip
 STATE, REPORT = "real-data.json", "report.json"
 LAST_DAYS = 14
 CUT_DAYS = 15  # after the last transaction: a week until its verdict, and a week to be sure
 WHO = "real-data"
-INTERRUPTED = 130
 
 
 @dataclass
@@ -69,17 +64,20 @@ class Run:
         (self.platform.home / STATE).write_text(json.dumps(state, indent=1))
 
     @classmethod
-    def of(cls, home: Path, file: Path) -> Run:
-        """The run of a home; ValueError when another file has filled it."""
+    def of(cls, platform: Platform, file: Path) -> Run:
+        """The run of a home; InvalidInputError when another file has filled it."""
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        home.mkdir(parents=True, exist_ok=True)
-        state = home / STATE
+        platform.home.mkdir(parents=True, exist_ok=True)
+        state = platform.home / STATE
         known: dict[str, Any] = {"sha256": digest, "done": {}}
         if state.is_file():
             known = json.loads(state.read_text())
         if known["sha256"] != digest:
-            raise ValueError(f"{home} holds another file's rows: give --home DIR, or --fresh")
-        return cls(Platform(home), digest, known["done"])
+            raise InvalidInputError(
+                f"{platform.home} holds another file's rows",
+                remedy="give --home DIR for this file, or --fresh to forget the other",
+            )
+        return cls(platform, digest, known["done"])
 
 
 def batch_side(run: Run, file: Path, n_days: int) -> tuple[str, str]:
@@ -90,7 +88,9 @@ def batch_side(run: Run, file: Path, n_days: int) -> tuple[str, str]:
     run.once("tiles", "backfill")
     found = partition_range(Layout(run.platform.home).events("transactions"), "event_date")
     if found is None:
-        raise ValueError("no transaction was accepted: see `throughline rejects list transactions`")
+        raise NotReadyError(
+            "no transaction was accepted", remedy="see `throughline rejects list transactions`"
+        )
     last = date.fromisoformat(found[1])
     cut = (last + timedelta(days=CUT_DAYS)).isoformat()
     run.once("train", "train", USE_CASE, "--cut", cut, "--approve-as", WHO)
@@ -112,34 +112,38 @@ def online_side(run: Run, last: str, report: dict[str, Any]) -> None:
     run.measured("serve", ask)
 
 
-def whole(file: Path, home: Path, n_days: int, *, is_doubted: bool) -> dict[str, Any]:
+def whole(platform: Platform, file: Path, n_days: int, *, is_doubted: bool) -> dict[str, Any]:
     """Everything; the report."""
-    run = Run.of(home, file)
-    layout = Layout(home)
+    run = Run.of(platform, file)
+    layout = Layout(platform.home)
     report: dict[str, Any] = {"file": file.name, "sha256": run.digest, "steps": run.done}
     first, last = batch_side(run, file, n_days)
     refuse_seen(layout, first)
-    labels = truth(layout)
     report["dates"] = [first, last]
-    report["batch"] = judged(batch_scores(layout, (first, last)), labels).report()
-    print(f"\nbatch, {first} to {last}: average precision {in_words(report['batch'])}", flush=True)
+    report["batch"] = judged(batch_scores(layout, (first, last)), truth(layout)).report()
+    print(f"\n{verdict(report)}", flush=True)
     online_side(run, last, report)
     if is_doubted:
         run.measured("doubt", lambda: doubts(layout, file, first, report))
-    print("\n" + steps_table(run.done))
-    (home / REPORT).write_text(json.dumps(report, indent=1))
-    print(f"\nwritten: {home / REPORT}")
+    (platform.home / REPORT).write_text(json.dumps(report, indent=1))
     return report
 
 
+def verdict(report: Mapping[str, Any]) -> str:
+    """What all of it came to, as a line."""
+    first, last = report["dates"]
+    return f"batch, {first} to {last}: average precision {in_words(report['batch'])}"
+
+
 def refuse_seen(layout: Layout, first: str) -> None:
-    """ValueError when the model was fitted, stopped or calibrated on what it is judged on."""
+    """Refuse a model that was fitted, stopped or calibrated on what it is judged on."""
     manifest = champion(layout)
     splits = late_examples(layout, manifest.snapshot_id, first, ["split"])["split"].to_pylist()
     if seen := sum(split != "test" for split in splits):
-        raise ValueError(
-            f"the model has seen {seen:,} of {len(splits):,} examples from {first} on: the file "
-            "is too short to judge its last days"
+        raise InvalidInputError(
+            f"the file is too short to judge its days from {first} on",
+            found=f"{seen:,} of {len(splits):,} examples of theirs that the model has seen",
+            remedy="give a longer file, or fewer --days",
         )
 
 
@@ -157,38 +161,40 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=DEFAULT_HOME, help="folder of all state")
     parser.add_argument("--fresh", action="store_true", help="forget what a former run has done")
     parser.add_argument("--days", type=int, default=LAST_DAYS, help="last days to be scored")
+    parser.add_argument("--every", type=int, default=1, help="take every so many-th terminal only")
     parser.add_argument("--no-doubt", action="store_true", help="without the search for leaks")
     arguments = parser.parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
-    file, home = (arguments.file or DEFAULT_FILE).resolve(), arguments.home.resolve()
-    if complaint := unusable(file):
-        sys.stderr.write(f"error: {complaint}\n")
-        return 2
+    return cli.in_words(lambda: run_as_asked(arguments))
+
+
+def run_as_asked(arguments: argparse.Namespace) -> int:
+    """Look at the file, then do everything and say where it is."""
+    file, home = named_file(arguments.file), arguments.home.resolve()
+    check_usable(file)
     if arguments.fresh and (home / STATE).is_file():
         shutil.rmtree(home)
-    try:
-        whole(file, home, arguments.days, is_doubted=not arguments.no_doubt)
-    except (CommandFailedError, PlatformError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing was left running\n")
-        return INTERRUPTED
+    if arguments.every > 1:
+        file = slice_of(file, arguments.every, home / "slice.parquet")
+    with Stopwatch() as watch:
+        report = whole(Platform(home), file, arguments.days, is_doubted=not arguments.no_doubt)
+    print("\n" + steps_table(report["steps"]))
+    print(f"\n{verdict(report)}")
+    print(f"written in {watch.seconds:.0f} s: {home / REPORT}")
+    print(f"\nnext: throughline up --home {home}")
     return 0
 
 
-def unusable(file: Path) -> str:
-    """Why a file cannot be used, and what to do; empty when it can."""
-    if not file.is_file():
-        return (
-            f"there is no file {file}. Say which: make real-data FILE=PATH, a Parquet file of "
-            "the Fraud Detection Handbook's raw transactions"
+def named_file(file: Path | None) -> Path:
+    """The file that was named, else the one beside the project."""
+    if file is None and not DEFAULT_FILE.is_file():
+        raise InvalidInputError(
+            "no file was named",
+            found=f"none at {DEFAULT_FILE} either",
+            remedy="make real-data FILE=PATH, a Parquet file of the Fraud Detection Handbook's "
+            "raw transactions",
         )
-    try:
-        missing = COLUMNS - set(pq.read_schema(file).names)
-    except (OSError, ValueError):
-        return f"{file} cannot be read as Parquet"
-    return f"{file} has no column {', '.join(sorted(missing))}" if missing else ""
+    return (file or DEFAULT_FILE).expanduser().resolve()
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import PlatformError
 from orchestration.launcher import end_group
 from orchestration.processes import Child, Processes, answers, free_port
 
@@ -19,8 +20,13 @@ END_WITHIN_S = 15.0
 READY_WITHIN_S = 120.0
 
 
-class CommandFailedError(Exception):
-    """A command of the platform ended with another code than 0."""
+class CommandFailedError(PlatformError):
+    """A command of the platform ended with another code than 0; it has said why by then."""
+
+    def __init__(self, words: Sequence[str], code: int) -> None:
+        super().__init__(
+            f"`throughline {' '.join(words)}` ended with {code}", remedy="it says why above"
+        )
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Platform:
         Raises
         ------
         CommandFailedError
-            If it ends with another code than 0; it has said why by then.
+            If it ends with another code than 0.
         """
         print(f"\n$ throughline {' '.join(words)}", flush=True)
         process = subprocess.Popen(
@@ -57,7 +63,7 @@ class Platform:
             if process.poll() is None:
                 end_group(process, within_s=END_WITHIN_S)
         if code != 0:
-            raise CommandFailedError(f"`throughline {' '.join(words)}` ended with {code}")
+            raise CommandFailedError(words, code)
         return said
 
     @contextmanager

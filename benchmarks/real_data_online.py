@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from benchmarks.real_data_commands import Platform, Stopwatch
 from benchmarks.real_data_scores import USE_CASE, batch_scores, in_words, judged, truth
 from core.clock import date_start_ms
+from core.errors import NotReadyError
 from core.features.plan import feature_column
+from orchestration.client import error_of
 from stores.bundle import Manifest, read_manifest
 from stores.channels import ChannelBoard
 from stores.layout import Layout
@@ -129,7 +131,7 @@ def champion(layout: Layout) -> Manifest:
     channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
     release = channels.state(USE_CASE).champion
     if release is None:
-        raise ValueError(f"no release of {USE_CASE} is served")
+        raise NotReadyError(f"no release of {USE_CASE} is served")
     return read_manifest(shelf.bundle(USE_CASE, release))
 
 
@@ -149,7 +151,7 @@ class Client:
         answer = self._connection.getresponse()
         content = answer.read()
         if answer.status >= 400:
-            raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+            raise error_of(answer.status, content)
         return json.loads(content)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
+from core.errors import InvalidInputError
 from stores.layout import Layout
 from training.metrics import average_precision, estimates, ranked
 
@@ -77,12 +78,15 @@ def judged(scores: pa.Table, labels: pa.Table) -> Judged:
 
     Raises
     ------
-    ValueError
+    InvalidInputError
         If an example has no label: then the precision would not be that of all.
     """
     joined = scores.join(labels, keys="example_id", right_keys="transaction_id")
     if joined["is_fraud"].null_count:
-        raise ValueError(f"{joined['is_fraud'].null_count} of {len(joined)} scores have no label")
+        raise InvalidInputError(
+            f"{joined['is_fraud'].null_count} of {len(joined)} scores have no label",
+            remedy="see `throughline rejects list fraud_labels`",
+        )
     joined = joined.sort_by("example_id")  # the bootstrap draws by place
     terminals = pc.dictionary_encode(joined["terminal_id"].combine_chunks())
     if isinstance(terminals, pa.ChunkedArray):

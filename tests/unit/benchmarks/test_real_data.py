@@ -9,10 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.real_data import STATE, Run, main, unusable
+from benchmarks import real_data
+from benchmarks.real_data import STATE, Run, main
+from benchmarks.real_data_commands import Platform
 from benchmarks.real_data_doubt import File
+from benchmarks.real_data_file import slice_of
 from benchmarks.real_data_online import agreement
 from benchmarks.real_data_scores import judged
+from core.errors import InvalidInputError
 
 ROW = {
     "TRANSACTION_ID": [7],
@@ -37,7 +41,7 @@ def test_agreement_counts_neighbours_of_either_sign_and_both_nulls() -> None:
 def test_judged_refuses_scores_without_a_label() -> None:
     scores = pa.table({"example_id": ["a", "b"], "terminal_id": ["t", "t"], "score": [0.1, 0.9]})
     labels = pa.table({"transaction_id": ["a"], "is_fraud": [0]})
-    with pytest.raises(ValueError, match="1 of 2 scores have no label"):
+    with pytest.raises(InvalidInputError, match="1 of 2 scores have no label"):
         judged(scores, labels)
 
 
@@ -72,21 +76,57 @@ def test_rows_of_the_file_become_events_of_both_sources(tmp_path: Path) -> None:
 
 
 def test_a_home_filled_from_another_file_is_refused(tmp_path: Path) -> None:
-    one, other, home = tmp_path / "one", tmp_path / "other", tmp_path / "home"
+    one, other, platform = tmp_path / "one", tmp_path / "other", Platform(tmp_path / "home")
     one.write_bytes(b"1")
     other.write_bytes(b"2")
-    Run.of(home, one).measured("step", lambda: "done")
-    assert Run.of(home, one).done["step"]["said"] == "done"
-    assert (home / STATE).is_file()
-    with pytest.raises(ValueError, match="another file"):
-        Run.of(home, other)
+    Run.of(platform, one).measured("step", lambda: "done")
+    assert Run.of(platform, one).done["step"]["said"] == "done"
+    assert (platform.home / STATE).is_file()
+    with pytest.raises(InvalidInputError, match="another file"):
+        Run.of(platform, other)
+
+
+def test_a_slice_holds_terminals_whole(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    numbers = [0, 1, 24, 25, 26, 50, 50, 3156]
+    pq.write_table(pa.table({"TERMINAL_ID": pa.array(numbers, pa.int32())}), path)
+    found = pq.read_table(slice_of(path, 25, tmp_path / "new" / "slice.parquet"))
+    assert found["TERMINAL_ID"].to_pylist() == [0, 25, 50, 50]
+
+
+def said_of(file: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main([str(file), "--home", str(file.parent / "home")]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    return said.err
 
 
 def test_a_file_that_cannot_be_used_is_said_in_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path / "nothing.parquet")]) == 2
-    assert "there is no file" in capsys.readouterr().err
-    narrow = tmp_path / "narrow.parquet"
-    pq.write_table(pa.table(ROW).drop_columns(["TX_FRAUD"]), narrow)
-    assert unusable(narrow).endswith("has no column TX_FRAUD")
+    rows, path = pa.table(ROW), tmp_path / "rows.parquet"
+    assert "there is no file of that name" in said_of(path, capsys)
+    assert "there is no file of that name" in said_of(tmp_path, capsys)
+    path.write_text("TRANSACTION_ID,TX_DATETIME\n")
+    assert "cannot be read as Parquet" in said_of(path, capsys)
+    pq.write_table(rows.drop_columns(["TX_FRAUD"]), path)
+    assert "has no column TX_FRAUD" in said_of(path, capsys)
+    texts = rows.set_column(4, "TX_AMOUNT", pa.array(["0.29"]))
+    pq.write_table(texts, path)
+    assert "another TX_AMOUNT: it must hold floats; found string" in said_of(path, capsys)
+
+
+def test_without_a_file_the_one_beside_the_project_is_taken_or_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = tmp_path / "beside.parquet"
+    monkeypatch.setattr(real_data, "DEFAULT_FILE", beside)
+    assert main(["--home", str(tmp_path / "home")]) == 2
+    said = capsys.readouterr().err
+    assert "no file was named" in said
+    assert str(beside) in said
+    assert "make real-data FILE=PATH" in said
+    pq.write_table(pa.table(ROW), beside)
+    assert real_data.named_file(None) == beside
