@@ -162,7 +162,7 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: there is no command {given[0][:40]!r}\n\n{overview()}\n")
         return 2
     if is_child:
-        return in_words(lambda: run_and_end_spark(command, given[1:]))
+        return in_words(lambda: run_and_end_spark(command, given[1:]), is_child=True)
     is_asked_for_help = bool({"-h", "--help"} & set(given))
     if is_asked_for_help or not command.is_supervised:
         return in_words(lambda: run(command, given[1:]))
@@ -171,14 +171,18 @@ def main(words: Sequence[str] | None = None) -> int:
     return in_words(lambda: supervise(given, os.environ))
 
 
-def in_words(work: Callable[[], int]) -> int:
-    """Exit code of some work; errors of ours leave as words, never as a trace."""
+def in_words(work: Callable[[], int], *, is_child: bool = False) -> int:
+    """Exit code of some work; errors of ours leave as words, never as a trace.
+
+    Of an interrupt the parent speaks: it alone knows that nothing is left.
+    """
     try:
         return work()
     except PlatformError as error:
         return _said(error)
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; nothing was left running\n")
+        if not is_child:
+            sys.stderr.write("\ninterrupted; nothing was left running\n")
         return INTERRUPTED
     except BrokenPipeError:
         return 0

@@ -34,12 +34,15 @@ def is_alive(mark: str) -> bool:
 def close_leftovers(instance: dg.DagsterInstance, *, has_daemon: bool) -> list[str]:
     """Put down as failed what nobody works on; the ids.
 
-    ``has_daemon`` spares the runs that carry no process: a daemon may be at work on them.
+    ``has_daemon`` spares the runs that carry no process: a daemon may be at work on them. One
+    that was made and not started is the daemon's to start.
     """
     closed = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)):
+    made = dg.DagsterRunStatus.NOT_STARTED
+    for run in instance.get_runs(dg.RunsFilter(statuses=[made, *IN_PROGRESS])):
         mark = run.tags.get(TAG)
-        if is_alive(mark) if mark else has_daemon:
+        is_spared = has_daemon or run.status == made
+        if is_alive(mark) if mark else is_spared:
             continue
         instance.report_run_failed(run, "the process that did this run is gone")
         closed.append(run.run_id)

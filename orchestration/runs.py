@@ -182,12 +182,19 @@ def seen(result: Any) -> RunSeen:
 
 
 def was_interrupted(events: Iterable[Any]) -> bool:
-    """Whether Ctrl-C ended the run: Dagster takes the interrupt and reports it as a failure."""
-    for event in events:
-        error = getattr(event.event_specific_data, "error", None)
-        if error is not None and error.cls_name in INTERRUPTS:
-            return True
-    return False
+    """Whether Ctrl-C ended the run: Dagster takes the interrupt and reports it as a failure.
+
+    What a step raised while it tidied up stands in front of the interrupt then.
+    """
+    errors = (getattr(event.event_specific_data, "error", None) for event in events)
+    return any(_began_with_interrupt(error) for error in errors)
+
+
+def _began_with_interrupt(error: Any) -> bool:
+    if error is None:
+        return False
+    earlier = (error.cause, error.context)
+    return error.cls_name in INTERRUPTS or any(_began_with_interrupt(e) for e in earlier)
 
 
 def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
+from orchestration.cli import INTERRUPTED, in_words
 from orchestration.leftovers import TAG, close_leftovers, is_alive, process_mark
+from orchestration.runs import seen
 
 ROOT = Path(__file__).parents[3]
 
@@ -84,7 +87,8 @@ def test_a_mark_is_of_one_process_only():
         ("ours", False, False),
     ],
 )
-def test_only_a_run_that_nobody_works_on_is_put_down_as_failed(mark, has_daemon, is_closed):
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.NOT_STARTED])
+def test_only_a_run_that_nobody_works_on_is_put_down_as_failed(mark, has_daemon, is_closed, status):
     @dg.op
     def nothing(): ...
 
@@ -94,10 +98,38 @@ def test_only_a_run_that_nobody_works_on_is_put_down_as_failed(mark, has_daemon,
 
     tags = {} if mark is None else {TAG: process_mark() if mark == "ours" else mark}
     with dg.DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        run = instance.create_run_for_job(job, tags=tags, status=status)
         closed = close_leftovers(instance, has_daemon=has_daemon)
+        is_closed = is_closed and (mark is not None or status == dg.DagsterRunStatus.STARTED)
         assert closed == ([run.run_id] if is_closed else [])
-        expected = dg.DagsterRunStatus.FAILURE if is_closed else dg.DagsterRunStatus.STARTED
+        expected = dg.DagsterRunStatus.FAILURE if is_closed else status
         found = instance.get_run_by_id(run.run_id)
         assert found is not None
         assert found.status == expected
+
+
+def test_an_interrupt_is_seen_behind_what_a_step_raised_while_it_tidied_up():
+    @dg.op
+    def step() -> None:
+        try:
+            raise DagsterExecutionInterruptedError
+        finally:
+            raise RuntimeError("the JVM is gone")
+
+    @dg.job
+    def job() -> None:
+        step()
+
+    with pytest.raises(KeyboardInterrupt):
+        seen(job.execute_in_process(raise_on_error=False))
+
+
+@pytest.mark.parametrize(("is_child", "said"), [(True, ""), (False, "nothing was left running")])
+def test_of_an_interrupt_the_parent_speaks_and_the_child_does_not(capsys, is_child, said):
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    assert in_words(interrupted, is_child=is_child) == INTERRUPTED
+    found = capsys.readouterr().err
+    assert said in found
+    assert bool(found) is bool(said)
