@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from assets.names import check_name
 from orchestration.code_location import beta_is_known, code_location, declared_by
 from orchestration.settings import Settings
 
@@ -19,6 +20,32 @@ KEYS = {
     *(f"models/{u}_{part}" for u in USE_CASES for part in ("candidate", "bundle", "release")),
     *(f"scores/{use_case}" for use_case in USE_CASES),
 }
+BLOCKING = {
+    *(f"events/{source}:great_expectations" for source in SOURCES),
+    *(f"models/{use_case}_bundle:served_as_trained" for use_case in USE_CASES),
+    *(f"scores/{use_case}:scores_audit" for use_case in USE_CASES),
+    *(
+        f"training/{use_case}:{check}"
+        for use_case in USE_CASES
+        for check in (
+            "classes_are_there",
+            "examples_are_distinct",
+            "great_expectations",
+            "no_constant_columns",
+            "no_feature_leaks",
+            "nulls_are_few",
+            "values_as_known_then",
+        )
+    ),
+}
+TELLING = {
+    *(f"events/{source}:few_records_are_refused" for source in SOURCES),
+    *(f"events/{source}_replayed:every_chosen_record_is_landed" for source in SOURCES),
+    *(f"features/{view}_tiles:tiles_are_fresh" for view in WINDOWS),
+    *(f"online/{view}:values_are_current" for view in (*WINDOWS, "card_profile_v1")),
+    *(f"models/{use_case}_candidate:better_than_chance" for use_case in USE_CASES),
+    *(f"models/{use_case}_release:beats_the_declared_rule" for use_case in USE_CASES),
+}
 JOBS = {
     *(f"ingest_{source}" for source in SOURCES),
     *(f"replay_rejects_{source}" for source in SOURCES),
@@ -29,10 +56,17 @@ JOBS = {
     "rebuild_snapshot",
 }
 SCHEDULES = {
-    *(f"daily_scores_{use_case}_at_two" for use_case in USE_CASES),
-    "rebase_online_values_hourly",
+    **{
+        f"daily_scores_{use_case}_at_two": ("0 2 * * *", f"daily_scores_{use_case}")
+        for use_case in USE_CASES
+    },
+    "rebase_online_values_hourly": ("15 * * * *", "rebase_online_values"),
 }
-SENSORS = {"automation", "channels_mirror", *(f"{source}_log" for source in SOURCES)}
+SENSORS = {
+    "automation": 30,
+    "channels_mirror": 60,
+    **{f"{source}_log": 15 for source in SOURCES},
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +97,28 @@ def test_there_is_every_asset_and_no_other(graph):
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == KEYS
 
 
-def test_there_is_every_job_schedule_and_sensor_and_no_other(repository):
-    jobs = set(repository.job_names) - {"__ASSET_JOB"}
-    assert jobs == JOBS
-    assert {schedule.name for schedule in repository.schedule_defs} == SCHEDULES
-    assert {sensor.name for sensor in repository.sensor_defs} == SENSORS
+def test_there_is_every_check_and_no_other_and_it_stops_what_it_should(graph):
+    found = {check_name(key): graph.get(key).blocking for key in graph.asset_check_keys}
+    assert found == dict.fromkeys(BLOCKING, True) | dict.fromkeys(TELLING, False)
+
+
+def test_there_is_every_job_and_no_other(repository):
+    assert set(repository.job_names) - {"__ASSET_JOB"} == JOBS
+
+
+def test_there_is_every_schedule_and_no_other_on_at_its_time_in_utc(repository):
+    found = {s.name: (s.cron_schedule, s.job.name) for s in repository.schedule_defs}
+    assert found == SCHEDULES
+    assert {s.execution_timezone for s in repository.schedule_defs} == {"UTC"}
+    running = dg.DefaultScheduleStatus.RUNNING
+    assert {s.default_status for s in repository.schedule_defs} == {running}
+
+
+def test_there_is_every_sensor_and_no_other_on_at_its_pace(repository):
+    found = {s.name: s.minimum_interval_seconds for s in repository.sensor_defs}
+    assert found == SENSORS
+    running = dg.DefaultSensorStatus.RUNNING
+    assert {s.default_status for s in repository.sensor_defs} == {running}
 
 
 @pytest.mark.parametrize("name", sorted(KEYS))
@@ -108,13 +159,6 @@ def test_a_range_of_dates_is_one_run(graph):
         node = graph.get(dg.AssetKey(name.split("/")))
         if node.partitions_def and node.is_materializable:
             assert node.backfill_policy == dg.BackfillPolicy.single_run()
-
-
-def test_what_should_run_by_itself_is_on(repository):
-    for sensor in repository.sensor_defs:
-        assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
-    for schedule in repository.schedule_defs:
-        assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
 def test_tiles_and_online_values_are_automated_and_models_are_not(graph):

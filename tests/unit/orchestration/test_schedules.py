@@ -3,8 +3,11 @@
 from datetime import UTC, datetime
 
 import dagster as dg
+import pyarrow as pa
 import pytest
+from bundles import serve
 from dagster._core.definitions.dependency import NodeHandle
+from deltalake import write_deltalake
 
 from orchestration.code_location import beta_is_known, code_location, declared_by
 from orchestration.environments import platform_of
@@ -45,6 +48,42 @@ def test_a_rebase_without_tables_is_skipped_with_their_names(repository, setting
     result = tick(repository, settings, "rebase_online_values_hourly")
     assert not result.run_requests
     assert "card_activity_v1" in result.skip_message
+
+
+@pytest.fixture
+def ready(tmp_path):
+    """An installation with a champion and a table of every view."""
+    settings = Settings(home=tmp_path, environment="test")
+    serve(settings.layout, 3, counter=1, use_case="fraud")
+    for view in declared_by(settings).views.values():
+        layout = settings.layout
+        uri = layout.tiles(view.name) if view.windows else layout.events(view.source)
+        write_deltalake(uri, pa.table({"a": [1]}))
+    return settings
+
+
+def test_at_two_the_champion_scores_the_day_before(repository, ready):
+    result = tick(repository, ready, "daily_scores_fraud_at_two")
+    (request,) = result.run_requests
+    assert request.partition_key == "2026-11-20"
+    assert request.run_key == "fraud:2026-11-20:3"
+    assert request.tags["throughline/why"] == "release 3 scores 2026-11-20"
+
+
+def test_another_use_case_without_a_champion_is_skipped_all_the_same(repository, ready):
+    result = tick(repository, ready, "daily_scores_handbook_at_two")
+    assert result.skip_message == "handbook: no release is champion; train one first"
+
+
+def test_a_rebase_is_asked_for_once_an_hour(repository, ready):
+    (request,) = tick(repository, ready, "rebase_online_values_hourly").run_requests
+    assert request.run_key == "rebase:2026-11-21T02"
+
+
+def test_a_run_of_daily_scores_that_crashes_is_started_again(repository):
+    job = repository.get_job("daily_scores_fraud")
+    assert job.tags["dagster/max_retries"] == "3"
+    assert job.tags["dagster/retry_strategy"] == "FROM_FAILURE"
 
 
 def test_examples_are_scored_when_their_day_is_over_and_entities_at_its_midnight(settings):
