@@ -100,7 +100,8 @@ def failure_of(error: Exception) -> dict[str, Any]:
     """A failure as the orchestrator reads it: what to show, and whether to try again."""
     if isinstance(error, PlatformError):
         return {
-            "description": f"{type(error).__name__}: {error}",
+            "description": str(error),
+            "family": type(error).__name__,
             "code": error.code,
             "retryable": error.is_retryable,
         }

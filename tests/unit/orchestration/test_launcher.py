@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from core.errors import InvalidInputError
 from orchestration.launcher import (
     InProcessLauncher,
     PipesLauncher,
@@ -13,6 +14,7 @@ from orchestration.launcher import (
     job_module,
     report_of,
 )
+from orchestration.runs import seen
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning")
 
@@ -67,6 +69,19 @@ def test_a_failure_says_what_it_was_and_whether_to_try_again(launcher, arguments
     data = failures[0].user_failure_data
     assert said in data.description
     assert was_retried is is_retried
+
+
+def test_a_failure_is_told_to_the_command_line_in_its_family(launcher):
+    @dg.op
+    def launching(context: dg.OpExecutionContext) -> None:
+        launcher.launch(context, "adding", root="/r", now_ms=5, numbers=[1], fault="input")
+
+    @dg.job
+    def running():
+        launching()
+
+    with pytest.raises(InvalidInputError, match=r"^too few numbers; see run"):
+        seen(running.execute_in_process(raise_on_error=False))
 
 
 def test_a_killed_job_is_said_to_have_been_killed(monkeypatch):

@@ -55,7 +55,8 @@ def test_a_job_by_hand_without_arguments_says_so_and_does_nothing(capsys, tmp_pa
 def test_failures_say_whether_another_try_may_help():
     down = failure_of(DependencyError("a server is away", remedy="start it"))
     assert down == {
-        "description": "DependencyError: a server is away; start it",
+        "description": "a server is away; start it",
+        "family": "DependencyError",
         "code": "dependency",
         "retryable": True,
     }
