@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from core.clock import Clock
 from core.contracts import Source
@@ -15,6 +16,7 @@ from core.errors import DependencyError, IntegrityError, NotReadyError
 from core.features.plan import ViewPlan
 from core.ports import OnlineStore
 from serving.folding import SourceFolder
+from serving.log_watch import LogWatch
 from serving.process import Stop, Told, only_one, run_process
 from serving.settings import Settings
 from stores.bundle import Manifest, read_manifest
@@ -45,6 +47,11 @@ class Folder:
         self._looked_ms = 0
         self._trouble = ""
         self.sources: dict[str, SourceFolder] = {}
+
+    @property
+    def log_dirs(self) -> list[Path]:
+        """Folders of the logs that are followed."""
+        return [self._layout.log_dir(name) for name in self.sources]
 
     def turn(self) -> int:
         """One micro-batch of each source; how many records were folded.
@@ -119,15 +126,18 @@ class Folder:
 def run(settings: Settings, clock: Clock, stop: Stop, told: Told) -> None:
     """Fold until ``stop(seconds)`` says so."""
     store = open_online_store(settings.online)
+    watch = LogWatch()
     with only_one(settings.layout.state / "folder.lock", stop) as is_ours:
         folder = Folder(settings.layout, store, clock, settings, told)
         pause_s = 0.0
         while is_ours and not stop(pause_s):
             try:
-                pause_s = 0.0 if folder.turn() else settings.folder.poll_ms / 1_000
+                is_told = folder.turn() > 0 or watch.wait(folder.log_dirs)
+                pause_s = 0.0 if is_told else settings.folder.poll_ms / 1_000
             except DependencyError as error:
                 told(str(error))
                 pause_s = PAUSE_AFTER_FAILURE_S
+    watch.close()
     store.close()
 
 

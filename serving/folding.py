@@ -26,7 +26,7 @@ from core.row_parser import ParsedRow, RowParser
 from serving.log_rows import Accepted, LogRows
 from stores.claims import CLAIM_MS, claimed_position, fold_claim
 from stores.epochs import Record
-from stores.log import SourceLog
+from stores.log import SourceLog, Tip
 from stores.watermarks import (
     Watermark,
     covered_key,
@@ -75,6 +75,8 @@ class SourceFolder:
         self._covered: dict[str, int] = {}
         self._tail: Iterator[tuple[int, Record]] | None = None
         self._tail_from_ms = 0
+        self._tail_tip: Tip | None = None
+        self._folded_tip: Tip | None = None
         self._available_ms = 0
         self._written_ms = 0
         self.faults: list[str] = []
@@ -97,7 +99,10 @@ class SourceFolder:
             If the store fails: the same batch is folded again by the next step.
         """
         if self._tail is None:
-            self._tail_from_ms = self._clock.now_ms()
+            self._tail_from_ms, self._tail_tip = self._clock.now_ms(), self._log.tip()
+            if self._tail_tip == self._folded_tip:
+                self._available_ms = max(self._available_ms, self._tail_from_ms)
+                return 0
             self._tail = self._log.read_open(min(self._cursors.values()))
         tail, self._tail = self._tail, None
         records = list(islice(tail, self._batch_events))
@@ -107,7 +112,10 @@ class SourceFolder:
         if records:
             self._fold(records, until_ms)
         self._available_ms = max(self._available_ms, until_ms)
-        self._tail = None if is_end else tail
+        if is_end:
+            self._folded_tip = self._tail_tip
+        else:
+            self._tail = tail
         return len(records)
 
     def beat(self, every_ms: int) -> None:

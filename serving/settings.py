@@ -82,7 +82,7 @@ class ExplainerSettings(Section):
 
 
 class FolderSettings(Section):
-    """The process that folds events into online values."""
+    """The process that folds events; ``poll_ms`` where the system does not tell of writes."""
 
     batch_events: int = Field(default=2_000, ge=1)
     poll_ms: int = Field(default=5, ge=1)
