@@ -124,16 +124,7 @@ def rolled_out(
             period = period_of(present, at, 0)
             taken += 1
             verdicts = judged([*done, period], plan.limits, n_stages=len(plan.stages))
-            counted = period.challenger
-            progress = Progress(
-                stage=at,
-                risk_tier="low",
-                n_requests=counted.n_requests,
-                n_entities=counted.n_entities,
-                n_labels=counted.n_labels,
-                elapsed_ms=0,
-                verdicts=verdicts,
-            )
+            progress = Progress.of(period, verdicts, risk_tier="low", elapsed_ms=0)
             step = next_step(plan, progress)
             if step.action != "hold":
                 break
@@ -180,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rollout_power", description=__doc__)
     parser.add_argument("--runs", type=int, default=2_000, help="runs of equal arms")
-    parser.add_argument("--looks", type=int, default=100, help="looks at each stage")
+    parser.add_argument("--looks", type=int, default=50, help="looks at each stage")
     parser.add_argument("--rollouts", type=int, default=200, help="whole rollouts, and power runs")
     given = parser.parse_args(arguments)
     print("| world | rolled back | requests, median / p95 | by gate |\n|---|---|---|---|")

@@ -53,7 +53,8 @@ def score_bin(score: float) -> int:
 class Counters(Frozen):
     """Counts of one arm in one stage. Merging is exact, associative and commutative.
 
-    ``n_errors`` are requests answered by a fault of ours (never by a refusal of bad input).
+    ``n_errors`` are requests answered by a fault of ours (never by a refusal of bad input); one
+    that never ends is counted when its deadline passes.
     A batch request counts once in ``n_requests``, ``n_errors`` and ``latencies``, and each of
     its points in scores and decisions. Degraded answers count in ``n_degraded`` and in no score
     or decision: they say nothing about the model. ``n_entities`` are entities at their first

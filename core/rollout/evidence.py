@@ -67,7 +67,11 @@ def log_gamma(x: Array) -> Array:
     for step in range(_SHIFT):
         product = product * (z + step)
     z = z + _SHIFT
-    series = sum(c / z ** (2 * i + 1) for i, c in enumerate(_STIRLING))
+    inverse = 1.0 / z
+    square, series = inverse * inverse, np.zeros_like(z)
+    for coefficient in reversed(_STIRLING):  # Horner's scheme
+        series = series * square + coefficient
+    series = series * inverse
     result: Array = (z - 0.5) * np.log(z) - z + _HALF_LOG_2PI + series - np.log(product)
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.rollout.counters import LATENCY_EDGES_MS, LATENCY_STEP
 from core.rollout.evidence import (
@@ -55,12 +56,14 @@ def errors_against_champion_observed(arms: Arms, limits: Limits) -> Observation:
     """Error shares of both arms beside each other."""
     share, reference = _share(arms.challenger), _share(arms.champion)
     n, n_reference = float(arms.challenger.requests), float(arms.champion.requests)
+    if not (n and n_reference):
+        return Observation("no requests of both arms to compare", is_beyond=False, numbers={})
     limit = reference + limits.error_margin_share
     return Observation(
         f"{share:.2%} of {n:.0f} challenger requests failed and {reference:.2%} of "
         f"{n_reference:.0f} of the champion's, up to {limits.error_margin_share:.2%} more is "
         "allowed",
-        is_beyond=n_reference > 0 and share > limit,
+        is_beyond=share > limit,
         numbers={"share": share, "n": n, "champion_share": reference, "champion_n": n_reference},
     )
 
@@ -88,21 +91,32 @@ def latency_against_champion_log_e(arms: Arms, limits: Limits) -> Array:
 
     It is, exactly if for some latency ``x`` more than 1 % of the challenger's requests take
     longer than ``x`` and at most 1 % of the champion's take longer than ``x / p99_ratio``. For
-    each edge ``x`` (every fourth, factors of 1.2) both halves need proof: the lesser of two
-    e-values is one for "one half is untrue". Then the mean over ``x``. This is two quantile
-    confidence sequences read the other way round (Howard & Ramdas 2022, "Sequential estimation
-    of quantiles", Bernoulli 28(3), 1704-1728).
+    each edge ``x`` both halves need proof: the lesser of two e-values is one for "one half is
+    untrue". Then the mean over ``x``. This is two quantile confidence sequences read the other
+    way round (Howard & Ramdas 2022, "Sequential estimation of quantiles", Bernoulli 28(3),
+    1704-1728). A ratio between two edges counts as the next one above.
 
     The champion's half needs about 1,500 of its requests, however slow the challenger is.
     """
     steps = math.ceil(math.log(limits.p99_ratio) / math.log(LATENCY_STEP) - _ROUNDING)
-    at = np.arange(steps, len(LATENCY_EDGES_MS), 4)
-    challenger, champion = _longer(arms.challenger), _longer(arms.champion)
+    challenger = _longer(arms.challenger)[..., steps:]
+    champion = _longer(arms.champion)[..., : challenger.shape[-1]]
+    at, times = _distinct(challenger, champion)
     n = arms.challenger.latencies.sum(axis=-1)[..., np.newaxis]
     n_champion = arms.champion.latencies.sum(axis=-1)[..., np.newaxis]
     slower = log_e_outside(challenger[..., at], n, highest=TAIL_SHARE)
-    faster = log_e_outside(champion[..., at - steps], n_champion, lowest=TAIL_SHARE)
-    return log_mean(np.minimum(slower, faster))
+    faster = log_e_outside(champion[..., at], n_champion, lowest=TAIL_SHARE)
+    return log_mean(np.minimum(slower, faster) + np.log(times * len(times) / times.sum()))
+
+
+def _distinct(one: Array, other: Array) -> tuple[NDArray[np.intp], Array]:
+    """Places on the last axis where either array changes, and how often each repeats."""
+    changes = [
+        (np.diff(counts, axis=-1) != 0).reshape(-1, counts.shape[-1] - 1).any(axis=0)
+        for counts in (one, other)
+    ]
+    at = np.concatenate([[0], 1 + np.flatnonzero(changes[0] | changes[1])])
+    return at, np.diff(at, append=one.shape[-1]).astype(np.float64)
 
 
 def _longer(tally: Tally) -> Array:
@@ -137,10 +151,12 @@ def latency_observed(arms: Arms, limits: Limits) -> Observation:
 def latency_against_champion_observed(arms: Arms, limits: Limits) -> Observation:
     """99th percentiles of both arms beside each other."""
     value, reference = p99_ms(arms.challenger), p99_ms(arms.champion)
+    if not (value and reference):
+        return Observation("no latencies of both arms to compare", is_beyond=False, numbers={})
     return Observation(
         f"p99 is {value:.1f} ms against the champion's {reference:.1f} ms, "
         f"{limits.p99_ratio:g} times is allowed",
-        is_beyond=reference > 0 and value > limits.p99_ratio * reference * (1 + _ROUNDING),
+        is_beyond=value > limits.p99_ratio * reference * (1 + _ROUNDING),
         numbers={"p99_ms": value, "champion_p99_ms": reference, "ratio": limits.p99_ratio},
     )
 

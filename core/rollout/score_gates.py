@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.rollout.counters import SCORE_EDGES
-from core.rollout.evidence import Array, log_e_above, log_mean, share_of
+from core.rollout.evidence import Array, log_e_above, log_mean
 from core.rollout.limits import Limits
 from core.rollout.tallies import Arms
 from core.rollout.verdicts import Observation
@@ -48,19 +48,21 @@ def _log_e_apart(
 
 def scores_observed(arms: Arms, limits: Limits) -> Observation:
     """Kolmogorov's distance and the population stability index of both arms' scores."""
-    n, n_champion = arms.challenger.n_scores, arms.champion.n_scores
-    below = share_of(_below(arms.challenger.scores), n)
-    reference = share_of(_below(arms.champion.scores), n_champion)
+    n, n_champion = float(arms.challenger.n_scores), float(arms.champion.n_scores)
+    if not (n and n_champion):
+        return Observation("no scores of both arms to compare", is_beyond=False, numbers={})
+    below = _below(arms.challenger.scores) / n
+    reference = _below(arms.champion.scores) / n_champion
     distances = np.abs(below - reference)
     at = int(distances.argmax())
-    distance, is_seen = float(distances[at]), bool(n > 0 and n_champion > 0)
+    distance = float(distances[at])
     psi = stability_index(arms.champion.scores, arms.challenger.scores)
     return Observation(
         f"{below[at]:.1%} of {n:.0f} challenger scores are below {SCORE_EDGES[at]:.4f} and "
         f"{reference[at]:.1%} of {n_champion:.0f} of the champion's, "
         f"{limits.score_shift_share:.1%} apart is allowed (PSI {psi:.3f})",
-        is_beyond=is_seen and distance > limits.score_shift_share,
-        numbers={"distance": distance, "at_score": SCORE_EDGES[at], "psi": psi, "n": float(n)},
+        is_beyond=distance > limits.score_shift_share,
+        numbers={"distance": distance, "at_score": SCORE_EDGES[at], "psi": psi, "n": n},
     )
 
 

@@ -12,6 +12,7 @@ for it. Everything else holds, and says in numbers what is missing.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -20,6 +21,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 from core.clock import MINUTE_MS
 from core.errors import InvalidInputError
 from core.features.plan import Frozen
+from core.rollout.counters import Period
 from core.rollout.limits import Limits
 from core.rollout.verdicts import Verdict
 
@@ -92,6 +94,29 @@ class Progress(Frozen):
     elapsed_ms: NonNegativeInt
     verdicts: tuple[Verdict, ...]
     approved_stages: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(
+        cls,
+        period: Period,
+        verdicts: Sequence[Verdict],
+        *,
+        risk_tier: RiskTier,
+        elapsed_ms: int,
+        approved_stages: Collection[int] = (),
+    ) -> Progress:
+        """Progress of the present stage, from its period and what the gates made of it."""
+        challenger = period.challenger
+        return cls(
+            stage=period.stage,
+            risk_tier=risk_tier,
+            n_requests=challenger.n_requests,
+            n_entities=challenger.n_entities,
+            n_labels=challenger.n_labels,
+            elapsed_ms=elapsed_ms,
+            verdicts=tuple(verdicts),
+            approved_stages=frozenset(approved_stages),
+        )
 
 
 class Missing(Frozen):

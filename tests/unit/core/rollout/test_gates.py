@@ -118,7 +118,7 @@ def test_latency_against_champion_by_a_loop_over_limits():
     ours = np.array([latency_bin(ms) for ms in rng.lognormal(3.2, 0.5, 700)])
     theirs = np.array([latency_bin(ms) for ms in rng.lognormal(2.0, 0.5, 3_000)])
     values = []
-    for x in range(4, len(LATENCY_EDGES_MS), 4):
+    for x in range(4, len(LATENCY_EDGES_MS)):
         slower = log_e_outside(_f((ours > x).sum()), _f(len(ours)), highest=0.01)
         faster = log_e_outside(_f((theirs > x - 4).sum()), _f(len(theirs)), lowest=0.01)
         values.append(math.exp(min(float(slower), float(faster))))
@@ -299,6 +299,84 @@ def test_outcome_breaks_on_scores_that_say_less():
     assert _states(blunt, sharp)["calibration"] == "passed"
 
 
+def _outcome(rate, n):
+    return _labelled(rate, n=n, score=0.55)
+
+
+DOUBTFUL = {
+    "errors_against_champion": (
+        Counters(n_requests=1_000, n_errors=5),
+        Counters(n_requests=1_000, n_errors=1),
+    ),
+    "latency": (Counters(latencies=_latencies((5.0, 987), (101.0, 13))), Counters()),
+    "latency_against_champion": (
+        Counters(latencies=_latencies((30.0, 100))),
+        Counters(latencies=_latencies((20.0, 100))),
+    ),
+    "scores": (_scored((0.1, 10), (0.9, 10)), _scored((0.1, 14), (0.9, 6))),
+    "decisions": (
+        Counters(decisions={"A": 7, "B": 3}),
+        Counters(decisions={"A": 9, "B": 1}),
+    ),
+    "calibration": (_labelled(0.3, n=100), _labelled(0.1, n=100)),
+    "outcome": (_outcome(0.3, 100), _outcome(0.9, 100)),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_what_is_beyond_a_limit_without_proof_is_doubtful(name):
+    challenger, champion = DOUBTFUL[name]
+    verdict = _verdict(name, challenger, champion)
+    assert verdict.state == "doubtful"
+    assert verdict.because.endswith("; not proven")
+    assert verdict.numbers
+    assert _verdict(name, champion, champion).state == "passed"
+
+
+WITHIN = {
+    "decisions": (
+        Counters(decisions={"A": 845_000, "B": 155_000}),
+        Counters(decisions={"A": 900_000, "B": 100_000}),
+        {"decision_ratio": 1.0},
+        {"decision_margin_share": 0.0},
+    ),
+    "outcome": (_outcome(0.5, 10**6), _outcome(0.6, 10**6), {"outcome_ratio": 1.0}),
+    "errors": (Counters(n_requests=10**6, n_errors=9_000), Counters(), {"error_share": 0.008}),
+    "errors_against_champion": (
+        Counters(n_requests=10**6, n_errors=1_900),
+        Counters(n_requests=10**6, n_errors=1_000),
+        {"error_margin_share": 0.0},
+    ),
+    "latency": (Counters(latencies=_latencies((80.0, 10**6))), Counters(), {"p99_ms": 60.0}),
+    "latency_against_champion": (
+        Counters(latencies=_latencies((23.0, 10**6))),
+        Counters(latencies=_latencies((20.0, 10**6))),
+        {"p99_ratio": 1.0},
+    ),
+    "soundness": (
+        _scored((0.1, 10**6), (0.2, 1), n_nonfinite=900),
+        Counters(),
+        {"nonfinite_share": 0.0005},
+    ),
+    "scores": (
+        _scored((0.1, 500_000), (0.9, 500_000)),
+        _scored((0.1, 580_000), (0.9, 420_000)),
+        {"score_shift_share": 0.05},
+    ),
+    "calibration": (_labelled(0.14, n=10**6), _labelled(0.1, n=10**6), {"calibration_logits": 0}),
+}
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_a_million_requests_within_a_declared_limit_pass_and_break_a_tighter_one(name):
+    challenger, champion, *tighter = WITHIN[name]
+    assert _verdict(name, challenger, champion).state == "passed"
+    arms = Arms.of(Period(stage=0, weight=0.5, challenger=challenger, champion=champion))
+    for fields in tighter:
+        limits = Limits.model_validate(fields)
+        assert float(BY_NAME[name].log_evidence(arms, limits)) > math.log(1_000), fields
+
+
 def test_a_gate_remembers_trouble_of_the_stage_before():
     # 2.3 % errors in each of two stages: proof of neither alone, of both together.
     counted = Counters(n_requests=1_500, n_errors=34)
@@ -317,6 +395,17 @@ def test_trouble_that_begins_late_is_found_after_long_health():
         Period(stage=1, weight=0.15, challenger=sick),
     ]
     assert judged(periods, LIMITS, n_stages=6)[0].state == "broken"
+
+
+def test_at_full_weight_the_absolute_gates_still_watch():
+    healthy = Counters(n_requests=9_000, latencies=_latencies((5.0, 9_000)), n_entities=10)
+    period = Period(stage=0, weight=1.0, challenger=healthy)
+    verdicts = judged([period], LIMITS, n_stages=1)
+    assert {verdict.state for verdict in verdicts} == {"passed"}
+    compared = [verdict for verdict in verdicts if "of both arms to compare" in verdict.because]
+    assert len(compared) == 4
+    failing = Counters(n_requests=900, n_errors=90)
+    assert _verdict("errors", failing, weight=1.0).state == "broken"
 
 
 def test_requests_of_one_entity_count_as_one_where_so_declared():

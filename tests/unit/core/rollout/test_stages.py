@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.errors import InvalidInputError
+from core.rollout.counters import SCORE_BINS, Counters, Period
 from core.rollout.stages import (
     DEFAULT_STAGES,
     Missing,
@@ -136,6 +137,28 @@ def test_every_step_follows_the_rule(progress):
     assert bool(step.missing) == (step.action == "hold")
     assert bool(step.broken) == (step.action == "roll_back")
     assert step.because
+
+
+def test_progress_counts_the_challenger_of_the_present_stage():
+    counted = Counters(
+        n_requests=5,
+        n_entities=3,
+        labelled=(2, *(0,) * (SCORE_BINS - 1)),
+    )
+    period = Period(stage=2, weight=0.3, challenger=counted, champion=Counters(n_requests=9))
+    verdicts = [_verdict()]
+    progress = Progress.of(period, verdicts, risk_tier="high", elapsed_ms=7, approved_stages=[0])
+    expected = Progress(
+        stage=2,
+        risk_tier="high",
+        n_requests=5,
+        n_entities=3,
+        n_labels=2,
+        elapsed_ms=7,
+        verdicts=(_verdict(),),
+        approved_stages=frozenset({0}),
+    )
+    assert progress == expected
 
 
 @pytest.mark.parametrize("fields", [{"stage": LAST + 1}, {"verdicts": ()}])
