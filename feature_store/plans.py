@@ -15,7 +15,7 @@ from stores.durable import write_durably
 from stores.layout import Layout
 
 
-def plan_for(use_case: UseCase, layout: Layout) -> Plan:
+def plan_for(use_case: UseCase, layout: Layout, *, is_kept: bool = True) -> Plan:
     """Plan of the feature service that a use case names.
 
     Parameters
@@ -24,6 +24,8 @@ def plan_for(use_case: UseCase, layout: Layout) -> Plan:
         As discovery found it: its ``package`` says where its features are.
     layout
         Where compiled plans are kept.
+    is_kept
+        Keep a plan that had to be compiled; without it nothing is written.
 
     Raises
     ------
@@ -37,8 +39,9 @@ def plan_for(use_case: UseCase, layout: Layout) -> Plan:
         plan = Plan.model_validate_json(path.read_bytes())
     else:
         plan = compile_use_case(use_case)
-        layout.plans.mkdir(parents=True, exist_ok=True)
-        write_durably(path, plan.model_dump_json(indent=1).encode())
+        if is_kept:
+            layout.plans.mkdir(parents=True, exist_ok=True)
+            write_durably(path, plan.model_dump_json(indent=1).encode())
     check_agreement(use_case, plan)
     return plan
 

@@ -30,11 +30,17 @@ from orchestration.settings import Settings
 from use_cases import discover
 
 
-def declared_by(settings: Settings) -> Declared:
-    """All use cases that are found, with their plans; Feast is imported for new ones only."""
+def declared_by(settings: Settings, *, is_kept: bool = True) -> Declared:
+    """All use cases that are found, with their plans; Feast is imported for new ones only.
+
+    Plans of new ones are kept below home, or, with ``is_kept`` false, nothing is written.
+    """
     use_cases = discover(settings.use_case_packages)
-    layout = settings.layout
-    return Declared(use_cases, {n: plan_for(u, layout) for n, u in use_cases.items()})
+    plans = {
+        name: plan_for(use_case, settings.layout, is_kept=is_kept)
+        for name, use_case in use_cases.items()
+    }
+    return Declared(use_cases, plans)
 
 
 def code_location(settings: Settings) -> dg.Definitions:

@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Print sources, views, models and processes."""
     from orchestration.code_location import declared_by
 
-    declared = declared_by(shell.settings)
+    declared = declared_by(shell.settings, is_kept=False)
     shell.say(f"home {shell.settings.layout.root}\n")
     shell.say(table([("source", "rows", "log", "table", "refused"), *_sources(shell, declared)]))
     shell.say("")

@@ -203,7 +203,7 @@ def test_a_delay_beyond_any_sense_lands_nothing(home, tmp_path, capsys):
 def test_a_home_that_cannot_be_one_is_said(tmp_path, home, capsys):
     (tmp_path / "file").write_text("x")
     assert "is a file" in refused(capsys, tmp_path / "file", "status")
-    assert "/proc/nothing" in refused(capsys, Path("/proc/nothing"), "status")
+    assert "/proc/nothing" in refused(capsys, Path("/proc/nothing"), "simulate")
     assert cli.main(["status", "--home", ""]) == 2
     assert (tmp_path / "file").read_text() == "x"
 
