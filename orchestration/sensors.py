@@ -20,7 +20,7 @@ from orchestration.decisions import (
     is_ripe,
 )
 from orchestration.ingest import announced_epoch, ingest_config, ingest_name
-from orchestration.leftovers import IN_PROGRESS
+from orchestration.leftovers import IN_PROGRESS, close_leftovers
 from stores import epochs
 from stores.open_epoch import Waiting, waiting
 
@@ -67,6 +67,7 @@ def ingest_sensor(source: Source, job: Job, patience: Patience) -> dg.SensorDefi
     def sensor(
         context: dg.SensorEvaluationContext, platform: Platform
     ) -> dg.RunRequest | dg.SkipReason:
+        close_leftovers(context.instance, has_daemon=True)  # a killed command holds up the queue
         if is_under_way(context.instance, job.name):
             return dg.SkipReason(f"{source.name}: a run of {job.name} waits or is at work")
         decision = ingest_decided(context.instance, platform, source, patience)

@@ -19,6 +19,7 @@ from core.clock import FixedClock
 from core.contracts import FieldSpec, Reference, Source
 from orchestration.decisions import LogState, Patience
 from orchestration.ingest import LAST_EPOCH, ingest_config, ingest_job
+from orchestration.leftovers import TAG
 from orchestration.sensors import LOOK_EVERY_S, ingest_sensor, log_state
 from stores.epochs import appended_path
 
@@ -186,6 +187,17 @@ def test_no_run_is_asked_for_while_one_waits_or_works(platform, instance, status
     result = tick(PAYMENTS, platform, instance)
     assert not result.run_requests
     assert result.skip_message == "payments: a run of ingest_payments waits or is at work"
+
+
+def test_the_run_of_a_killed_command_is_put_down_as_failed_and_holds_nothing_back(
+    platform, instance
+):
+    platform.log("payments").append([b'{"event_id": "a"}'], now_ms=1)
+    run = run_of("ingest_payments", dg.DagsterRunStatus.STARTED)
+    instance.add_run(run.with_tags({TAG: "1:0"}))
+    assert tick(PAYMENTS, platform, instance).run_requests
+    found = instance.get_run_by_id(run.run_id)
+    assert found.status == dg.DagsterRunStatus.FAILURE
 
 
 def run_of(job, status):
