@@ -162,13 +162,14 @@ def exit_code_of(command: Sequence[str], variables: Mapping[str, str]) -> int:
 
 
 def end_group(process: "subprocess.Popen[Any]", *, within_s: float) -> None:
-    """Ask the process's group to end, and end it when it has not in time."""
-    for number, patience_s in ((signal.SIGTERM, within_s), (signal.SIGKILL, None)):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(patience_s)
-            return
+    """Ask the process's group to end; end what has not in time, or outlives its leader."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(within_s)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _with(variables: Mapping[str, str]) -> dict[str, str]:

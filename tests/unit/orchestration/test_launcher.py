@@ -104,11 +104,17 @@ def test_only_a_plain_name_is_a_job():
         job_module("os;x")
 
 
-def test_a_command_and_all_it_started_end_when_we_are_interrupted(tmp_path):
+SLEEPING = "import time; time.sleep(60)"
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPING}"
+
+
+@pytest.mark.parametrize("grandchild", [SLEEPING, DEAF])
+def test_a_command_and_all_it_started_end_when_we_are_interrupted(tmp_path, grandchild):
     mark = tmp_path / "grandchild"
     script = (
         "import subprocess, sys, time\n"
-        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {grandchild!r}])\n"
+        "time.sleep(0.3)\n"
         f"open({str(mark)!r}, 'w').write(str(child.pid))\n"
         "time.sleep(60)\n"
     )
