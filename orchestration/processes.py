@@ -145,15 +145,18 @@ def die_with_parent() -> None:
 
 def free_port(preferred: int = 0) -> int:
     """``preferred`` when nobody listens there, else a free port of this machine."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise DependencyError("no port is free on 127.0.0.1")
+    try:
+        return bindable_port(preferred)
+    except OSError:
+        return bindable_port(0)
+
+
+def bindable_port(port: int) -> int:
+    """A port on which a server may listen now: the given one, any for 0; OSError says why not."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return int(probe.getsockname()[1])
 
 
 def answers(url: str, *, within_s: float = 1.0) -> bool:

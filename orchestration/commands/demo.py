@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from orchestration.addresses import read_addresses
-from orchestration.commands.up import Ports, only_one, started
+from orchestration.commands.up import only_one, started
+from orchestration.ports import SERVICE_PORT, Ports
 from orchestration.processes import answers, free_port
 from orchestration.shell import Shell
 
@@ -53,7 +54,7 @@ def service(shell: Shell) -> Iterator[None]:
         yield
         return
     signal.signal(signal.SIGTERM, _interrupt)  # so that our own processes are ended in order
-    ports = Ports(service=free_port(8080), code=0, ui=0, mlflow=0)
+    ports = Ports(service=free_port(SERVICE_PORT), code=0, ui=0, mlflow=0)
     with only_one(shell.settings.layout), started(shell, ports, has_pages=False):
         yield
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NamedTuple
 
 import yaml
 
@@ -22,7 +21,8 @@ from orchestration.addresses import (
 from orchestration.fields import port
 from orchestration.instance import open_instance, prepare_home
 from orchestration.leftovers import close_leftovers
-from orchestration.processes import Child, Processes, answers, free_port, is_code_loaded
+from orchestration.ports import MLFLOW_PORT, SERVICE_PORT, UI_PORT, Ports, ports_of
+from orchestration.processes import Child, Processes, answers, is_code_loaded
 from orchestration.service_environment import service_environment
 from orchestration.shell import PROJECT, Shell
 from stores.layout import Layout
@@ -31,24 +31,14 @@ READY_WITHIN_S = 180.0
 LOOK_EVERY_S = 0.5
 
 
-class Ports(NamedTuple):
-    """Where each process listens on 127.0.0.1."""
-
-    service: int
-    code: int
-    ui: int
-    mlflow: int
-
-    def address(self, port: int) -> str:
-        """Base address of one of them."""
-        return f"http://127.0.0.1:{port}"
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("--port", type=port, default=8080, help="of the service")
-    parser.add_argument("--ui-port", type=port, default=3000, help="of Dagster's pages")
-    parser.add_argument("--mlflow-port", type=port, default=5000, help="of MLflow's pages")
+    for option, whose, default in (
+        ("--port", "the service", SERVICE_PORT),
+        ("--ui-port", "Dagster's pages", UI_PORT),
+        ("--mlflow-port", "MLflow's pages", MLFLOW_PORT),
+    ):
+        parser.add_argument(option, type=port, help=f"of {whose}; default {default} if free")
     parser.add_argument("--online-only", action="store_true", help="without pages and daemon")
 
 
@@ -56,15 +46,9 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Start all, wait until they are ready, print where, end all on Ctrl-C."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
         signal.signal(number, _interrupt)
-    ports = Ports(
-        service=free_port(arguments.port),
-        code=free_port(),
-        ui=free_port(arguments.ui_port),
-        mlflow=free_port(arguments.mlflow_port),
-    )
     with (
         only_one(shell.settings.layout.create()),
-        started(shell, ports, has_pages=not arguments.online_only) as processes,
+        started(shell, ports_of(arguments), has_pages=not arguments.online_only) as processes,
     ):
         shell.say(f"\nCtrl-C stops them all. Logs: {processes.logs}")
         try:
