@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -25,21 +25,37 @@ Work = Callable[[Settings, Clock, Stop, Told], None]
 
 def run_process(name: str, work: Work) -> int:
     """Do ``work`` until SIGTERM or SIGINT; the exit status."""
-    stopped = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopped.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    told = teller(name)
+    stop, told = stop_on_signals(), teller(name)
     try:
         settings = read_settings(os.environ)  # noqa: TID251 - a process's main is a root
-        work(settings, SystemClock(), stopped.wait, told)
+        work(settings, SystemClock(), stop, told)
     except PlatformError as error:
         told(str(error))
         return 1
     return 0
+
+
+def stop_on_signals() -> Stop:
+    """Take SIGTERM and SIGINT for an order to end; how to wait for one.
+
+    Through a pipe and not a `threading.Event`: its lock, held by a wait that a signal
+    interrupts, would make the handler wait for itself for ever.
+    """
+    ordered, order = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def handler(_signal: int, _frame: FrameType | None) -> None:
+        with suppress(BlockingIOError):  # full of orders already
+            os.write(order, b".")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
+    poll = select.poll()
+    poll.register(ordered, select.POLLIN)
+
+    def stop(seconds: float) -> bool:
+        return bool(poll.poll(seconds * 1_000))
+
+    return stop
 
 
 def teller(name: str) -> Told:
