@@ -17,6 +17,8 @@ from core.errors import (
 )
 from orchestration.addresses import read_addresses
 from orchestration.shell import Shell
+from stores.home_id import known_home_id
+from stores.layout import Layout
 
 TIMEOUT_S = 30.0
 BY_STATUS: dict[int, type[PlatformError]] = {
@@ -37,18 +39,53 @@ def service_address(shell: Shell) -> str:
     Raises
     ------
     NotReadyError
-        If neither says where it is.
+        If neither says where it is, or another home's service has taken its place.
     """
-    said = read_addresses(shell.settings.layout).service
+    layout = shell.settings.layout
+    said = read_addresses(layout).service
     port = shell.environment.get(PORT)
     if not said and not port:
         raise NotReadyError(
             "the service is not running",
-            found=f"no address below {shell.settings.layout.root}, and no {PORT}",
+            found=f"no address below {layout.root}, and no {PORT}",
             remedy="start it with `throughline up`, or say with --home whose service you mean",
             code="service_down",
         )
+    if said and home_at(said, within_s=TIMEOUT_S) != known_home_id(layout):
+        raise NotReadyError(
+            "the service of this home is not running",
+            found=f"another home's service, or another program, at {said}, where ours was",
+            remedy="start ours with `throughline up`, or say with --home whose service you mean",
+            code="other_home",
+        )
     return said or f"http://127.0.0.1:{port}"
+
+
+def home_at(address: str, *, within_s: float) -> str | None:
+    """Id of the home whose service answers there; None when what answers names none.
+
+    An address outlives who said it when `up` was killed, and its port may be given away.
+
+    Raises
+    ------
+    NotReadyError, DependencyError
+        If nobody answers there, or not in time.
+    """
+    try:
+        said = ask(address, "/livez", within_s=within_s)
+    except (NotReadyError, DependencyError):
+        raise
+    except PlatformError:
+        return None
+    return said.get("home") if isinstance(said, dict) else None
+
+
+def is_ours(address: str, layout: Layout, *, within_s: float = 1.0) -> bool:
+    """Whether the service of this home answers there."""
+    try:
+        return home_at(address, within_s=within_s) == known_home_id(layout)
+    except PlatformError:
+        return False
 
 
 def record_path(record_id: str) -> str:
@@ -70,6 +107,11 @@ def record_path(record_id: str) -> str:
 
 
 def call(shell: Shell, path: str, body: Any = None) -> Any:
+    """What this home's service answers to a GET, or to a POST of ``body``; raises as `ask`."""
+    return ask(service_address(shell), path, body)
+
+
+def ask(address: str, path: str, body: Any = None, *, within_s: float = TIMEOUT_S) -> Any:
     """Answer to a GET, or to a POST of ``body``.
 
     Raises
@@ -78,18 +120,17 @@ def call(shell: Shell, path: str, body: Any = None) -> Any:
         Of the family that the service's problem belongs to; NotReadyError when nobody
         answers at all.
     """
-    address = service_address(shell)
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(  # noqa: S310 - our own service
         address + path, data=data, headers={"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=within_s) as answer:  # noqa: S310
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         raise error_of(error.code, error.read()) from None
     except TimeoutError:
-        raise DependencyError(f"the service did not answer within {TIMEOUT_S:.0f} s") from None
+        raise DependencyError(f"the service did not answer within {within_s:.0f} s") from None
     except urllib.error.URLError as error:
         raise NotReadyError(
             "the service is not running",

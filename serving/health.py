@@ -19,12 +19,17 @@ class Health:
     """Ready is: at least one use case is served. A store that is down degrades, no more."""
 
     def __init__(
-        self, releases: Releases, watcher: ShelfWatcher, reader: Reader, clock: Clock
+        self, home: str, releases: Releases, watcher: ShelfWatcher, reader: Reader, clock: Clock
     ) -> None:
+        self._home = home
         self._releases = releases
         self._watcher = watcher
         self._reader = reader
         self._clock = clock
+
+    def life(self) -> Json:
+        """That this process runs, and of which home it is: an id, no path."""
+        return {"live": True, "home": self._home}
 
     async def state(self) -> Json:
         """What is served, what is wrong with the shelf, and the age of each source."""

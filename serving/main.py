@@ -32,6 +32,7 @@ from serving.settings import Settings, read_settings
 from serving.telemetry import Telemetry
 from serving.transport.rest import Services, build_app
 from serving.watcher import ShelfWatcher
+from stores.home_id import home_id
 from stores.layout import Layout
 from stores.log import SourceLog
 from stores.online import open_online_store
@@ -104,7 +105,7 @@ class Service:
             explain_budget_ms=settings.explainer.record_budget_ms,
         )
         intake = EventIntake(self._releases, store, LogAppenders(layout, clock), clock)
-        health = Health(self._releases, self._watcher, reader, clock)
+        health = Health(home_id(layout), self._releases, self._watcher, reader, clock)
         services = Services(
             engine=engine,
             passports=passports,

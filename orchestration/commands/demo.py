@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 from orchestration.addresses import read_addresses
+from orchestration.client import is_ours
 from orchestration.commands.up import only_one, started
 from orchestration.ports import SERVICE_PORT, Ports
-from orchestration.processes import answers, free_port
+from orchestration.processes import free_port
 from orchestration.shell import Shell
 
 
@@ -48,14 +49,15 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 @contextmanager
 def service(shell: Shell) -> Iterator[None]:
     """The online processes: those that run already, else our own for as long as needed."""
-    address = read_addresses(shell.settings.layout).service
-    if address and answers(f"{address}/livez"):
+    layout = shell.settings.layout
+    address = read_addresses(layout).service
+    if address and is_ours(address, layout):
         shell.say(f"  (there)  service at {address}")
         yield
         return
     signal.signal(signal.SIGTERM, _interrupt)  # so that our own processes are ended in order
     ports = Ports(service=free_port(SERVICE_PORT), code=0, ui=0, mlflow=0)
-    with only_one(shell.settings.layout), started(shell, ports, has_pages=False):
+    with only_one(layout), started(shell, ports, has_pages=False):
         yield
 
 

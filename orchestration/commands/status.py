@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 
 from orchestration.addresses import read_addresses
 from orchestration.channels import channels_of
+from orchestration.client import is_ours
 from orchestration.processes import answers
 from orchestration.shell import Shell, table
 from stores.shelf import Shelf
+
+TAKEN = "not running; another home's, or another program, answers there"
 
 if TYPE_CHECKING:
     from assets.declared import Declared
@@ -77,7 +80,9 @@ def _models(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
 
 
 def _processes(shell: Shell) -> list[tuple[str, ...]]:
-    said = read_addresses(shell.settings.layout)
+    layout = shell.settings.layout
+    said = read_addresses(layout)
+    has_service = bool(said.service) and is_ours(said.service, layout)
     probes = {
         "service": (said.service, "/livez"),
         "ui": (said.ui, "/server_info"),
@@ -86,7 +91,9 @@ def _processes(shell: Shell) -> list[tuple[str, ...]]:
     rows = [("process", "state", "address")]
     for name, (address, path) in probes.items():
         is_up = bool(address) and answers(address + path)
-        rows.append((name, "running" if is_up else "not running", address))
+        # All live and die with the service: where it is gone, who answers is somebody else.
+        state = "running" if is_up and has_service else TAKEN if is_up else "not running"
+        rows.append((name, state, address))
     return list(rows)
 
 

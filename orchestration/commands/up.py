@@ -18,6 +18,7 @@ from orchestration.addresses import (
     read_addresses,
     write_addresses,
 )
+from orchestration.client import is_ours
 from orchestration.fields import port
 from orchestration.instance import open_instance, prepare_home
 from orchestration.leftovers import close_leftovers
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--mlflow-port", "MLflow's pages", MLFLOW_PORT),
     ):
         parser.add_argument(option, type=port, help=f"of {whose}; default {default} if free")
+    parser.epilog = "A port that is given is taken or nothing is started; 0 is any that is free."
     parser.add_argument("--online-only", action="store_true", help="without pages and daemon")
 
 
@@ -71,7 +73,7 @@ def started(shell: Shell, ports: Ports, *, has_pages: bool) -> Iterator[Processe
         MLFLOW_UI_URL=ports.address(ports.mlflow),
     )
     environment["DAGSTER_HOME"] = str(prepare_home(layout.dagster_home))
-    children = online_children(ports)
+    children = online_children(layout, ports)
     if has_pages:
         with open_instance(layout.dagster_home) as instance:
             close_leftovers(instance, has_daemon=False)
@@ -115,7 +117,7 @@ def watch(processes: Processes) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def online_children(ports: Ports) -> list[Child]:
+def online_children(layout: Layout, ports: Ports) -> list[Child]:
     """Controller, folder, service: what a decision needs."""
     address = ports.address(ports.service)
     return [
@@ -125,7 +127,7 @@ def online_children(ports: Ports) -> list[Child]:
             "service",
             (sys.executable, "-m", "serving.main"),
             address,
-            lambda: answers(f"{address}/livez"),
+            lambda: is_ours(address, layout),
         ),
     ]
 

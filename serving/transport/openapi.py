@@ -18,6 +18,7 @@ from serving.transport.schemas import (
     ANSWER,
     EVENTS_ANSWER,
     HEALTH,
+    LIFE,
     PROBLEM,
     RECORD,
     REPLAY,
@@ -45,6 +46,7 @@ def openapi_of(roster: Roster, sources: Mapping[str, Source]) -> Json:
         "Replay": REPLAY,
         "EventsAnswer": EVENTS_ANSWER,
         "Health": HEALTH,
+        "Life": LIFE,
         "Problem": PROBLEM,
     }
     paths: Json = {}
@@ -203,7 +205,7 @@ _RECORD_PATHS: Json = {
     },
 }
 _PROCESS_PATHS: Json = {
-    "/livez": {"get": _operation("The process runs.", "process", {"type": "object"})},
+    "/livez": {"get": _operation("The process runs.", "process", _reference("Life"))},
     "/readyz": {"get": _operation("The process can answer.", "process", _reference("Health"))},
     "/metrics": {
         "get": {

@@ -93,7 +93,7 @@ class Routes:
     async def live(self, request: Request) -> Response:
         """The process runs."""
         del request
-        return _json({"live": True})
+        return _json(self._services.health.life())
 
     async def ready(self, request: Request) -> Response:
         """The process can answer."""

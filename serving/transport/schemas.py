@@ -176,6 +176,14 @@ EVENTS_ANSWER = object_of(
     required=["accepted", "duplicate", "rejected", "results"],
 )
 
+LIFE = object_of(
+    {
+        "live": {"type": "boolean"},
+        "home": {"type": "string", "description": "Random id of the home that is served."},
+    },
+    required=["live", "home"],
+)
+
 HEALTH: Schema = {
     "type": "object",
     "properties": {

@@ -13,6 +13,7 @@ from online_processes import OnlineProcess, service
 from servers import free_port
 
 from core.clock import SystemClock
+from stores.home_id import known_home_id
 from stores.layout import Layout
 
 
@@ -101,8 +102,8 @@ def test_a_method_that_is_not_there(client):
     assert answer.headers["allow"] == "POST"
 
 
-def test_health_says_what_is_served(client):
-    assert client.get("/livez").json() == {"live": True}
+def test_health_says_what_is_served_and_of_which_home(client, layout):
+    assert client.get("/livez").json() == {"live": True, "home": known_home_id(layout)}
     state = client.get("/readyz").json()
     assert state["ready"]
     assert state["channels"] == 1
