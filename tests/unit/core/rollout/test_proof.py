@@ -92,6 +92,7 @@ def test_a_challenger_that_gets_twice_its_share_is_found():
     assert set(found.by_gate) == {"sample_ratio"}
 
 
+@pytest.mark.slow
 def test_looks_after_every_request_break_no_more_than_alpha_allows():
     rng, runs, steps = np.random.default_rng(6), 200, 300
     stage = Stage(weight=0.5, minimum_requests=steps // 2, minimum_ms=0)
