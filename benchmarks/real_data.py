@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from textwrap import shorten
 from types import FrameType
 from typing import Any
 
@@ -38,6 +40,8 @@ STATE, REPORT = "real-data.json", "report.json"
 LAST_DAYS = 14
 CUT_DAYS = 15  # after the last transaction: a week until its verdict, and a week to be sure
 WHO = "real-data"
+STEP_TIME = re.compile(r"^\d+\.\d s +")
+SAID_WIDTH = 100
 
 
 @dataclass
@@ -148,9 +152,11 @@ def refuse_seen(layout: Layout, first: str) -> None:
 
 
 def steps_table(done: dict[str, dict[str, Any]]) -> str:
-    """Steps with their times."""
+    """Steps with their times; what a long one said is cut, the report has all of it."""
     rows: list[tuple[str, ...]] = [("step", "seconds", "what it said")]
-    rows += [(name, f"{step['seconds']:.1f}", step["said"]) for name, step in done.items()]
+    for name, step in done.items():
+        said = STEP_TIME.sub("", step["said"])
+        rows.append((name, f"{step['seconds']:.1f}", shorten(said, SAID_WIDTH, placeholder=" ...")))
     return table(rows)
 
 
@@ -176,6 +182,7 @@ def run_as_asked(arguments: argparse.Namespace) -> int:
         shutil.rmtree(home)
     if arguments.every > 1:
         file = slice_of(file, arguments.every, home / "slice.parquet")
+    print(f"{file.name}: everything is done with --home {home}", flush=True)
     with Stopwatch() as watch:
         report = whole(Platform(home), file, arguments.days, is_doubted=not arguments.no_doubt)
     print("\n" + steps_table(report["steps"]))

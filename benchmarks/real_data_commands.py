@@ -76,7 +76,8 @@ class Platform:
         child = Child("up", self._command(words), address, lambda: answers(f"{address}/readyz"))
         with Processes(os.environ, self.home / "logs", PROJECT) as processes:
             processes.start(child)
-            processes.wait_ready(child, within_s=READY_WITHIN_S)
+            ready_s = processes.wait_ready(child, within_s=READY_WITHIN_S)
+            print(f"  {ready_s:5.1f} s  ready at {address}", flush=True)
             yield address
         print("  stopped", flush=True)
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
+from benchmarks.real_data_commands import Stopwatch
 from benchmarks.real_data_online import agreement, champion
 from benchmarks.real_data_scores import SEED, USE_CASE, batch_scores
 from core.clock import DAY_MS, date_start_ms
@@ -261,24 +262,28 @@ def doubts(layout: Layout, path: Path, first: str, report: dict[str, Any]) -> st
     file, trained = File.read(path), training_set(layout, manifest.snapshot_id)
     found: dict[str, Any] = {}
     report["doubt"] = found
-    found["kernel"] = recomputed_in_process(plan, file, file.values(plan), trained)
-    print(f"\nevery training value from the file by the kernel: {_equal(found['kernel'])}")
-    found["oracle"] = recomputed_by_oracle(plan, file, trained, from_ms)
-    examples = found["oracle"]["examples"]
-    print(f"{examples} late examples from the file by the oracle: {_equal(found['oracle'])}")
+    print("\nIs there a leak?", flush=True)
+    with Stopwatch() as watch:
+        found["kernel"] = recomputed_in_process(plan, file, file.values(plan), trained)
+    title = "every training value from the file by the kernel"
+    print(f"  {watch.seconds:5.1f} s  {title}: {_equal(found['kernel'])}", flush=True)
+    with Stopwatch() as watch:
+        found["oracle"] = recomputed_by_oracle(plan, file, trained, from_ms)
+    title = f"{found['oracle']['examples']} late examples from the file by the oracle"
+    print(f"  {watch.seconds:5.1f} s  {title}: {_equal(found['oracle'])}", flush=True)
     scores = batch_scores(layout, (report["dates"][0], report["dates"][1]))
     by_id = dict(zip(scores["example_id"].to_pylist(), scores["score"].to_pylist(), strict=True))
     found["frauds"] = where_frauds_are(by_id, trained, from_ms)
     for group in found["frauds"]:
-        print(
-            f"  {group['group']}: {group['frauds']} frauds among {group['transactions']:,} "
-            f"payments, {group['caught']} caught"
-        )
+        rows = f"{group['frauds']} frauds among {group['transactions']:,} payments"
+        print(f"           {group['group']}: {rows}, {group['caught']} caught")
     found["variants"] = {}
     for variant in variants(plan, file, trained):
-        quality = precision_of(variant, from_ms)
+        with Stopwatch() as watch:
+            quality = precision_of(variant, from_ms)
         found["variants"][variant.title] = quality
-        print(f"  {variant.title}: average precision {quality:.3f}", flush=True)
+        said = f"{variant.title}: average precision {quality:.3f}"
+        print(f"  {watch.seconds:5.1f} s  {said}", flush=True)
     return f"kernel {_equal(found['kernel'])}; oracle {_equal(found['oracle'])}; " + ", ".join(
         f"{title} {value:.3f}" for title, value in found["variants"].items()
     )

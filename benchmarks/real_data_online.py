@@ -94,6 +94,8 @@ def served(platform: Platform, address: str, date: str) -> Json:
         "batch_quality": judged(batch, truth(layout)).report(),
     }
     report["said"] = said(report)
+    for line in report["said"].split("; "):
+        print(f"  {line}", flush=True)
     show_one(platform, rows, many)
     print(f"\nonline, {date}: average precision {in_words(report['quality'])}")
     print(f"batch, {date}: average precision {in_words(report['batch_quality'])}", flush=True)
@@ -115,7 +117,8 @@ def said(report: Json) -> str:
         parts.append(
             f"{found['values']:,} scores {name}: {found['equal']:,} equal to batch, "
             f"{found['one_ulp']:,} one ulp off, {found['more']:,} more, "
-            f"{found['degraded']:,} degraded, {found['rows_per_s']:,.0f}/s"
+            f"{found['degraded']:,} degraded, "
+            f"{found['seconds']:.1f} s, {found['rows_per_s']:,.0f}/s"
         )
     found = report["vectors"]
     parts.append(
