@@ -11,6 +11,7 @@ from core import errors
 from core.errors import DependencyError, PlatformError
 
 _OURS = re.compile(r"^(?:.*?\W)??core\.errors\.(\w+): (.+)$", re.MULTILINE)
+_IN_JVM = "An error occurred while calling "
 _LONGEST = 600
 
 
@@ -50,7 +51,9 @@ def error_told(text: str, run_id: str) -> PlatformError:
 
 
 def _plain(text: str) -> str:
-    """First line of a message, the last one where it is a trace."""
+    """First line of a message, the last one where it is a trace, the JVM's own where it is one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["nothing said"]
-    chosen = lines[-1] if "Traceback" in text else lines[0]
-    return chosen[:_LONGEST]
+    if "Traceback" in text:
+        return lines[-1][:_LONGEST]
+    is_of_the_jvm = _IN_JVM in lines[0] and len(lines) > 1
+    return lines[1 if is_of_the_jvm else 0].removeprefix(": ")[:_LONGEST]

@@ -19,6 +19,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from zipfile import is_zipfile
 
 from core.errors import ConfigurationError, DependencyError, IntegrityError
 
@@ -89,12 +90,15 @@ DELTA = (
 
 
 def class_path(folder: Path = JARS) -> str:
-    """Class path of all jars, in a fixed order: the class archive depends on it."""
-    missing = [jar.filename for jar in DELTA if not (folder / jar.filename).is_file()]
+    """Class path of all jars, in a fixed order: the class archive depends on it.
+
+    A jar that was cut short is missing, too: the directory of such a file stands at its end.
+    """
+    missing = [jar.filename for jar in DELTA if not is_zipfile(folder / jar.filename)]
     if missing:
         raise ConfigurationError(
             "Spark's jars are not in the project folder",
-            found=f"{len(missing)} of {len(DELTA)} missing, {missing[0]} first",
+            found=f"{len(missing)} of {len(DELTA)} missing or cut short, {missing[0]} first",
             remedy="run `python -m spark_jobs.jars` once, with a network",
         )
     return ":".join(str(folder / jar.filename) for jar in DELTA)

@@ -42,6 +42,10 @@ def test_the_error_inside_the_trace_of_a_worker_is_found_and_the_trace_is_not_sh
     [
         ("RuntimeError: no room\nmore\nmore", "RuntimeError: no room"),
         ("Traceback (most recent call last):\n  File x\nValueError: bad\n", "ValueError: bad"),
+        (
+            "Py4JJavaError: An error occurred while calling o2.x.\n: java.io.IOException: no room",
+            "java.io.IOException: no room",
+        ),
         ("", "nothing said"),
         ("core.errors.NobodyKnowsError: x", "x"),
     ],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from zipfile import ZipFile
 
 import pytest
 
@@ -15,9 +16,23 @@ def test_missing_jars_say_which_command_brings_them(tmp_path):
         jars.class_path(tmp_path)
 
 
-def test_the_class_path_has_every_jar_once_in_a_fixed_order(tmp_path):
+def write_jars(folder):
     for jar in jars.DELTA:
-        (tmp_path / jar.filename).touch()
+        with ZipFile(folder / jar.filename, "w") as file:
+            file.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\n" * 20)
+
+
+def test_a_jar_that_was_cut_short_is_said_before_a_jvm_starts(tmp_path):
+    write_jars(tmp_path)
+    last = tmp_path / jars.DELTA[-1].filename
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.raises(ConfigurationError, match="cut short") as error:
+        jars.class_path(tmp_path)
+    assert error.value.found == f"1 of 7 missing or cut short, {last.name} first"
+
+
+def test_the_class_path_has_every_jar_once_in_a_fixed_order(tmp_path):
+    write_jars(tmp_path)
     parts = jars.class_path(tmp_path).split(":")
     assert len(set(parts)) == len(jars.DELTA) == 7
     assert parts == jars.class_path(tmp_path).split(":")

@@ -9,12 +9,13 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 from core.errors import ConfigurationError
 from spark_jobs.jars import DELTA
 from spark_jobs.session import spark_session
 folder = Path(sys.argv[1])
 for jar in DELTA:
-    (folder / jar.filename).touch()
+    ZipFile(folder / jar.filename, "w").close()
 try:
     spark_session(scratch=folder / "scratch", jars=folder, class_archive=None)
 except ConfigurationError as error:
