@@ -70,14 +70,6 @@ class Tip(NamedTuple):
     written_ns: int
 
 
-class Tip(NamedTuple):
-    """Where a log ends: two that are equal have nothing between them."""
-
-    open_number: int
-    open_bytes: int
-    written_ns: int
-
-
 class SourceLog:
     """Log of one source in one folder; any number of processes may write and read.
 
@@ -223,19 +215,6 @@ class SourceLog:
         start = offset_of(after) if number == first else 0
         records = open_records(self.directory, number, start)
         yield from _behind(after, with_positions(records, number))
-
-    def tip(self) -> Tip:
-        """Where the log ends now: two looks at the names of files, none into them.
-
-        A torn line may be cut off and one of the same length written, so the size alone
-        does not tell that nothing came.
-        """
-        number = self._open()
-        try:
-            found = epochs.appended_path(self.directory, number).stat()
-        except FileNotFoundError:
-            return Tip(number, 0, 0)
-        return Tip(number, found.st_size, found.st_mtime_ns)
 
     def tip(self) -> Tip:
         """Where the log ends now: two looks at the names of files, none into them.
