@@ -24,8 +24,8 @@ up: setup ## Dagster UI, daemon, folder, controller and service; Ctrl-C stops th
 test: setup ## The whole suite, doctests included (under 25 minutes on 2 cores)
 	@$(RUN) pytest $(PYTEST_ARGS)
 
-test-fast: setup ## The part without Spark (under 2 minutes)
-	@$(RUN) pytest -m "not spark and not slow" $(PYTEST_ARGS)
+test-fast: setup ## The part without Spark and long proofs, three at a time (under 2 minutes)
+	@$(RUN) pytest -n 3 --dist loadfile -m "not spark and not slow" $(PYTEST_ARGS)
 
 check: setup ## Lint, format, types, import contracts
 	$(RUN) ruff check .

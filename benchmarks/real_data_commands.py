@@ -20,13 +20,11 @@ END_WITHIN_S = 15.0
 READY_WITHIN_S = 120.0
 
 
-class CommandFailedError(PlatformError):
+def command_failed(words: Sequence[str], code: int) -> PlatformError:
     """A command of the platform ended with another code than 0; it has said why by then."""
-
-    def __init__(self, words: Sequence[str], code: int) -> None:
-        super().__init__(
-            f"`throughline {' '.join(words)}` ended with {code}", remedy="it says why above"
-        )
+    return PlatformError(
+        f"`throughline {' '.join(words)}` ended with {code}", remedy="it says why above"
+    )
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Platform:
 
         Raises
         ------
-        CommandFailedError
+        PlatformError
             If it ends with another code than 0.
         """
         print(f"\n$ throughline {' '.join(words)}", flush=True)
@@ -63,7 +61,7 @@ class Platform:
             if process.poll() is None:
                 end_group(process, within_s=END_WITHIN_S)
         if code != 0:
-            raise CommandFailedError(words, code)
+            raise command_failed(words, code)
         return said
 
     @contextmanager

@@ -20,7 +20,7 @@ from shared_spark import session_or_skip
 
 from assets.tables import read_columns
 from benchmarks.real_data import DEFAULT_FILE, whole
-from benchmarks.real_data_commands import CommandFailedError, Platform
+from benchmarks.real_data_commands import Platform, command_failed
 from benchmarks.real_data_file import slice_of
 from orchestration import cli
 from stores.layout import Layout
@@ -52,7 +52,7 @@ class PlatformHere(Platform):
         with contextlib.redirect_stdout(said):
             code = cli.run(command, ("--home", str(self.home), *words[1:]))
         if code:
-            raise CommandFailedError(words, code)
+            raise command_failed(words, code)
         lines = [line.strip() for line in said.getvalue().splitlines() if line.strip()]
         return [line for line in lines if not line.startswith("next:")][-1]
 
