@@ -36,6 +36,7 @@ from stores.home_id import home_id
 from stores.layout import Layout
 from stores.log import SourceLog
 from stores.online import open_online_store
+from stores.online.redis_reads import TickReader
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
@@ -73,6 +74,7 @@ class Service:
         loader = Loader(shelf, keys, OnnxSession, is_any_time=settings.is_local)
         self._settings = settings
         self._store = store
+        self._reader = reader
         self._records = RecordLogs(layout, clock, settings.records)
         self._releases = Releases()
         self._telemetry = Telemetry(CollectorRegistry())
@@ -135,6 +137,7 @@ class Service:
                     await task
             await self._explainer.close()
             self._records.close()
+            self._reader.close()
             self._store.close()
 
     def _start(self) -> None:
@@ -161,7 +164,10 @@ class Service:
 
 
 def _reader(url: str, store: OnlineStore) -> Reader:
-    return DirectReader(store) if url.startswith("sqlite:") else ThreadedReader(store)
+    """Values without holding up the loop: from a file at once, from one Redis by the tick."""
+    if url.startswith("sqlite:"):
+        return DirectReader(store)
+    return TickReader(url) if url.startswith(("redis://", "unix://")) else ThreadedReader(store)
 
 
 def application() -> FastAPI:

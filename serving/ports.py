@@ -19,6 +19,10 @@ class Reader(Protocol):
         """Values in the order of ``keys``; None where there is none."""
         ...
 
+    def close(self) -> None:
+        """Give back what only the reader holds; the store closes itself."""
+        ...
+
 
 class Scorer(Protocol):
     """A model that may wait for company before it scores; who asks cannot tell."""
@@ -62,6 +66,9 @@ class DirectReader:
         """Values in the order of ``keys``."""
         return self._store.read(keys)
 
+    def close(self) -> None:
+        """Nothing of its own."""
+
 
 class ThreadedReader:
     """Reads in a thread: for a store across a network, whose silence must not stop the loop."""
@@ -72,6 +79,9 @@ class ThreadedReader:
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values in the order of ``keys``."""
         return await asyncio.to_thread(self._store.read, keys)
+
+    def close(self) -> None:
+        """Nothing of its own."""
 
 
 class DirectScorer:

@@ -44,7 +44,9 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(directory: Path, *, is_cluster: bool = False) -> Iterator[RedisServer]:
+def redis_server(
+    directory: Path, *, is_cluster: bool = False, port: int = 0
+) -> Iterator[RedisServer]:
     """A redis-server of its own; skips the test where the binary is missing.
 
     ``directory`` must have a short path: a Unix socket's name holds 107 bytes.
@@ -52,7 +54,7 @@ def redis_server(directory: Path, *, is_cluster: bool = False) -> Iterator[Redis
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("redis-server is not installed (apt-get install redis-server)")
-    port = free_port()
+    port = port or free_port()
     options = ["--port", port, "--bind", "127.0.0.1", "--dir", directory, "--save", ""]
     options += ["--unixsocket", directory / "redis.sock", "--daemonize", "no"]
     if is_cluster:
