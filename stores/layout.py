@@ -91,6 +91,11 @@ class Layout:
         return self.root / "keys"
 
     @property
+    def access(self) -> Path:
+        """Access keys of the service and their audit; readable by the owner only."""
+        return self.root / "access"
+
+    @property
     def online_path(self) -> Path:
         """Embedded online store."""
         return self.root / "online.sqlite"

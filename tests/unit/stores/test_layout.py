@@ -23,6 +23,7 @@ FOLDERS = {"log_dir": "log/abc", "landing_dir": "landing/abc", "records": "recor
 PLACES = {
     "shelf": "shelf",
     "keys": "keys",
+    "access": "access",
     "online_path": "online.sqlite",
     "artifacts": "mlflow",
     "dagster_home": "dagster",
