@@ -108,11 +108,14 @@ def record_path(record_id: str) -> str:
 
 def call(shell: Shell, path: str, body: Any = None) -> Any:
     """What this home's service answers to a GET, or to a POST of ``body``; raises as `ask`."""
-    return ask(service_address(shell), path, body)
+    key = shell.settings.service_key.get_secret_value()
+    return ask(service_address(shell), path, body, key=key)
 
 
-def ask(address: str, path: str, body: Any = None, *, within_s: float = TIMEOUT_S) -> Any:
-    """Answer to a GET, or to a POST of ``body``.
+def ask(
+    address: str, path: str, body: Any = None, *, key: str = "", within_s: float = TIMEOUT_S
+) -> Any:
+    """Answer to a GET, or to a POST of ``body``; ``key`` is for a service that asks for one.
 
     Raises
     ------
@@ -121,8 +124,11 @@ def ask(address: str, path: str, body: Any = None, *, within_s: float = TIMEOUT_
         answers at all.
     """
     data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(  # noqa: S310 - our own service
-        address + path, data=data, headers={"Content-Type": "application/json"}
+        address + path, data=data, headers=headers
     )
     try:
         with urllib.request.urlopen(request, timeout=within_s) as answer:  # noqa: S310

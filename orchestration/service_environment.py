@@ -4,10 +4,14 @@ from collections.abc import Mapping
 
 from orchestration.settings import PREFIX, Settings
 
+SERVICE_KEY = f"{PREFIX}SERVICE_KEY"
+"""What the command line shows the service; no process that we start needs it."""
+
 
 def service_environment(
     settings: Settings, environment: Mapping[str, str], **more: str
 ) -> dict[str, str]:
-    """Environment of a child: ours, with the home of our settings; ``more`` without prefix."""
+    """Environment of a child: ours but the key, and our home; ``more`` is without prefix."""
     said = {"HOME": str(settings.layout.root), "ENVIRONMENT": settings.environment, **more}
-    return dict(environment) | {PREFIX + name: value for name, value in said.items()}
+    ours = {name: value for name, value in environment.items() if name != SERVICE_KEY}
+    return ours | {PREFIX + name: value for name, value in said.items()}

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from core.errors import ConfigurationError
 from stores.layout import DEFAULT_ROOT, Layout
@@ -62,6 +70,9 @@ class Settings(Section):
         (), description="Packages with use cases besides `use_cases`."
     )
     launch: Launch | None = Field(None, description="How jobs start; None: the environment's way.")
+    service_key: SecretStr = Field(
+        SecretStr(""), description="Key that this command line shows the service; empty: none."
+    )
     ui_url: str = Field("http://127.0.0.1:3000", description="Where Dagster's pages are.")
     mlflow_ui_url: str = Field("http://127.0.0.1:5000", description="Where MLflow's pages are.")
     spark: SparkSettings = SparkSettings()

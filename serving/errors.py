@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from core.errors import InvalidInputError, NotReadyError
+from core.errors import InvalidInputError, NotReadyError, OverloadedError
 
 
 class FieldFault(NamedTuple):
@@ -71,6 +71,42 @@ class ConflictError(InvalidInputError):
     """Something of that id is already there with another content."""
 
     code = "conflict"
+
+
+class NoKeyError(InvalidInputError):
+    """The request carries no key, or one that opens nothing."""
+
+    code = "no_key"
+
+
+class OutOfScopeError(InvalidInputError):
+    """The key is good, and does not open what was asked for."""
+
+    code = "not_in_scope"
+
+
+class RateLimitedError(OverloadedError):
+    """The key asked for more points a second than it may."""
+
+    code = "rate_limited"
+
+    def __init__(
+        self,
+        wrong: str,
+        *,
+        found: str = "",
+        remedy: str = "",
+        code: str | None = None,
+        retry_after_s: float = 1.0,
+    ) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(wrong, found=found, remedy=remedy, code=code)
+
+
+class QuotaUsedError(RateLimitedError):
+    """The key has had all its points of the day."""
+
+    code = "quota_used"
 
 
 class NotFoundError(NotReadyError):

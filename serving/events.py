@@ -79,6 +79,15 @@ class EventIntake:
         served = self._releases.roster.use_cases.values()
         return {s.name: s for each in served for s in each.champion.manifest.contract.sources}
 
+    def readers_of(self, source: str) -> list[str]:
+        """Served use cases that read a source, so whose answers its events change."""
+        served = self._releases.roster.use_cases.items()
+        return [
+            name
+            for name, each in served
+            if any(s.name == source for s in each.champion.manifest.contract.sources)
+        ]
+
     async def take(self, source: str, raw: object) -> list[Result]:
         """What became of one event (an object) or many (a list), in order.
 

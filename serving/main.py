@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from core.clock import Clock, SystemClock
 from core.errors import PlatformError
 from core.ports import OnlineStore
+from serving.access import Access, check_host
 from serving.appending import GroupAppender
 from serving.engine import Budgets, Engine
 from serving.events import EventIntake
@@ -32,6 +33,7 @@ from serving.settings import Settings, read_settings
 from serving.telemetry import Telemetry
 from serving.transport.rest import Services, build_app
 from serving.watcher import ShelfWatcher
+from stores.access_keys import AccessKeyFile
 from stores.home_id import home_id
 from stores.layout import Layout
 from stores.log import SourceLog
@@ -77,6 +79,8 @@ class Service:
         self._reader = reader
         self._records = RecordLogs(layout, clock, settings.records)
         self._releases = Releases()
+        access_keys = AccessKeyFile(layout.access)
+        self._access = Access(access_keys, clock, told, n_workers=settings.http.workers)
         self._telemetry = Telemetry(CollectorRegistry())
         self._explainer = ExplainerProcess(
             shelf.bundle, start_budget_ms=settings.explainer.start_budget_ms
@@ -118,6 +122,7 @@ class Service:
             clock=clock,
             http=settings.http,
             told=told,
+            access=self._access,
         )
         self.app = build_app(services, self._lifespan)
 
@@ -126,7 +131,8 @@ class Service:
         """Load what is on the shelf, then follow it; seal records at the end."""
         del app
         await asyncio.to_thread(self._start)
-        tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._tick())]
+        works = (self._follow(), self._tick(), self._access.follow())
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:
@@ -183,6 +189,7 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         http = settings.http
+        check_host(http.host, AccessKeyFile(settings.layout.access), SystemClock(), told)
         told(f"listening on http://{http.host}:{http.port} (docs at /docs)")
         uvicorn.run(
             "serving.main:application",

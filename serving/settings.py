@@ -32,6 +32,7 @@ OF_THE_BATCH_SIDE = frozenset(
         "mlflow_ui_url",
         "scores_url",
         "kafka_servers",
+        "service_key",
         "use_case_packages",
         "launch",
         "ui_url",

@@ -28,18 +28,22 @@ from serving.transport.schemas import (
 
 _PROBLEMS = {
     "400": "The body is not JSON, or an object in it has a key twice (`duplicate_key`).",
+    "401": "No key came (`no_key`), or one that opens nothing (`unknown_key`).",
+    "403": "The key does not open this (`not_in_scope`).",
     "404": "There is no such thing.",
-    "413": "The body is too large.",
+    "413": "The body is too large, or has more points than the key may spend at once "
+    "(`over_burst`).",
     "415": "The body's type is not taken.",
     "422": "The contract is broken; `errors` lists where. Or the instant lies before what is kept "
     "online (`at_too_old`): `detail` says by how much, and from when on one is answered.",
-    "429": "More work than room; come back.",
+    "429": "More work than room, or than the key may ask for (`rate_limited`, `quota_used`); come "
+    "back after `Retry-After` seconds.",
     "503": "Not ready, or a dependency failed.",
 }
 
 
-def openapi_of(roster: Roster, sources: Mapping[str, Source]) -> Json:
-    """OpenAPI 3.1 document."""
+def openapi_of(roster: Roster, sources: Mapping[str, Source], *, is_open: bool) -> Json:
+    """OpenAPI 3.1 document; of a service that is open, or asks for a key."""
     schemas: Json = {
         "Answer": ANSWER,
         "Record": RECORD,
@@ -62,7 +66,8 @@ def openapi_of(roster: Roster, sources: Mapping[str, Source]) -> Json:
         "openapi": "3.1.0",
         "info": {"title": "Throughline", "version": "1", "description": __doc__},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {"key": _SECURITY_SCHEME}},
+        "security": [{}, {"key": []}] if is_open else [{"key": []}],
     }
 
 
@@ -165,6 +170,12 @@ def _operation(summary: str, tag: str, answer: Json) -> Json:
     return {"summary": summary, "tags": [tag], "responses": responses}
 
 
+def _open(operation: Json) -> Json:
+    """The operation, as one that asks for no key."""
+    responses = {k: v for k, v in operation["responses"].items() if k not in ("401", "403")}
+    return {**operation, "responses": responses, "security": []}
+
+
 def _reference(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
@@ -173,6 +184,12 @@ def _body(schema: Json) -> Json:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
+_SECURITY_SCHEME: Json = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "tl_<id>_<secret>",
+    "description": "A key made by `throughline keys create`, whose scopes say what it opens.",
+}
 _RECORD_ID = {
     "name": "record_id",
     "in": "path",
@@ -205,12 +222,15 @@ _RECORD_PATHS: Json = {
     },
 }
 _PROCESS_PATHS: Json = {
-    "/livez": {"get": _operation("The process runs.", "process", _reference("Life"))},
-    "/readyz": {"get": _operation("The process can answer.", "process", _reference("Health"))},
+    "/livez": {"get": _open(_operation("The process runs.", "process", _reference("Life")))},
+    "/readyz": {
+        "get": _open(_operation("The process can answer.", "process", _reference("Health")))
+    },
     "/metrics": {
         "get": {
             "summary": "Prometheus metrics.",
             "tags": ["process"],
+            "security": [],
             "responses": {"200": {"description": "Text.", "content": {"text/plain": {}}}},
         }
     },

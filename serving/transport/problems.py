@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -21,7 +23,10 @@ from serving.errors import (
     ConflictError,
     ListTooLongError,
     MalformedBodyError,
+    NoKeyError,
     NotFoundError,
+    OutOfScopeError,
+    RateLimitedError,
     SlowBodyError,
     UnsupportedMediaError,
 )
@@ -33,6 +38,8 @@ STATUS: dict[type[PlatformError], int] = {
     IntegrityError: 500,
     InvalidInputError: 422,
     MalformedBodyError: 400,
+    NoKeyError: 401,
+    OutOfScopeError: 403,
     SlowBodyError: 408,
     ConflictError: 409,
     BodyTooLargeError: 413,
@@ -60,7 +67,12 @@ def problem(error: PlatformError) -> Response:
     body["retryable"] = error.is_retryable
     if isinstance(error, BrokenContractError):
         body["errors"] = [fault._asdict() for fault in error.faults]
-    return _response(status_of(error), body)
+    response = _response(status_of(error), body)
+    if isinstance(error, NoKeyError):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RateLimitedError):
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    return response
 
 
 def http_problem(error: HTTPException) -> Response:

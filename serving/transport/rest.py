@@ -12,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Lifespan
 
+from core.access import Verb
 from core.clock import Clock
 from core.errors import PlatformError
+from serving.access import Access
 from serving.engine import MAX_FAULTS, Engine
 from serving.errors import BrokenContractError, ConflictError, FieldFault, UnreadBodyError
 from serving.events import EventIntake, Result
@@ -24,6 +26,7 @@ from serving.process import Told
 from serving.releases import Releases
 from serving.settings import HttpSettings
 from serving.telemetry import Telemetry
+from serving.transport.admission import admit, grant_of, spend_on_events, spend_on_points
 from serving.transport.body import json_body
 from serving.transport.openapi import openapi_of
 from serving.transport.pages import docs_page
@@ -46,6 +49,7 @@ class Services:
     clock: Clock
     http: HttpSettings
     told: Told
+    access: Access
 
 
 class Routes:
@@ -57,17 +61,20 @@ class Routes:
     async def predict(self, request: Request) -> Response:
         """One prediction."""
         raw = await self._json(request)
+        spend_on_points(request, [raw])
         return _json(await self._services.engine.predict(request.path_params["use_case"], raw))
 
     async def predict_many(self, request: Request) -> Response:
         """Up to 1,000 predictions."""
         raw = await self._json(request)
+        spend_on_points(request, raw.get("points") if isinstance(raw, dict) else None)
         use_case = request.path_params["use_case"]
         return _json(await self._services.engine.predict_many(use_case, raw))
 
     async def take_events(self, request: Request) -> Response:
         """One event or many, durable when this answers."""
         raw = await self._json(request)
+        spend_on_events(request, raw)
         source = request.path_params["source"]
         results = await self._services.intake.take(source, raw)
         for status in ("accepted", "duplicate", "rejected"):
@@ -83,6 +90,8 @@ class Routes:
         """A prediction record; with ``?explain=true`` its contributions too."""
         passports, record_id = self._services.passports, request.path_params["record_id"]
         is_explained = request.query_params.get("explain", "false") == "true"
+        if is_explained:
+            grant_of(request).require("explain")
         read = passports.explained if is_explained else passports.record
         return _json(await read(record_id))
 
@@ -120,7 +129,11 @@ class Routes:
     def openapi(self) -> Json:
         """OpenAPI of what is served now."""
         services = self._services
-        return openapi_of(services.releases.roster, services.intake.sources())
+        return openapi_of(
+            services.releases.roster,
+            services.intake.sources(),
+            is_open=services.access.is_open,
+        )
 
     async def _json(self, request: Request) -> object:
         http = self._services.http
@@ -135,35 +148,39 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> FastAPI:
         title="Throughline", version="1", lifespan=lifespan, docs_url=None, redoc_url=None
     )
     routes = Routes(services)
-    table: tuple[tuple[str, str, Handler], ...] = (
-        ("GET", "/v1/predictions/{record_id}", routes.record),
-        ("GET", "/v1/predictions/{record_id}/replay", routes.replay),
-        ("POST", "/v1/events/{source}", routes.take_events),
-        ("POST", "/v1/{use_case}/predictions", routes.predict),
-        ("POST", "/v1/{use_case}/predictions:batch", routes.predict_many),
-        ("GET", "/livez", routes.live),
-        ("GET", "/readyz", routes.ready),
-        ("GET", "/metrics", routes.metrics),
-        ("GET", "/docs", routes.docs),
+    table: tuple[tuple[str, str, Handler, Verb | None], ...] = (
+        ("GET", "/v1/predictions/{record_id}", routes.record, "passports"),
+        ("GET", "/v1/predictions/{record_id}/replay", routes.replay, "passports"),
+        ("POST", "/v1/events/{source}", routes.take_events, "events"),
+        ("POST", "/v1/{use_case}/predictions", routes.predict, "predict"),
+        ("POST", "/v1/{use_case}/predictions:batch", routes.predict_many, "predict"),
+        ("GET", "/livez", routes.live, None),
+        ("GET", "/readyz", routes.ready, None),
+        ("GET", "/metrics", routes.metrics, None),
+        ("GET", "/docs", routes.docs, None),
     )
-    for method, path, handler in table:
-        app.add_route(path, _timed(path, handler, services), methods=[method])
+    for method, path, handler, verb in table:
+        app.add_route(path, _timed(path, handler, services, verb), methods=[method])
     app.add_exception_handler(HTTPException, _http_problem)
     app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
     return app
 
 
-def _timed(route: str, handler: Handler, services: Services) -> Handler:
-    """The handler with its time and its refusals counted, and its errors told as problems."""
+def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) -> Handler:
+    """The handler behind its key, timed, its refusals counted and its errors told as problems."""
 
     async def timed(request: Request) -> Response:
         start_s = services.clock.monotonic_s()
+        is_admitted = False
         try:
+            if verb is not None:
+                admit(request, services.access, services.intake, verb=verb, route=route)
+            is_admitted = True
             response = await handler(request)
         except PlatformError as error:
             services.telemetry.refused(error.code)
             response = problem(error)
-            if isinstance(error, UnreadBodyError):
+            if not is_admitted or isinstance(error, UnreadBodyError):
                 response = PartingResponse(response, within_ms=services.http.body_timeout_ms)
         except Exception as error:  # the last line: nobody gets a trace
             services.telemetry.refused("internal")

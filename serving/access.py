@@ -1,0 +1,289 @@
+"""Admission: whose key a request carries, what it opens, and whether it may spend so much now.
+
+The keys are read again within a second of a change, away from the requests, and refusals are
+audited there too. Where a home has no keys the service is open, and listens on this machine only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import Counter
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from core.access import (
+    AccessKey,
+    Bucket,
+    Used,
+    Verb,
+    allows,
+    read_key,
+    share_of_worker,
+    spend,
+    standing,
+    use,
+)
+from core.clock import Clock
+from core.errors import ConfigurationError, IntegrityError, PlatformError
+from serving.errors import (
+    ListTooLongError,
+    NoKeyError,
+    OutOfScopeError,
+    QuotaUsedError,
+    RateLimitedError,
+)
+from serving.process import Told
+from stores.access_keys import AccessKeyFile, AccessKeys, Stamp
+
+LOOK_EVERY_S = 0.5
+MAX_KINDS_OF_REFUSAL = 1_000
+"""Kinds told apart between two looks; those beyond it are counted together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why somebody was refused. Never what was presented: it may be a mistyped secret."""
+
+    code: str
+    why: str
+    key_id: str
+    route: str
+    client: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request shows before its body is read."""
+
+    authorization: str | None
+    verb: Verb
+    use_cases: Collection[str]
+    route: str
+    client: str
+
+
+@dataclass
+class _Spent:
+    bucket: Bucket
+    used: Used = field(default_factory=lambda: Used(0, 0))
+
+
+class Grant:
+    """What one admitted request may go on to do; an open service asks nothing."""
+
+    def require(self, verb: Verb) -> None:
+        """Return when the key covers one more verb on the same use case."""
+        del verb
+
+    def spend(self, cost: int) -> None:
+        """Take ``cost`` points more out of rate and quota."""
+        del cost
+
+
+class KeyGrant(Grant):
+    """Grant of a key."""
+
+    def __init__(self, access: Access, key: AccessKey, asked: Asked) -> None:
+        self._access = access
+        self._key = key
+        self._asked = asked
+
+    def require(self, verb: Verb) -> None:
+        """Return when the key covers one more verb; OutOfScopeError else."""
+        self._access.check_scope(self._key, self._asked, verb)
+
+    def spend(self, cost: int) -> None:
+        """Take points out; RateLimitedError, QuotaUsedError or ListTooLongError else."""
+        self._access.spend(self._key, self._asked, cost)
+
+
+class Access:
+    """The keys as this process last read them, and what each has spent here."""
+
+    def __init__(self, file: AccessKeyFile, clock: Clock, told: Told, *, n_workers: int) -> None:
+        self._file = file
+        self._clock = clock
+        self._told = told
+        self._n_workers = n_workers
+        self._stamp: Stamp | None = file.stamp()
+        self._trouble = ""
+        self._counter = 0
+        self._keys: Mapping[str, AccessKey] = {}
+        self._spent: dict[str, _Spent] = {}
+        self._refusals: Counter[Refusal] = Counter()
+        self._follow(file.read())  # what cannot be read must not leave the service open
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody was ever given a key: then nobody is asked for one."""
+        return not self._counter
+
+    async def follow(self) -> None:
+        """Look again and again, away from the requests; ends when it is cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.to_thread(self.look, self.taken_refusals())
+
+    def taken_refusals(self) -> Mapping[Refusal, int]:
+        """How often who was refused since this was last asked; on the thread of the requests."""
+        refusals, self._refusals = self._refusals, Counter()
+        return refusals
+
+    def look(self, refusals: Mapping[Refusal, int]) -> None:
+        """Read the keys if they changed; put down who was refused.
+
+        Keys that cannot be read, or are older than those known, change nothing.
+        """
+        try:
+            stamp = self._file.stamp()
+            if stamp is not None and stamp != self._stamp:
+                self._follow(self._file.read())
+                self._stamp, self._trouble = stamp, ""
+        except (PlatformError, OSError) as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                self._told(f"the access keys stay as they were: {error}")
+        with suppress(OSError):  # a full disk must not end the look at the keys
+            self._file.audit.append([self._entry(*each) for each in refusals.items()])
+
+    def _follow(self, found: AccessKeys) -> None:
+        if found.counter < self._counter:
+            raise IntegrityError(
+                "the file of access keys is older than the keys known",
+                found=f"counter {found.counter} after {self._counter}",
+                remedy="make, rotate or revoke one to write a newer file",
+            )
+        self._keys = {k: share_of_worker(key, self._n_workers) for k, key in found.by_id().items()}
+        self._counter = found.counter
+
+    def admit(self, asked: Asked) -> Grant:
+        """Grant of a request; one point of it is spent.
+
+        Raises
+        ------
+        NoKeyError, OutOfScopeError, RateLimitedError, QuotaUsedError
+            Each for its reason, which the audit has more of.
+        """
+        if self.is_open:
+            return Grant()
+        key = self._key(asked)
+        self.check_scope(key, asked, asked.verb)
+        grant = KeyGrant(self, key, asked)
+        grant.spend(1)
+        return grant
+
+    def _key(self, asked: Asked) -> AccessKey:
+        scheme, _, text = (asked.authorization or "").partition(" ")
+        if not asked.authorization:
+            raise self._refused(asked, NoKeyError("this needs a key", code="no_key"), "no_key")
+        written = read_key(text.strip()) if scheme.lower() == "bearer" else None
+        if written is None:
+            raise self._refused(asked, _unknown_key(), "not_a_key")
+        key, why = standing(self._keys, *written, self._clock.now_ms())
+        if key is None:
+            known = written[0] if written[0] in self._keys else ""
+            raise self._refused(asked, _unknown_key(), why, known)
+        return key
+
+    def check_scope(self, key: AccessKey, asked: Asked, verb: Verb) -> None:
+        """Return when the key covers a verb on what was asked for; OutOfScopeError else."""
+        if not allows(key.scopes, verb, asked.use_cases):
+            error = OutOfScopeError(
+                f"the key does not open this: it needs {verb}",
+                remedy="ask for a key with that scope (`throughline keys create --scope`)",
+            )
+            raise self._refused(asked, error, verb, key.key_id)
+
+    def spend(self, key: AccessKey, asked: Asked, cost: int) -> None:
+        """Take points out of rate and quota, out of both or of none."""
+        if cost < 1 or (key.rate is None and key.daily_quota is None):
+            return
+        if key.rate is not None and cost > key.rate.burst:
+            raise ListTooLongError(
+                "more points at once than the key may spend at once",
+                found=f"{cost} beside one already spent",
+                remedy=f"send at most {key.rate.burst} at once",
+                code="over_burst",
+            )
+        now_s, now_ms = self._clock.monotonic_s(), self._clock.now_ms()
+        full = key.rate.burst if key.rate is not None else 0
+        spent = self._spent.setdefault(key.key_id, _Spent(Bucket(full, now_s)))
+        used, wait_s = spent.used, 0.0
+        if key.daily_quota is not None:
+            used, wait_s = use(spent.used, key.daily_quota, now_ms, cost)
+        if wait_s:
+            used_up = QuotaUsedError("the key's quota of the day is used", retry_after_s=wait_s)
+            raise self._refused(asked, used_up, "quota_used", key.key_id)
+        if key.rate is not None:
+            spent.bucket, wait_s = spend(spent.bucket, key.rate, now_s, cost)
+        if wait_s:
+            limited = RateLimitedError("more points a second than allowed", retry_after_s=wait_s)
+            raise self._refused(asked, limited, "rate_limited", key.key_id)
+        spent.used = used
+
+    def _refused(
+        self, asked: Asked, error: PlatformError, why: str, key_id: str = ""
+    ) -> PlatformError:
+        refusal = Refusal(error.code, why, key_id, asked.route, asked.client)
+        if refusal not in self._refusals and len(self._refusals) >= MAX_KINDS_OF_REFUSAL:
+            refusal = Refusal("many", "more kinds than are told apart", "", "", "")
+        self._refusals[refusal] += 1
+        return error
+
+    def _entry(self, refusal: Refusal, count: int) -> dict[str, object]:
+        return {
+            "at_ms": self._clock.now_ms(),
+            "what": "refused",
+            "key": refusal.key_id,
+            "who": refusal.client,
+            "why": refusal.why,
+            "code": refusal.code,
+            "route": refusal.route,
+            "count": count,
+        }
+
+
+def _unknown_key() -> NoKeyError:
+    return NoKeyError(
+        "the key opens nothing",
+        remedy="it is not known, has expired, or was revoked: ask for another",
+        code="unknown_key",
+    )
+
+
+def check_host(host: str, file: AccessKeyFile, clock: Clock, told: Told) -> None:
+    """Say that the service is open, where it is; refuse to open it to other machines.
+
+    Raises
+    ------
+    ConfigurationError
+        If other machines can reach ``host`` and no key is there to ask them for.
+    """
+    keys = file.read()
+    if any(key.is_usable(clock.now_ms()) for key in keys.keys):
+        return
+    if not is_own_machine(host):
+        raise ConfigurationError(
+            "the service would be open to other machines",
+            found=f"the address {host!r} and no key that opens anything",
+            remedy="make one (`throughline keys create`), or listen on 127.0.0.1",
+            code="open_to_others",
+        )
+    if not keys.counter:
+        told("warning: no keys, so whoever is on this machine may ask; see docs/online.md, Keys")
+
+
+def is_own_machine(host: str) -> bool:
+    """Whether an address is reached from its own machine alone.
+
+    Examples
+    --------
+    >>> [is_own_machine(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "", "db")]
+    [True, True, True, False, False, False]
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

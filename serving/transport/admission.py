@@ -1,0 +1,56 @@
+"""What a request shows of its key and of what it is about, before and after its body is read."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from core.access import Verb
+from core.errors import PlatformError
+from serving.access import Access, Asked, Grant
+from serving.events import EventIntake
+from stores.records import parse_record_id
+
+
+def admit(request: Request, access: Access, intake: EventIntake, *, verb: Verb, route: str) -> None:
+    """Let a request pass, or raise; what it may go on to do is kept with it."""
+    asked = Asked(
+        authorization=request.headers.get("authorization"),
+        verb=verb,
+        use_cases=_use_cases(request, intake),
+        route=route,
+        client=request.client.host if request.client else "",
+    )
+    request.state.grant = access.admit(asked)
+
+
+def grant_of(request: Request) -> Grant:
+    """What an admitted request may do."""
+    grant: Grant = request.state.grant
+    return grant
+
+
+def spend_on_points(request: Request, points: object) -> None:
+    """Take the points beside the first out of the key's rate, and see that it may explain."""
+    grant = grant_of(request)
+    given = points if isinstance(points, list) else []
+    if any(isinstance(point, dict) and point.get("explain") is True for point in given):
+        grant.require("explain")
+    grant.spend(len(given) - 1)
+
+
+def spend_on_events(request: Request, events: object) -> None:
+    """Take the events beside the first out of the key's rate."""
+    grant_of(request).spend(len(events) - 1 if isinstance(events, list) else 0)
+
+
+def _use_cases(request: Request, intake: EventIntake) -> list[str]:
+    """Use cases that a request is about; none when there is no such thing."""
+    given = request.path_params
+    if "source" in given:
+        return intake.readers_of(given["source"])
+    if "use_case" in given:
+        return [given["use_case"]]
+    try:
+        return [parse_record_id(given["record_id"]).use_case]
+    except PlatformError:
+        return []

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from core.access import RateLimit, parsed_scopes
+from core.clock import DAY_MS, FixedClock
+from core.errors import ConfigurationError, IntegrityError, OverloadedError
+from serving.access import MAX_KINDS_OF_REFUSAL, Access, Asked, check_host
+from serving.errors import (
+    ListTooLongError,
+    NoKeyError,
+    OutOfScopeError,
+    QuotaUsedError,
+    RateLimitedError,
+)
+from serving.transport.problems import problem
+from stores.access_keys import AccessKeyFile
+
+SAID: dict[str, Any] = {"who": "ada", "why": ""}
+
+
+@pytest.fixture
+def file(tmp_path):
+    return AccessKeyFile(tmp_path / "access")
+
+
+@pytest.fixture
+def clock():
+    return FixedClock(DAY_MS)
+
+
+def made(file, clock, scopes=("*:predict",), **more):
+    return file.create(
+        owner="x", scopes=parsed_scopes(scopes), now_ms=clock.now_ms(), **SAID, **more
+    )
+
+
+def access_of(file, clock, told=None, n_workers=1):
+    said = told if told is not None else []
+    return Access(file, clock, said.append, n_workers=n_workers)
+
+
+def asked(key, **changes):
+    given: dict[str, Any] = {"verb": "predict", "use_cases": ["toy"], "route": "/r", "client": "c"}
+    return Asked(authorization=key and f"Bearer {key}", **(given | changes))
+
+
+def test_a_home_without_keys_asks_nobody(file, clock):
+    access = access_of(file, clock)
+    assert access.is_open
+    grant = access.admit(asked(None))
+    grant.require("explain")
+    grant.spend(10**9)
+
+
+def test_a_file_that_cannot_be_read_stops_the_start(file, clock):
+    made(file, clock)
+    file.path.write_text("torn")
+    with pytest.raises(IntegrityError):
+        access_of(file, clock)
+
+
+def test_an_older_file_put_back_changes_nothing_and_is_said_once(file, clock):
+    key = made(file, clock)
+    older = file.path.read_bytes()
+    told: list[str] = []
+    access = access_of(file, clock, told)
+    file.revoke(key.split("_")[1], now_ms=clock.now_ms(), **SAID)
+    access.look({})
+    with pytest.raises(NoKeyError):
+        access.admit(asked(key))
+    file.path.write_bytes(older)
+    access.look({})
+    access.look({})
+    with pytest.raises(NoKeyError):
+        access.admit(asked(key))
+    (said,) = told
+    assert "older than the keys known" in said
+
+
+def test_a_list_takes_its_points_and_a_refused_one_takes_none(file, clock):
+    access = access_of(file, clock, n_workers=1)
+    key = made(file, clock, rate=RateLimit(per_s=1, burst=3))
+    access.look({})
+    access.admit(asked(key)).spend(1)
+    with pytest.raises(RateLimitedError) as refused:
+        access.admit(asked(key)).spend(2)
+    assert refused.value.retry_after_s == 2.0
+    clock.advance(2_000)
+    access.admit(asked(key)).spend(1)
+
+
+def test_a_list_that_can_never_be_spent_is_no_reason_to_come_back(file, clock):
+    key = made(file, clock, rate=RateLimit(per_s=1, burst=3))
+    with pytest.raises(ListTooLongError) as refused:
+        access_of(file, clock).admit(asked(key)).spend(4)
+    assert refused.value.code == "over_burst"
+
+
+def test_a_quota_holds_until_the_next_day_and_costs_no_rate(file, clock):
+    key = made(file, clock, daily_quota=2, rate=RateLimit(per_s=0.001, burst=3))
+    access = access_of(file, clock)
+    access.admit(asked(key))
+    access.admit(asked(key))
+    for _ in range(3):
+        with pytest.raises(QuotaUsedError) as refused:
+            access.admit(asked(key))
+    assert refused.value.retry_after_s == DAY_MS / 1_000
+    assert problem(refused.value).headers["retry-after"] == "86400"
+    clock.advance(DAY_MS)
+    access.admit(asked(key))
+
+
+def test_a_key_that_changes_keeps_what_it_has_spent(file, clock):
+    key = made(file, clock, daily_quota=1)
+    access = access_of(file, clock)
+    access.admit(asked(key))
+    rotated = file.rotate(key.split("_")[1], overlap_ms=1, now_ms=clock.now_ms(), **SAID)
+    access.look({})
+    with pytest.raises(OverloadedError):
+        access.admit(asked(rotated))
+
+
+def test_refusals_are_counted_by_kind_and_their_kinds_are_bounded(file, clock):
+    key = made(file, clock)
+    access = access_of(file, clock)
+    for number in range(MAX_KINDS_OF_REFUSAL + 50):
+        with pytest.raises(OutOfScopeError):
+            access.admit(asked(key, verb="events", client=f"c{number}"))
+    with pytest.raises(OutOfScopeError):
+        access.admit(asked(key, verb="events", client="c0"))
+    access.look(access.taken_refusals())
+    assert not access.taken_refusals()
+    entries = [json.loads(line) for line in file.audit.path.read_text().splitlines()][1:]
+    assert len(entries) == MAX_KINDS_OF_REFUSAL + 1
+    assert entries[0]["count"] == 2
+    assert (entries[0]["code"], entries[0]["why"], entries[0]["key"]) == (
+        "not_in_scope",
+        "events",
+        key.split("_")[1],
+    )
+    assert (entries[-1]["code"], entries[-1]["count"]) == ("many", 50)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9"])
+def test_on_this_machine_an_open_service_only_warns(file, clock, host):
+    told: list[str] = []
+    check_host(host, file, clock, told.append)
+    assert len(told) == 1
+    assert told[0].startswith("warning: no keys")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.0.1", "example.org"])
+def test_elsewhere_it_takes_a_key_that_opens_something(file, clock, host):
+    told: list[str] = []
+    with pytest.raises(ConfigurationError, match="throughline keys create") as refused:
+        check_host(host, file, clock, told.append)
+    assert refused.value.code == "open_to_others"
+    key = made(file, clock)
+    check_host(host, file, clock, told.append)
+    file.revoke(key.split("_")[1], now_ms=clock.now_ms(), **SAID)
+    with pytest.raises(ConfigurationError):
+        check_host(host, file, clock, told.append)
+    assert told == []
