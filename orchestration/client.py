@@ -16,6 +16,7 @@ from core.errors import (
     PlatformError,
 )
 from orchestration.addresses import read_addresses
+from orchestration.service_environment import SERVICE_KEY
 from orchestration.shell import Shell
 from stores.home_id import known_home_id
 from stores.layout import Layout
@@ -165,5 +166,8 @@ def error_of(status: int, content: bytes) -> PlatformError:
     order = ("title", "detail") if faults else ("detail", "title")
     text = str(next((problem[k] for k in order if problem.get(k)), f"HTTP status {status}"))
     return kind(
-        text, found="; ".join(faults[:MAX_FAULTS_SHOWN]), code=str(problem.get("code", "http"))
+        text,
+        found="; ".join(faults[:MAX_FAULTS_SHOWN]),
+        remedy=f"put a key that opens this into {SERVICE_KEY}" if status in (401, 403) else "",
+        code=str(problem.get("code", "http")),
     )

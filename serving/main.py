@@ -141,6 +141,7 @@ class Service:
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
+            self._access.look(self._access.taken_refusals())
             await self._explainer.close()
             self._records.close()
             self._reader.close()

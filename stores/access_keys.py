@@ -28,7 +28,7 @@ from core.access import (
     secret_digest,
     written_key,
 )
-from core.errors import InvalidInputError
+from core.errors import ConfigurationError, InvalidInputError
 from core.features.plan import Frozen
 from stores.channels import MAX_DOCUMENT_BYTES, document_bytes, read_document
 from stores.durable import exclusive_lock, write_durably
@@ -115,8 +115,17 @@ class AccessKeyFile:
         ------
         IntegrityError
             If the file is not one of keys.
+        ConfigurationError
+            If it belongs to somebody else.
         """
-        return read_document(self.path, AccessKeys) if self.path.exists() else AccessKeys()
+        try:
+            return read_document(self.path, AccessKeys) if self.path.exists() else AccessKeys()
+        except PermissionError as error:
+            raise ConfigurationError(
+                "the access keys of this home belong to another user",
+                found=f"{self.path.name} that {error.strerror.lower()} to user {os.getuid()}",
+                remedy="run the command line and the service as the same user",
+            ) from error
 
     def create(
         self,

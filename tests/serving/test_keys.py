@@ -192,6 +192,17 @@ def test_openapi_names_the_scheme_and_the_answers(client):
     assert document["paths"]["/livez"]["get"]["security"] == []
 
 
+def test_every_route_that_is_told_of_asks_for_a_key_or_says_that_it_does_not(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    open_paths = set()
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            answer = client.request(method, path.replace("{record_id}", "toy-00000000-0-0"))
+            assert answer.status_code == (200 if operation.get("security") == [] else 401), path
+            open_paths |= {path} if operation.get("security") == [] else set()
+    assert open_paths == {"/livez", "/readyz", "/metrics"}
+
+
 def test_the_rate_of_a_key_counts_points_and_says_when_to_come_back(client, layout):
     key = made(layout, ["*:predict"], rate=RateLimit(per_s=0.5, burst=4))
     eventually(lambda: client.post(PREDICT, json={}, headers=bearer(key)).status_code == 422)
@@ -221,12 +232,14 @@ def test_the_command_line_shows_its_key(started, keys, layout, record, monkeypat
     monkeypatch.setenv("THROUGHLINE_HTTP__PORT", started.url.rpartition(":")[2])
     words = ["replay", record.rpartition("/")[2]]
     assert cli.main(words) == 2
-    assert "this needs a key" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "this needs a key" in said
+    assert "THROUGHLINE_SERVICE_KEY" in said
     monkeypatch.setenv("THROUGHLINE_SERVICE_KEY", keys["passports"])
     assert cli.main(words) == 0
-    said = capsys.readouterr()
-    assert said.out.startswith("equal")
-    assert parts(keys["passports"])[1] not in said.out + said.err
+    told = capsys.readouterr()
+    assert told.out.startswith("equal")
+    assert parts(keys["passports"])[1] not in told.out + told.err
 
 
 def test_no_secret_is_in_any_file_metric_or_answer(client, keys, layout, started, record):
@@ -277,6 +290,16 @@ def test_a_key_is_rotated_and_revoked_under_load_on_every_worker(tmp_path):
         eventually(lambda: statuses(started, new) == {401})
         for _ in range(4):
             assert statuses(started, new) == {401}
+
+
+def test_a_refusal_just_before_the_end_is_audited(tmp_path):
+    layout = Layout(tmp_path / "home").create()
+    serve(layout, shelve(layout), counter=1)
+    made(layout, ["*:predict"])
+    with service(layout) as started:
+        for _ in range(3):
+            httpx.post(started.url + PREDICT, json=REQUEST)
+    assert sum(entry["count"] for entry in audited(layout, code="no_key")) == 3
 
 
 def test_an_open_service_warns_and_closes_with_the_first_key(tmp_path):

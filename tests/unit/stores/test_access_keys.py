@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from core.access import RateLimit, parsed_scopes, read_key, standing
-from core.errors import IntegrityError, InvalidInputError
+from core.errors import ConfigurationError, IntegrityError, InvalidInputError
 from stores.access_keys import AccessAudit, AccessKeyFile
 
 SAID = {"who": "ada", "why": "for the test"}
@@ -140,6 +140,17 @@ def test_a_file_that_is_not_one_of_keys_is_said_and_not_taken_for_none(file):
     made(file)
     file.path.write_text("{}x")
     with pytest.raises(IntegrityError):
+        file.read()
+
+
+def test_keys_of_another_user_are_said_and_not_taken_for_none(file, monkeypatch):
+    made(file)
+
+    def denied(path, *_args, **_more):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(file.path), "exists", denied)
+    with pytest.raises(ConfigurationError, match="belong to another user"):
         file.read()
 
 
