@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -69,6 +70,11 @@ class _Spent:
     bucket: Bucket
     used: Used = field(default_factory=lambda: Used(0, 0))
 
+    def give_back(self, n_points: int) -> None:
+        """Undo that so many points were taken."""
+        self.bucket = Bucket(self.bucket.level + n_points, self.bucket.at_s)
+        self.used = Used(self.used.day, max(0, self.used.count - n_points))
+
 
 class Grant:
     """What one admitted request may go on to do; an open service asks nothing."""
@@ -77,9 +83,9 @@ class Grant:
         """Return when the key covers one more verb on the same use case."""
         del verb
 
-    def spend(self, cost: int) -> None:
-        """Take ``cost`` points more out of rate and quota."""
-        del cost
+    def charge(self, n_points: int) -> None:
+        """Take what a list holds out of rate and quota."""
+        del n_points
 
 
 class KeyGrant(Grant):
@@ -94,9 +100,13 @@ class KeyGrant(Grant):
         """Return when the key covers one more verb; OutOfScopeError else."""
         self._access.check_scope(self._key, self._asked, verb)
 
-    def spend(self, cost: int) -> None:
-        """Take points out; RateLimitedError, QuotaUsedError or ListTooLongError else."""
-        self._access.spend(self._key, self._asked, cost)
+    def charge(self, n_points: int) -> None:
+        """Take points out; RateLimitedError, QuotaUsedError or ListTooLongError else.
+
+        One of them was taken when the request was admitted.
+        """
+        if n_points > 1:
+            self._access.charge(self._key, self._asked, n_points, n_charged=1)
 
 
 class Access:
@@ -170,9 +180,8 @@ class Access:
             return Grant()
         key = self._key(asked)
         self.check_scope(key, asked, asked.verb)
-        grant = KeyGrant(self, key, asked)
-        grant.spend(1)
-        return grant
+        self.charge(key, asked, 1)
+        return KeyGrant(self, key, asked)
 
     def _key(self, asked: Asked) -> AccessKey:
         scheme, _, text = (asked.authorization or "").partition(" ")
@@ -196,28 +205,34 @@ class Access:
             )
             raise self._refused(asked, error, verb, key.key_id)
 
-    def spend(self, key: AccessKey, asked: Asked, cost: int) -> None:
-        """Take points out of rate and quota, out of both or of none."""
-        if cost < 1 or (key.rate is None and key.daily_quota is None):
+    def charge(self, key: AccessKey, asked: Asked, n_points: int, *, n_charged: int = 0) -> None:
+        """Take points out of rate and quota: out of both, or of none.
+
+        ``n_charged`` of them were taken before; when it raises, they have been given back, so
+        that whoever comes back as late as told is let through.
+        """
+        if key.rate is None and key.daily_quota is None:
             return
-        if key.rate is not None and cost > key.rate.burst:
-            raise ListTooLongError(
-                "more points at once than the key may spend at once",
-                found=f"{cost} beside one already spent",
-                remedy=f"send at most {key.rate.burst} at once",
-                code="over_burst",
-            )
-        now_s, now_ms = self._clock.monotonic_s(), self._clock.now_ms()
+        now_s = self._clock.monotonic_s()
         full = key.rate.burst if key.rate is not None else 0
         spent = self._spent.setdefault(key.key_id, _Spent(Bucket(full, now_s)))
+        spent.give_back(n_charged)
+        most = _most_at_once(key)
+        if n_points > most:
+            raise ListTooLongError(
+                "more points at once than the key may ever spend at once",
+                found=f"{n_points}",
+                remedy=f"send at most {most} at once",
+                code="over_burst",
+            )
         used, wait_s = spent.used, 0.0
         if key.daily_quota is not None:
-            used, wait_s = use(spent.used, key.daily_quota, now_ms, cost)
+            used, wait_s = use(spent.used, key.daily_quota, self._clock.now_ms(), n_points)
         if wait_s:
             used_up = QuotaUsedError("the key's quota of the day is used", retry_after_s=wait_s)
             raise self._refused(asked, used_up, "quota_used", key.key_id)
         if key.rate is not None:
-            spent.bucket, wait_s = spend(spent.bucket, key.rate, now_s, cost)
+            spent.bucket, wait_s = spend(spent.bucket, key.rate, now_s, n_points)
         if wait_s:
             limited = RateLimitedError("more points a second than allowed", retry_after_s=wait_s)
             raise self._refused(asked, limited, "rate_limited", key.key_id)
@@ -243,6 +258,12 @@ class Access:
             "route": refusal.route,
             "count": count,
         }
+
+
+def _most_at_once(key: AccessKey) -> float:
+    """Points that a key with everything unspent may spend."""
+    burst = math.inf if key.rate is None else key.rate.burst
+    return min(burst, math.inf if key.daily_quota is None else key.daily_quota)
 
 
 def _unknown_key() -> NoKeyError:

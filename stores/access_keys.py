@@ -123,7 +123,7 @@ class AccessKeyFile:
         except PermissionError as error:
             raise ConfigurationError(
                 "the access keys of this home belong to another user",
-                found=f"{self.path.name} that {error.strerror.lower()} to user {os.getuid()}",
+                found=f"{self.path.name}, which user {os.getuid()} may not read",
                 remedy="run the command line and the service as the same user",
             ) from error
 

@@ -29,18 +29,18 @@ def grant_of(request: Request) -> Grant:
     return grant
 
 
-def spend_on_points(request: Request, points: object) -> None:
-    """Take the points beside the first out of the key's rate, and see that it may explain."""
+def charge_points(request: Request, points: object) -> None:
+    """Take the points of a body out of the key's rate, and see that it may explain them."""
     grant = grant_of(request)
     given = points if isinstance(points, list) else []
     if any(isinstance(point, dict) and point.get("explain") is True for point in given):
         grant.require("explain")
-    grant.spend(len(given) - 1)
+    grant.charge(len(given))
 
 
-def spend_on_events(request: Request, events: object) -> None:
-    """Take the events beside the first out of the key's rate."""
-    grant_of(request).spend(len(events) - 1 if isinstance(events, list) else 0)
+def charge_events(request: Request, events: object) -> None:
+    """Take the events of a body out of the key's rate."""
+    grant_of(request).charge(len(events) if isinstance(events, list) else 1)
 
 
 def _use_cases(request: Request, intake: EventIntake) -> list[str]:

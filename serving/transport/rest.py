@@ -26,7 +26,7 @@ from serving.process import Told
 from serving.releases import Releases
 from serving.settings import HttpSettings
 from serving.telemetry import Telemetry
-from serving.transport.admission import admit, grant_of, spend_on_events, spend_on_points
+from serving.transport.admission import admit, charge_events, charge_points, grant_of
 from serving.transport.body import json_body
 from serving.transport.openapi import openapi_of
 from serving.transport.pages import docs_page
@@ -61,20 +61,20 @@ class Routes:
     async def predict(self, request: Request) -> Response:
         """One prediction."""
         raw = await self._json(request)
-        spend_on_points(request, [raw])
+        charge_points(request, [raw])
         return _json(await self._services.engine.predict(request.path_params["use_case"], raw))
 
     async def predict_many(self, request: Request) -> Response:
         """Up to 1,000 predictions."""
         raw = await self._json(request)
-        spend_on_points(request, raw.get("points") if isinstance(raw, dict) else None)
+        charge_points(request, raw.get("points") if isinstance(raw, dict) else None)
         use_case = request.path_params["use_case"]
         return _json(await self._services.engine.predict_many(use_case, raw))
 
     async def take_events(self, request: Request) -> Response:
         """One event or many, durable when this answers."""
         raw = await self._json(request)
-        spend_on_events(request, raw)
+        charge_events(request, raw)
         source = request.path_params["source"]
         results = await self._services.intake.take(source, raw)
         for status in ("accepted", "duplicate", "rejected"):

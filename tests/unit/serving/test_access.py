@@ -53,7 +53,7 @@ def test_a_home_without_keys_asks_nobody(file, clock):
     assert access.is_open
     grant = access.admit(asked(None))
     grant.require("explain")
-    grant.spend(10**9)
+    grant.charge(10**9)
 
 
 def test_a_file_that_cannot_be_read_stops_the_start(file, clock):
@@ -83,21 +83,48 @@ def test_an_older_file_put_back_changes_nothing_and_is_said_once(file, clock):
 
 def test_a_list_takes_its_points_and_a_refused_one_takes_none(file, clock):
     access = access_of(file, clock, n_workers=1)
-    key = made(file, clock, rate=RateLimit(per_s=1, burst=3))
+    key = made(file, clock, rate=RateLimit(per_s=1, burst=3), daily_quota=6)
     access.look({})
-    access.admit(asked(key)).spend(1)
-    with pytest.raises(RateLimitedError) as refused:
-        access.admit(asked(key)).spend(2)
-    assert refused.value.retry_after_s == 2.0
+    access.admit(asked(key)).charge(2)
+    for _ in range(5):
+        with pytest.raises(RateLimitedError) as refused:
+            access.admit(asked(key)).charge(3)
+        assert refused.value.retry_after_s == 2.0
     clock.advance(2_000)
-    access.admit(asked(key)).spend(1)
+    access.admit(asked(key)).charge(3)
+    clock.advance(3_000)
+    access.admit(asked(key))  # the sixth point of the day
+    with pytest.raises(QuotaUsedError):
+        access.admit(asked(key))
 
 
-def test_a_list_that_can_never_be_spent_is_no_reason_to_come_back(file, clock):
-    key = made(file, clock, rate=RateLimit(per_s=1, burst=3))
-    with pytest.raises(ListTooLongError) as refused:
-        access_of(file, clock).admit(asked(key)).spend(4)
+def test_whoever_comes_back_as_late_as_told_is_let_through(file, clock):
+    key = made(file, clock, rate=RateLimit(per_s=0.5, burst=4))
+    access = access_of(file, clock)
+    access.admit(asked(key)).charge(4)
+    clock.advance(2_000)  # one point is there: enough to be admitted, not for the list
+    with pytest.raises(RateLimitedError) as refused:
+        access.admit(asked(key)).charge(4)
+    clock.advance(int(refused.value.retry_after_s * 1_000))
+    access.admit(asked(key)).charge(4)
+
+
+@pytest.mark.parametrize("n_points", [4, 1_000])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"rate": RateLimit(per_s=1, burst=3)},
+        {"daily_quota": 3},
+        {"rate": RateLimit(per_s=1, burst=9), "daily_quota": 3},
+    ],
+)
+def test_a_list_that_can_never_be_spent_is_no_reason_to_come_back(file, clock, limits, n_points):
+    key = made(file, clock, **limits)
+    access = access_of(file, clock)
+    with pytest.raises(ListTooLongError, match="at most 3") as refused:
+        access.admit(asked(key)).charge(n_points)
     assert refused.value.code == "over_burst"
+    access.admit(asked(key)).charge(3)
 
 
 def test_a_quota_holds_until_the_next_day_and_costs_no_rate(file, clock):
