@@ -7,7 +7,7 @@ EXTRAS := --extra orchestration --extra serving --extra explainer
 PYTEST_ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-fast check bench real-data clean
+.PHONY: help setup demo up test test-fast check bench bench-online real-data clean
 
 help: ## Print every target with its help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ check: setup ## Lint, format, types, import contracts
 
 bench: setup ## Benchmarks against peers: a table and JSON
 	@$(RUN) python -m benchmarks
+
+bench-online: setup ## The service against a hand-written twin, an echo and model servers, under load
+	@$(RUN) python -m benchmarks online
 
 real-data: setup ## Real card data through ingest, training and serving: make real-data FILE=...
 	@$(RUN) python -m benchmarks.real_data $(if $(FILE),"$(FILE)")

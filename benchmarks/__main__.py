@@ -1,7 +1,8 @@
-"""All benchmarks: ``python -m benchmarks [point_in_time] [tiles] [scoring] [--small]``.
+"""All benchmarks: ``python -m benchmarks [point_in_time] [tiles] [scoring] [online] [--small]``.
 
-Prints a table a benchmark and writes everything to ``.throughline/bench/results.json``. Only
-ratios inside one run mean anything: machines differ, and this one may be busy.
+Prints a table a benchmark and writes everything to ``.throughline/bench/results.json``; a run of
+some writes ``results-<their names>.json`` beside it. Only ratios inside one run mean anything:
+machines differ, and this one may be busy.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import point_in_time_suite, scoring_suite, tiles_suite
+from benchmarks import online_suite, point_in_time_suite, scoring_suite, tiles_suite
 from benchmarks.floors import Section
 
 PROJECT = Path(__file__).parents[1]
@@ -22,6 +23,7 @@ SUITES: dict[str, Callable[..., Section]] = {
     "point_in_time": point_in_time_suite.run,
     "tiles": tiles_suite.run,
     "scoring": scoring_suite.run,
+    "online": online_suite.run,
 }
 
 
@@ -38,7 +40,7 @@ def main() -> None:
         section = SUITES[name](folder, is_small=arguments.small)
         print(section.table(), flush=True)
         results[name] = asdict(section)
-    target = folder / "results.json"
+    target = folder / f"{'-'.join(['results', *arguments.suites])}.json"
     target.write_text(json.dumps(results, indent=2))
     print(f"\nwritten: {target}")
 

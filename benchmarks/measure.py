@@ -88,6 +88,11 @@ def tree_rss_bytes(root: int) -> int:
     return sum(int(fields[21]) * PAGE_BYTES for fields in _tree(root).values())
 
 
+def largest_rss_bytes(root: int) -> int:
+    """Resident memory of the largest process of a tree; 0 when there is none."""
+    return max((int(fields[21]) * PAGE_BYTES for fields in _tree(root).values()), default=0)
+
+
 def tree_cpu_s(root: int) -> float:
     """CPU seconds of a process, its descendants, and those of them that ended and were waited for.
 

@@ -1,0 +1,133 @@
+"""The release that the online benchmark serves: the fraud plan, 200 trees of depth 6, signed.
+
+The model is trained on drawn vectors: what a score costs depends on the trees' number and
+depth, not on what they know. Everything else is what the pipeline would put on the shelf.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.features.plan import Plan
+from core.use_case import UseCase
+from stores.bundle import CARD, CARD_DATA, EXPLAINER, GOLDEN, MODEL, PROFILE, Manifest, write_bundle
+from stores.channels import Channels, ChannelState
+from stores.explainer import ExplainerSpec
+from stores.golden import golden_of
+from stores.layout import Layout
+from stores.papers import VerdictStatement
+from stores.profile import Histogram, Profile
+from stores.shelf import Shelf
+from stores.signing import ensure_signer
+from training.contract import contract_of
+
+TREES, DEPTH, TRAINED_ON, THREADS = 200, 6, 20_000, 2
+FRAUD_SHARE = 0.05
+N_GOLDEN = 64
+WHO = "benchmark"
+
+
+def drawn_vectors(n: int, width: int, *, seed: int) -> NDArray[np.float32]:
+    """Heavy-tailed inputs with 5 % nulls, shape ``(n, width)``."""
+    generator = np.random.default_rng(seed)
+    vectors = np.exp(generator.normal(4.0, 2.5, (n, width))).astype(np.float32)
+    vectors[generator.random((n, width)) < 0.05] = np.nan
+    return vectors
+
+
+def trained(width: int) -> bytes:
+    """ONNX bytes of the trees, exported as training does."""
+    import xgboost
+
+    from training.boosted import BoostedModel
+    from training.calibration import Calibration
+    from training.models import Scorer
+    from training.onnx_export import to_onnx
+
+    vectors = drawn_vectors(TRAINED_ON, width, seed=1)
+    known = np.log1p(np.nan_to_num(vectors))
+    signal = known[:, ::3].sum(axis=1) + np.random.default_rng(2).normal(0, 4, TRAINED_ON)
+    labels = signal > np.quantile(signal, 1 - FRAUD_SHARE)
+    settings = {
+        "objective": "binary:logistic",
+        "max_depth": DEPTH,
+        "learning_rate": 0.1,
+        "tree_method": "hist",
+        "nthread": THREADS,
+        "seed": 1,
+    }
+    matrix = xgboost.QuantileDMatrix(vectors, labels, missing=np.nan)
+    booster = xgboost.train(settings, matrix, num_boost_round=TREES)
+    return to_onnx(Scorer(BoostedModel(booster), Calibration()), width)
+
+
+def put_on_shelf(layout: Layout, use_case: UseCase, plan: Plan, model: bytes, now_ms: int) -> None:
+    """Bundle, signature, verdict, approval and channel of the one release that serves."""
+    shelf = Shelf(layout.shelf)
+    release = shelf.allocate_release(use_case.name)
+    folder = layout.root / "built" / str(release)
+    write_bundle(folder, _manifest(use_case, plan, release, now_ms), _files(plan, model))
+    statement = shelf.put(folder)
+    signer = ensure_signer(layout.keys, "release")
+    shelf.sign(use_case.name, release, signer)
+    verdict = VerdictStatement(
+        **statement.model_dump(),
+        rule="none",
+        is_passed=True,
+        because="a benchmark asks how fast it answers, not how well",
+        at_ms=now_ms,
+    )
+    shelf.write_verdict(verdict, signer)
+    approval = ensure_signer(layout.keys, "approval")
+    shelf.approve(use_case.name, release, who=WHO, comment="", at_ms=now_ms, signer=approval)
+    served = {use_case.name: ChannelState(champion=release)}
+    channels = Channels(counter=1, written_at_ms=now_ms, use_cases=served)
+    shelf.board.write(channels, ensure_signer(layout.keys, "channels"))
+
+
+def _manifest(use_case: UseCase, plan: Plan, release: int, now_ms: int) -> Manifest:
+    return Manifest(
+        use_case=use_case.name,
+        release=release,
+        created_at_ms=now_ms,
+        model_kind="xgboost",
+        explainer="none",
+        plan=plan,
+        decisions=use_case.decisions,
+        contract=contract_of(use_case, plan),
+        metrics={},
+        snapshot_id="drawn",
+        read_versions={},
+        code_version="benchmark",
+        mlflow_run_id="none",
+        owners=use_case.owners,
+        risk_tier=use_case.risk_tier,
+    )
+
+
+def _files(plan: Plan, model: bytes) -> dict[str, bytes]:
+    from training.onnx_export import OnnxScorer
+
+    vectors = drawn_vectors(N_GOLDEN, len(plan.vector), seed=3)
+    flat = Histogram(edges=(0.0, 1.0), counts=(0, 1, 0), n_null=0)
+    profile = Profile(n=1, features=dict.fromkeys(plan.vector, flat), score=flat, decisions={})
+    explainer = ExplainerSpec(kind="none", features=plan.vector, slope=1.0, intercept=0.0)
+    return {
+        MODEL: model,
+        GOLDEN: golden_of(vectors, OnnxScorer(model).scores(vectors)).model_dump_json().encode(),
+        PROFILE: profile.model_dump_json().encode(),
+        EXPLAINER: explainer.model_dump_json().encode(),
+        CARD: b"# Trees of the online benchmark\n",
+        CARD_DATA: b"{}",
+    }
+
+
+def model_of(folder: Path, plan: Plan) -> bytes:
+    """The model for ``plan``, trained when the folder has none yet."""
+    path = folder / f"model-{plan.digest[:12]}.onnx"
+    if not path.exists():
+        path.write_bytes(trained(len(plan.vector)))
+    return path.read_bytes()
