@@ -21,6 +21,12 @@ table { border-collapse: collapse; } td { padding: .1rem .9rem .1rem 0; vertical
 """
 
 
+_KEY = (
+    "<p>This service asks for a key: add <code>-H 'Authorization: Bearer tl_...'</code> to every "
+    "request but those of the process.</p>"
+)
+
+
 def docs_page(document: Json) -> str:
     """HTML of every operation: what it takes, an example to copy, what it answers."""
     schemas = document["components"]["schemas"]
@@ -30,6 +36,8 @@ def docs_page(document: Json) -> str:
         "<p>Machine-readable: <a href=openapi.json>openapi.json</a>. Errors are ",
         "<code>application/problem+json</code> with a stable <code>code</code>.</p>",
     ]
+    if {} not in document["security"]:
+        parts.append(_KEY)
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             parts.extend(_operation(path, method, operation, schemas))

@@ -190,6 +190,7 @@ def test_openapi_names_the_scheme_and_the_answers(client):
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     assert {"401", "403", "429"} <= set(document["paths"][PREDICT]["post"]["responses"])
     assert document["paths"]["/livez"]["get"]["security"] == []
+    assert "Authorization: Bearer tl_" in client.get("/docs").text
 
 
 def test_every_route_that_is_told_of_asks_for_a_key_or_says_that_it_does_not(client):
@@ -307,6 +308,7 @@ def test_an_open_service_warns_and_closes_with_the_first_key(tmp_path):
         assert started.log.read_text().count("warning: no keys") == 1
         document = httpx.get(f"{started.url}/openapi.json").json()
         assert document["security"] == [{}, {"key": []}]
+        assert "Authorization" not in httpx.get(f"{started.url}/docs").text
         assert httpx.post(started.url + PREDICT, json=REQUEST).status_code == 200
         key = made(layout, ["*:predict"])
         eventually(lambda: httpx.post(started.url + PREDICT, json=REQUEST).status_code == 401)

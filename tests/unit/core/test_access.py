@@ -134,6 +134,11 @@ def test_over_any_span_no_more_is_given_than_rate_times_span_and_burst(per_s, bu
             assert total <= per_s * (to_s - from_s) + burst + 1e-6
 
 
+def test_a_clock_that_goes_back_takes_nothing_away():
+    limit = RateLimit(per_s=1, burst=5)
+    assert spend(Bucket(3.0, 10.0), limit, 5.0, 3) == (Bucket(0.0, 10.0), 0.0)
+
+
 @given(st.floats(0.1, 1_000), st.integers(1, 100), st.data())
 def test_who_waits_as_long_as_told_is_let_through(per_s, burst, data):
     limit = RateLimit(per_s=per_s, burst=burst)
