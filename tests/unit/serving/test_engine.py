@@ -226,6 +226,9 @@ class FailingReader:
             await asyncio.sleep(5)
         raise self.error
 
+    def close(self):
+        pass
+
 
 @pytest.mark.parametrize(
     ("error", "because"),
@@ -307,6 +310,9 @@ def test_a_request_in_flight_keeps_the_release_it_began_with(layout):
             serve(layout, shelve(layout, bias=9.0), counter=2)
             assert swapping.watcher.look()
             return [None] * len(keys)
+
+        def close(self):
+            pass
 
     swapping = Bench(layout, reader=SwappingReader())
     answer = predict(swapping)
