@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from core.errors import DependencyError
+
 CONNECTIONS = 128
 PATIENCE_S = 10.0
 LEAD_S = 0.05  # between connecting and the first request
@@ -204,9 +206,22 @@ class OpenLoop:
     async def run(
         self, requests: Sequence[bytes], due_s: Sequence[float], *, patience_s: float = PATIENCE_S
     ) -> Outcome:
-        """Send ``requests``, again from the first when they are used up, at ``due_s``."""
+        """Send ``requests``, again from the first when they are used up, at ``due_s``.
+
+        Raises
+        ------
+        DependencyError
+            If nothing listens there.
+        """
         for _ in range(self._n_connections):
             await self._connect()
+        if not self._open:
+            host, port = self._address
+            raise DependencyError(
+                "there is nothing to load",
+                found=f"no connection to {host}:{port}",
+                remedy="start it",
+            )
         start = self._loop.time() + LEAD_S
         for instant, request in zip(due_s, cycle(requests), strict=False):
             due = start + instant

@@ -18,7 +18,7 @@ from benchmarks.floors import Section
 from benchmarks.measure import Measurement, measure
 from benchmarks.peers import PROJECT, environment_of
 from benchmarks.servers import Probe, Server, running
-from core.errors import PlatformError
+from core.errors import DependencyError, PlatformError
 
 PEERS = Path(__file__).parent / "peers"
 MODEL_ONLY = {
@@ -77,7 +77,11 @@ def open_looped(target: Target, *, rate: float, seconds: float) -> Measurement:
         done = subprocess.run(
             command, cwd=PROJECT, capture_output=True, text=True, timeout=seconds + 60, check=True
         )
-    except subprocess.SubprocessError as error:
+    except subprocess.CalledProcessError as error:
+        return failed(
+            name, RuntimeError((error.stderr.strip().splitlines() or ["nothing said"])[-1])
+        )
+    except subprocess.TimeoutExpired as error:
         return failed(name, error)
     result = json.loads(done.stdout.splitlines()[-1])
     result["cpu_s"] = target.server.cpu_s - before
@@ -91,12 +95,12 @@ def failed(name: str, error: Exception) -> Measurement:
 
 
 def middle(runs: list[Measurement]) -> Measurement:
-    """The run whose rate is the median of those that measured; the first failure when none did."""
-    there = [run for run in runs if not run.failure]
-    if not there:
-        return runs[0]
-    rate = statistics.median_low([number(run, "rate") or 0.0 for run in there])
-    return next(run for run in there if number(run, "rate") == rate)
+    """The run whose rate is the median; the first that failed, if any did."""
+    for run in runs:
+        if run.failure:
+            return run
+    rate = statistics.median_low([run.result["rate"] for run in runs])
+    return next(run for run in runs if run.result["rate"] == rate)
 
 
 def number(measurement: Measurement | None, key: str) -> float | None:
@@ -117,6 +121,12 @@ def _score(target: Target, body: Mapping[str, Any]) -> float:
     try:
         connection.request("POST", target.path, json.dumps(body), headers)
         return float(json.loads(connection.getresponse().read())["score"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        raise DependencyError(
+            f"{target.name} gives no score",
+            found=f"{type(error).__name__}: {error}",
+            remedy="read its log beside the bodies",
+        ) from error
     finally:
         connection.close()
 

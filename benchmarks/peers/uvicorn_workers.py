@@ -8,7 +8,7 @@ WORKERS = 2
 
 
 def serve(application: str, port: int, *, is_factory: bool = False) -> None:
-    """Serve until ended: two workers, uvloop, httptools, no access log."""
+    """Serve until ended: two workers, uvloop, httptools, kept connections, no log."""
     uvicorn.run(
         application,
         factory=is_factory,
@@ -20,4 +20,5 @@ def serve(application: str, port: int, *, is_factory: bool = False) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        timeout_keep_alive=30,
     )

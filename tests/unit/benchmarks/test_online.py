@@ -5,13 +5,23 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from benchmarks.floors import Section
 from benchmarks.measure import Measurement, largest_rss_bytes, tree_rss_bytes
-from benchmarks.online import failed, middle, number, share
+from benchmarks.online import (
+    Target,
+    failed,
+    largest_difference,
+    middle,
+    number,
+    open_looped,
+    share,
+)
 from benchmarks.online_data import (
     CANDIDATES,
     Log,
@@ -20,12 +30,14 @@ from benchmarks.online_data import (
     values_of,
     write_bodies,
 )
-from benchmarks.servers import Probe, running
+from benchmarks.peers.twin import request_time
+from benchmarks.servers import Probe, Server, free_port, running
 from core.clock import DAY_MS
 from core.errors import DependencyError
 from core.features.keys import entity_key
 from core.features.oracle import KnownAt, Row, view_values
 from core.features.plan import AttributeFeature, Plan, ViewPlan, WindowFeature
+from use_cases.fraud import transforms
 
 AT_MS = 1_767_225_600_000
 CARDS = 6
@@ -139,23 +151,73 @@ def rated(rate: float) -> Measurement:
     return Measurement("x", 1.0, 1.0, {"rate": rate})
 
 
-def test_the_middle_run_counts_and_failures_only_where_nothing_else_is():
+def test_the_middle_run_counts_and_a_failure_is_not_hidden_by_the_others():
     dead = failed("x", DependencyError("gone", found="nothing", remedy="look"))
-    assert middle([rated(3.0), dead, rated(1.0), rated(2.0)]).result["rate"] == 2.0
-    assert middle([dead, dead]) is dead
+    assert middle([rated(3.0), rated(1.0), rated(2.0)]).result["rate"] == 2.0
+    assert middle([rated(3.0), dead, rated(1.0)]) is dead
     assert number(dead, "rate") is number(rated(1.0), "p99_ms") is None
     assert share(6.0, 2.0) == 3.0
     assert share(None, 2.0) is share(1.0, None) is share(1.0, 0.0) is None
 
 
+def target_at(port: int, folder) -> Target:
+    bodies = folder / "bodies.ndjson"
+    bodies.write_text("{}\n")
+    return Target("toy", Server(os.getpid(), port, 0.0), "/", bodies)
+
+
+def test_a_load_on_nothing_is_a_row_that_says_so(tmp_path):
+    measurement = open_looped(target_at(free_port(), tmp_path), rate=10, seconds=0.1)
+    assert "no connection to 127.0.0.1" in measurement.failure
+    assert measurement.name == "toy, open loop at 10/s"
+    with pytest.raises(DependencyError, match="toy gives no score"):
+        largest_difference(*[target_at(free_port(), tmp_path)] * 2, at="now", points=1)
+
+
+def test_a_load_keeps_the_generators_result_and_the_servers_memory(tmp_path):
+    with running("toy", command_of(SERVER), Probe("/"), tmp_path) as server:
+        target = replace(target_at(0, tmp_path), server=server)
+        measurement = open_looped(target, rate=50, seconds=0.2)
+    assert measurement.failure == ""
+    assert measurement.result["answered"] == 10
+    assert number(measurement, "p99_ms") == measurement.result["p99_ms"] > 0
+    assert measurement.peak_rss_mb > 5
+
+
+@pytest.mark.parametrize("limit", [50_000, None])
+@pytest.mark.parametrize("habit", [250.5, None])
+@pytest.mark.parametrize("hour", [0, 5, 6, 23])
+@pytest.mark.parametrize("day", range(1, 8))
+def test_the_twin_computes_what_the_use_case_declares(day, hour, habit, limit):
+    at = datetime(2026, 6, day, hour, 59, 59, tzinfo=UTC)
+    known = {"amount_minor_mean_30d": habit, "limit_minor": limit, "since_day": 18_000}
+    inputs = {k: np.array([np.nan if v is None else float(v)]) for k, v in known.items()}
+    inputs |= {"amount_minor": np.array([700.0]), "at_ms": np.array([at.timestamp() * 1_000])}
+    views = {"amount_minor_mean_30d": "card_activity_v1"}
+    held = {
+        f"{views.get(name, 'card_profile_v1')}:{name}".encode(): float(value)
+        for name, value in known.items()
+        if value is not None
+    }
+    declared = {f"payment_v1:{k}": v[0] for k, v in transforms.payment(inputs).items()}
+    declared |= {f"standing_v1:{k}": v[0] for k, v in transforms.standing(inputs).items()}
+    found = {name.decode(): value for name, value in request_time(at, 700, held).items()}
+    assert found == pytest.approx(declared, nan_ok=True, rel=0, abs=0)
+
+
 SERVER = """
 import http.server, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
     def do_GET(self):
         self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
     def log_message(self, *_): pass
 time.sleep(0.3)
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+http.server.ThreadingHTTPServer.request_queue_size = 256
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
