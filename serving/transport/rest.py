@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -32,8 +31,10 @@ from serving.transport.openapi import openapi_of
 from serving.transport.pages import docs_page
 from serving.transport.parting import PartingResponse
 from serving.transport.problems import http_problem, internal_problem, problem
+from serving.transport.shortcut import Handler, PredictionShortcut
 
-Handler = Callable[[Request], Awaitable[Response]]
+_PREDICT = "/v1/{use_case}/predictions"
+_PREDICT_MANY = f"{_PREDICT}:batch"
 
 
 @dataclass(frozen=True)
@@ -152,15 +153,18 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> FastAPI:
         ("GET", "/v1/predictions/{record_id}", routes.record, "passports"),
         ("GET", "/v1/predictions/{record_id}/replay", routes.replay, "passports"),
         ("POST", "/v1/events/{source}", routes.take_events, "events"),
-        ("POST", "/v1/{use_case}/predictions", routes.predict, "predict"),
-        ("POST", "/v1/{use_case}/predictions:batch", routes.predict_many, "predict"),
+        ("POST", _PREDICT, routes.predict, "predict"),
+        ("POST", _PREDICT_MANY, routes.predict_many, "predict"),
         ("GET", "/livez", routes.live, None),
         ("GET", "/readyz", routes.ready, None),
         ("GET", "/metrics", routes.metrics, None),
         ("GET", "/docs", routes.docs, None),
     )
-    for method, path, handler, verb in table:
-        app.add_route(path, _timed(path, handler, services, verb), methods=[method])
+    timed = {path: _timed(path, handler, services, verb) for _, path, handler, verb in table}
+    for method, path, _, _ in table:
+        app.add_route(path, timed[path], methods=[method])
+    often = {path.rpartition("/")[2]: timed[path] for path in (_PREDICT, _PREDICT_MANY)}
+    app.add_middleware(PredictionShortcut, handlers=often)
     app.add_exception_handler(HTTPException, _http_problem)
     app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
     return app

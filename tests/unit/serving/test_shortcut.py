@@ -1,0 +1,58 @@
+"""The shortcut: exactly the requests that the routes of predictions would have taken."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.responses import PlainTextResponse
+
+from serving.transport.shortcut import PredictionShortcut
+
+
+async def application(scope, receive, send):
+    await PlainTextResponse("application")(scope, receive, send)
+
+
+async def one(request):
+    return PlainTextResponse(f"one {request.path_params['use_case']}")
+
+
+async def many(request):
+    return PlainTextResponse(f"many {request.path_params['use_case']}")
+
+
+def answered(method, path, kind="http"):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": kind, "method": method, "path": path, "headers": [], "query_string": b""}
+    handlers = {"predictions": one, "predictions:batch": many}
+    asyncio.run(PredictionShortcut(application, handlers=handlers)(scope, receive, send))
+    return sent[1]["body"].decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "by"),
+    [
+        ("POST", "/v1/fraud/predictions", "one fraud"),
+        ("POST", "/v1/fraud/predictions:batch", "many fraud"),
+        ("POST", "/v1/ä b/predictions", "one ä b"),
+        ("GET", "/v1/fraud/predictions", "application"),
+        ("POST", "/v1/events/predictions", "application"),  # events of a source of that name
+        ("POST", "/v1/fraud/predictions/", "application"),
+        ("POST", "/v1/fraud/x/predictions", "application"),
+        ("POST", "/v1//predictions", "application"),
+        ("POST", "/v2/fraud/predictions", "application"),
+        ("POST", "/fraud/predictions", "application"),
+        ("POST", "/predictions", "application"),
+        ("POST", "", "application"),
+    ],
+)
+def test_only_predictions_are_answered_at_once(method, path, by):
+    assert answered(method, path) == by
