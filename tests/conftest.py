@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import prometheus_client  # noqa: F401 - before Feast, whose import turns it to files
 import pytest
 from hypothesis import settings
@@ -9,6 +11,10 @@ from hypothesis import settings
 # The same examples everywhere and at any load: a failure in CI is a failure on a laptop.
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
+
+# A shell's background job ignores SIGINT. Dagster does with SIGTERM what is done with SIGINT,
+# and children that were born deaf to it are waited for in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_PARTS = ("spark", "redis", "postgres", "data")
 
