@@ -67,6 +67,7 @@ def test_a_named_port_that_is_free_is_taken(option):
 
 def test_unasked_a_port_that_is_taken_is_passed_over():
     with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed a minute ago: free
         try:
             server.bind(("127.0.0.1", 8080))
             server.listen()
