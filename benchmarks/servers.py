@@ -9,13 +9,11 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,8 @@ from redis import Redis, RedisError
 
 from benchmarks.measure import largest_rss_bytes, tree_cpu_s
 from core.errors import DependencyError
+from orchestration.launcher import end_group
+from orchestration.processes import free_port
 
 PROJECT = Path(__file__).parents[1]
 READY_WITHIN_S, ENDS_WITHIN_S = 90.0, 15.0
@@ -76,13 +76,6 @@ class Server:
         return largest_rss_bytes(self.pid) / 2**20
 
 
-def free_port() -> int:
-    """A TCP port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running(
     name: str,
@@ -111,7 +104,7 @@ def running(
         _let_rest(server)
         yield server
     finally:
-        _end(process)
+        end_group(process, within_s=ENDS_WITHIN_S)
 
 
 def _let_rest(server: Server) -> None:
@@ -140,16 +133,6 @@ def _started(
         )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end; then end whatever is left of its group."""
-    process.send_signal(signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=ENDS_WITHIN_S)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def _silent(name: str, log: Path) -> DependencyError:
     said = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
     return DependencyError(f"{name} is not ready", found=said[:200], remedy=f"read {log}")
@@ -173,7 +156,7 @@ def redis(folder: Path) -> Iterator[str]:
             time.sleep(LOOK_EVERY_S)
         yield f"unix://{place}"
     finally:
-        _end(process)
+        end_group(process, within_s=ENDS_WITHIN_S)
 
 
 def _pings(place: Path) -> bool:

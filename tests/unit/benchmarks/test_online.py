@@ -31,12 +31,13 @@ from benchmarks.online_data import (
     write_bodies,
 )
 from benchmarks.peers.twin import request_time
-from benchmarks.servers import Probe, Server, free_port, running
+from benchmarks.servers import Probe, Server, running
 from core.clock import DAY_MS
 from core.errors import DependencyError
 from core.features.keys import entity_key
 from core.features.oracle import KnownAt, Row, view_values
 from core.features.plan import AttributeFeature, Plan, ViewPlan, WindowFeature
+from orchestration.processes import free_port
 from use_cases.fraud import transforms
 
 AT_MS = 1_767_225_600_000
