@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from textwrap import shorten
-from types import FrameType
 from typing import Any
 
 from assets.tables import partition_range
@@ -30,6 +29,7 @@ from benchmarks.real_data_online import champion, late_examples, served
 from benchmarks.real_data_scores import USE_CASE, batch_scores, in_words, judged, truth
 from core.errors import InvalidInputError, NotReadyError
 from orchestration import cli
+from orchestration.ending import interrupt_on
 from orchestration.shell import table
 from stores.layout import Layout
 
@@ -170,7 +170,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, help="take every so many-th terminal only")
     parser.add_argument("--no-doubt", action="store_true", help="without the search for leaks")
     arguments = parser.parse_args(words)
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on(signal.SIGTERM)
     return cli.in_words(lambda: run_as_asked(arguments))
 
 
@@ -202,10 +202,6 @@ def named_file(file: Path | None) -> Path:
             "raw transactions",
         )
     return (file or DEFAULT_FILE).expanduser().resolve()
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PlatformError
-from orchestration.launcher import end_group
+from orchestration.ending import end_group
 from orchestration.processes import Child, Processes, answers, free_port
 
 PROJECT = Path(__file__).parents[1]

@@ -21,7 +21,7 @@ from redis import Redis, RedisError
 
 from benchmarks.measure import largest_rss_bytes, tree_cpu_s
 from core.errors import DependencyError
-from orchestration.launcher import end_group
+from orchestration.ending import end_group
 from orchestration.processes import free_port
 
 PROJECT = Path(__file__).parents[1]

@@ -9,11 +9,10 @@ over no partitions.
 
 import importlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import dagster as dg
 
 from assets.resources import Context, Launcher
 from core.errors import ConfigurationError
+from orchestration.ending import end_group
 from orchestration.failures import failure_of_exit, failure_of_message, translated
 
 PACKAGE = "spark_jobs"
@@ -159,17 +159,6 @@ def exit_code_of(command: Sequence[str], variables: Mapping[str, str]) -> int:
     except BaseException:
         end_group(process, within_s=STOP_WITHIN_S)
         raise
-
-
-def end_group(process: "subprocess.Popen[Any]", *, within_s: float) -> None:
-    """Ask the process's group to end; end what has not in time, or outlives its leader."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(within_s)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _with(variables: Mapping[str, str]) -> dict[str, str]:

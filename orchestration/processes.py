@@ -4,7 +4,6 @@ Each leads a process group, so one signal reaches all it started; the kernel is 
 it when we die without a word; its output goes to a file of its own.
 """
 
-import ctypes
 import signal
 import socket
 import subprocess
@@ -18,12 +17,10 @@ from types import TracebackType
 from typing import IO, Any
 
 from core.errors import DependencyError
-from orchestration.launcher import end_group
+from orchestration.ending import die_with_parent, end_group
 
 STOP_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.1
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -136,11 +133,6 @@ class Processes:
         self.running.clear()
         while self._files:
             self._files.pop().close()
-
-
-def die_with_parent() -> None:
-    """In a child before it becomes its program: have the kernel end it when we are gone."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port(preferred: int = 0) -> int:

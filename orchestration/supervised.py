@@ -10,11 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from types import FrameType
 
 from orchestration.cli import IN_CHILD
-from orchestration.launcher import end_group
-from orchestration.processes import die_with_parent
+from orchestration.ending import die_with_parent, end_group, interrupt_on
 
 STOP_WITHIN_S = 5.0
 
@@ -33,8 +31,7 @@ def supervise(words: Sequence[str], environment: Mapping[str, str]) -> int:
         start_new_session=True,
         preexec_fn=die_with_parent,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
-        signal.signal(number, _interrupt)
+    interrupt_on(signal.SIGINT, signal.SIGTERM)
     try:
         return child.wait()
     except KeyboardInterrupt:
@@ -47,7 +44,3 @@ def supervise(words: Sequence[str], environment: Mapping[str, str]) -> int:
 def command_of(words: Sequence[str]) -> list[str]:
     """Command line of the child."""
     return [sys.executable, "-m", "orchestration.cli", IN_CHILD, *words]
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -4,11 +4,11 @@ import argparse
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from orchestration.addresses import read_addresses
 from orchestration.client import is_ours
 from orchestration.commands.up import only_one, started
+from orchestration.ending import interrupt_on
 from orchestration.ports import SERVICE_PORT, Ports
 from orchestration.processes import free_port
 from orchestration.shell import Shell
@@ -55,11 +55,7 @@ def service(shell: Shell) -> Iterator[None]:
         shell.say(f"  (there)  service at {address}")
         yield
         return
-    signal.signal(signal.SIGTERM, _interrupt)  # so that our own processes are ended in order
+    interrupt_on(signal.SIGTERM)  # so that our own processes are ended in order
     ports = Ports(service=free_port(SERVICE_PORT), code=0, ui=0, mlflow=0)
     with only_one(layout), started(shell, ports, has_pages=False):
         yield
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

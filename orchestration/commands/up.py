@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import yaml
 
@@ -19,6 +18,7 @@ from orchestration.addresses import (
     write_addresses,
 )
 from orchestration.client import is_ours
+from orchestration.ending import interrupt_on
 from orchestration.fields import port
 from orchestration.instance import open_instance, prepare_home
 from orchestration.leftovers import close_leftovers
@@ -46,8 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Start all, wait until they are ready, print where, end all on Ctrl-C."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
-        signal.signal(number, _interrupt)
+    interrupt_on(signal.SIGINT, signal.SIGTERM)
     with (
         only_one(shell.settings.layout.create()),
         started(shell, ports_of(arguments), has_pages=not arguments.online_only) as processes,
@@ -176,7 +175,3 @@ def addresses_of(children: list[Child]) -> Addresses:
 
 def _module(module: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *arguments)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

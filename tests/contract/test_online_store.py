@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from memory_store import MemoryOnlineStore
-from servers import RedisServer, free_port, redis_server
+from servers import RedisServer, redis_server
 
 from core.errors import ConfigurationError, DependencyError
 from core.ports import OnlineStore
+from orchestration.processes import free_port
 from stores.online import open_online_store
 
 NOW_MS = 1_780_000_000_000

@@ -12,9 +12,10 @@ import pytest
 from bundles import REQUEST, serve, shelve
 from online_processes import OnlineProcess, folder, service
 from payments import PAYMENTS, payment
-from servers import free_port, redis_server
+from servers import redis_server
 
 from core.clock import SystemClock
+from orchestration.processes import free_port
 from stores.layout import Layout
 from stores.log import SourceLog
 

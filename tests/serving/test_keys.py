@@ -11,11 +11,11 @@ import pytest
 from bundles import REQUEST, serve, shelve
 from online_processes import OnlineProcess, service
 from payments import payment
-from servers import free_port
 
 from core.access import RateLimit, parsed_scopes, read_key
 from core.clock import SystemClock
 from orchestration import cli
+from orchestration.processes import free_port
 from stores.access_keys import AccessKeyFile
 from stores.layout import Layout
 

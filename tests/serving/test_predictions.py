@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 from bundles import REQUEST, expected_score, serve, shelve
 from online_processes import OnlineProcess, service
-from servers import free_port
 
 from core.clock import SystemClock
+from orchestration.processes import free_port
 from stores.home_id import known_home_id
 from stores.layout import Layout
 

@@ -10,8 +10,8 @@ import pytest
 from bundles import BIAS, REQUEST, expected_score, serve, shelve
 from online_processes import OnlineProcess, controller, service
 from payments import NOW_MS
-from servers import free_port
 
+from orchestration.processes import free_port
 from stores.layout import Layout
 from stores.shelf import Shelf
 from stores.signing import KeyRing

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from servers import free_port
 
+from orchestration.processes import free_port
 from stores.layout import Layout
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from servers import free_port
+
+from orchestration.processes import free_port
 
 START_WITHIN_S = 30
 

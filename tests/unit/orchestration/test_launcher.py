@@ -1,5 +1,4 @@
 import sys
-import time
 from pathlib import Path
 
 import dagster as dg
@@ -9,7 +8,6 @@ from core.errors import InvalidInputError
 from orchestration.launcher import (
     InProcessLauncher,
     PipesLauncher,
-    end_group,
     exit_code_of,
     job_module,
     report_of,
@@ -102,36 +100,6 @@ def test_only_a_plain_name_is_a_job():
     assert job_module("ingest") == "spark_jobs.ingest"
     with pytest.raises(Exception, match="not the name of a job"):
         job_module("os;x")
-
-
-SLEEPING = "import time; time.sleep(60)"
-DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPING}"
-
-
-@pytest.mark.parametrize("grandchild", [SLEEPING, DEAF])
-def test_a_command_and_all_it_started_end_when_we_are_interrupted(tmp_path, grandchild):
-    mark = tmp_path / "grandchild"
-    script = (
-        "import subprocess, sys, time\n"
-        f"child = subprocess.Popen([sys.executable, '-c', {grandchild!r}])\n"
-        "time.sleep(0.3)\n"
-        f"open({str(mark)!r}, 'w').write(str(child.pid))\n"
-        "time.sleep(60)\n"
-    )
-    import subprocess
-
-    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
-    while not mark.exists() or not mark.read_text():
-        time.sleep(0.02)
-    end_group(process, within_s=5.0)
-    assert process.returncode is not None
-    time.sleep(0.2)
-    assert not is_alive(int(mark.read_text()))
-
-
-def is_alive(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    return status.exists() and status.read_text().split()[2] != "Z"
 
 
 def test_the_exit_code_of_a_command_is_returned():
