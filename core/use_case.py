@@ -62,8 +62,9 @@ class UseCase(Frozen):
     ``service`` names the Feast feature service that compiles to the plan. ``sources``
     are all sources it reads, labels among them. ``entities`` maps an entity to its
     join keys, as requests spell them. ``scores_grain`` says what a batch score is about: one
-    row of the label's example source, or one entity as of midnight. ``package`` is where the
-    declaration was found; discovery fills it in.
+    row of the label's example source, or one entity as of midnight. ``record_share`` is the
+    share of entities whose predictions leave a record; 1 at the risk tier high. ``package`` is
+    where the declaration was found; discovery fills it in.
     """
 
     name: str
@@ -78,8 +79,15 @@ class UseCase(Frozen):
     decisions: DecisionPolicy
     objectives: Objectives = Objectives()
     prediction_retention_days: int = Field(default=400, ge=1)
+    record_share: float = Field(default=1.0, gt=0, le=1)
     scores_grain: Literal["example", "entity"] = "example"
     package: str = ""
+
+    @model_validator(mode="after")
+    def _records_high_risk_whole(self) -> UseCase:
+        if self.risk_tier == "high" and self.record_share < 1:
+            raise ValueError("record_share must be 1: a high risk tier is never sampled")
+        return self
 
     def source(self, name: str) -> Source:
         """Source called ``name``; KeyError when the use case reads none of that name."""

@@ -1,12 +1,10 @@
-"""What leaves: the answer to the caller and the record that is kept of it."""
+"""What leaves: the answer to the caller."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +14,7 @@ from serving.features import Reading
 from serving.ports import Json
 from serving.releases import LoadedRelease
 
-RECORD_VERSION = 1
 TOP_CONTRIBUTIONS = 5
-
-_encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +42,8 @@ def model_of(release: LoadedRelease, channel: str) -> Json:
     }
 
 
-def answer_of(outcome: Outcome, record_id: str, model: Json, timings_ms: Json) -> Json:
-    """Answer of the API."""
+def answer_of(outcome: Outcome, record_id: str | None, model: Json, timings_ms: Json) -> Json:
+    """Answer of the API; without an id where no record is kept."""
     return {
         "prediction_id": record_id,
         "score": outcome.score,
@@ -64,48 +59,6 @@ def answer_of(outcome: Outcome, record_id: str, model: Json, timings_ms: Json) -
     }
 
 
-def record_of(
-    outcome: Outcome, release: LoadedRelease, model: Json, received_at_ms: int, timings_ms: Json
-) -> bytes:
-    """Record of one prediction, JSON; null stands for NaN. Its id is where it will stand."""
-    manifest = release.manifest
-    views = {view.name: view for view in manifest.plan.views}
-    return _encoder.encode(
-        {
-            "version": RECORD_VERSION,
-            "use_case": manifest.use_case,
-            "received_at_ms": received_at_ms,
-            "at_ms": outcome.point.at_ms,
-            "entities": outcome.point.keys,
-            "inputs": outcome.point.inputs,
-            "features": {
-                name: {
-                    "status": read.status,
-                    "age_ms": read.age_ms,
-                    "seen_position": read.seen,
-                    "values": dict(zip(views[name].feature_names, read.values, strict=True)),
-                }
-                for name, read in outcome.reading.items()
-            },
-            "transforms": {name: _finite(value) for name, value in outcome.transforms.items()},
-            "vector": [_finite(value) for value in outcome.vector.tolist()],
-            "score": outcome.score,
-            "decision": outcome.decision,
-            "reason": outcome.reason,
-            "policy_digest": manifest.decisions.digest,
-            "model": {
-                **model,
-                "kind": manifest.model_kind,
-                "manifest_digest": release.manifest_digest,
-                "plan_digest": release.plan_digest,
-            },
-            "explanation": None if outcome.explanation is None else outcome.explanation.to_json(),
-            "degraded": outcome.degraded,
-            "timings_ms": timings_ms,
-        }
-    )
-
-
 def _reasons(outcome: Outcome) -> list[Json]:
     reasons: list[Json] = [{"code": outcome.reason}]
     explanation = outcome.explanation
@@ -115,7 +68,3 @@ def _reasons(outcome: Outcome) -> list[Json]:
         return [*reasons, {"code": f"explanation_{explanation.status}"}]
     top = explanation.top(outcome.vector, TOP_CONTRIBUTIONS)
     return [*reasons, *({"code": "contribution", **each} for each in top)]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -20,12 +20,13 @@ from core.decisions import decide
 from core.errors import DependencyError, IntegrityError
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
-from serving.answers import Outcome, answer_of, model_of, record_of
+from serving.answers import Outcome, answer_of, model_of
 from serving.contract import Point
 from serving.errors import BrokenContractError, FieldFault, ListTooLongError
 from serving.explaining import Explaining, Explanation
 from serving.features import Reading, model_inputs, no_features, read_features
-from serving.ports import Json, Observer, Reader, Records
+from serving.ports import Json, Observer, Reader
+from serving.recording import Recording
 from serving.releases import LoadedRelease, Releases
 
 MAX_POINTS = 1_000
@@ -68,7 +69,7 @@ class Engine:
         *,
         releases: Releases,
         reader: Reader,
-        records: Records,
+        recording: Recording,
         explaining: Explaining,
         clock: Clock,
         observer: Observer,
@@ -76,7 +77,7 @@ class Engine:
     ) -> None:
         self._releases = releases
         self._reader = reader
-        self._records = records
+        self._recording = recording
         self._explaining = explaining
         self._clock = clock
         self._observer = observer
@@ -124,11 +125,9 @@ class Engine:
         outcomes = await self._outcomes(release, points, timer)
         model = model_of(release, channel)
         with timer.stage("record"):
-            payloads = [
-                record_of(outcome, release, model, received_at_ms, timer.stages_ms)
-                for outcome in outcomes
-            ]
-            record_ids = self._records.append_many(use_case, payloads)
+            record_ids = self._recording.keep(
+                outcomes, release, model, received_at_ms, timer.stages_ms
+            )
         for outcome in outcomes:
             level = outcome.degraded["level"] if outcome.degraded else ""
             self._observer.predicted(use_case, channel, outcome.decision, degraded=level)

@@ -27,6 +27,7 @@ from serving.passports import Passports
 from serving.ports import DirectReader, Reader, ThreadedReader
 from serving.process import Told, teller
 from serving.record_logs import RecordLogs
+from serving.recording import Recording
 from serving.releases import Loader, Releases
 from serving.runtime import OnnxSession
 from serving.settings import Settings, read_settings
@@ -37,6 +38,7 @@ from stores.access_keys import AccessKeyFile
 from stores.home_id import home_id
 from stores.layout import Layout
 from stores.log import SourceLog
+from stores.masking import ensure_mask
 from stores.online import open_online_store
 from stores.online.redis_reads import TickReader
 from stores.shelf import Shelf
@@ -97,7 +99,7 @@ class Service:
         engine = Engine(
             releases=self._releases,
             reader=reader,
-            records=self._records,
+            recording=Recording(self._records, ensure_mask(layout.keys)),
             explaining=self._explainer,
             clock=clock,
             observer=self._telemetry,

@@ -2,7 +2,8 @@
 
 Features are taken as recorded; whether they were right as of then is another proof, made
 from the tables. Transforms and vector must be bit-equal. A score may differ by
-``SCORE_TOLERANCE``: a row scored in a batch of another size adds in another order.
+``SCORE_TOLERANCE``: a row scored in a batch of another size adds in another order. What a
+masked input went into cannot be computed again; it is taken as recorded and said to be so.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from core.decisions import decide
 from core.errors import IntegrityError
+from core.features.plan import Plan
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
 from serving.ports import Json
@@ -33,8 +35,10 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
     """
     _check_manifest(record, release)
     arrays = _recorded_arrays(record, release)
-    transforms = apply_transforms(release.plan, arrays)
-    vectors = vector_of(release.plan, {**arrays, **transforms})
+    plan, hidden = _without_masked(release.plan, record)
+    transforms = apply_transforms(plan, arrays)
+    taken = {name: _array(record["transforms"].get(name)) for name in hidden}
+    vectors = vector_of(release.plan, {**arrays, **transforms, **taken})
     recorded_vector = np.array([record["vector"]], dtype=np.float32)
     score = float(release.runner.score(recorded_vector)[0])
     decision, reason = decide(release.manifest.decisions, score)
@@ -54,7 +58,23 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
             "vector": len(release.plan.vector),
             "score_tolerance": SCORE_TOLERANCE,
         },
+        "unreplayable": {"why": "an input is masked", "names": hidden} if hidden else None,
     }
+
+
+def _without_masked(plan: Plan, record: Mapping[str, Any]) -> tuple[Plan, list[str]]:
+    """The plan without the transforms that read a masked input, and what those put out."""
+    masked = {
+        "request:" + path.removeprefix("inputs/")
+        for path in record.get("masked", ())
+        if path.startswith("inputs/")
+    }
+    readers = [each for each in plan.transforms if masked & set(each.inputs)]
+    if not readers:
+        return plan, []
+    others = tuple(each for each in plan.transforms if each not in readers)
+    hidden = [f"{each.name}:{output}" for each in readers for output in each.outputs]
+    return plan.model_copy(update={"transforms": others}), hidden
 
 
 def _check_manifest(record: Mapping[str, Any], release: LoadedRelease) -> None:
@@ -71,15 +91,14 @@ def _check_manifest(record: Mapping[str, Any], release: LoadedRelease) -> None:
 def _recorded_arrays(
     record: Mapping[str, Any], release: LoadedRelease
 ) -> dict[str, NDArray[np.float64]]:
-    arrays = {"at_ms": np.array([record["at_ms"]], dtype=np.float64)}
+    arrays = {"at_ms": _array(record["at_ms"])}
     try:
         for field in release.plan.request_fields:
-            value = record["inputs"][field.name]
-            arrays[f"request:{field.name}"] = np.array([value], dtype=np.float64)
+            arrays[f"request:{field.name}"] = _array(record["inputs"][field.name])
         for view in release.plan.views:
             values = record["features"][view.name]["values"]
             for name in view.feature_names:
-                arrays[f"{view.name}:{name}"] = np.array([values[name]], dtype=np.float64)
+                arrays[f"{view.name}:{name}"] = _array(values[name])
     except KeyError as error:
         raise IntegrityError(
             "the record lacks a value that its plan needs",
@@ -88,6 +107,10 @@ def _recorded_arrays(
             code="record_incomplete",
         ) from error
     return arrays
+
+
+def _array(value: float | None) -> NDArray[np.float64]:
+    return np.array([value], dtype=np.float64)
 
 
 def _differing(

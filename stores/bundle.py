@@ -64,12 +64,17 @@ class Contract(Frozen):
     sources: tuple[Source, ...] = ()
 
 
+def _is_whole(share: float) -> bool:
+    return share == 1
+
+
 class Manifest(Frozen):
     """All that is fixed about a release. ``files`` maps a plain name to its SHA-256.
 
     ``metrics`` are those of the test part. ``read_versions`` are the Delta versions that
     the snapshot was built from. ``explainer`` says what ``explainer.json`` can explain.
-    The digest of each request-time function is in ``plan.transforms``.
+    The digest of each request-time function is in ``plan.transforms``. ``record_share`` is
+    written where it is not 1, so manifests from before it was there keep their digest.
     """
 
     format: Literal[1] = 1
@@ -88,6 +93,7 @@ class Manifest(Frozen):
     mlflow_run_id: str
     owners: tuple[str, ...]
     risk_tier: Literal["low", "medium", "high"]
+    record_share: float = Field(default=1.0, gt=0, le=1, exclude_if=_is_whole)
     files: dict[str, str] = Field(default_factory=dict)
 
     @property

@@ -99,6 +99,7 @@ def build_bundle(
         mlflow_run_id=report.run_id,
         owners=use_case.owners,
         risk_tier=use_case.risk_tier,
+        record_share=use_case.record_share,
     )
     return write_bundle(out_dir, facts, files)
 

@@ -28,7 +28,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     body |= {"at": arguments.at, "explain": not arguments.no_explain}
     answer = call(shell, f"/v1/{use_case.name}/predictions", body)
     shell.say(answer_in_words(answer))
-    shell.next(f"throughline why {answer['prediction_id']}")
+    if answer["prediction_id"]:
+        shell.next(f"throughline why {answer['prediction_id']}")
     return 0
 
 
@@ -66,7 +67,7 @@ def answer_in_words(answer: Mapping[str, Any]) -> str:
     lines = [
         f"{answer['decision']}  score {answer['score']:.4f}  ({reasons[0]['code']})",
         f"  by {model['name']} release {model['release']}, {model['channel']}; "
-        f"id {answer['prediction_id']}",
+        + (f"id {record_id}" if (record_id := answer["prediction_id"]) else "no record is kept"),
     ]
     pushed = [reason for reason in reasons if "contribution" in reason]
     if pushed:

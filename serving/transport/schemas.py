@@ -95,7 +95,11 @@ _REASON = object_of(
 
 ANSWER = object_of(
     {
-        "prediction_id": {"type": "string"},
+        "prediction_id": {
+            "type": ["string", "null"],
+            "description": "null where the use case keeps records of a share of its entities "
+            "and this one is not among them.",
+        },
         "score": {"type": "number"},
         "decision": {"type": "string"},
         "reasons": {"type": "array", "items": _REASON},
@@ -125,15 +129,24 @@ RECORD: Schema = {
         "use_case": {"type": "string"},
         "received_at_ms": {"type": "integer"},
         "at_ms": {"type": "integer"},
-        "entities": {"type": "object"},
-        "inputs": {"type": "object"},
+        "entities": {
+            "type": "object",
+            "description": "Join keys; personal ones as `masked:...`, equal where the key is.",
+        },
+        "inputs": {"type": "object", "description": "Personal ones are null."},
+        "masked": {"type": "array", "items": {"type": "string"}},
         "features": {"type": "object"},
         "transforms": {"type": "object"},
         "vector": {"type": "array", "items": _nullable("number")},
         "score": {"type": "number"},
         "decision": {"type": "string"},
         "reason": {"type": "string"},
+        "rule": {
+            "type": ["integer", "null"],
+            "description": "Place in `policy` of the rule that decided; null is the default.",
+        },
         "policy_digest": {"type": "string"},
+        "policy": {"type": "object"},
         "model": {"type": "object"},
         "explanation": _nullable("object"),
         "degraded": _DEGRADED,
@@ -151,6 +164,7 @@ REPLAY: Schema = {
         "replayed": {"type": "object"},
         "model": {"type": "object"},
         "compared": {"type": "object"},
+        "unreplayable": _nullable("object"),
     },
 }
 

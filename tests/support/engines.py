@@ -17,10 +17,12 @@ from core.errors import NotReadyError
 from serving.engine import Budgets, Engine
 from serving.explaining import Explaining, Explanation
 from serving.ports import DirectReader, Reader
+from serving.recording import Recording
 from serving.releases import LoadedRelease, Loader, Releases
 from serving.runtime import OnnxSession
 from serving.watcher import ShelfWatcher
 from stores.layout import Layout
+from stores.masking import Mask
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
@@ -108,7 +110,7 @@ class Bench:
         self.engine = Engine(
             releases=self.releases,
             reader=reader or DirectReader(self.store),
-            records=self.records,
+            recording=Recording(self.records, Mask(bytes(32))),
             explaining=explaining or KnownExplainer(),
             clock=self.clock,
             observer=self.observer,

@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import pytest
 from training_sets import small_plan, small_use_case
@@ -12,6 +13,7 @@ from stores.bundle import (
     Estimate,
     Manifest,
     load_bundle,
+    manifest_bytes,
     read_manifest,
     refuse_external_data,
     verify_bundle,
@@ -161,3 +163,12 @@ def test_a_model_with_external_data_is_refused(tmp_path):
         refuse_external_data(model)
     with pytest.raises(IntegrityError):
         write_bundle(tmp_path / "bundle", facts(), {**FILES, MODEL: model})
+
+
+def test_a_manifest_from_before_samples_keeps_its_digest_and_reads_back():
+    whole = facts()
+    assert "record_share" not in json.loads(manifest_bytes(whole))
+    sampled = whole.model_copy(update={"record_share": 0.25})
+    again = Manifest.model_validate_json(manifest_bytes(sampled))
+    assert again == sampled
+    assert again.digest != whole.digest

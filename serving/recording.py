@@ -1,0 +1,168 @@
+"""Recording: what is kept of each prediction before its answer leaves.
+
+A record is complete: whoever has it, the release and the tables can decide again. What is the
+same for every record of a release is put into JSON once, when its first one is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from core.rollout.assignment import assignment_point
+from serving.answers import Outcome
+from serving.ports import Json, Records
+from serving.releases import LoadedRelease
+from stores.masking import Mask, is_masked
+
+RECORD_VERSION = 2
+KEPT_FORMS = 32
+"""Releases whose fixed parts are held; a process serves a few, and swaps them now and then."""
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What all records of one release in one channel have in common."""
+
+    fixed: Mapping[str, object]
+    features: Mapping[str, tuple[str, ...]]
+    rules: Mapping[tuple[str, str], int]
+    masked_keys: tuple[str, ...]
+    masked_inputs: tuple[str, ...]
+    subject: tuple[str, ...]
+    sample: str
+    share: float
+
+
+class Recording:
+    """Makes records of outcomes and keeps them; one in a process."""
+
+    def __init__(self, records: Records, mask: Mask) -> None:
+        self._records = records
+        self._mask = mask
+        self._forms: dict[tuple[str, str], _Form] = {}
+
+    def keep(
+        self,
+        outcomes: Sequence[Outcome],
+        release: LoadedRelease,
+        model: Json,
+        received_at_ms: int,
+        timings_ms: Json,
+    ) -> list[str | None]:
+        """Keep the outcomes of one request with one write; their ids, None outside the sample.
+
+        Raises
+        ------
+        DependencyError
+            If they cannot be kept; none is kept then.
+        """
+        form = self._form(release, model)
+        kept = [form.share >= 1 or self._is_in_sample(form, outcome) for outcome in outcomes]
+        payloads = [
+            self._payload(form, outcome, received_at_ms, timings_ms)
+            for outcome, is_kept in zip(outcomes, kept, strict=True)
+            if is_kept
+        ]
+        if not payloads:
+            return [None] * len(kept)
+        ids = iter(self._records.append_many(release.manifest.use_case, payloads))
+        return [next(ids) if is_kept else None for is_kept in kept]
+
+    def _is_in_sample(self, form: _Form, outcome: Outcome) -> bool:
+        subject = [outcome.point.keys[name] for name in form.subject]
+        return assignment_point(form.sample, subject) < form.share
+
+    def _payload(
+        self, form: _Form, outcome: Outcome, received_at_ms: int, timings_ms: Json
+    ) -> bytes:
+        point = outcome.point
+        explanation = outcome.explanation
+        return _encoder.encode(
+            {
+                **form.fixed,
+                "received_at_ms": received_at_ms,
+                "at_ms": point.at_ms,
+                "entities": self._masked(point.keys, form.masked_keys),
+                "inputs": {**point.inputs, **dict.fromkeys(form.masked_inputs)},
+                "features": {
+                    name: {
+                        "status": read.status,
+                        "age_ms": read.age_ms,
+                        "seen_position": read.seen,
+                        "values": dict(zip(form.features[name], read.values, strict=True)),
+                    }
+                    for name, read in outcome.reading.items()
+                },
+                "transforms": {name: _finite(value) for name, value in outcome.transforms.items()},
+                "vector": [_finite(value) for value in outcome.vector.tolist()],
+                "score": outcome.score,
+                "decision": outcome.decision,
+                "reason": outcome.reason,
+                "rule": form.rules.get((outcome.decision, outcome.reason)),
+                "explanation": None if explanation is None else explanation.to_json(),
+                "degraded": outcome.degraded,
+                "timings_ms": timings_ms,
+            }
+        )
+
+    def _masked(self, keys: Mapping[str, str | int], names: Sequence[str]) -> Mapping[str, object]:
+        if not names:
+            return keys
+        return {**keys, **{name: self._mask.of(keys[name]) for name in names}}
+
+    def _form(self, release: LoadedRelease, model: Json) -> _Form:
+        key = release.manifest_digest, model["channel"]
+        form = self._forms.get(key)
+        if form is None:
+            while len(self._forms) >= KEPT_FORMS:
+                del self._forms[next(iter(self._forms))]
+            form = self._forms[key] = _form_of(release, model)
+        return form
+
+
+def _form_of(release: LoadedRelease, model: Json) -> _Form:
+    manifest = release.manifest
+    masked_keys = tuple(spec.name for spec in manifest.contract.keys if is_masked(spec))
+    masked_inputs = tuple(spec.name for spec in manifest.contract.inputs if is_masked(spec))
+    masked = [f"entities/{name}" for name in masked_keys]
+    masked += [f"inputs/{name}" for name in masked_inputs]
+    about = {
+        **model,
+        "kind": manifest.model_kind,
+        "manifest_digest": release.manifest_digest,
+        "plan_digest": release.plan_digest,
+    }
+    return _Form(
+        fixed={
+            "version": RECORD_VERSION,
+            "use_case": manifest.use_case,
+            "masked": _raw(masked),
+            "model": _raw(about),
+            "policy_digest": manifest.decisions.digest,
+            "policy": _raw(manifest.decisions.model_dump(mode="json")),
+        },
+        features={view.name: view.feature_names for view in manifest.plan.views},
+        rules={
+            (rule.decision, rule.reason): place
+            for place, rule in reversed(list(enumerate(manifest.decisions.rules)))
+        },
+        masked_keys=masked_keys,
+        masked_inputs=masked_inputs,
+        subject=next(iter(manifest.plan.entities.values())),
+        sample=f"records:{manifest.use_case}",
+        share=1.0 if manifest.risk_tier == "high" else manifest.record_share,
+    )
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(value))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
