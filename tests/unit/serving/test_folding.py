@@ -6,77 +6,20 @@ import json
 import numpy as np
 import pytest
 from bundles import CARD_STATE_V1, CARD_STATES
+from folding_world import VIEW, CrashingStore, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_store import MemoryOnlineStore
-from payments import DAY_MS, NOW_MS, PAYMENTS, PLAN, payment
+from payments import DAY_MS, NOW_MS, payment
 
-from core.clock import MINUTE_MS, FixedClock
+from core.clock import MINUTE_MS
 from core.errors import DependencyError
-from core.features.blob import base_key, delta_key
-from core.features.fold import fold
-from core.features.keys import entity_key, epoch_of, position
+from core.features.keys import entity_key, position
 from core.features.oracle import Row, SeenUpTo, view_values
-from core.features.reading import read_view
-from serving.folding import SourceFolder
 from stores.claims import CLAIM_MS
-from stores.log import SourceLog
 from stores.watermarks import (
     covered_key,
-    decode_position,
-    decode_watermark,
     encode_covered,
-    folded_key,
-    watermark_key,
 )
-
-VIEW = PLAN.view("card_activity_v1")
-
-
-class World:
-    """A log, a store and a folder, and what the oracle would say of them."""
-
-    def __init__(self, directory, *, source=PAYMENTS, views=(VIEW,), batch_events=7):
-        self.source = source
-        self.views = views
-        self.batch_events = batch_events
-        self.clock = FixedClock(NOW_MS)
-        self.log = SourceLog(directory, source.name)
-        self.store = MemoryOnlineStore()
-        self.folder = self.restarted()
-
-    def restarted(self, views=None):
-        self.folder = SourceFolder(
-            self.source,
-            views or self.views,
-            self.log,
-            self.store,
-            self.clock,
-            batch_events=self.batch_events,
-        )
-        self.folder.start()
-        return self.folder
-
-    def append(self, *rows):
-        lines = [json.dumps(row).encode() for row in rows]
-        return self.log.append(lines, now_ms=self.clock.now_ms())
-
-    def fold_all(self):
-        while self.folder.step():
-            pass
-
-    def reading(self, card, at_ms=None, view=VIEW):
-        entity = entity_key([card])
-        base, delta = self.store.read([base_key(view.name, entity), delta_key(view.name, entity)])
-        return read_view(view, base, delta, at_ms or self.clock.now_ms())
-
-    def count(self, card="c1", at_ms=None):
-        return self.reading(card, at_ms).values[0]
-
-    def watermark(self):
-        (mark,) = self.store.read([watermark_key(self.source.name)])
-        assert mark is not None
-        return decode_watermark(mark)
 
 
 @pytest.fixture
@@ -90,32 +33,6 @@ def test_an_appended_event_is_in_the_next_read(world):
     assert world.reading("c1").values == (1.0, 100.0)
     assert world.reading("c1").seen_position == place
     assert world.folder.step() == 0
-
-
-class CountedLog(SourceLog):
-    """A log that counts how often it was read; each reading syncs the open epoch."""
-
-    n_read = 0
-
-    def read_open(self, after=0):
-        self.n_read += 1
-        return super().read_open(after)
-
-
-def test_a_log_in_which_nothing_came_is_not_read_again(tmp_path):
-    """Found by measuring: 200 times a second its last line was synced and parsed anew."""
-    world = World(tmp_path)
-    world.log = CountedLog(tmp_path, PAYMENTS.name)
-    world.restarted()
-    world.append(payment("e1", NOW_MS - 1_000))
-    assert [world.folder.step() for _ in range(4)] == [1, 0, 0, 0]
-    assert world.log.n_read == 1
-    world.clock.advance(5_000)
-    assert world.folder.step() == 0
-    assert world.folder.lag_ms == 0
-    world.append(payment("e2", NOW_MS - 1_000))
-    assert [world.folder.step() for _ in range(2)] == [1, 0]
-    assert (world.log.n_read, world.count()) == (2, 2.0)
 
 
 def test_every_entity_and_view_gets_its_own(tmp_path):
@@ -165,32 +82,6 @@ def test_a_landed_file_is_folded_through_its_mapping(world, tmp_path):
     world.append(payment("e2", NOW_MS - 500))
     world.fold_all()
     assert world.count() == 3.0
-
-
-def test_a_restart_goes_on_where_it_was(world):
-    world.append(*(payment(f"e{n}", NOW_MS - 1_000 + n) for n in range(20)))
-    world.folder.step()
-    world.folder.step()
-    world.restarted()
-    world.fold_all()
-    assert world.count() == 20.0
-
-
-class CrashingStore(MemoryOnlineStore):
-    """Fails at the n-th write, before or after it was made: what a kill leaves."""
-
-    def __init__(self):
-        super().__init__()
-        self.crash_in = -1
-        self.is_after = False
-
-    def write(self, items):
-        self.crash_in -= 1
-        if self.crash_in == 0 and not self.is_after:
-            raise DependencyError("killed before")
-        super().write(items)
-        if self.crash_in == 0 and self.is_after:
-            raise DependencyError("killed after")
 
 
 @settings(max_examples=40, deadline=None)
@@ -253,31 +144,6 @@ def check_against_oracle(world, rows):
         assert dict(zip(VIEW.feature_names, found.values, strict=True)) == expected
         full = view_values(VIEW, rows, entity_key([card]), at_ms, SeenUpTo(2**62))
         assert expected == full
-
-
-def test_a_failing_store_loses_nothing(world):
-    store = CrashingStore()
-    world.store = store
-    world.restarted()
-    world.append(*(payment(f"e{n}", NOW_MS - 1_000 + n) for n in range(30)))
-    store.crash_in = 2
-    with pytest.raises(DependencyError):
-        world.fold_all()
-    world.fold_all()
-    assert world.count() == 30.0
-
-
-def test_a_batch_that_the_store_refused_behind_the_end_of_the_log_is_read_again(world):
-    world.store = store = CrashingStore()
-    world.restarted()
-    world.append(payment("e1", NOW_MS - 1_000))
-    world.fold_all()
-    world.append(payment("e2", NOW_MS - 1_000))
-    store.crash_in = 1
-    with pytest.raises(DependencyError):
-        world.folder.step()
-    assert [world.folder.step() for _ in range(2)] == [1, 0]
-    assert world.count() == 2.0
 
 
 def cover(world, epoch):
@@ -368,72 +234,3 @@ def test_an_attribute_follows_its_latest_row(tmp_path):
     assert world.reading("c1", NOW_MS, CARD_STATE_V1).values == (300.0,)
     assert world.reading("c1", NOW_MS - 500, CARD_STATE_V1).values == (200.0,)
     assert world.reading("c1", NOW_MS - 1_500, CARD_STATE_V1).values == (None,)
-
-
-def test_the_watermark_says_how_far_things_are(world):
-    world.folder.step()
-    world.folder.beat(every_ms=1)
-    assert world.watermark().available_ms == NOW_MS
-    (place,) = world.append(payment("e1", NOW_MS - 1_000))
-    world.clock.advance(5_000)
-    assert world.folder.lag_ms == 5_000
-    world.fold_all()
-    world.folder.beat(every_ms=1)
-    mark = world.watermark()
-    assert (mark.available_ms, mark.position) == (NOW_MS + 5_000, place)
-    assert decode_position(world.store.read([folded_key(VIEW.name)])[0]) == place
-
-
-def test_a_watermark_never_runs_ahead_of_a_backlog(world):
-    world.append(*(payment(f"e{n}", NOW_MS - 1_000) for n in range(7)))
-    world.clock.advance(60_000)
-    world.append(*(payment(f"f{n}", NOW_MS - 1_000) for n in range(7)))
-    world.folder.step()
-    assert world.watermark().available_ms == NOW_MS
-
-
-def test_a_heartbeat_is_not_written_more_often_than_asked(world):
-    world.folder.beat(every_ms=250)
-    first = world.watermark().written_at_ms
-    world.clock.advance(249)
-    world.folder.beat(every_ms=250)
-    assert world.watermark().written_at_ms == first
-    world.clock.advance(1)
-    world.folder.beat(every_ms=250)
-    assert world.watermark().written_at_ms == first + 250
-
-
-def test_one_entity_s_trouble_does_not_stop_the_others(world):
-    world.append(payment("e1", NOW_MS - 1_000), payment("e2", NOW_MS - 1_000, card_id="c2"))
-    world.store.write({delta_key(VIEW.name, entity_key(["c1"])): b"damaged"})
-    world.fold_all()
-    assert world.count("c2") == 1.0
-    assert len(world.folder.faults) == 1
-    assert "card_activity_v1" in world.folder.faults[0]
-
-
-def test_two_writers_append_and_one_folds(tmp_path):
-    world = World(tmp_path, batch_events=3)
-    other = SourceLog(tmp_path, PAYMENTS.name)
-    for n in range(20):
-        writer = (world.log, other)[n % 2]
-        writer.append([json.dumps(payment(f"e{n}", NOW_MS - 1_000)).encode()], now_ms=NOW_MS)
-        if n % 7 == 0:
-            other.seal(NOW_MS)
-        if n % 3 == 0:
-            world.folder.step()
-    world.fold_all()
-    assert world.count() == 20.0
-    assert epoch_of(world.watermark().position) >= 3
-
-
-def test_a_fold_repeated_from_any_earlier_place_ends_with_the_same_bytes(world):
-    world.append(*(payment(f"e{n}", NOW_MS - 1_000 + n) for n in range(10)))
-    world.fold_all()
-    before = dict(world.store.values)
-    world.store.values.pop(folded_key(VIEW.name))
-    world.restarted()
-    world.fold_all()
-    assert world.store.values == before
-    delta = world.store.read([delta_key(VIEW.name, entity_key(["c1"]))])[0]
-    assert fold(VIEW, delta, [], now_ms=NOW_MS, base_epoch=-1) == delta
