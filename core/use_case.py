@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from core.contracts import Source
 from core.decisions import DecisionPolicy
 from core.features.plan import Frozen
+from core.rollout.stages import Rollout
 
 
 class Label(Frozen):
@@ -63,7 +64,8 @@ class UseCase(Frozen):
     are all sources it reads, labels among them. ``entities`` maps an entity to its
     join keys, as requests spell them. ``scores_grain`` says what a batch score is about: one
     row of the label's example source, or one entity as of midnight. ``record_share`` is the
-    share of entities whose predictions leave a record; 1 at the risk tier high. ``package`` is
+    share of entities whose predictions leave a record; 1 at the risk tier high. ``rollout`` says
+    how a release comes to everybody; without one it is promoted in one step. ``package`` is
     where the declaration was found; discovery fills it in.
     """
 
@@ -81,7 +83,16 @@ class UseCase(Frozen):
     prediction_retention_days: int = Field(default=400, ge=1)
     record_share: float = Field(default=1.0, gt=0, le=1)
     scores_grain: Literal["example", "entity"] = "example"
+    rollout: Rollout | None = None
     package: str = ""
+
+    @model_validator(mode="after")
+    def _rolls_out_by_an_entity(self) -> UseCase:
+        if self.rollout is not None and self.rollout.assigned_by not in self.entities.values():
+            raise ValueError(
+                f"rollout.assigned_by {self.rollout.assigned_by} are the join keys of no entity"
+            )
+        return self
 
     @model_validator(mode="after")
     def _records_high_risk_whole(self) -> UseCase:

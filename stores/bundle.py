@@ -23,6 +23,7 @@ from core.contracts import FieldSpec, Source
 from core.decisions import DecisionPolicy
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen, Plan, canonical_json
+from core.rollout.stages import Rollout
 from stores.golden import Golden
 from stores.profile import Profile
 
@@ -68,13 +69,18 @@ def _is_whole(share: float) -> bool:
     return share == 1
 
 
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 class Manifest(Frozen):
     """All that is fixed about a release. ``files`` maps a plain name to its SHA-256.
 
     ``metrics`` are those of the test part. ``read_versions`` are the Delta versions that
     the snapshot was built from. ``explainer`` says what ``explainer.json`` can explain.
     The digest of each request-time function is in ``plan.transforms``. ``record_share`` is
-    written where it is not 1, so manifests from before it was there keep their digest.
+    written where it is not 1 and ``rollout`` where one is declared, so manifests from before
+    they were there keep their digest.
     """
 
     format: Literal[1] = 1
@@ -94,6 +100,7 @@ class Manifest(Frozen):
     owners: tuple[str, ...]
     risk_tier: Literal["low", "medium", "high"]
     record_share: float = Field(default=1.0, gt=0, le=1, exclude_if=_is_whole)
+    rollout: Rollout | None = Field(default=None, exclude_if=_is_absent)
     files: dict[str, str] = Field(default_factory=dict)
 
     @property

@@ -100,6 +100,7 @@ def build_bundle(
         owners=use_case.owners,
         risk_tier=use_case.risk_tier,
         record_share=use_case.record_share,
+        rollout=use_case.rollout,
     )
     return write_bundle(out_dir, facts, files)
 

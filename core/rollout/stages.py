@@ -80,6 +80,44 @@ class RolloutPlan(Frozen):
         return self
 
 
+class Rollout(RolloutPlan):
+    """A plan as a use case declares it, which is where a rollout begins.
+
+    ``assigned_by`` are the join keys of the entity that keeps its arm: all requests about it are
+    answered by one release. ``limits.requests_per_entity`` must be said: nobody but who knows
+    the use case can, and the gates prove nothing while it is wrong.
+
+    Examples
+    --------
+    >>> Rollout(assigned_by=("card_id",), limits=Limits(requests_per_entity=3)).stages[0].weight
+    0.05
+    """
+
+    assigned_by: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _says_how_often(self) -> Rollout:
+        if "requests_per_entity" not in self.limits.model_fields_set:
+            raise ValueError(
+                "limits must say requests_per_entity: how many requests of one entity in a "
+                "stage may end alike"
+            )
+        return self
+
+    @property
+    def at_once(self) -> Rollout:
+        """Blue-green: everything at once, with the minima and the waits of all stages.
+
+        Nothing is compared with the champion then, as it answers nothing; the absolute limits
+        hold, and the champion stays warm.
+        """
+        last = self.stages[-1]
+        waits = {tier: None for stage in self.stages for tier in stage.waits_for_person}
+        return self.model_copy(
+            update={"stages": (last.model_copy(update={"waits_for_person": tuple(waits)}),)}
+        )
+
+
 class Progress(Frozen):
     """Where a rollout stands: counts of the present stage's challenger, verdicts, approvals.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from core.decisions import DecisionPolicy, Rule
+from core.rollout.limits import Limits
+from core.rollout.stages import Rollout
 from core.use_case import Label, ModelSpec, Objectives, UseCase
 from use_cases.fraud.sources import CARD_PROFILES, FRAUD_LABELS, TRANSACTIONS
 
@@ -24,6 +26,10 @@ DECISIONS = DecisionPolicy(
     default_reason="no_sign_of_fraud",
 )
 
+# A card stays with one release, whatever terminal it pays at. In an hour, the longest stage, it
+# is rarely used more than three times, and payments of one card in a row are decided alike.
+ROLLOUT = Rollout(assigned_by=("card_id",), limits=Limits(requests_per_entity=3))
+
 USE_CASE = UseCase(
     name="fraud",
     description="Whether a card payment was made by its cardholder, decided while they wait.",
@@ -37,4 +43,5 @@ USE_CASE = UseCase(
     decisions=DECISIONS,
     objectives=Objectives(p99_ms=100.0, availability_share=0.999),
     prediction_retention_days=400,
+    rollout=ROLLOUT,
 )

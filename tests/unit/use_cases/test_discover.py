@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import use_cases
 from core.contracts import FieldSpec, Reference
 from core.decisions import DecisionPolicy, Rule
 from core.errors import ConfigurationError
+from core.use_case import UseCase
 from use_cases.declaration import check_use_case
 from use_cases.fraud.sources import FRAUD_LABELS, TRANSACTIONS
 from use_cases.fraud.use_case import USE_CASE as FRAUD
@@ -174,6 +176,13 @@ def rules(*limits):
 def test_a_declaration_that_contradicts_itself_is_refused(use_case, message):
     with pytest.raises(ConfigurationError, match=message):
         check_use_case(use_case)
+
+
+def test_a_rollout_by_the_keys_of_no_entity_is_refused():
+    declared = FRAUD.model_dump()
+    declared["rollout"]["assigned_by"] = ("card_id", "terminal_id")
+    with pytest.raises(ValidationError, match="join keys of no entity"):
+        UseCase.model_validate(declared)
 
 
 def test_declared_use_cases_are_whole():

@@ -7,10 +7,12 @@ from pydantic import ValidationError
 
 from core.errors import InvalidInputError
 from core.rollout.counters import SCORE_BINS, Counters, Period
+from core.rollout.limits import Limits
 from core.rollout.stages import (
     DEFAULT_STAGES,
     Missing,
     Progress,
+    Rollout,
     RolloutPlan,
     Stage,
     next_step,
@@ -176,3 +178,22 @@ def test_weights_must_grow(weights):
 
 def test_a_plan_survives_json():
     assert RolloutPlan.model_validate_json(PLAN.model_dump_json()) == PLAN
+
+
+def test_a_declaration_says_how_many_requests_of_an_entity_may_end_alike():
+    with pytest.raises(ValidationError, match="requests_per_entity"):
+        Rollout(assigned_by=("card_id",))
+    said = Rollout(assigned_by=("card_id",), limits=Limits(requests_per_entity=1))
+    assert Rollout.model_validate_json(said.model_dump_json()) == said
+
+
+def test_a_declaration_says_whose_requests_stay_together():
+    with pytest.raises(ValidationError, match="assigned_by"):
+        Rollout(assigned_by=(), limits=Limits(requests_per_entity=1))
+
+
+def test_at_once_waits_for_everybody_whom_a_stage_waits_for():
+    said = Rollout(assigned_by=("card_id",), limits=Limits(requests_per_entity=1))
+    (stage,) = said.at_once.stages
+    assert (stage.weight, stage.waits_for_person) == (1.0, ("high",))
+    assert stage.minimum_requests == DEFAULT_STAGES[-1].minimum_requests
