@@ -128,8 +128,8 @@ def tiles_of(
     Many dates are dealt out whole, which makes one file each; a few are cut by entity too,
     so that all cores work.
     """
-    names = ("event_id", "event_timestamp", "available_at", "position", "event_date")
-    columns = list(dict.fromkeys((*names, *view.join_keys, *view.columns)))
+    names = ("event_timestamp", *(("event_id", "available_at") if keeps_ties(view) else ()))
+    columns = list(dict.fromkeys((*names, "event_date", *view.join_keys, *view.columns)))
     rows = events.where(date_condition(dates)).select(columns).dropna(subset=list(view.join_keys))
     cut_by = ["event_date"] if len(dates) >= 2 * partitions else ["event_date", *view.join_keys]
     schema = tiles_schema(view.join_keys, tile_columns(view))

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from core.errors import InvalidInputError
 from core.features.arrays import Codes, FloatArray, IntArray, Points, Rows
 from core.features.kernel import view_values
+from core.features.partials import keeps_ties
 from core.features.plan import Plan, ViewPlan, feature_column
 from core.features.transforms import apply_transforms
 from stores.frame_columns import (
@@ -51,13 +52,16 @@ def entity_rows(view: ViewPlan, rows: pa.Table) -> EntityRows:
     """All rows of an events table as arrays, coded by their own entities.
 
     Rows with a null join key belong to no entity and are left out; ``keys`` has one row
-    per entity code, in order. What a point may know is compared with ``available_at``.
+    per entity code, in order. ``known`` is the availability where the view keeps ties; no
+    tile or base value of another view asks when a row became known, so there it is 0 and
+    ``rows`` need neither ``available_at`` nor ``event_id``.
     """
     coder = EntityCoder.of(view.join_keys, rows)
     codes = coder.codes(rows).astype(np.int64)
     firsts = first_rows(codes)
     keys = pa.table({name: key_column(rows, name).take(firsts) for name in view.join_keys})
-    return EntityRows(_rows(view, rows, codes, AVAILABLE_AT), keys)
+    known_by = AVAILABLE_AT if keeps_ties(view) else None
+    return EntityRows(_rows(view, rows, codes, known_by), keys)
 
 
 def view_table(view: ViewPlan, rows: pa.Table, points: pa.Table) -> pa.Table:
@@ -185,15 +189,16 @@ def _known(points: pa.Table, at_ms: IntArray, seen_position: str) -> IntArray:
     return positions
 
 
-def _rows(view: ViewPlan, table: pa.Table, codes: Codes, known_by: str) -> Rows:
+def _rows(view: ViewPlan, table: pa.Table, codes: Codes, known_by: str | None) -> Rows:
     kept: Kept = None
     if len(codes) and int(codes.min()) < 0:
         kept = np.flatnonzero(codes >= 0)
-    known = (
-        instants_ms(table, AVAILABLE_AT)
-        if known_by == AVAILABLE_AT
-        else numbers_of(column_of(table, POSITION), pa.int64())
-    )
+    if known_by == AVAILABLE_AT:
+        known = instants_ms(table, AVAILABLE_AT)
+    elif known_by == POSITION:
+        known = numbers_of(column_of(table, POSITION), pa.int64())
+    else:
+        known = np.zeros(len(table), np.int64)
     return Rows(
         entity=codes if kept is None else codes[kept],
         event_ms=_kept(instants_ms(table, EVENT_TIMESTAMP), kept),

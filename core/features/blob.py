@@ -34,6 +34,7 @@ from core.features.plan import ViewPlan
 BASE: Final = 0
 DELTA: Final = 1
 BlobKind = Literal[0, 1]
+KINDS: Final[tuple[BlobKind, ...]] = (BASE, DELTA)
 NO_EPOCH = -1
 """Epoch of a value that covers none."""
 
@@ -44,7 +45,8 @@ TileState = list[Any]
 
 _MAGIC = b"tl"
 _VERSION = 1
-_HEADER = struct.Struct("<2sBB8sqqqII")
+_MARK = struct.Struct("<2sBB8s")
+_HEADER = struct.Struct(_MARK.format + "qqqII")
 _COUNT = struct.Struct("<Iq")
 _OFFSET = struct.Struct("<II")
 _CHECK = struct.Struct("<I")
@@ -125,8 +127,10 @@ class Codec:
             "d" if view.columns[column] == "float64" else "q" for column in self.columns
         )
         self.has_ties = keeps_ties(view)
-        self._tiles = {kind: self._tile_arrays(kind) for kind in (BASE, DELTA)}
-        self._rows = {kind: self._row_arrays(kind) for kind in (BASE, DELTA)}
+        self._head = struct.Struct(_HEADER.format + _COUNT.format.lstrip("<") * len(self.grids_ms))
+        self._marks = {kind: _MARK.pack(_MAGIC, kind, _VERSION, self.digest) for kind in KINDS}
+        self._tiles = {kind: self._tile_arrays(kind) for kind in KINDS}
+        self._rows = {kind: self._row_arrays(kind) for kind in KINDS}
 
     def _tile_arrays(self, kind: int) -> tuple[Arrays, ...]:
         prefix = ["I", "I"] if kind == DELTA else ["I"]
@@ -212,19 +216,18 @@ class Codec:
             If the bytes are not whole, or were written for another kind or definition.
         """
         self._check(kind, data)
-        header = _HEADER.unpack_from(data)
-        epoch, horizon_ms, newest_ms, n_epochs, n_rows = header[4:]
-        at = _HEADER.size
         try:
-            counts = []
-            for _ in self.grids_ms:
-                counts.append(_COUNT.unpack_from(data, at))
-                at += _COUNT.size
-            offsets = struct.unpack_from(f"<{2 * n_epochs}I", data, at)
-            at += n_epochs * _OFFSET.size
+            _, _, _, _, epoch, horizon_ms, newest_ms, n_epochs, n_rows, *counts = (
+                self._head.unpack_from(data)
+            )
+            at = self._head.size
+            offsets: tuple[int, ...] = ()
+            if n_epochs:
+                offsets = struct.unpack_from(f"<{2 * n_epochs}I", data, at)
+                at += n_epochs * _OFFSET.size
             grids = []
-            for arrays, (n, origin_ms) in zip(self._tiles[kind], counts, strict=True):
-                block, at = arrays.unpack(data, at, n, origin_ms)
+            for k, arrays in enumerate(self._tiles[kind]):
+                block, at = arrays.unpack(data, at, counts[2 * k], counts[2 * k + 1])
                 grids.append(block)
             rows, at = self._rows[kind].unpack(data, at, n_rows)
         except (struct.error, MemoryError, OverflowError) as error:
@@ -237,8 +240,10 @@ class Codec:
     def _check(self, kind: BlobKind, data: bytes) -> None:
         if len(data) < _HEADER.size + _CHECK.size:
             raise self._broken(kind, f"{len(data)} bytes")
+        if data.startswith(self._marks[kind]) and _is_whole(data):
+            return
         magic, found_kind, version, digest = data[:2], data[2], data[3], data[4:12]
-        if magic != _MAGIC or zlib.crc32(memoryview(data)[:-4]) != _CHECK.unpack(data[-4:])[0]:
+        if magic != _MAGIC or not _is_whole(data):
             raise self._broken(kind, "other bytes than were written")
         if found_kind != kind or version != _VERSION:
             raise self._broken(kind, f"kind {found_kind}, version {version}")
@@ -314,15 +319,19 @@ class Codec:
     def row_of(self, kind: BlobKind, block: Block, k: int) -> RawRow:
         """Raw row at place ``k``."""
         place, first = self.available(kind), self.first_cell(kind)
-        available = block.flat[place * block.n + k] if self.has_ties else 0
+        available = block.member(place, k) if self.has_ties else 0
         event_id = block.strings(place + 1, 0)[k] if self.has_ties else b""
-        epoch = block.flat[block.n + k] if kind == DELTA else 0
-        places = range(first * block.n + k, len(block.flat), 2 * block.n)
-        cells = tuple([block.flat[at + block.n] if block.flat[at] else None for at in places])
-        return RawRow(block.flat[k], available, event_id, epoch, cells)
+        epoch = block.member(1, k) if kind == DELTA else 0
+        places = range(first, first + 2 * len(self.columns), 2)
+        cells = tuple([block.member(p + 1, k) if block.member(p, k) else None for p in places])
+        return RawRow(block.member(0, k), available, event_id, epoch, cells)
 
 
 _NO_INSTANT = -(2**63)
+
+
+def _is_whole(data: bytes) -> bool:
+    return zlib.crc32(data[: -_CHECK.size]) == int.from_bytes(data[-_CHECK.size :], "little")
 
 
 def _recency(row: RawRow) -> tuple[int, int, bytes]:

@@ -36,6 +36,7 @@ _GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB1331
 RAW_SCALE = 0.7213 / (1.0 + 1.079 / REGISTERS) * REGISTERS * REGISTERS
 """alpha * m**2 of the raw estimate."""
 
+_SHARES = tuple(2.0**-rank for rank in range(RANKS))
 LINEAR_LIMIT = 2.5 * REGISTERS
 LINEAR_COUNTS: tuple[float, ...] = (
     math.inf,
@@ -187,8 +188,28 @@ def estimate_of_counts(counts: Sequence[int]) -> float:
     """
     harmonic = 0.0
     for rank in range(RANKS - 1, -1, -1):
-        harmonic += counts[rank] * 2.0**-rank
+        if counts[rank]:
+            harmonic += counts[rank] * _SHARES[rank]
+    return _finished(harmonic, counts[0])
+
+
+def estimate_of_ranks(ranks: bytes) -> float:
+    """`estimate` from the ranks of the registers that are touched, in any order.
+
+    Examples
+    --------
+    >>> estimate_of_ranks(b""), estimate_of_ranks(bytes([1, 3, 1]))
+    (0.0, 3.0)
+    """
+    harmonic = 0.0
+    for rank in sorted(set(ranks), reverse=True):
+        harmonic += ranks.count(rank) * _SHARES[rank]
+    untouched = REGISTERS - len(ranks)
+    return _finished(harmonic + untouched, untouched)
+
+
+def _finished(harmonic: float, untouched: int) -> float:
     raw = RAW_SCALE / harmonic
-    if raw <= LINEAR_LIMIT and counts[0] > 0:
-        raw = LINEAR_COUNTS[counts[0]]
+    if raw <= LINEAR_LIMIT and untouched > 0:
+        raw = LINEAR_COUNTS[untouched]
     return float(round(raw))

@@ -1,30 +1,54 @@
-"""Blocks of equal-length arrays in bytes: unpacked with one `struct` call each."""
+"""Blocks of equal-length arrays in bytes: an array, or part of one, is unpacked when it is read."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from itertools import chain, compress
-from typing import Any, NamedTuple
+from functools import lru_cache
+from itertools import accumulate, compress
+from typing import Any
 
-_KEPT_STRUCTS = 512
-"""Compiled formats kept a block shape: one for each length met, bounded."""
+_WIDTHS = {"B": 1, "H": 2, "I": 4, "q": 8, "d": 8}
+_KEPT_STRUCTS = 4_096
+"""Compiled formats kept: one for each code and length met."""
 
 
-class Block(NamedTuple):
-    """Arrays of equal length ``n``, end to end in ``flat``; heaps of those of varying length.
+@lru_cache(maxsize=_KEPT_STRUCTS)
+def _run(code: str, n: int) -> struct.Struct:
+    """``n`` members of one array."""
+    return struct.Struct(f"<{n}{code}")
 
-    Array ``k`` is ``flat[k * n : (k + 1) * n]``. ``origin_ms`` is the start of the first tile.
+
+class Block:
+    """Arrays of equal length ``n``, end to end in ``data`` from ``at``; heaps of varying length.
+
+    ``origin_ms`` is the start of the first tile.
     """
 
-    n: int
-    flat: tuple[Any, ...]
-    heaps: tuple[bytes, ...]
-    origin_ms: int = 0
+    __slots__ = ("_at", "_data", "_shape", "heaps", "n", "origin_ms")
 
-    def array(self, k: int, start: int = 0) -> tuple[Any, ...]:
-        """Array ``k`` from its place ``start`` on."""
-        return self.flat[k * self.n + start : (k + 1) * self.n]
+    def __init__(
+        self, shape: Arrays, data: bytes, at: int, n: int, heaps: tuple[bytes, ...], origin_ms: int
+    ) -> None:
+        self._shape = shape
+        self._data = data
+        self._at = at
+        self.n = n
+        self.heaps = heaps
+        self.origin_ms = origin_ms
+
+    def array(self, k: int, start: int = 0, end: int | None = None) -> tuple[Any, ...]:
+        """Array ``k`` from its place ``start`` on, up to ``end``."""
+        code, width, before = self._shape.places[k]
+        if end is None:
+            end = self.n
+        return _run(code, end - start).unpack_from(
+            self._data, self._at + before * self.n + width * start
+        )
+
+    def member(self, k: int, place: int) -> Any:
+        """One member of array ``k``."""
+        return self.array(k, place, place + 1)[0]
 
     def strings(self, k: int, heap: int) -> list[bytes]:
         """Values of a field of varying length: array ``k`` holds lengths, ``heap`` the bytes."""
@@ -37,50 +61,64 @@ class Block(NamedTuple):
 
 
 class Arrays:
-    """Shape of one block: codes of its arrays, and which of them are lengths of heaps."""
+    """Shape of one block: codes of its arrays, and which of them are lengths of heaps.
+
+    ``places`` has, for each array, its code, the bytes of a member, and the bytes that a
+    member's place takes in all arrays before it.
+    """
 
     def __init__(self, codes: Sequence[str]) -> None:
         self.codes = tuple("H" if code == "s" else code for code in codes)
         self.lengths = tuple(k for k, code in enumerate(codes) if code == "s")
-        self._structs: dict[int, struct.Struct] = {}
-
-    def struct_of(self, n: int) -> struct.Struct:
-        """All arrays of ``n`` members in one struct."""
-        found = self._structs.get(n)
-        if found is None:
-            found = struct.Struct("<" + "".join(f"{n}{code}" for code in self.codes))
-            if len(self._structs) < _KEPT_STRUCTS:
-                self._structs[n] = found
-        return found
+        widths = [_WIDTHS[code] for code in self.codes]
+        before = [0, *accumulate(widths)]
+        self.places = tuple(zip(self.codes, widths, before, strict=False))
+        self._width = before[-1]
+        self._empty = Block(self, b"", 0, 0, (b"",) * len(self.lengths), 0)
 
     def unpack(self, data: bytes, at: int, n: int, origin_ms: int = 0) -> tuple[Block, int]:
-        """Block of ``n`` members at ``at``, and where it ends."""
-        shape = self.struct_of(n)
-        flat = shape.unpack_from(data, at)
-        at += shape.size
+        """Block of ``n`` members at ``at``, and where it ends.
+
+        Raises
+        ------
+        struct.error
+            If lengths of a heap lie beyond the bytes.
+        """
+        if not n:
+            return self._empty, at
+        end = at + self._width * n
+        if not self.lengths:
+            return Block(self, data, at, n, (), origin_ms), end
+        lengths = Block(self, data, at, n, (), origin_ms)
         heaps = []
         for k in self.lengths:
-            size = sum(flat[k * n : (k + 1) * n])
-            heaps.append(data[at : at + size])
-            at += size
-        return Block(n, flat, tuple(heaps), origin_ms), at
+            size = sum(lengths.array(k))
+            heaps.append(data[end : end + size])
+            end += size
+        return Block(self, data, at, n, tuple(heaps), origin_ms), end
 
     def keep(self, block: Block, where: Sequence[bool]) -> Block:
         """Members of a block where ``where`` holds."""
-        arrays = [compress(block.array(k), where) for k in range(len(self.codes))]
-        heaps = tuple(
-            b"".join(compress(block.strings(k, heap), where)) for heap, k in enumerate(self.lengths)
-        )
-        return Block(sum(where), tuple(chain.from_iterable(arrays)), heaps, block.origin_ms)
+        arrays = [
+            block.strings(k, self.lengths.index(k)) if k in self.lengths else block.array(k)
+            for k in range(len(self.codes))
+        ]
+        n = sum(where)
+        data = self.pack(n, [list(compress(array, where)) for array in arrays])
+        return self.unpack(data, 0, n, block.origin_ms)[0]
 
     def pack(self, n: int, arrays: Iterable[Sequence[Any]]) -> bytes:
-        """Bytes of a block whose arrays are given in order; strings where lengths go."""
-        numbers: list[Any] = []
+        """Bytes of a block whose arrays are given in order; strings where lengths go.
+
+        Without members ``arrays`` may be fewer: there is nothing in them.
+        """
+        if not n:
+            return b""
+        parts: list[bytes] = []
         heaps: list[bytes] = []
-        for k, array in enumerate(arrays):
+        for k, (code, array) in enumerate(zip(self.codes, arrays, strict=True)):
             if k in self.lengths:
                 heaps.extend(array)
-                numbers.extend(map(len, array))
-            else:
-                numbers.extend(array)
-        return self.struct_of(n).pack(*numbers) + b"".join(heaps)
+                array = list(map(len, array))
+            parts.append(_run(code, n).pack(*array))
+        return b"".join((*parts, *heaps))

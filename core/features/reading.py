@@ -183,9 +183,7 @@ class WindowProgram:
         values: list[float | None] = []
         for window in self._windows:
             tiles, rows = self._spans(window, parts, at_ms)
-            partials = [reduce(step, tiles, rows) for reduce, step in window.reductions]
-            for finish, sources in window.finishes:
-                values.append(finish(*[partials[source] for source in sources]))
+            values += window.values(tiles, rows) if tiles or rows else window.nothing
         ordered = tuple([values[place] for place in self._order])
         status: Status = "PRESENT" if parts else "NOT_FOUND"
         return ViewReading(ordered, status, _newest_before(parts, at_ms), *_seen(parts))
@@ -196,17 +194,19 @@ class WindowProgram:
         start_ms = window_start_ms(at_ms, window.window_ms, window.grid_ms)
         tiles, rows = [], []
         for kind, opened in parts:
-            n, flat, heaps, origin_ms = opened.grids[window.grid]
-            if n:
-                start = bisect_left(flat, (start_ms - origin_ms) // window.grid_ms, 0, n)
-                if start < n:
-                    tiles.append(TileSpan(flat, n, start, self._first_field[kind], heaps))
-            n, flat, heaps, _ = opened.rows
-            if n:
-                start = bisect_left(flat, start_ms, 0, n)
-                end = bisect_left(flat, at_ms, start, n)
+            block = opened.grids[window.grid]
+            if block.n:
+                step = (start_ms - block.origin_ms) // window.grid_ms
+                start = bisect_left(block.array(0), step)
+                if start < block.n:
+                    tiles.append(TileSpan(block, start, self._first_field[kind]))
+            block = opened.rows
+            if block.n:
+                events = block.array(0)
+                start = bisect_left(events, start_ms)
+                end = bisect_left(events, at_ms, start)
                 if start < end:
-                    rows.append(RowSpan(flat, n, start, end, *self._first_cell[kind], heaps))
+                    rows.append(RowSpan(block, start, end, *self._first_cell[kind]))
         return tiles, rows
 
 
@@ -215,9 +215,11 @@ def _newest_before(parts: Sequence[Part], at_ms: int) -> int | None:
     for _, opened in parts:
         if opened.newest_ms is not None:
             newest.append(opened.newest_ms)
-        end = bisect_left(opened.rows.flat, at_ms, 0, opened.rows.n)
-        if end:
-            newest.append(opened.rows.flat[end - 1])
+        if opened.rows.n:
+            events = opened.rows.array(0)
+            end = bisect_left(events, at_ms)
+            if end:
+                newest.append(events[end - 1])
     return max(newest, default=None)
 
 
@@ -225,7 +227,7 @@ class _Window(NamedTuple):
     """Program of one window.
 
     ``finishes`` name the reductions they read; ``places`` are those of the features among
-    all of the view.
+    all of the view; ``nothing`` are their values where the window holds no row.
     """
 
     grid: int
@@ -234,6 +236,14 @@ class _Window(NamedTuple):
     reductions: list[tuple[Reduce, Step]]
     finishes: list[tuple[Finish, list[int]]]
     places: list[int]
+    nothing: list[float | None]
+
+    def values(self, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> list[float | None]:
+        """Values of its features, in the order of ``places``."""
+        partials = [reduce(step, tiles, rows) for reduce, step in self.reductions]
+        return [
+            finish(*[partials[source] for source in sources]) for finish, sources in self.finishes
+        ]
 
 
 def _compiled_window(codec: Codec, grid_ms: int, window_ms: int) -> _Window:
@@ -251,7 +261,9 @@ def _compiled_window(codec: Codec, grid_ms: int, window_ms: int) -> _Window:
         finishes.append((FINISHERS[feature.function], [known.index(slot) for slot in needed]))
         places.append(place)
     grid = codec.grids_ms.index(grid_ms)
-    return _Window(grid, grid_ms, window_ms, list(reductions.values()), finishes, places)
+    program = list(reductions.values())
+    window = _Window(grid, grid_ms, window_ms, program, finishes, places, [])
+    return window._replace(nothing=window.values([], []))
 
 
 def _steps(codec: Codec, grid_ms: int) -> Iterator[tuple[Slot, Step]]:
@@ -285,5 +297,5 @@ class AttributeProgram:
 
     def _row_of(self, part: Part, at_ms: int) -> RawRow | None:
         block = part.opened.rows
-        end = bisect_right(block.flat, at_ms, 0, block.n)
+        end = bisect_right(block.array(0), at_ms)
         return self._codec.row_of(part.kind, block, end - 1) if end else None

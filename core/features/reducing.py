@@ -8,11 +8,13 @@ what the first left over gives the lower one.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, chain, compress
 from typing import Any, NamedTuple
 
 from core.features import hll, sums
+from core.features.packing import Block
 from core.features.partials import (
     INT64_MAX,
     INT64_MIN,
@@ -28,21 +30,17 @@ Number = int | float
 class TileSpan(NamedTuple):
     """Tiles of a block from the place ``start`` on; fields begin at array ``first``."""
 
-    flat: tuple[Any, ...]
-    n: int
+    block: Block
     start: int
     first: int
-    heaps: tuple[bytes, ...]
 
     def field(self, k: int) -> tuple[Any, ...]:
         """Field ``k`` of the tiles in the span."""
-        end = (self.first + k + 1) * self.n
-        return self.flat[end - self.n + self.start : end]
+        return self.block.array(self.first + k, self.start)
 
     def heap(self, k: int, heap: int) -> bytes:
         """Bytes of field ``k``, of varying length, of all tiles in the span."""
-        begin = (self.first + k) * self.n
-        return self.heaps[heap][sum(self.flat[begin : begin + self.start]) :]
+        return self.block.heaps[heap][sum(self.block.array(self.first + k, 0, self.start)) :]
 
 
 class RowSpan(NamedTuple):
@@ -52,18 +50,15 @@ class RowSpan(NamedTuple):
     availability where the view keeps ties.
     """
 
-    flat: tuple[Any, ...]
-    n: int
+    block: Block
     start: int
     end: int
     first: int
     available: int
-    heaps: tuple[bytes, ...]
 
     def array(self, place: int) -> tuple[Any, ...]:
         """Array ``place`` of the rows in the span."""
-        begin = place * self.n
-        return self.flat[begin + self.start : begin + self.end]
+        return self.block.array(place, self.start, self.end)
 
     def cells(self, cell: int) -> Sequence[Number]:
         """Values of one column that are there."""
@@ -169,29 +164,31 @@ def _last_of_rows(step: Step, span: RowSpan) -> Recent | None:
     if not any(valid):
         return None
     k = len(valid) - 1 - valid[::-1].index(1)  # rows stand in order of recency
-    begin = (span.available + 1) * span.n
-    lengths = span.flat[begin : begin + span.start + k + 1]
+    lengths = span.block.array(span.available + 1, 0, span.start + k + 1)
     end = sum(lengths)
     return (
         span.array(0)[k],
         span.array(span.available)[k],
-        span.heaps[0][end - lengths[-1] : end],
+        span.block.heaps[0][end - lengths[-1] : end],
         span.array(span.first + 2 * step.cell + 1)[k],
     )
 
 
 def _distinct(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> float:
-    data = b"".join([span.heap(step.place, step.heap) for span in tiles])
-    ranks: dict[int, int] = {}
-    of_rows = [register_and_rank(step.slot, v) for span in rows for v in span.cells(step.cell)]
-    for register, rank in chain(zip(data[::2], data[1::2], strict=True), of_rows):
-        if rank > ranks.get(register, 0):
-            ranks[register] = rank
-    counts = [0] * hll.RANKS
-    counts[0] = hll.REGISTERS - len(ranks)
-    for rank in ranks.values():
-        counts[rank] += 1
-    return hll.estimate_of_counts(counts)
+    parts = [span.heap(step.place, step.heap) for span in tiles]
+    parts += [
+        bytes(register_and_rank(step.slot, value))
+        for span in rows
+        for value in span.cells(step.cell)
+    ]
+    data = b"".join(parts)
+    if not data:
+        return 0.0
+    # Pairs as numbers, in order: of one register's pairs the greatest rank comes last and stays.
+    shape = struct.Struct(f">{len(data) // 2}H")
+    ordered = shape.pack(*sorted(shape.unpack(data)))
+    ranks = dict(zip(ordered[::2], ordered[1::2], strict=True))
+    return hll.estimate_of_ranks(bytes(ranks.values()))
 
 
 Pair = tuple[float, float]

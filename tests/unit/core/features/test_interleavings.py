@@ -245,11 +245,11 @@ def test_attributes_are_those_of_the_row_in_force_whatever_happens(steps: list[A
 
 
 WRONG_READERS = {
-    "head_not_cut": (WINDOWS, "bisect_left(flat, at_ms, start, n)", "n"),
+    "head_not_cut": (WINDOWS, "bisect_left(events, at_ms, start)", "block.n"),
     "a_row_at_t_counts": (
         WINDOWS,
-        "bisect_left(flat, at_ms, start, n)",
-        "bisect_right(flat, at_ms, start, n)",
+        "bisect_left(events, at_ms, start)",
+        "bisect_right(events, at_ms, start)",
     ),
     "covered_epochs_count_twice": (
         WINDOWS,

@@ -102,21 +102,21 @@ def test_bases_and_deltas_through_a_store_equal_the_oracle(store: OnlineStore):
 
 
 MUTANTS = {
-    "head_not_cut": (reading, "bisect_left(flat, at_ms, start, n)", "n"),
+    "head_not_cut": (reading, "bisect_left(events, at_ms, start)", "block.n"),
     "a_row_at_t_counts": (
         reading,
-        "bisect_left(flat, at_ms, start, n)",
-        "bisect_right(flat, at_ms, start, n)",
+        "bisect_left(events, at_ms, start)",
+        "bisect_right(events, at_ms, start)",
     ),
     "raw_rows_before_the_window_count": (
         reading,
-        "bisect_left(flat, start_ms, 0, n)",
+        "bisect_left(events, start_ms)",
         "0",
     ),
     "first_tile_left_out": (
         reading,
-        "bisect_left(flat, (start_ms - origin_ms) // window.grid_ms, 0, n)",
-        "bisect_right(flat, (start_ms - origin_ms) // window.grid_ms, 0, n)",
+        "bisect_left(block.array(0), step)",
+        "bisect_right(block.array(0), step)",
     ),
     "covered_epochs_count_twice": (
         reading,
@@ -125,13 +125,13 @@ MUTANTS = {
     ),
     "a_future_attribute_is_in_force": (
         reading,
-        "end = bisect_right(block.flat, at_ms, 0, block.n)",
+        "end = bisect_right(block.array(0), at_ms)",
         "end = block.n",
     ),
     "an_attribute_at_t_is_not_in_force": (
         reading,
-        "end = bisect_right(block.flat, at_ms, 0, block.n)",
-        "end = bisect_left(block.flat, at_ms, 0, block.n)",
+        "end = bisect_right(block.array(0), at_ms)",
+        "end = bisect_left(block.array(0), at_ms)",
     ),
     "ttl_ends_one_earlier": (
         reading,
