@@ -34,22 +34,13 @@ class RedisOnlineStore:
     @classmethod
     def at(cls, url: str, *, timeout_s: float = 1.0) -> RedisOnlineStore:
         """Store at ``url``; connections are made on first use, a cluster is asked at once."""
-        is_cluster = url.startswith(_CLUSTER)
-        options: dict[str, Any] = {
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": timeout_s,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        with _translated():
-            if is_cluster:
-                plain = "redis://" + url.removeprefix(_CLUSTER)
-                return cls(RedisCluster.from_url(plain, **options), is_cluster=True)
-            return cls(Redis.from_url(url, **options))
+        client = client_at(url, timeout_s=timeout_s)
+        return cls(client, is_cluster=url.startswith(_CLUSTER))
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values in the order of ``keys``; None where there is none."""
         values: list[bytes | None] = []
-        with _translated():
+        with translated():
             read = self._client.mget_nonatomic if self._is_cluster else self._client.mget
             for chunk in _chunks(list(keys)):
                 values += read(chunk)
@@ -57,14 +48,14 @@ class RedisOnlineStore:
 
     def write(self, items: Mapping[bytes, bytes]) -> None:
         """Replace the values of all keys; each key atomically."""
-        with _translated():
+        with translated():
             write = self._client.mset_nonatomic if self._is_cluster else self._client.mset
             for chunk in _chunks(list(items.items())):
                 write(dict(chunk))
 
     def delete(self, keys: Sequence[bytes]) -> None:
         """Remove keys; absent ones are ignored."""
-        with _translated():
+        with translated():
             for chunk in _chunks(list(keys)):
                 self._client.unlink(*chunk)
 
@@ -76,7 +67,7 @@ class RedisOnlineStore:
         ``now_ms`` is not read: the server's own clock ends a claim.
         """
         held: dict[bytes, bytes] = {}
-        with _translated():
+        with translated():
             for chunk in _chunks(list(items.items())):
                 pipeline = self._client.pipeline(transaction=False)
                 for key, value in chunk:
@@ -95,13 +86,27 @@ class RedisOnlineStore:
             self._client.close()
 
 
+def client_at(url: str, *, timeout_s: float) -> Any:
+    """Client of one Redis or of a cluster; it retries nothing. DependencyError if none is there."""
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    with translated():
+        if url.startswith(_CLUSTER):
+            return RedisCluster.from_url("redis://" + url.removeprefix(_CLUSTER), **options)
+        return Redis.from_url(url, **options)
+
+
 def _chunks(members: list[Any]) -> Iterator[list[Any]]:
     for start in range(0, len(members), _CHUNK):
         yield members[start : start + _CHUNK]
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Failures of Redis as DependencyError."""
     try:
         yield
     except (RedisError, RedisClusterException, OSError) as error:
