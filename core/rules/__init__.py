@@ -1,0 +1,1 @@
+"""Conditions of decision rules: read, checked, compiled for one row and for a batch."""
