@@ -19,13 +19,14 @@ TOP_CONTRIBUTIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that is known about one decided point."""
+    """All that is known about one decided point. ``rule`` is the place of the one that fired."""
 
     point: Point
     reading: Reading
     transforms: Mapping[str, float]
     vector: NDArray[np.float32]
     score: float
+    rule: int | None
     decision: str
     reason: str
     explanation: Explanation | None

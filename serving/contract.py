@@ -24,6 +24,7 @@ class Point:
     keys: Mapping[str, str | int]
     inputs: Mapping[str, float | int | None]
     at_ms: int
+    received_at_ms: int
     is_explained: bool = False
 
 
@@ -66,7 +67,7 @@ class RequestContract:
             faults.append(FieldFault(f"{pointer}/explain", "wrong_type", "must be true or false"))
         if faults:
             raise BrokenContractError(faults)
-        return Point(keys, inputs, at_ms, is_explained)
+        return Point(keys, inputs, at_ms, now_ms, is_explained)
 
     def _at_ms(self, raw: object, now_ms: int, pointer: str, faults: list[FieldFault]) -> int:
         if raw is None:

@@ -7,81 +7,31 @@ swap under way never mixes two releases in one answer.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
 from core.clock import Clock
-from core.decisions import decide
-from core.errors import DependencyError, IntegrityError
-from core.features.transforms import apply_transforms
-from core.features.vector import vector_of
-from serving.answers import Outcome, answer_of, model_of
 from serving.contract import Point
 from serving.errors import BrokenContractError, FieldFault, ListTooLongError
-from serving.explaining import Explaining, Explanation
-from serving.features import Reading, model_inputs, no_features, read_features
-from serving.ports import Json, Observer, Reader
-from serving.recording import Recording
+from serving.passes import Asked, Passes, Timer
+from serving.ports import Json, Observer
 from serving.releases import LoadedRelease, Releases
+from serving.together import Together
 
 MAX_POINTS = 1_000
 MAX_FAULTS = 20
-
-
-@dataclass(frozen=True)
-class Budgets:
-    """How long a stage may take before the answer goes on without it."""
-
-    read_ms: int = 250
-    explain_ms: int = 300
-
-
-@dataclass
-class _Timer:
-    """Stages of one request, in milliseconds."""
-
-    clock: Clock
-    observer: Observer
-    use_case: str
-    stages_ms: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start_s = self.clock.monotonic_s()
-        try:
-            yield
-        finally:
-            spent_s = self.clock.monotonic_s() - start_s
-            self.stages_ms[name] = round(spent_s * 1_000, 3)
-            self.observer.stage(self.use_case, name, spent_s)
 
 
 class Engine:
     """Decides about points. Built once; all it needs is handed over."""
 
     def __init__(
-        self,
-        *,
-        releases: Releases,
-        reader: Reader,
-        recording: Recording,
-        explaining: Explaining,
-        clock: Clock,
-        observer: Observer,
-        budgets: Budgets,
+        self, *, releases: Releases, passes: Passes, clock: Clock, observer: Observer
     ) -> None:
         self._releases = releases
-        self._reader = reader
-        self._recording = recording
-        self._explaining = explaining
+        self._passes = passes
+        self._together = Together(passes.run)
         self._clock = clock
         self._observer = observer
-        self._budgets = budgets
 
     async def predict(self, use_case: str, raw: object) -> Json:
         """Answer to one raw request.
@@ -117,82 +67,14 @@ class Engine:
     async def _answer(
         self, use_case: str, raws: Sequence[object], pointers: Sequence[str]
     ) -> list[Json]:
-        received_at_ms = self._clock.now_ms()
         release, channel = self._releases.served(use_case).route()
-        timer = _Timer(self._clock, self._observer, use_case)
+        timer = Timer(self._clock, self._observer, use_case)
         with timer.stage("validate"):
-            points = _points(release, raws, pointers, received_at_ms)
-        outcomes = await self._outcomes(release, points, timer)
-        model = model_of(release, channel)
-        with timer.stage("record"):
-            record_ids = self._recording.keep(
-                outcomes, release, model, received_at_ms, timer.stages_ms
-            )
-        for outcome in outcomes:
-            level = outcome.degraded["level"] if outcome.degraded else ""
-            self._observer.predicted(use_case, channel, outcome.decision, degraded=level)
-        return [
-            answer_of(outcome, record_id, model, timer.stages_ms)
-            for outcome, record_id in zip(outcomes, record_ids, strict=True)
-        ]
-
-    async def _outcomes(
-        self, release: LoadedRelease, points: Sequence[Point], timer: _Timer
-    ) -> list[Outcome]:
-        with timer.stage("read"):
-            readings, degraded = await self._read(release, points)
-        with timer.stage("transform"):
-            arrays = model_inputs(release.plan, points, readings)
-            transforms = apply_transforms(release.plan, arrays)
-            vectors = vector_of(release.plan, {**arrays, **transforms})
-        with timer.stage("score"):
-            scores = await release.scorer.score(vectors)
-        decisions = [decide(release.manifest.decisions, float(score)) for score in scores]
-        with timer.stage("explain"):
-            explanations = await self._explain(release, points, vectors)
-        return [
-            Outcome(
-                point=point,
-                reading=readings[i],
-                transforms={name: float(array[i]) for name, array in transforms.items()},
-                vector=vectors[i],
-                score=float(scores[i]),
-                decision=decisions[i][0],
-                reason=decisions[i][1],
-                explanation=explanations[i],
-                degraded=degraded,
-            )
-            for i, point in enumerate(points)
-        ]
-
-    async def _read(
-        self, release: LoadedRelease, points: Sequence[Point]
-    ) -> tuple[list[Reading], Json | None]:
-        """Readings, and what is missing: without its features an answer still leaves, labelled."""
-        try:
-            async with asyncio.timeout(self._budgets.read_ms / 1_000):
-                return await read_features(release.plan, points, self._reader), None
-        except TimeoutError:
-            because = f"online values took more than {self._budgets.read_ms} ms"
-        except (DependencyError, OSError):
-            because = "the online store did not answer"
-        except IntegrityError:
-            because = "the online store holds values that cannot be read"
-        missing = no_features(release.plan, len(points))
-        return missing, {"level": "no_features", "because": because}
-
-    async def _explain(
-        self, release: LoadedRelease, points: Sequence[Point], vectors: NDArray[np.float32]
-    ) -> list[Explanation | None]:
-        asked = [i for i, point in enumerate(points) if point.is_explained]
-        explanations: list[Explanation | None] = [None] * len(points)
-        if asked:
-            found = await self._explaining.explain(
-                release, [vectors[i] for i in asked], budget_ms=self._budgets.explain_ms
-            )
-            for i, explanation in zip(asked, found, strict=True):
-                explanations[i] = explanation
-        return explanations
+            points = _points(release, raws, pointers, self._clock.now_ms())
+        request = Asked(points, timer.stages_ms["validate"])
+        if len(points) == 1 and not points[0].is_explained:
+            return await self._together.ask(release, channel, request)
+        return (await self._passes.run(release, channel, [request]))[0]
 
 
 def _points(

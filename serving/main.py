@@ -19,10 +19,11 @@ from core.errors import PlatformError
 from core.ports import OnlineStore
 from serving.access import Access, check_host
 from serving.appending import GroupAppender
-from serving.engine import Budgets, Engine
+from serving.engine import Engine
 from serving.events import EventIntake
 from serving.explainer_client import ExplainerProcess
 from serving.health import Health
+from serving.passes import Budgets, Passes
 from serving.passports import Passports
 from serving.ports import DirectReader, Reader, ThreadedReader
 from serving.process import Told, teller
@@ -96,14 +97,16 @@ class Service:
             counter_path=layout.state / "channels_followed",
             told=told,
         )
-        engine = Engine(
-            releases=self._releases,
+        passes = Passes(
             reader=reader,
             recording=Recording(self._records, ensure_mask(layout.keys)),
             explaining=self._explainer,
             clock=clock,
             observer=self._telemetry,
             budgets=Budgets(settings.engine.read_budget_ms, settings.explainer.budget_ms),
+        )
+        engine = Engine(
+            releases=self._releases, passes=passes, clock=clock, observer=self._telemetry
         )
         passports = Passports(
             records=self._records,

@@ -6,7 +6,6 @@ same for every record of a release is put into JSON once, when its first one is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +30,6 @@ class _Form:
 
     fixed: Mapping[str, object]
     features: Mapping[str, tuple[str, ...]]
-    rules: Mapping[tuple[str, str], int]
     masked_keys: tuple[str, ...]
     masked_inputs: tuple[str, ...]
     subject: tuple[str, ...]
@@ -52,10 +50,11 @@ class Recording:
         outcomes: Sequence[Outcome],
         release: LoadedRelease,
         model: Json,
-        received_at_ms: int,
-        timings_ms: Json,
+        timings_ms: Sequence[Json],
     ) -> list[str | None]:
-        """Keep the outcomes of one request with one write; their ids, None outside the sample.
+        """Keep outcomes with one write; their ids, None outside the sample.
+
+        ``timings_ms`` has the stages of each outcome.
 
         Raises
         ------
@@ -65,8 +64,8 @@ class Recording:
         form = self._form(release, model)
         kept = [form.share >= 1 or self._is_in_sample(form, outcome) for outcome in outcomes]
         payloads = [
-            self._payload(form, outcome, received_at_ms, timings_ms)
-            for outcome, is_kept in zip(outcomes, kept, strict=True)
+            self._payload(form, outcome, spent_ms)
+            for outcome, is_kept, spent_ms in zip(outcomes, kept, timings_ms, strict=True)
             if is_kept
         ]
         if not payloads:
@@ -78,15 +77,13 @@ class Recording:
         subject = [outcome.point.keys[name] for name in form.subject]
         return assignment_point(form.sample, subject) < form.share
 
-    def _payload(
-        self, form: _Form, outcome: Outcome, received_at_ms: int, timings_ms: Json
-    ) -> bytes:
+    def _payload(self, form: _Form, outcome: Outcome, timings_ms: Json) -> bytes:
         point = outcome.point
         explanation = outcome.explanation
         return _encoder.encode(
             {
                 **form.fixed,
-                "received_at_ms": received_at_ms,
+                "received_at_ms": point.received_at_ms,
                 "at_ms": point.at_ms,
                 "entities": self._masked(point.keys, form.masked_keys),
                 "inputs": {**point.inputs, **dict.fromkeys(form.masked_inputs)},
@@ -99,12 +96,12 @@ class Recording:
                     }
                     for name, read in outcome.reading.items()
                 },
-                "transforms": {name: _finite(value) for name, value in outcome.transforms.items()},
-                "vector": [_finite(value) for value in outcome.vector.tolist()],
+                "transforms": outcome.transforms,  # a NaN is encoded as null
+                "vector": outcome.vector.tolist(),
                 "score": outcome.score,
                 "decision": outcome.decision,
                 "reason": outcome.reason,
-                "rule": form.rules.get((outcome.decision, outcome.reason)),
+                "rule": outcome.rule,
                 "explanation": None if explanation is None else explanation.to_json(),
                 "degraded": outcome.degraded,
                 "timings_ms": timings_ms,
@@ -148,10 +145,6 @@ def _form_of(release: LoadedRelease, model: Json) -> _Form:
             "policy": _raw(manifest.decisions.model_dump(mode="json")),
         },
         features={view.name: view.feature_names for view in manifest.plan.views},
-        rules={
-            (rule.decision, rule.reason): place
-            for place, rule in reversed(list(enumerate(manifest.decisions.rules)))
-        },
         masked_keys=masked_keys,
         masked_inputs=masked_inputs,
         subject=next(iter(manifest.plan.entities.values())),
@@ -162,7 +155,3 @@ def _form_of(release: LoadedRelease, model: Json) -> _Form:
 
 def _raw(value: object) -> msgspec.Raw:
     return msgspec.Raw(_encoder.encode(value))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from core.decisions import Decider
 from core.features.plan import Plan
 from core.features.transforms import load_transform
 from core.ports import ModelRunner
@@ -31,6 +32,7 @@ class LoadedRelease:
     manifest_digest: str
     plan_digest: str
     contract: RequestContract
+    decider: Decider
     runner: ModelRunner
     scorer: Scorer
 
@@ -114,6 +116,8 @@ class Loader:
             If it is not on the shelf.
         IntegrityError
             If any of that does not hold.
+        ConfigurationError
+            If its decision rules read what its plan does not yield.
         """
         bundle = self._shelf.verified(use_case, release, self._keys())
         for transform in bundle.manifest.plan.transforms:
@@ -125,6 +129,7 @@ class Loader:
             manifest_digest=bundle.manifest.digest,
             plan_digest=bundle.manifest.plan.digest,
             contract=RequestContract(bundle.manifest.contract, is_any_time=self._is_any_time),
+            decider=Decider.of(bundle.manifest.decisions, bundle.manifest.plan),
             runner=runner,
             scorer=DirectScorer(runner),
         )

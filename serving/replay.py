@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.decisions import decide
+from core.decisions import Decided
 from core.errors import IntegrityError
 from core.features.plan import Plan
 from core.features.transforms import apply_transforms
@@ -41,17 +41,22 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
     vectors = vector_of(release.plan, {**arrays, **transforms, **taken})
     recorded_vector = np.array([record["vector"]], dtype=np.float32)
     score = float(release.runner.score(recorded_vector)[0])
-    decision, reason = decide(release.manifest.decisions, score)
+    if _masked_inputs(record) & set(release.decider.reads):
+        hidden = [*hidden, "decision"]
+        decided = Decided(record["rule"], record["decision"], record["reason"])
+    else:
+        values = {**arrays, **transforms, **taken}
+        (decided,) = release.decider.decide(np.array([score]), values)
     differences = [
         *_differing("transforms", record["transforms"], transforms),
         *_differing_vector(release, recorded_vector[0], vectors[0]),
-        *_differing_end(record, score, decision, reason),
+        *_differing_end(record, score, decided),
     ]
     return {
         "is_equal": not differences,
         "differences": differences,
         "recorded": {key: record[key] for key in ("score", "decision", "reason")},
-        "replayed": {"score": score, "decision": decision, "reason": reason},
+        "replayed": {"score": score, "decision": decided.decision, "reason": decided.reason},
         "model": record["model"],
         "compared": {
             "transforms": len(transforms),
@@ -64,17 +69,21 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
 
 def _without_masked(plan: Plan, record: Mapping[str, Any]) -> tuple[Plan, list[str]]:
     """The plan without the transforms that read a masked input, and what those put out."""
-    masked = {
-        "request:" + path.removeprefix("inputs/")
-        for path in record.get("masked", ())
-        if path.startswith("inputs/")
-    }
+    masked = _masked_inputs(record)
     readers = [each for each in plan.transforms if masked & set(each.inputs)]
     if not readers:
         return plan, []
     others = tuple(each for each in plan.transforms if each not in readers)
     hidden = [f"{each.name}:{output}" for each in readers for output in each.outputs]
     return plan.model_copy(update={"transforms": others}), hidden
+
+
+def _masked_inputs(record: Mapping[str, Any]) -> set[str]:
+    return {
+        "request:" + path.removeprefix("inputs/")
+        for path in record.get("masked", ())
+        if path.startswith("inputs/")
+    }
 
 
 def _check_manifest(record: Mapping[str, Any], release: LoadedRelease) -> None:
@@ -141,13 +150,11 @@ def _differing_vector(
     ]
 
 
-def _differing_end(
-    record: Mapping[str, Any], score: float, decision: str, reason: str
-) -> list[Json]:
+def _differing_end(record: Mapping[str, Any], score: float, decided: Decided) -> list[Json]:
     differences: list[Json] = []
     if abs(score - record["score"]) > SCORE_TOLERANCE:
         differences.append({"where": "score", "recorded": record["score"], "replayed": score})
-    for name, value in (("decision", decision), ("reason", reason)):
+    for name, value in (("decision", decided.decision), ("reason", decided.reason)):
         if record[name] != value:
             differences.append({"where": name, "recorded": record[name], "replayed": value})
     return differences

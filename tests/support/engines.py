@@ -14,8 +14,9 @@ from payments import NOW_MS
 
 from core.clock import FixedClock
 from core.errors import NotReadyError
-from serving.engine import Budgets, Engine
+from serving.engine import Engine
 from serving.explaining import Explaining, Explanation
+from serving.passes import Budgets, Passes
 from serving.ports import DirectReader, Reader
 from serving.recording import Recording
 from serving.releases import LoadedRelease, Loader, Releases
@@ -107,14 +108,16 @@ class Bench:
         use_case = changes.get("use_case", USE_CASE)
         serve(layout, shelve(layout, **changes), counter=1, use_case=use_case)
         assert self.watcher.look()
-        self.engine = Engine(
-            releases=self.releases,
+        passes = Passes(
             reader=reader or DirectReader(self.store),
             recording=Recording(self.records, Mask(bytes(32))),
             explaining=explaining or KnownExplainer(),
             clock=self.clock,
             observer=self.observer,
             budgets=budgets or Budgets(),
+        )
+        self.engine = Engine(
+            releases=self.releases, passes=passes, clock=self.clock, observer=self.observer
         )
 
     def keys(self) -> KeyRing:

@@ -1,0 +1,184 @@
+"""A pass: points of one release, read, scored, decided, explained, recorded together.
+
+What a pass costs hardly grows with its points, so requests that come in one turn of the loop
+share one (`serving.together`). None can tell: the model answers a row alike, whatever stands
+beside it, and every request keeps its own instant, timings and record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.clock import Clock
+from core.errors import DependencyError, IntegrityError
+from core.features.transforms import apply_transforms
+from core.features.vector import vector_of
+from serving.answers import Outcome, answer_of, model_of
+from serving.contract import Point
+from serving.explaining import Explaining, Explanation
+from serving.features import Reading, model_inputs, no_features, read_features
+from serving.ports import Json, Observer, Reader
+from serving.recording import Recording
+from serving.releases import LoadedRelease
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """How long a stage may take before the answer goes on without it."""
+
+    read_ms: int = 250
+    explain_ms: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Points of one request, and how long they took to validate."""
+
+    points: Sequence[Point]
+    validate_ms: float
+
+
+@dataclass
+class Timer:
+    """Stages of one pass, in milliseconds."""
+
+    clock: Clock
+    observer: Observer
+    use_case: str
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what is inside, whatever comes of it."""
+        start_s = self.clock.monotonic_s()
+        try:
+            yield
+        finally:
+            spent_s = self.clock.monotonic_s() - start_s
+            self.stages_ms[name] = round(spent_s * 1_000, 3)
+            self.observer.stage(self.use_case, name, spent_s)
+
+
+class Passes:
+    """Runs passes. Built once; all it needs is handed over."""
+
+    def __init__(
+        self,
+        *,
+        reader: Reader,
+        recording: Recording,
+        explaining: Explaining,
+        clock: Clock,
+        observer: Observer,
+        budgets: Budgets,
+    ) -> None:
+        self._reader = reader
+        self._recording = recording
+        self._explaining = explaining
+        self._clock = clock
+        self._observer = observer
+        self._budgets = budgets
+
+    async def run(
+        self, release: LoadedRelease, channel: str, requests: Sequence[Asked]
+    ) -> list[list[Json]]:
+        """Answers of each request, in order, all recorded with one write.
+
+        Raises
+        ------
+        InvalidInputError
+            If a point asks for a t that is no longer kept.
+        IntegrityError
+            If the model answers what is no score.
+        DependencyError
+            If the records cannot be kept: then no answer leaves.
+        """
+        use_case = release.manifest.use_case
+        timer = Timer(self._clock, self._observer, use_case)
+        points = [point for request in requests for point in request.points]
+        outcomes = await self._outcomes(release, points, timer)
+        timings: list[Json] = []
+        for request in requests:
+            shared = {"validate": request.validate_ms, **timer.stages_ms}
+            timings += [shared] * len(request.points)
+        model = model_of(release, channel)
+        with timer.stage("record"):
+            record_ids = self._recording.keep(outcomes, release, model, timings)
+        for outcome in outcomes:
+            level = outcome.degraded["level"] if outcome.degraded else ""
+            self._observer.predicted(use_case, channel, outcome.decision, degraded=level)
+        answers = iter(
+            [
+                answer_of(outcome, record_id, model, {**spent, "record": timer.stages_ms["record"]})
+                for outcome, record_id, spent in zip(outcomes, record_ids, timings, strict=True)
+            ]
+        )
+        return [[next(answers) for _ in request.points] for request in requests]
+
+    async def _outcomes(
+        self, release: LoadedRelease, points: Sequence[Point], timer: Timer
+    ) -> list[Outcome]:
+        with timer.stage("read"):
+            readings, degraded = await self._read(release, points)
+        with timer.stage("transform"):
+            arrays = model_inputs(release.plan, points, readings)
+            transforms = apply_transforms(release.plan, arrays)
+            values = {**arrays, **transforms}
+            vectors = vector_of(release.plan, values)
+        with timer.stage("score"):
+            scores = await release.scorer.score(vectors)
+        decided = release.decider.decide(scores, values)
+        with timer.stage("explain"):
+            explanations = await self._explain(release, points, vectors)
+        computed = {name: array.tolist() for name, array in transforms.items()}
+        plain = scores.tolist()
+        return [
+            Outcome(
+                point=point,
+                reading=readings[i],
+                transforms={name: values[i] for name, values in computed.items()},
+                vector=vectors[i],
+                score=plain[i],
+                rule=decided[i].rule,
+                decision=decided[i].decision,
+                reason=decided[i].reason,
+                explanation=explanations[i],
+                degraded=degraded,
+            )
+            for i, point in enumerate(points)
+        ]
+
+    async def _read(
+        self, release: LoadedRelease, points: Sequence[Point]
+    ) -> tuple[list[Reading], Json | None]:
+        """Readings, and what is missing: without its features an answer still leaves, labelled."""
+        try:
+            async with asyncio.timeout(self._budgets.read_ms / 1_000):
+                return await read_features(release.plan, points, self._reader), None
+        except TimeoutError:
+            because = f"online values took more than {self._budgets.read_ms} ms"
+        except (DependencyError, OSError):
+            because = "the online store did not answer"
+        except IntegrityError:
+            because = "the online store holds values that cannot be read"
+        missing = no_features(release.plan, len(points))
+        return missing, {"level": "no_features", "because": because}
+
+    async def _explain(
+        self, release: LoadedRelease, points: Sequence[Point], vectors: NDArray[np.float32]
+    ) -> list[Explanation | None]:
+        asked = [i for i, point in enumerate(points) if point.is_explained]
+        explanations: list[Explanation | None] = [None] * len(points)
+        if asked:
+            found = await self._explaining.explain(
+                release, [vectors[i] for i in asked], budget_ms=self._budgets.explain_ms
+            )
+            for i, explanation in zip(asked, found, strict=True):
+                explanations[i] = explanation
+        return explanations
