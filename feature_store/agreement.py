@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.contracts import FieldSpec, Source
+from core.decisions import Decider
 from core.errors import ConfigurationError
 from core.features.plan import Plan
 from core.use_case import UseCase
@@ -15,8 +16,8 @@ def check_agreement(use_case: UseCase, plan: Plan) -> None:
     ------
     ConfigurationError
         If a view reads an undeclared source or entity, a source keeps its rows for less
-        time than a view looks back, or a request field is no column of the rows that are
-        decided about.
+        time than a view looks back, a request field is no column of the rows that are
+        decided about, or a decision rule reads what the plan does not yield.
     """
     declared = {source.name: source for source in use_case.sources}
     for view in plan.views:
@@ -38,6 +39,7 @@ def check_agreement(use_case: UseCase, plan: Plan) -> None:
             )
     _check_entities(use_case, plan)
     _check_requests(use_case, plan)
+    _check_decisions(use_case, plan)
 
 
 def _check_entities(use_case: UseCase, plan: Plan) -> None:
@@ -74,6 +76,13 @@ def _check_requests(use_case: UseCase, plan: Plan) -> None:
                 f"in {use_case.label.example_source!r}",
                 remedy="make request() of the example source",
             )
+
+
+def _check_decisions(use_case: UseCase, plan: Plan) -> None:
+    try:
+        Decider.of(use_case.decisions, plan)
+    except ConfigurationError as error:
+        raise _disagreement(use_case, error.wrong, found=error.found, remedy=error.remedy) from None
 
 
 def _fields(source: Source) -> dict[str, FieldSpec]:

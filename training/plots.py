@@ -84,8 +84,8 @@ def score_histogram(rows: Ranked, policy: DecisionPolicy) -> bytes:
     edges = np.linspace(0, 1, 41).tolist()
     for label, name in ((0, "negative"), (1, "positive")):
         axes.hist(rows.scores[rows.labels == label], bins=edges, alpha=0.6, label=name)
-    for rule in policy.rules:
-        axes.axvline(rule.above, color="black", linewidth=0.8)
+    for threshold in policy.thresholds:
+        axes.axvline(threshold, color="black", linewidth=0.8)
     axes.set_yscale("log")
     axes.legend()
     return _png(figure)

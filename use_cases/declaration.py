@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from core.contracts import Source, check_declaration
+from core.decisions import check_policy
 from core.errors import ConfigurationError
 from core.use_case import UseCase
 
@@ -19,7 +20,7 @@ def check_use_case(use_case: UseCase) -> None:
     ------
     ConfigurationError
         For a name that cannot become a path, no owner, a contract that contradicts itself,
-        a label that leads nowhere, or decision rules out of order.
+        a label that leads nowhere, or a decision rule that cannot be read or never fires.
     """
     if _NAME.fullmatch(use_case.name) is None or len(use_case.name) > _LONGEST_NAME:
         raise _wrong(use_case, "cannot be called so", "lower-case words and underscores only")
@@ -59,13 +60,14 @@ def _check_label(use_case: UseCase) -> None:
 
 
 def _check_decisions(use_case: UseCase) -> None:
-    limits = [rule.above for rule in use_case.decisions.rules]
-    if limits != sorted(limits, reverse=True) or len(set(limits)) < len(limits):
-        raise _wrong(
-            use_case,
-            f"has decision rules that never fire: limits {limits}",
-            "order them from the highest limit to the lowest",
-        )
+    try:
+        check_policy(use_case.decisions)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"in the use case {use_case.name!r}, {error.wrong}",
+            found=error.found,
+            remedy=error.remedy,
+        ) from None
 
 
 def _source(use_case: UseCase, name: str, what: str) -> Source:

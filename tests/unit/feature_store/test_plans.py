@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.decisions import DecisionPolicy, Rule
 from core.errors import ConfigurationError
 from feature_store.agreement import check_agreement
 from feature_store.plans import compile_use_case, plan_for
@@ -66,6 +67,11 @@ def test_an_unknown_service_is_refused_with_those_that_are_there(fraud):
     assert error.value.found == "fraud_v1"
 
 
+def rule(when):
+    made = Rule(decision="D", when=when, reason="r")
+    return DecisionPolicy(rules=(made,), default="A", default_reason="r")
+
+
 def shorter(source, days):
     return source.model_copy(update={"retention_days": days})
 
@@ -105,6 +111,12 @@ def shorter(source, days):
             },
             "request field 'amount_minor' is to be int64; found no column",
         ),
+        (
+            {"decisions": rule("card_activity_v1.amount_minor_maen_30d > 1")},
+            "in the use case 'fraud' decision rule 1: .* found "
+            "`card_activity_v1.amount_minor_maen_30d`; card_activity_v1.amount_minor_mean_30d",
+        ),
+        ({"decisions": rule("card_profile_v1.country == 'XX'")}, "found 'XX'; take one of AT"),
     ],
 )
 def test_a_plan_that_the_declaration_cannot_feed_is_refused(fraud, plan, update, message):

@@ -85,7 +85,8 @@ def test_points_at_a_threshold_would_turn_decisions_without_the_margin(examples)
     no_margin = POLICY.model_copy(
         update={
             "rules": tuple(
-                rule.model_copy(update={"above": rule.above - MARGIN}) for rule in POLICY.rules
+                rule.model_copy(update={"above": limit - MARGIN})
+                for rule, limit in zip(POLICY.rules, POLICY.thresholds, strict=True)
             )
         }
     )

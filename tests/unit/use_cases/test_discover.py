@@ -113,9 +113,12 @@ def changed(**update):
     return FRAUD.model_copy(update=update)
 
 
-def rules(*limits):
+def rules(*limits, when=()):
     return DecisionPolicy(
-        rules=tuple(Rule(decision="X", above=limit, reason="r") for limit in limits),
+        rules=(
+            *(Rule(decision="X", above=limit, reason="r") for limit in limits),
+            *(Rule(decision="X", when=condition, reason="r") for condition in when),
+        ),
         default="APPROVE",
         default_reason="r",
     )
@@ -141,6 +144,12 @@ def rules(*limits):
         (changed(label=FRAUD.label.model_copy(update={"maturity_days": 731})), "maturity"),
         (changed(decisions=rules(0.5, 0.9)), "never fire"),
         (changed(decisions=rules(0.9, 0.9)), "never fire"),
+        (
+            changed(decisions=rules(0.5, when=["score > 0.7"])),
+            r"in the use case 'fraud', decision rule 2 can never fire; found `score > 0.7`",
+        ),
+        (changed(decisions=rules(when=["score"])), "rule 1: a rule needs a condition"),
+        (changed(decisions=rules(0.9, when=["open('x') > 1"])), "rule 2: a condition stands"),
         (
             changed(
                 sources=(
