@@ -32,6 +32,7 @@ from serving.recording import Recording
 from serving.releases import Loader, Releases
 from serving.runtime import OnnxSession
 from serving.settings import Settings, read_settings
+from serving.shipping import Shipper
 from serving.telemetry import Telemetry
 from serving.transport.rest import Services, build_app
 from serving.watcher import ShelfWatcher
@@ -81,6 +82,7 @@ class Service:
         self._store = store
         self._reader = reader
         self._records = RecordLogs(layout, clock, settings.records)
+        self._shipper = Shipper(layout, clock, told, keep_ms=settings.records.keep_s * 1_000)
         self._releases = Releases()
         access_keys = AccessKeyFile(layout.access)
         self._access = Access(access_keys, clock, told, n_workers=settings.http.workers)
@@ -136,7 +138,7 @@ class Service:
         """Load what is on the shelf, then follow it; seal records at the end."""
         del app
         await asyncio.to_thread(self._start)
-        works = (self._follow(), self._tick(), self._access.follow())
+        works = (self._follow(), self._tick(), self._ship(), self._access.follow())
         tasks = [asyncio.create_task(work) for work in works]
         try:
             yield
@@ -149,6 +151,7 @@ class Service:
             self._access.look(self._access.taken_refusals())
             await self._explainer.close()
             self._records.close()
+            await asyncio.to_thread(self._shipper.ship)
             self._reader.close()
             self._store.close()
 
@@ -173,6 +176,11 @@ class Service:
         while True:
             await asyncio.sleep(TICK_S)
             await asyncio.to_thread(self._records.tick)
+
+    async def _ship(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.records.ship_every_ms / 1_000)
+            await asyncio.to_thread(self._shipper.ship)
 
 
 def _reader(url: str, store: OnlineStore) -> Reader:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from core.clock import Clock
 from core.errors import NotReadyError
 from serving.errors import NotFoundError
 from serving.settings import RecordSettings
 from stores.layout import Layout
-from stores.records import SegmentedRecordLog, parse_record_id, read_record, seal_abandoned
+from stores.records import (
+    SegmentedRecordLog,
+    parse_record_id,
+    read_record,
+    record_in,
+    seal_abandoned,
+    unknown_record,
+)
+from stores.segments import open_segments
 
 
 class RecordLogs:
@@ -26,12 +35,16 @@ class RecordLogs:
         return self._log(use_case).append_many(payloads)
 
     def read(self, record_id: str) -> bytes:
-        """Payload of a record; NotFoundError when there is none."""
+        """Payload of a record, from here or from shared storage; NotFoundError without one."""
         try:
-            directory = self._layout.records(parse_record_id(record_id).use_case)
-            return read_record(directory, record_id)
-        except NotReadyError as error:
-            raise NotFoundError(error.wrong, remedy=error.remedy, code=error.code) from None
+            where = parse_record_id(record_id)
+            with suppress(NotReadyError):
+                return read_record(self._layout.records(where.use_case), record_id)
+            store = open_segments(self._layout.segments(where.use_case))
+            return record_in(store.read(where.segment_name), where.offset)
+        except NotReadyError:
+            missing = unknown_record()
+            raise NotFoundError(missing.wrong, remedy=missing.remedy, code=missing.code) from None
 
     def adopt(self) -> None:
         """Seal what dead writers left open."""

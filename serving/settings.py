@@ -27,7 +27,6 @@ DELIMITER = "__"
 # Fields of the batch side's settings, which share our prefix (orchestration/settings.py).
 OF_THE_BATCH_SIDE = frozenset(
     {
-        "lake_uri",
         "mlflow_uri",
         "mlflow_ui_url",
         "scores_url",
@@ -68,10 +67,12 @@ class EngineSettings(Section):
 
 
 class RecordSettings(Section):
-    """Prediction records: when a segment is sealed."""
+    """Prediction records: when a segment is sealed, shipped, and forgotten here."""
 
     segment_bytes: int = Field(default=16 << 20, ge=4_096)
-    seal_after_ms: int = Field(default=10_000, ge=100)
+    seal_after_ms: int = Field(default=5_000, ge=100)  # leaves time to be shipped within 10 s
+    ship_every_ms: int = Field(default=1_000, ge=10)
+    keep_s: int = Field(default=7 * 86_400, ge=60)  # of shipped segments, on this machine
 
 
 class ExplainerSettings(Section):
@@ -105,6 +106,7 @@ class Settings(BaseSettings):
 
     environment: Literal["embedded", "test", "production"] = "embedded"
     home: Path = DEFAULT_ROOT
+    lake_uri: str = ""
     online_url: str = ""
     http: HttpSettings = HttpSettings()
     engine: EngineSettings = EngineSettings()
@@ -134,7 +136,7 @@ class Settings(BaseSettings):
     @property
     def layout(self) -> Layout:
         """Paths of everything that is kept."""
-        return Layout(self.home.absolute())
+        return Layout(self.home.absolute(), self.lake_uri)
 
     @property
     def online(self) -> str:

@@ -64,6 +64,10 @@ class Layout:
         """Shipped prediction records of a use case."""
         return self._table("predictions", _checked(use_case))
 
+    def segments(self, use_case: str) -> str:
+        """Sealed segments of prediction records on their way into the table."""
+        return self._table("segments", _checked(use_case))
+
     def staging(self, name: str) -> str:
         """What a job has computed and not yet published; gone when the job is done."""
         return self._table("staging", _checked(name))

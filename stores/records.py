@@ -6,14 +6,16 @@ frame starts, so no index is needed. Every process writes segments of its own: t
 name is drawn at start, so two processes never share a file.
 
 ``<writer>-<segment>.open`` is being written and locked by its writer; ``.sealed`` never
-changes again. The data is with the kernel before ``append`` returns, so kill -9 loses nothing;
-a power cut may lose what the kernel had not yet written back (seconds). A torn last frame is
-not a record and is ignored, and cut when the segment is sealed.
+changes again; in the folder ``shipped`` are those that shared storage has too. The data is with
+the kernel before ``append`` returns, so kill -9 loses nothing; a power cut may lose what the
+kernel had not yet written back (seconds). A torn last frame is not a record and is ignored, and
+cut when the segment is sealed.
 """
 
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
 import secrets
@@ -22,7 +24,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from core.clock import Clock
 from core.errors import DependencyError, IntegrityError, InvalidInputError, NotReadyError
@@ -32,7 +34,12 @@ from stores.durable import sync_directory
 # a payload, whatever a caller wrote into it, can be read as a frame.
 MAX_PAYLOAD_BYTES = (1 << 24) - 1
 _HEADER = struct.Struct(">II")
-_ID = re.compile(r"([a-z][a-z0-9_]{0,79})-([0-9a-f]{8})-([0-9]{1,9})-([0-9]{1,12})")
+_ID = re.compile(r"([a-z][a-z0-9_]{0,79})-([0-9a-f]{8,12})-([0-9]{1,9})-([0-9]{1,12})")
+_SEGMENT = re.compile(r"([0-9a-f]{8,12})-([0-9]{1,9})")
+# Of 100,000 starts two draw the same name once in 50,000 times; they would have to be on two
+# machines to do harm.
+_WRITER_BYTES = 6
+SHIPPED = "shipped"
 
 
 class RecordId(NamedTuple):
@@ -42,6 +49,11 @@ class RecordId(NamedTuple):
     writer: str
     segment: int
     offset: int
+
+    @property
+    def segment_name(self) -> str:
+        """File of the segment once it is sealed."""
+        return f"{self.writer}-{self.segment}.sealed"
 
     def __str__(self) -> str:
         return f"{self.use_case}-{self.writer}-{self.segment}-{self.offset}"
@@ -57,7 +69,7 @@ def parse_record_id(text: str) -> RecordId:
     """
     match = _ID.fullmatch(text)
     if match is None:
-        raise _unknown_record()
+        raise unknown_record()
     use_case, writer, segment, offset = match.groups()
     return RecordId(use_case, writer, int(segment), int(offset))
 
@@ -76,14 +88,14 @@ class SegmentedRecordLog:
         clock: Clock,
         *,
         segment_bytes: int = 16 << 20,
-        seal_after_ms: int = 10_000,
+        seal_after_ms: int = 5_000,
     ) -> None:
         self._directory = directory
         self._use_case = use_case
         self._clock = clock
         self._segment_bytes = segment_bytes
         self._seal_after_s = seal_after_ms / 1_000
-        self._writer = secrets.token_hex(4)
+        self._writer = secrets.token_hex(_WRITER_BYTES)
         self._segment = 0
         self._descriptor: int | None = None
         self._offset = 0
@@ -122,7 +134,7 @@ class SegmentedRecordLog:
             See ``read_record``.
         """
         if parse_record_id(record_id).use_case != self._use_case:
-            raise _unknown_record()
+            raise unknown_record()
         return read_record(self._directory, record_id)
 
     def tick(self) -> None:
@@ -191,15 +203,45 @@ def read_record(directory: Path, record_id: str) -> bytes:
         If bytes stand there that are not what was written.
     """
     where = parse_record_id(record_id)
-    for suffix in ("open", "sealed"):  # in this order: it may be sealed between the two looks
-        path = directory / f"{where.writer}-{where.segment}.{suffix}"
+    name = f"{where.writer}-{where.segment}"
+    # In this order: it may move from one place to the next between two looks.
+    for place in (f"{name}.open", f"{name}.sealed", f"{SHIPPED}/{name}.sealed"):
         try:
-            with path.open("rb") as stream:
-                stream.seek(where.offset)
-                return _read_frame(stream.read(_HEADER.size), stream.read)
+            with (directory / place).open("rb") as stream:
+                return _record_at(stream, where.offset)
         except FileNotFoundError:
             continue
-    raise _unknown_record()
+    raise unknown_record()
+
+
+def record_in(segment: bytes, offset: int) -> bytes:
+    """Payload of the record that stands at ``offset`` of a whole segment.
+
+    Raises
+    ------
+    NotReadyError, IntegrityError
+        See ``read_record``.
+    """
+    return _record_at(io.BytesIO(segment), offset)
+
+
+def parse_segment_name(name: str) -> tuple[str, int] | None:
+    """Writer and number of a sealed segment by its file's name; None for another file.
+
+    Examples
+    --------
+    >>> parse_segment_name("0a1b2c3d4e5f-7.sealed"), parse_segment_name("notes.txt")
+    (('0a1b2c3d4e5f', 7), None)
+    """
+    match = _SEGMENT.fullmatch(name.removesuffix(".sealed"))
+    if match is None or not name.endswith(".sealed"):
+        return None
+    return match[1], int(match[2])
+
+
+def _record_at(stream: BinaryIO, offset: int) -> bytes:
+    stream.seek(offset)
+    return _read_frame(stream.read(_HEADER.size), stream.read)
 
 
 def seal_abandoned(directory: Path) -> tuple[Path, ...]:
@@ -231,14 +273,38 @@ def seal_abandoned(directory: Path) -> tuple[Path, ...]:
 def scan(path: Path) -> Iterator[tuple[int, bytes]]:
     """Offset and payload of every whole record of a segment, in order; ends at a torn one."""
     with path.open("rb") as stream:
-        while True:
-            offset = stream.tell()
-            header = stream.read(_HEADER.size)
-            try:
-                payload = _read_frame(header, stream.read)
-            except (IntegrityError, NotReadyError):
-                return
-            yield offset, payload
+        yield from _frames(stream)
+
+
+def records_of(segment: bytes) -> list[tuple[int, bytes]]:
+    """Offset and payload of every record of a sealed segment.
+
+    Raises
+    ------
+    IntegrityError
+        If it is not made of whole records from its start to its end.
+    """
+    found = list(_frames(io.BytesIO(segment)))
+    end = found[-1][0] + _HEADER.size + len(found[-1][1]) if found else 0
+    if end != len(segment):
+        raise IntegrityError(
+            "a segment of prediction records is damaged",
+            found=f"{len(found)} whole records, then bytes that are none at {end}",
+            remedy="ship it again from the machine that wrote it, if it still has it",
+            code="damaged_segment",
+        )
+    return found
+
+
+def _frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    while True:
+        offset = stream.tell()
+        header = stream.read(_HEADER.size)
+        try:
+            payload = _read_frame(header, stream.read)
+        except (IntegrityError, NotReadyError):
+            return
+        yield offset, payload
 
 
 def _frame(payload: bytes) -> bytes:
@@ -254,13 +320,13 @@ def _frame(payload: bytes) -> bytes:
 
 def _read_frame(header: bytes, read: Callable[[int], bytes]) -> bytes:
     if len(header) < _HEADER.size:
-        raise _unknown_record()
+        raise unknown_record()
     length, checksum = _HEADER.unpack(header)
     if not 0 < length <= MAX_PAYLOAD_BYTES:
-        raise _unknown_record()
+        raise unknown_record()
     payload = read(length)
     if len(payload) < length:
-        raise _unknown_record()
+        raise unknown_record()
     if zlib.crc32(payload) != checksum:
         raise IntegrityError(
             "a record is damaged",
@@ -271,7 +337,8 @@ def _read_frame(header: bytes, read: Callable[[int], bytes]) -> bytes:
     return payload
 
 
-def _unknown_record() -> NotReadyError:
+def unknown_record() -> NotReadyError:
+    """There is no such record."""
     return NotReadyError(
         "no such prediction record",
         remedy="use the prediction_id of an answer of this service",

@@ -17,6 +17,7 @@ TABLES = {
     "training": "lake/training/abc",
     "scores": "lake/scores/abc",
     "predictions": "lake/predictions/abc",
+    "segments": "lake/segments/abc",
     "staging": "lake/staging/abc",
 }
 FOLDERS = {"log_dir": "log/abc", "landing_dir": "landing/abc", "records": "records/abc"}

@@ -1,0 +1,193 @@
+"""Shared storage of sealed segments: a folder, or a bucket of an object store.
+
+A segment is put under its own name, ``<writer>-<number>.sealed``, and nothing in it ever
+changes, so putting it twice is putting it once. A reader sees a whole segment or none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from core.errors import ConfigurationError, DependencyError, NotReadyError
+from stores.durable import write_durably
+from stores.records import parse_segment_name
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+
+class Segment(NamedTuple):
+    """A segment that is there: its name, its size, and when it was put there."""
+
+    name: str
+    bytes: int
+    put_at_ms: int
+
+
+class SegmentStore(Protocol):
+    """Where segments are shared. Every verb raises DependencyError when storage fails."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a segment, whole and for good."""
+        ...
+
+    def list(self) -> list[Segment]:
+        """Segments that are there, in order of names; other files are passed over."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Content of a segment; NotReadyError when it is not there."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Forget a segment; nothing happens when it is not there."""
+        ...
+
+
+def open_segments(uri: str) -> SegmentStore:
+    """Store at a path, or at the URL of an object store (``s3://bucket/prefix``).
+
+    Credentials and the endpoint of an object store come from where its own tools take them
+    (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, an instance's role).
+
+    Raises
+    ------
+    ConfigurationError
+        If the URL is of no store that can be opened.
+    """
+    if "://" not in uri:
+        return FolderSegments(Path(uri))
+    if uri.startswith("file://"):
+        return FolderSegments(Path(uri.removeprefix("file://")))
+    return ObjectSegments.at(uri)
+
+
+class FolderSegments:
+    """Segments in a folder, which may be one that several machines mount."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a segment: on the disk under another name, then under its own."""
+        with _as_dependency("written"):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            write_durably(self._directory / name, content, mode=0o600)
+
+    def list(self) -> list[Segment]:
+        """Segments that are there, in order of names."""
+        with _as_dependency("listed"):
+            if not self._directory.is_dir():
+                return []
+            return sorted(self._found())
+
+    def _found(self) -> Iterator[Segment]:
+        with os.scandir(self._directory) as entries:
+            for entry in entries:
+                if parse_segment_name(entry.name) is not None:
+                    facts = entry.stat()
+                    yield Segment(entry.name, facts.st_size, facts.st_mtime_ns // 1_000_000)
+
+    def read(self, name: str) -> bytes:
+        """Content of a segment."""
+        try:
+            with _as_dependency("read"):
+                return (self._directory / name).read_bytes()
+        except FileNotFoundError:
+            raise _not_there(name) from None
+
+    def remove(self, name: str) -> None:
+        """Forget a segment."""
+        with _as_dependency("removed"):
+            (self._directory / name).unlink(missing_ok=True)
+
+
+class ObjectSegments:
+    """Segments below one prefix of an object store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def at(cls, url: str) -> ObjectSegments:
+        """Store at a URL; the library is imported here, so that only who needs it pays."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        try:
+            return cls(obstore.store.from_url(url))
+        except (BaseError, ValueError) as error:
+            raise ConfigurationError(
+                "the lake's address is of no object store that can be opened",
+                found=f"{url.partition('://')[0]}:// ({type(error).__name__})",
+                remedy="name a folder, or s3://, gs:// or az:// with its credentials",
+                code="bad_lake",
+            ) from error
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a segment: object stores show an object when it is whole."""
+        with _as_dependency("written"):
+            self._store.put(name, content)
+
+    def list(self) -> list[Segment]:
+        """Segments that are there, in order of names."""
+        with _as_dependency("listed"):
+            found = [entry for page in self._store.list() for entry in page]
+        return sorted(
+            Segment(entry["path"], entry["size"], int(entry["last_modified"].timestamp() * 1_000))
+            for entry in found
+            if parse_segment_name(entry["path"]) is not None
+        )
+
+    def read(self, name: str) -> bytes:
+        """Content of a segment."""
+        try:
+            with _as_dependency("read"):
+                return bytes(self._store.get(name).bytes())
+        except FileNotFoundError:
+            raise _not_there(name) from None
+
+    def remove(self, name: str) -> None:
+        """Forget a segment."""
+        try:
+            with _as_dependency("removed"):
+                self._store.delete(name)
+        except FileNotFoundError:
+            return
+
+
+@contextmanager
+def _as_dependency(verb: str) -> Iterator[None]:
+    """What storage raises, as an error of ours; a missing file is for the caller to judge."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _failed(verb, error.strerror or type(error).__name__) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "obstore":
+            raise
+        raise _failed(verb, type(error).__name__) from error
+
+
+def _failed(verb: str, found: str) -> DependencyError:
+    return DependencyError(
+        f"a segment of prediction records cannot be {verb} in shared storage",
+        found=found,
+        remedy="see that the storage can be reached and written; segments wait meanwhile",
+        code="segments_unreachable",
+    )
+
+
+def _not_there(name: str) -> NotReadyError:
+    return NotReadyError(
+        "a segment of prediction records is not in shared storage",
+        found=f"no {name}",
+        remedy="look in the table of predictions, where it goes from there",
+        code="unknown_segment",
+    )
