@@ -1,44 +1,52 @@
 """The controller: alone writes and signs ``channels.json``. ``python -m serving.controller``.
 
 It takes requests from the shelf in order of arrival, verifies what they ask for, and answers
-each with the reason. It trusts nobody's word: signature, digests, verdict and approvals are
-checked here again, whoever asked.
+each with the reason. While a rollout runs it looks at what the workers counted, judges, and
+moves the stages by itself; what it did and why is in the audit beside the channels.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Any, Literal
 
 from core.clock import Clock
-from core.errors import InvalidInputError, NotReadyError, PlatformError
+from core.errors import PlatformError
+from serving.channel_requests import Decisions, Move
+from serving.judging import WHO, Judge, Look
 from serving.process import Stop, Told, run_process
 from serving.settings import Settings
-from stores.bundle import Manifest
-from stores.channels import (
-    FORMER_CHAMPIONS_KEPT,
-    ChannelAnswer,
-    ChannelRequest,
-    Channels,
-    ChannelState,
-)
+from stores.channels import ChannelAnswer, ChannelRequest, Channels, ChannelState
 from stores.durable import exclusive_lock
+from stores.rollout_counts import RolloutCounts, open_rollout_counts
+from stores.rollouts import AuditEntry, Event, RolloutBoard, RolloutReport
 from stores.shelf import Shelf
 from stores.signing import KeyRing, Signer, ensure_signer
 
-# People who must have approved a manifest before it may serve, by the use case's risk tier.
-REQUIRED_APPROVALS = {"low": 0, "medium": 1, "high": 1}
+_ENDINGS: dict[Event, Literal["promoted", "rolled_back", "withdrawn", "overtaken"]] = {
+    "promoted": "promoted",
+    "rolled_back": "rolled_back",
+    "withdrawn": "withdrawn",
+    "overtaken": "overtaken",
+}
 
 
 class Controller:
-    """Answers requests. Any number may run: a lock lets one work at a time."""
+    """Answers requests and moves rollouts. Any number may run: a lock lets one work at a time."""
 
-    def __init__(self, shelf: Shelf, keys: KeyRing, signer: Signer, clock: Clock) -> None:
+    def __init__(
+        self, shelf: Shelf, keys: KeyRing, signer: Signer, clock: Clock, counts: RolloutCounts
+    ) -> None:
         self._shelf = shelf
         self._keys = keys
         self._signer = signer
         self._clock = clock
+        self._decisions = Decisions(shelf, keys, clock)
+        self._judge = Judge(shelf, keys, clock, counts)
+        self._rollouts = RolloutBoard(shelf.root)
 
     def work(self) -> list[ChannelAnswer]:
         """Answer every request that is waiting; the answers, in order."""
@@ -48,6 +56,32 @@ class Controller:
         with exclusive_lock(self._shelf.root / ".controller.lock"):
             return [self._answered(request_id) for request_id in board.pending()]
 
+    def look(self) -> list[str]:
+        """Look once at every rollout and shadow, and move what is to be moved; what was done."""
+        if not any(_is_watched(s) for s in self._shelf.board.read(self._keys).use_cases.values()):
+            return []
+        with exclusive_lock(self._shelf.root / ".controller.lock"):
+            channels = self._shelf.board.latest(self._keys)
+            done: list[str] = []
+            for use_case, state in sorted(channels.use_cases.items()):
+                if _is_watched(state):
+                    channels, sentences = self._looked(use_case, channels)
+                    done += sentences
+            return done
+
+    def _looked(self, use_case: str, channels: Channels) -> tuple[Channels, list[str]]:
+        state = channels.state(use_case)
+        last = self._rollouts.report(use_case)
+        look = self._judge.look(use_case, state, last)
+        if look.after is None or look.event is None:
+            self._rollouts.write_report(look.report)
+            return channels, []
+        entry = self._entry(use_case, channels, look.event, look.because, WHO, look.after)
+        after = self._put(channels, use_case, look.after, entry.model_copy(update=_numbers(look)))
+        self._rollouts.write_report(look.report)
+        self._ended(use_case, state, look.event)
+        return after, [f"{use_case}: {look.event} release {entry.release}: {look.because}"]
+
     def _answered(self, request_id: str) -> ChannelAnswer:
         board, request = self._shelf.board, None
         counter = 0
@@ -55,11 +89,10 @@ class Controller:
             channels = board.latest(self._keys)
             counter = channels.counter
             request = board.request(request_id)
-            changed, because = self._decided(request, channels)
-            code = "unchanged" if changed is None else "done"
-            if changed is not None:
-                board.write(changed, self._signer)
-                counter = changed.counter
+            move = self._decisions.on(request, channels)
+            because, code = move.because, "unchanged"
+            if move.after != channels.state(request.use_case):
+                counter, code = self._moved(request, channels, move), "done"
         except PlatformError as error:
             because, code = str(error), error.code
         answer = ChannelAnswer(
@@ -74,94 +107,87 @@ class Controller:
         board.answer(answer)
         return answer
 
-    def _decided(self, request: ChannelRequest, channels: Channels) -> tuple[Channels | None, str]:
-        """Channels after the request (None: as they are) and why."""
-        state = channels.state(request.use_case)
-        if request.action == "rollback":
-            release = _former(request, state)
-            because = self._fit_to_return(request.use_case, release)
-            # A stack: going back twice goes further back, never to what was just left.
-            former = state.former_champions[state.former_champions.index(release) + 1 :]
-        else:
-            release = _named(request)
-            if state.champion == release:
-                return None, f"release {release} is the champion already"
-            because = self._fit_to_promote(request.use_case, release)
-            past = dict.fromkeys((state.champion, *state.former_champions))
-            former = tuple(n for n in past if n is not None and n != release)
-        after = state.model_copy(
-            update={"champion": release, "former_champions": former[:FORMER_CHAMPIONS_KEPT]}
-        )
+    def _moved(self, request: ChannelRequest, channels: Channels, move: Move) -> int:
+        entry = None
+        if move.event is not None:
+            why = f"{request.why}; {move.because}"
+            entry = self._entry(
+                request.use_case, channels, move.event, why, request.who, move.after
+            )
+        counter = self._put(channels, request.use_case, move.after, entry).counter
+        if move.event is not None:
+            self._ended(request.use_case, channels.state(request.use_case), move.event)
+        return counter
+
+    def _put(
+        self, channels: Channels, use_case: str, after: ChannelState, entry: AuditEntry | None
+    ) -> Channels:
+        """Channels with a use case's state replaced; audited first, so nothing moves unsaid."""
         changed = Channels(
             counter=channels.counter + 1,
             written_at_ms=self._clock.now_ms(),
-            use_cases={**channels.use_cases, request.use_case: after},
+            use_cases={**channels.use_cases, use_case: after},
         )
-        return changed, because
+        if entry is not None:
+            self._rollouts.append(entry)
+        self._shelf.board.write(changed, self._signer)
+        return changed
 
-    def _fit_to_promote(self, use_case: str, release: int) -> str:
-        manifest = self._shelf.verified(use_case, release, self._keys).manifest
-        verdict = self._shelf.verdict(use_case, release, self._keys)
-        if verdict is None:
-            raise NotReadyError(
-                f"the declared rule has not judged release {release} of {use_case}",
-                found="no verdict on this manifest",
-                remedy="materialise the release asset, which judges and signs",
-                code="no_verdict",
-            )
-        if not verdict.is_passed:
-            raise InvalidInputError(
-                f"the declared rule refused release {release} of {use_case}",
-                found=verdict.because,
-                remedy="train a better candidate, or declare another rule",
-                code="verdict_refused",
-            )
-        n_approvals = self._approved(manifest)
-        return f"{verdict.because}; {n_approvals} approvals; signature and digests hold"
-
-    def _fit_to_return(self, use_case: str, release: int) -> str:
-        self._shelf.verified(use_case, release, self._keys)
-        return f"release {release} was champion before; signature and digests hold"
-
-    def _approved(self, manifest: Manifest) -> int:
-        required = REQUIRED_APPROVALS[manifest.risk_tier]
-        approvals = self._shelf.approvals(manifest.use_case, manifest.release, self._keys)
-        if len(approvals) < required:
-            raise NotReadyError(
-                f"release {manifest.release} of {manifest.use_case} is not approved",
-                found=f"{len(approvals)} of {required} approvals of this manifest "
-                f"(risk tier {manifest.risk_tier})",
-                remedy="have it approved, then ask again",
-                code="not_approved",
-            )
-        return len(approvals)
-
-
-def _named(request: ChannelRequest) -> int:
-    if request.release is None:
-        raise InvalidInputError(
-            "a promotion names no release", remedy="say which release", code="no_release_named"
+    def _entry(
+        self,
+        use_case: str,
+        channels: Channels,
+        event: Event,
+        why: str,
+        who: str,
+        after: ChannelState,
+    ) -> AuditEntry:
+        before = channels.state(use_case)
+        rollout = after.rollout or before.rollout
+        is_shadow = event in ("shadow_set", "shadow_removed")
+        release = (after.shadow or before.shadow) if is_shadow else after.challenger
+        return AuditEntry(
+            at_ms=self._clock.now_ms(),
+            event=event,
+            use_case=use_case,
+            release=release or before.challenger,
+            experiment=rollout.experiment if rollout is not None and not is_shadow else "",
+            who=who,
+            why=why,
+            counter=channels.counter + 1,
+            stage=rollout.stage if rollout is not None else 0,
+            weight=after.challenger_weight,
         )
-    return request.release
+
+    def _ended(self, use_case: str, before: ChannelState, event: Event) -> None:
+        """Say in the report how a rollout ended, and forget its counts."""
+        if event not in _ENDINGS or before.rollout is None:
+            return
+        report = self._rollouts.report(use_case)
+        rollout = report.rollout
+        if rollout is None or rollout.experiment != before.rollout.experiment:
+            return  # over before the first look: the audit alone tells of it
+        over: RolloutReport = rollout.model_copy(update={"ended": _ENDINGS[event]})
+        self._rollouts.write_report(report.model_copy(update={"rollout": over}))
+        with suppress(PlatformError):  # what nobody writes to goes by its age
+            self._judge.forget(before.rollout.experiment)
 
 
-def _former(request: ChannelRequest, state: ChannelState) -> int:
-    if not state.former_champions:
-        raise NotReadyError(
-            f"{request.use_case} has nothing to roll back to",
-            found=f"champion {state.champion}, none before it",
-            remedy="promote another release instead",
-            code="no_former_champion",
-        )
-    release = request.release or state.former_champions[0]
-    if release not in state.former_champions:
-        raise InvalidInputError(
-            f"release {release} of {request.use_case} was not champion before",
-            found=f"former champions {list(state.former_champions)}",
-            remedy="name one of these, or promote the release",
-            code="not_a_former_champion",
-        )
-    return release
+def _is_watched(state: ChannelState) -> bool:
+    return state.rollout is not None or state.shadow is not None
+
+
+def _numbers(look: Look) -> dict[str, Any]:
+    """Counts and verdicts that a move was made on, as the audit keeps them."""
+    rollout = look.report.rollout
+    if rollout is None:
+        return {}
+    return {
+        "numbers": {
+            "verdicts": [verdict.model_dump(mode="json") for verdict in rollout.verdicts],
+            "stages": [stage.model_dump(mode="json") for stage in rollout.stages],
+        }
+    }
 
 
 def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bool = False) -> None:
@@ -170,14 +196,34 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
     signer = ensure_signer(layout.keys, "channels")
     layout.shelf.mkdir(parents=True, exist_ok=True)
     shelf = Shelf(layout.shelf)
+    counts = open_rollout_counts(settings.online, layout.rollout_counts)
+    look_s = settings.controller.look_ms / 1_000
+    looked_s, trouble = clock.monotonic_s() - look_s, ""
     while True:
         # Keys are read anew: those of builders and approvers may appear after the controller.
-        controller = Controller(shelf, KeyRing.from_directory(layout.keys), signer, clock)
+        keys = KeyRing.from_directory(layout.keys)
+        controller = Controller(shelf, keys, signer, clock, counts)
         for answer in controller.work():
             word = "accepted" if answer.is_accepted else "refused"
             told(f"{word} {answer.request_id}: {answer.because}")
+        if not is_once and clock.monotonic_s() - looked_s >= look_s:
+            looked_s = clock.monotonic_s()
+            before, trouble = trouble, _looked(controller, told)
+            if trouble and trouble != before:
+                told(f"rollouts stay where they are: {trouble}")
         if is_once or stop(settings.controller.poll_ms / 1_000):
+            counts.close()
             return
+
+
+def _looked(controller: Controller, told: Told) -> str:
+    """Let it look at rollouts; what is wrong, if anything is."""
+    try:
+        for sentence in controller.look():
+            told(sentence)
+    except (PlatformError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -92,9 +92,10 @@ class FolderSettings(Section):
 
 
 class ControllerSettings(Section):
-    """The process that alone writes the channels."""
+    """The process that alone writes the channels: how often it looks at requests, at rollouts."""
 
     poll_ms: int = Field(default=200, ge=10)
+    look_ms: int = Field(default=1_000, ge=10)
 
 
 class Settings(BaseSettings):

@@ -5,6 +5,7 @@
     channels.json   history/<counter>.json   requests/<id>.json   answers/<id>.json
 
 The controller alone writes channels and answers; anybody who may write here leaves requests.
+What a rollout did and why is kept by ``stores.rollouts``.
 """
 
 from __future__ import annotations
@@ -18,21 +19,48 @@ from pydantic import Field, ValidationError
 
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen
+from core.rollout.stages import RiskTier, Rollout
 from stores.durable import write_durably
-from stores.papers import signed_bytes
+from stores.papers import StageApproval, signed_bytes
 from stores.signing import KeyRing, Signature, Signer
 
 Channel = Literal["champion", "challenger", "shadow"]
+Asked = Literal[
+    "promote", "rollback", "start", "hold", "resume", "approve_stage", "withdraw", "shadow"
+]
 FORMER_CHAMPIONS_KEPT = 20
 MAX_DOCUMENT_BYTES = 1 << 20
 Document = TypeVar("Document", bound=Frozen)
 _REQUEST_ID = re.compile(r"[0-9]{13}-[0-9a-f]{12}")
 
 
-class ChannelState(Frozen):
-    """Releases that a use case serves. ``challenger_weight`` is a share of traffic, 0 to 1.
+def _is_absent(value: object) -> bool:
+    return not value
 
-    ``former_champions`` has the latest first: what a rollback without a release goes to.
+
+class RolloutState(Frozen):
+    """A rollout under way. ``experiment`` is what entities are assigned and counted by.
+
+    No two rollouts have the same: a second try of one release assigns anew. ``plan`` and
+    ``risk_tier`` are those of the challenger's bundle. A person's hold keeps it from moving on;
+    a broken gate rolls it back all the same. ``approved_stages`` are those a person lets it leave.
+    """
+
+    experiment: str = Field(min_length=1, max_length=200)
+    plan: Rollout
+    risk_tier: RiskTier
+    stage: int = Field(default=0, ge=0)
+    started_at_ms: int
+    stage_started_at_ms: int
+    is_held: bool = False
+    approved_stages: tuple[int, ...] = ()
+
+
+class ChannelState(Frozen):
+    """Releases that a use case serves. ``challenger_weight`` is a share of entities, 0 to 1.
+
+    ``former_champions`` has the latest first: what a rollback without a release goes to. What
+    is not there is not written, so signatures from before it could be hold.
     """
 
     champion: int | None = None
@@ -40,6 +68,8 @@ class ChannelState(Frozen):
     challenger_weight: float = Field(default=0.0, ge=0.0, le=1.0)
     shadow: int | None = None
     former_champions: tuple[int, ...] = ()
+    rollout: RolloutState | None = Field(default=None, exclude_if=_is_absent)
+    shadow_experiment: str = Field(default="", exclude_if=_is_absent)
 
     @property
     def releases(self) -> tuple[int, ...]:
@@ -70,13 +100,18 @@ class SignedChannels(Frozen):
 class ChannelRequest(Frozen):
     """What assets, the command line and workers ask of the controller.
 
-    ``release`` may be left out of a rollback: the champion before this one is meant.
+    ``promote`` a release at once; ``rollback`` to a former champion, the one before this when
+    none is named. ``start`` a rollout of a release (``is_at_once``: blue-green, all entities);
+    ``hold`` and ``resume`` it, ``approve_stage`` by a person's signed word, ``withdraw`` the
+    challenger. ``shadow`` a release, or none any more when none is named.
     """
 
     request_id: str
-    action: Literal["promote", "rollback"]
+    action: Asked
     use_case: str
     release: int | None = None
+    is_at_once: bool = False
+    approval: StageApproval | None = None
     why: str = Field(min_length=1, max_length=2_000)
     who: str = Field(min_length=1, max_length=200)
     at_ms: int
@@ -134,10 +169,12 @@ class ChannelBoard:
 
     def ask(
         self,
-        action: Literal["promote", "rollback"],
+        action: Asked,
         use_case: str,
         *,
         release: int | None = None,
+        is_at_once: bool = False,
+        approval: StageApproval | None = None,
         why: str,
         who: str,
         at_ms: int,
@@ -148,6 +185,8 @@ class ChannelBoard:
             action=action,
             use_case=use_case,
             release=release,
+            is_at_once=is_at_once,
+            approval=approval,
             why=why,
             who=who,
             at_ms=at_ms,

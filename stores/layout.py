@@ -42,47 +42,47 @@ class Layout:
 
     def events(self, source: str) -> str:
         """Accepted rows of a source."""
-        return self._table("events", _checked(source))
+        return self._table("events", checked_name(source))
 
     def rejected(self, source: str) -> str:
         """Refused records of a source, each as it came."""
-        return self._table("events", f"{_checked(source)}_rejected")
+        return self._table("events", f"{checked_name(source)}_rejected")
 
     def tiles(self, view: str) -> str:
         """Partial aggregates of a view."""
-        return self._table("features", f"{_checked(view)}_tiles")
+        return self._table("features", f"{checked_name(view)}_tiles")
 
     def training(self, use_case: str) -> str:
         """Training sets of a use case, by snapshot."""
-        return self._table("training", _checked(use_case))
+        return self._table("training", checked_name(use_case))
 
     def scores(self, use_case: str) -> str:
         """Batch scores of a use case, by as-of date."""
-        return self._table("scores", _checked(use_case))
+        return self._table("scores", checked_name(use_case))
 
     def predictions(self, use_case: str) -> str:
         """Shipped prediction records of a use case."""
-        return self._table("predictions", _checked(use_case))
+        return self._table("predictions", checked_name(use_case))
 
     def segments(self, use_case: str) -> str:
         """Sealed segments of prediction records on their way into the table."""
-        return self._table("segments", _checked(use_case))
+        return self._table("segments", checked_name(use_case))
 
     def staging(self, name: str) -> str:
         """What a job has computed and not yet published; gone when the job is done."""
-        return self._table("staging", _checked(name))
+        return self._table("staging", checked_name(name))
 
     def log_dir(self, source: str) -> Path:
         """Folder of a source's log: numbered epochs."""
-        return self.root / "log" / _checked(source)
+        return self.root / "log" / checked_name(source)
 
     def landing_dir(self, source: str) -> Path:
         """Folder where files of a source are put down to be taken into its log."""
-        return self.root / "landing" / _checked(source)
+        return self.root / "landing" / checked_name(source)
 
     def records(self, use_case: str) -> Path:
         """Prediction records of a use case, as the service wrote them."""
-        return self.root / "records" / _checked(use_case)
+        return self.root / "records" / checked_name(use_case)
 
     @property
     def shelf(self) -> Path:
@@ -108,6 +108,11 @@ class Layout:
     def online_url(self) -> str:
         """Address of the embedded online store."""
         return f"sqlite:///{self.online_path}"
+
+    @property
+    def rollout_counts(self) -> Path:
+        """Embedded counts of rollouts under way."""
+        return self.root / "rollouts.sqlite"
 
     @property
     def mlflow_uri(self) -> str:
@@ -143,7 +148,8 @@ class Layout:
         return self
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name, when it may become part of a path; InvalidInputError else."""
     if _NAME.fullmatch(name) is None:
         raise InvalidInputError(
             "a name cannot become part of a path",

@@ -52,6 +52,23 @@ class Approval(Frozen):
     signature: Signature
 
 
+class StageApprovalStatement(Frozen):
+    """One person's word that a rollout may leave a stage."""
+
+    use_case: str
+    experiment: str
+    stage: int
+    who: str = Field(min_length=1, max_length=200)
+    at_ms: int
+
+
+class StageApproval(Frozen):
+    """A stage approval and its signature, as a request carries it."""
+
+    statement: StageApprovalStatement
+    signature: Signature
+
+
 class VerdictStatement(Frozen):
     """What the declared release rule said of one manifest, with its numbers."""
 

@@ -130,10 +130,19 @@ def p99_ms(tally: Tally) -> float:
 
     Rounded up to an edge (at most 4.7 %), and never above the last, 59 s.
     """
+    return _latency_ms(tally, TAIL_SHARE)
+
+
+def p50_ms(tally: Tally) -> float:
+    """Least edge that at most half took longer than; 0 when nothing was timed."""
+    return _latency_ms(tally, 0.5)
+
+
+def _latency_ms(tally: Tally, tail_share: float) -> float:
     total = float(tally.latencies.sum())
     if total == 0:
         return 0.0
-    fast_enough = np.flatnonzero(_longer(tally) <= TAIL_SHARE * total)
+    fast_enough = np.flatnonzero(_longer(tally) <= tail_share * total)
     return float(_EDGES[fast_enough[0]] if len(fast_enough) else _EDGES[-1])
 
 

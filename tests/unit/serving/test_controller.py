@@ -2,48 +2,16 @@ import json
 
 import pytest
 from bundles import serve, shelve
-from payments import NOW_MS
+from desks import Desk
 
 from core.clock import FixedClock
 from core.errors import IntegrityError
-from serving.controller import REQUIRED_APPROVALS, Controller, run
+from serving.channel_requests import REQUIRED_APPROVALS
+from serving.controller import run
 from serving.settings import Settings
 from stores.layout import Layout
 from stores.shelf import Shelf
-from stores.signing import KeyRing, ensure_signer
-
-
-class Desk:
-    """A controller, and somebody who asks it."""
-
-    def __init__(self, layout):
-        self.layout = layout
-        self.shelf = Shelf(layout.shelf)
-        self.clock = FixedClock(NOW_MS)
-
-    @property
-    def keys(self):
-        return KeyRing.from_directory(self.layout.keys)
-
-    def controller(self):
-        signer = ensure_signer(self.layout.keys, "channels")
-        return Controller(self.shelf, self.keys, signer, self.clock)
-
-    def ask(self, action, release=None, use_case="toy"):
-        self.clock.advance(1)
-        request = self.shelf.board.ask(
-            action, use_case, release=release, why="test", who="ann", at_ms=self.clock.now_ms()
-        )
-        controller = self.controller()
-        (answer,) = controller.work()
-        assert self.shelf.board.answer_to(request.request_id) == answer
-        return answer
-
-    def state(self, use_case="toy"):
-        return self.shelf.board.read(self.keys).state(use_case)
-
-    def counter(self):
-        return self.shelf.board.read(self.keys).counter
+from stores.signing import KeyRing
 
 
 @pytest.fixture

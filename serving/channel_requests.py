@@ -1,0 +1,269 @@
+"""What the controller makes of each request: the channels after it, or why not.
+
+It trusts nobody's word: signature, digests, verdict and approvals are checked here again,
+whoever asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.clock import Clock
+from core.errors import InvalidInputError, NotReadyError
+from serving import channel_moves as moves
+from stores.bundle import Manifest
+from stores.channels import ChannelRequest, Channels, ChannelState, RolloutState
+from stores.papers import StageApproval, signed_bytes
+from stores.rollouts import Event
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+
+# People who must have approved a manifest before it may serve, by the use case's risk tier.
+REQUIRED_APPROVALS = {"low": 0, "medium": 1, "high": 1}
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a request comes to. ``event`` is what the audit of rollouts will say, if anything."""
+
+    after: ChannelState
+    because: str
+    event: Event | None = None
+
+
+class Decisions:
+    """Answers requests about one state of the shelf."""
+
+    def __init__(self, shelf: Shelf, keys: KeyRing, clock: Clock) -> None:
+        self._shelf = shelf
+        self._keys = keys
+        self._clock = clock
+
+    def on(self, request: ChannelRequest, channels: Channels) -> Move:
+        """Move that a request asks for; one to the state as it is changes nothing.
+
+        Raises
+        ------
+        PlatformError
+            If it is refused; the words are for whoever asked.
+        """
+        decide: dict[str, Callable[[ChannelRequest, Channels, ChannelState], Move]] = {
+            "promote": self._promote,
+            "rollback": self._rollback,
+            "start": self._start,
+            "hold": self._hold,
+            "resume": self._hold,
+            "approve_stage": self._approve_stage,
+            "withdraw": self._withdraw,
+            "shadow": self._shadow,
+        }
+        return decide[request.action](request, channels, channels.state(request.use_case))
+
+    def fit_to_serve(self, use_case: str, release: int) -> tuple[Manifest, str]:
+        """Manifest of a release that may serve everybody, and why it may.
+
+        Raises
+        ------
+        PlatformError
+            If it is unsigned, changed, judged unfit, or not approved.
+        """
+        manifest = self._shelf.verified(use_case, release, self._keys).manifest
+        verdict = self._shelf.verdict(use_case, release, self._keys)
+        if verdict is None:
+            raise NotReadyError(
+                f"the declared rule has not judged release {release} of {use_case}",
+                found="no verdict on this manifest",
+                remedy="materialise the release asset, which judges and signs",
+                code="no_verdict",
+            )
+        if not verdict.is_passed:
+            raise InvalidInputError(
+                f"the declared rule refused release {release} of {use_case}",
+                found=verdict.because,
+                remedy="train a better candidate, or declare another rule",
+                code="verdict_refused",
+            )
+        n_approvals = self._approved(manifest)
+        return manifest, f"{verdict.because}; {n_approvals} approvals; signature and digests hold"
+
+    def _promote(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
+        del channels
+        release = _named(request)
+        if state.champion == release:
+            return Move(state, f"release {release} is the champion already")
+        _, because = self.fit_to_serve(request.use_case, release)
+        event: Event | None = None
+        if state.rollout is not None:
+            event = "promoted" if state.challenger == release else "overtaken"
+        return Move(moves.promoted(state, release), because, event)
+
+    def _rollback(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
+        del channels
+        release = _former(request, state)
+        self._shelf.verified(request.use_case, release, self._keys)
+        event: Event | None = None if state.rollout is None else "overtaken"
+        because = f"release {release} was champion before; signature and digests hold"
+        return Move(moves.returned(state, release), because, event)
+
+    def _start(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
+        release = _named(request)
+        if state.rollout is not None and state.challenger == release:
+            return Move(state, f"release {release} is being rolled out already")
+        _refuse_second(request, state, release)
+        manifest, because = self.fit_to_serve(request.use_case, release)
+        if manifest.rollout is None:
+            raise InvalidInputError(
+                f"release {release} of {request.use_case} has no rollout to go through",
+                found="none was declared when it was built",
+                remedy="promote it, or declare a Rollout in the use case and build again",
+                code="no_rollout_declared",
+            )
+        plan = manifest.rollout.at_once if request.is_at_once else manifest.rollout
+        experiment = f"{request.use_case}-{release}-{channels.counter + 1}"
+        after = moves.started(
+            state,
+            release,
+            plan,
+            risk_tier=manifest.risk_tier,
+            experiment=experiment,
+            at_ms=self._clock.now_ms(),
+        )
+        weights = ", ".join(f"{stage.weight:.0%}" for stage in plan.stages)
+        return Move(after, f"{because}; stages {weights}", "started")
+
+    def _hold(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
+        del channels
+        rollout = _running(request, state)
+        is_held = request.action == "hold"
+        if rollout.is_held == is_held:
+            return Move(state, "it is held already" if is_held else "nobody holds it")
+        after = moves.held(state, rollout, is_held=is_held)
+        return Move(after, request.why, "held" if is_held else "resumed")
+
+    def _approve_stage(
+        self, request: ChannelRequest, channels: Channels, state: ChannelState
+    ) -> Move:
+        del channels
+        rollout = _running(request, state)
+        stage = _said(request, rollout, self._keys)
+        if stage in rollout.approved_stages:
+            return Move(state, f"stage {stage} is approved already")
+        because = f"{request.who} lets the rollout leave stage {stage}"
+        return Move(moves.approved(state, rollout, stage), because, "approved")
+
+    def _withdraw(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
+        del channels
+        because = f"release {state.champion} answers everybody"
+        if state.rollout is None:
+            return Move(state, f"{because} already")
+        return Move(moves.withdrawn(state), because, "withdrawn")
+
+    def _shadow(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
+        release = request.release
+        if release == state.shadow:
+            return Move(state, f"the shadow is {release or 'none'} already")
+        if release is None:
+            return Move(moves.shadowed(state, None, ""), "no shadow any more", "shadow_removed")
+        if state.champion is None or release in (state.champion, state.challenger):
+            raise InvalidInputError(
+                f"release {release} cannot be a shadow",
+                found=f"champion {state.champion}, challenger {state.challenger}",
+                remedy="name a release that does not serve, beside a champion that does",
+                code="no_shadow_of_itself",
+            )
+        self._shelf.verified(request.use_case, release, self._keys)
+        experiment = f"{request.use_case}-shadow-{release}-{channels.counter + 1}"
+        because = f"release {release} is scored beside the champion; signature and digests hold"
+        return Move(moves.shadowed(state, release, experiment), because, "shadow_set")
+
+    def _approved(self, manifest: Manifest) -> int:
+        required = REQUIRED_APPROVALS[manifest.risk_tier]
+        approvals = self._shelf.approvals(manifest.use_case, manifest.release, self._keys)
+        if len(approvals) < required:
+            raise NotReadyError(
+                f"release {manifest.release} of {manifest.use_case} is not approved",
+                found=f"{len(approvals)} of {required} approvals of this manifest "
+                f"(risk tier {manifest.risk_tier})",
+                remedy="have it approved, then ask again",
+                code="not_approved",
+            )
+        return len(approvals)
+
+
+def _named(request: ChannelRequest) -> int:
+    if request.release is None:
+        raise InvalidInputError(
+            f"the request to {request.action} names no release",
+            remedy="say which release",
+            code="no_release_named",
+        )
+    return request.release
+
+
+def _running(request: ChannelRequest, state: ChannelState) -> RolloutState:
+    if state.rollout is None:
+        raise NotReadyError(
+            f"no rollout of {request.use_case} is under way",
+            found=f"champion {state.champion} alone",
+            remedy="start one: `throughline rollout start`",
+            code="no_rollout",
+        )
+    return state.rollout
+
+
+def _refuse_second(request: ChannelRequest, state: ChannelState, release: int) -> None:
+    if state.champion is None or state.champion == release:
+        raise InvalidInputError(
+            f"a rollout of release {release} has nothing to be compared with",
+            found=f"champion {state.champion}",
+            remedy="promote the first release; start rollouts of later ones",
+            code="no_other_champion",
+        )
+    if state.rollout is not None:
+        raise InvalidInputError(
+            f"a rollout of {request.use_case} is under way",
+            found=f"release {state.challenger} at {state.challenger_weight:.0%}",
+            remedy="wait for its end, or withdraw it: `throughline rollout rollback`",
+            code="rollout_running",
+        )
+
+
+def _said(request: ChannelRequest, rollout: RolloutState, keys: KeyRing) -> int:
+    """Stage that a signed word is about, when it is about the present one of this rollout."""
+    approval: StageApproval | None = request.approval
+    if approval is None:
+        raise InvalidInputError(
+            "the request carries no approval", remedy="sign one", code="no_approval"
+        )
+    said = approval.statement
+    keys.verify("approval", signed_bytes(said), approval.signature)
+    about = (said.use_case, said.experiment, said.stage)
+    if about != (request.use_case, rollout.experiment, rollout.stage):
+        raise InvalidInputError(
+            "the approval is about another stage",
+            found=f"stage {said.stage} of {said.experiment}; "
+            f"stage {rollout.stage} of {rollout.experiment} is under way",
+            remedy="look at the rollout as it stands, and approve that",
+            code="another_stage",
+        )
+    return said.stage
+
+
+def _former(request: ChannelRequest, state: ChannelState) -> int:
+    if not state.former_champions:
+        raise NotReadyError(
+            f"{request.use_case} has nothing to roll back to",
+            found=f"champion {state.champion}, none before it",
+            remedy="promote another release instead",
+            code="no_former_champion",
+        )
+    release = request.release or state.former_champions[0]
+    if release not in state.former_champions:
+        raise InvalidInputError(
+            f"release {release} of {request.use_case} was not champion before",
+            found=f"former champions {list(state.former_champions)}",
+            remedy="name one of these, or promote the release",
+            code="not_a_former_champion",
+        )
+    return release
