@@ -26,6 +26,7 @@ PLACES = {
     "keys": "keys",
     "access": "access",
     "online_path": "online.sqlite",
+    "rollout_counts": "rollouts.sqlite",
     "artifacts": "mlflow",
     "dagster_home": "dagster",
     "plans": "plans",
