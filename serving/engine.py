@@ -2,7 +2,8 @@
 
 Plain async Python. It knows no transport, no runtime and no store, only ports; a test
 builds it with fakes and calls it. One request holds one roster from start to end, so a
-swap under way never mixes two releases in one answer.
+swap under way never mixes two releases in one answer. While a rollout runs, ``serving.splitting``
+says which release answers whom.
 """
 
 from __future__ import annotations
@@ -10,25 +11,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.clock import Clock
-from serving.contract import Point
+from serving.calls import Call, points_of
 from serving.errors import BrokenContractError, FieldFault, ListTooLongError
 from serving.passes import Asked, Passes, Timer
 from serving.ports import Json, Observer
 from serving.releases import LoadedRelease, Releases
+from serving.splitting import Splitting
 from serving.together import Together
 
 MAX_POINTS = 1_000
-MAX_FAULTS = 20
 
 
 class Engine:
     """Decides about points. Built once; all it needs is handed over."""
 
     def __init__(
-        self, *, releases: Releases, passes: Passes, clock: Clock, observer: Observer
+        self,
+        *,
+        releases: Releases,
+        passes: Passes,
+        splitting: Splitting,
+        clock: Clock,
+        observer: Observer,
     ) -> None:
         self._releases = releases
         self._passes = passes
+        self._splitting = splitting
         self._together = Together(passes.run)
         self._clock = clock
         self._observer = observer
@@ -67,28 +75,20 @@ class Engine:
     async def _answer(
         self, use_case: str, raws: Sequence[object], pointers: Sequence[str]
     ) -> list[Json]:
-        release, channel = self._releases.served(use_case).route()
-        timer = Timer(self._clock, self._observer, use_case)
+        served = self._releases.served(use_case)
+        call = Call(use_case, raws, pointers, self._clock.now_ms())
+        rollout = served.state.rollout
+        if rollout is None:
+            return await self._run(call, served.champion, "champion", None)
+        return await self._splitting.answers(call, served, rollout, self._run)
+
+    async def _run(
+        self, call: Call, release: LoadedRelease, channel: str, instead: Json | None
+    ) -> list[Json]:
+        timer = Timer(self._clock, self._observer, call.use_case)
         with timer.stage("validate"):
-            points = _points(release, raws, pointers, self._clock.now_ms())
-        request = Asked(points, timer.stages_ms["validate"])
+            points = points_of(call, release)
+        request = Asked(points, timer.stages_ms["validate"], instead)
         if len(points) == 1 and not points[0].is_explained:
             return await self._together.ask(release, channel, request)
         return (await self._passes.run(release, channel, [request]))[0]
-
-
-def _points(
-    release: LoadedRelease, raws: Sequence[object], pointers: Sequence[str], now_ms: int
-) -> list[Point]:
-    points: list[Point] = []
-    faults: list[FieldFault] = []
-    for raw, pointer in zip(raws, pointers, strict=True):
-        try:
-            points.append(release.contract.point(raw, now_ms=now_ms, pointer=pointer))
-        except BrokenContractError as error:
-            faults.extend(error.faults)
-            if len(faults) >= MAX_FAULTS:
-                break
-    if faults:
-        raise BrokenContractError(faults[:MAX_FAULTS])
-    return points

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from core.clock import Clock
 from core.errors import PlatformError
 from serving.ports import Json, Reader
-from serving.releases import Releases
+from serving.releases import Releases, Served
 from serving.watcher import ShelfWatcher
 from stores.watermarks import decode_watermark, watermark_key
 
@@ -41,6 +41,7 @@ class Health:
                 name: {
                     "champion": served.champion.manifest.release,
                     "manifest_digest": served.champion.manifest_digest,
+                    **_beside(served),
                 }
                 for name, served in roster.use_cases.items()
             },
@@ -63,3 +64,15 @@ class Health:
             return [None] * len(names)
         now_ms = self._clock.now_ms()
         return [None if mark is None else max(0, now_ms - mark.available_ms) for mark in marks]
+
+
+def _beside(served: Served) -> Json:
+    """What serves beside the champion, where anything does."""
+    state = served.state
+    beside: Json = {}
+    if state.rollout is not None:
+        beside["challenger"] = state.challenger
+        beside["challenger_weight"] = state.challenger_weight
+    if state.shadow is not None:
+        beside["shadow"] = state.shadow
+    return beside

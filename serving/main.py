@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from uuid import uuid4
 
 import uvicorn
 from fastapi import FastAPI
@@ -19,6 +20,7 @@ from core.errors import PlatformError
 from core.ports import OnlineStore
 from serving.access import Access, check_host
 from serving.appending import GroupAppender
+from serving.counting import Counting, CountPublisher
 from serving.engine import Engine
 from serving.events import EventIntake
 from serving.explainer_client import ExplainerProcess
@@ -33,6 +35,7 @@ from serving.releases import Loader, Releases
 from serving.runtime import OnnxSession
 from serving.settings import Settings, read_settings
 from serving.shipping import Shipper
+from serving.splitting import Splitting
 from serving.telemetry import Telemetry
 from serving.transport.rest import Services, build_app
 from serving.watcher import ShelfWatcher
@@ -40,9 +43,10 @@ from stores.access_keys import AccessKeyFile
 from stores.home_id import home_id
 from stores.layout import Layout
 from stores.log import SourceLog
-from stores.masking import ensure_mask
+from stores.masking import Mask, ensure_mask
 from stores.online import open_online_store
 from stores.online.redis_reads import TickReader
+from stores.rollout_counts import open_rollout_counts
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
@@ -99,17 +103,7 @@ class Service:
             counter_path=layout.state / "channels_followed",
             told=told,
         )
-        passes = Passes(
-            reader=reader,
-            recording=Recording(self._records, ensure_mask(layout.keys)),
-            explaining=self._explainer,
-            clock=clock,
-            observer=self._telemetry,
-            budgets=Budgets(settings.engine.read_budget_ms, settings.explainer.budget_ms),
-        )
-        engine = Engine(
-            releases=self._releases, passes=passes, clock=clock, observer=self._telemetry
-        )
+        engine = self._new_engine(ensure_mask(layout.keys), clock, told)
         passports = Passports(
             records=self._records,
             releases=self._releases,
@@ -133,13 +127,41 @@ class Service:
         )
         self.app = build_app(services, self._lifespan)
 
+    def _new_engine(self, mask: Mask, clock: Clock, told: Told) -> Engine:
+        settings, counting = self._settings, Counting()
+        self._counts = open_rollout_counts(settings.online, settings.layout.rollout_counts)
+        self._publisher = CountPublisher(
+            counting,
+            self._counts,
+            uuid4().hex,  # a worker that starts again is another: what the last counted stays
+            live=self._releases.experiments,
+            clock=clock,
+            told=told,
+        )
+        passes = Passes(
+            reader=self._reader,
+            recording=Recording(self._records, mask),
+            explaining=self._explainer,
+            clock=clock,
+            observer=self._telemetry,
+            budgets=Budgets(settings.engine.read_budget_ms, settings.explainer.budget_ms),
+        )
+        patience_ms = settings.engine.challenger_patience_ms
+        return Engine(
+            releases=self._releases,
+            passes=passes,
+            splitting=Splitting(counting, clock, patience_ms=patience_ms),
+            clock=clock,
+            observer=self._telemetry,
+        )
+
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Load what is on the shelf, then follow it; seal records at the end."""
         del app
         await asyncio.to_thread(self._start)
         works = (self._follow(), self._tick(), self._ship(), self._access.follow())
-        tasks = [asyncio.create_task(work) for work in works]
+        tasks = [asyncio.create_task(work) for work in (*works, self._publisher.follow())]
         try:
             yield
         finally:
@@ -149,6 +171,8 @@ class Service:
                 with suppress(asyncio.CancelledError):
                     await task
             self._access.look(self._access.taken_refusals())
+            await self._publisher.publish()
+            self._counts.close()
             await self._explainer.close()
             self._records.close()
             await asyncio.to_thread(self._shipper.ship)
@@ -167,10 +191,7 @@ class Service:
     def _look(self) -> None:
         if self._watcher.look():
             roster = self._releases.roster
-            champions = {
-                name: served.champion.manifest.release for name, served in roster.use_cases.items()
-            }
-            self._telemetry.serving(roster.channels.counter, champions)
+            self._telemetry.serving(roster.channels.counter, roster.use_cases)
 
     async def _tick(self) -> None:
         while True:

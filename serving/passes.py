@@ -38,10 +38,11 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Points of one request, and how long they took to validate."""
+    """Points of one request, how long they took to validate, what to label their answers by."""
 
     points: Sequence[Point]
     validate_ms: float
+    instead: Json | None = None
 
 
 @dataclass
@@ -102,7 +103,8 @@ class Passes:
         use_case = release.manifest.use_case
         timer = Timer(self._clock, self._observer, use_case)
         points = [point for request in requests for point in request.points]
-        outcomes = await self._outcomes(release, points, timer)
+        labels = [request.instead for request in requests for _ in request.points]
+        outcomes = await self._outcomes(release, points, labels, timer)
         timings: list[Json] = []
         for request in requests:
             shared = {"validate": request.validate_ms, **timer.stages_ms}
@@ -122,7 +124,11 @@ class Passes:
         return [[next(answers) for _ in request.points] for request in requests]
 
     async def _outcomes(
-        self, release: LoadedRelease, points: Sequence[Point], timer: Timer
+        self,
+        release: LoadedRelease,
+        points: Sequence[Point],
+        labels: Sequence[Json | None],
+        timer: Timer,
     ) -> list[Outcome]:
         with timer.stage("read"):
             readings, degraded = await self._read(release, points)
@@ -149,7 +155,7 @@ class Passes:
                 decision=decided[i].decision,
                 reason=decided[i].reason,
                 explanation=explanations[i],
-                degraded=degraded,
+                degraded=degraded or labels[i],
             )
             for i, point in enumerate(points)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from core.ports import ModelRunner
 from serving.contract import RequestContract
 from serving.errors import NotFoundError
 from serving.ports import DirectScorer, Scorer
+from serving.slow_scorer import SLOW_MS, ThreadedScorer
 from stores.bundle import Bundle, Manifest
 from stores.channels import Channel, Channels, ChannelState
 from stores.shelf import Shelf
@@ -22,6 +24,7 @@ from stores.signing import KeyRing
 
 RunnerFactory = Callable[[bytes, int], ModelRunner]
 WARM_UP_ROWS = (1, 1_000)
+ROWS_TIMED = 3
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,25 @@ class LoadedRelease:
 
 @dataclass(frozen=True)
 class Served:
-    """What one use case serves now."""
+    """What one use case serves now, all of it warm.
+
+    ``challenger`` and ``shadow`` are None where there is none, and where it could not be loaded.
+    """
 
     state: ChannelState
     champion: LoadedRelease
+    challenger: LoadedRelease | None = None
+    shadow: LoadedRelease | None = None
 
-    def route(self) -> tuple[LoadedRelease, Channel]:
-        """Release that answers, and in which channel."""
-        return self.champion, "champion"
+    @property
+    def releases(self) -> dict[Channel, LoadedRelease]:
+        """Releases in memory, by channel."""
+        named: dict[Channel, LoadedRelease | None] = {
+            "champion": self.champion,
+            "challenger": self.challenger,
+            "shadow": self.shadow,
+        }
+        return {channel: loaded for channel, loaded in named.items() if loaded is not None}
 
 
 @dataclass(frozen=True)
@@ -85,12 +99,17 @@ class Releases:
             )
         return served
 
+    def experiments(self) -> set[str]:
+        """Names of the rollouts and shadows that are under way."""
+        states = [served.state for served in self.roster.use_cases.values()]
+        rollouts = {state.rollout.experiment for state in states if state.rollout is not None}
+        return rollouts | {s.shadow_experiment for s in states if s.shadow is not None}
+
     def loaded(self, use_case: str, release: int) -> LoadedRelease | None:
         """Release in memory, or None."""
         served = self.roster.use_cases.get(use_case)
-        if served is not None and served.champion.manifest.release == release:
-            return served.champion
-        return None
+        warm = served.releases.values() if served is not None else ()
+        return next((each for each in warm if each.manifest.release == release), None)
 
 
 class Loader:
@@ -131,8 +150,19 @@ class Loader:
             contract=RequestContract(bundle.manifest.contract, is_any_time=self._is_any_time),
             decider=Decider.of(bundle.manifest.decisions, bundle.manifest.plan),
             runner=runner,
-            scorer=DirectScorer(runner),
+            scorer=scorer_of(runner, len(bundle.manifest.plan.vector)),
         )
+
+
+def scorer_of(runner: ModelRunner, width: int) -> Scorer:
+    """Scores on the loop; in a thread, if a row takes so long that others would wait for it."""
+    row = np.zeros((1, width), dtype=np.float32)
+    spent_ms = []
+    for _ in range(ROWS_TIMED):
+        start_s = time.perf_counter()
+        runner.score(row)
+        spent_ms.append((time.perf_counter() - start_s) * 1_000)
+    return ThreadedScorer(runner) if min(spent_ms) > SLOW_MS else DirectScorer(runner)
 
 
 def prove(bundle: Bundle, runner: ModelRunner) -> float:

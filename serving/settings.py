@@ -64,6 +64,7 @@ class EngineSettings(Section):
 
     read_budget_ms: int = Field(default=250, ge=1)
     shelf_poll_ms: int = Field(default=500, ge=10)
+    challenger_patience_ms: int = Field(default=1_000, ge=1)  # then the champion answers
 
 
 class RecordSettings(Section):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from serving.releases import Served
 
 # Seconds. Fine where the promise is (100 ms), coarse beyond it.
 _BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -51,6 +55,12 @@ class Telemetry:
             ("use_case", "channel"),
             registry=registry,
         )
+        self._weight = Gauge(
+            "throughline_challenger_weight",
+            "Share of entities that the challenger answers, where there is one.",
+            ("use_case",),
+            registry=registry,
+        )
         self._counter = Gauge(
             "throughline_channels_counter", "Counter of the channels followed.", registry=registry
         )
@@ -81,12 +91,16 @@ class Telemetry:
         """Count events taken over HTTP."""
         self._events.labels(source, status).inc(count)
 
-    def serving(self, counter: int, champions: dict[str, int]) -> None:
+    def serving(self, counter: int, use_cases: Mapping[str, Served]) -> None:
         """Show what is served."""
         self._counter.set(counter)
         self._release.clear()
-        for use_case, release in champions.items():
-            self._release.labels(use_case, "champion").set(release)
+        self._weight.clear()
+        for use_case, served in use_cases.items():
+            for channel, release in served.releases.items():
+                self._release.labels(use_case, channel).set(release.manifest.release)
+            if served.challenger is not None:
+                self._weight.labels(use_case).set(served.state.challenger_weight)
 
     def source_age(self, source: str, seconds: float) -> None:
         """Show how far the folder has come."""

@@ -108,22 +108,35 @@ class ShelfWatcher:
             )
 
     def _roster(self, channels: Channels, before: Roster) -> tuple[Roster, list[str]]:
-        """Roster of the channels; a use case whose new release is bad keeps the one it has."""
+        """Roster of the channels; a use case whose new champion is bad keeps what it has.
+
+        A challenger that is bad is served as one that answers nothing, so that the gates see it.
+        """
         use_cases: dict[str, Served] = {}
         faults: list[str] = []
         for name, state in channels.use_cases.items():
             if state.champion is None:
                 continue
-            try:
-                use_cases[name] = Served(state, self._release(name, state.champion))
-            except (PlatformError, OSError) as error:
-                faults.append(f"{name} {state.champion}: {error}")
-                if name in before.use_cases:
-                    use_cases[name] = before.use_cases[name]
+            champion = self._release(name, state.champion, faults)
+            if champion is not None:
+                challenger = self._release(name, state.challenger, faults)
+                shadow = self._release(name, state.shadow, faults)
+                use_cases[name] = Served(state, champion, challenger, shadow)
+            elif name in before.use_cases:
+                use_cases[name] = before.use_cases[name]
         return Roster(channels, use_cases), faults
 
-    def _release(self, use_case: str, release: int) -> LoadedRelease:
-        return self._releases.loaded(use_case, release) or self._loader.load(use_case, release)
+    def _release(
+        self, use_case: str, release: int | None, faults: list[str]
+    ) -> LoadedRelease | None:
+        if release is None:
+            return None
+        try:
+            loaded = self._releases.loaded(use_case, release)
+            return loaded or self._loader.load(use_case, release)
+        except (PlatformError, OSError) as error:
+            faults.append(f"{use_case} {release}: {error}")
+            return None
 
     def _kept_counter(self) -> int:
         try:
@@ -137,5 +150,13 @@ class ShelfWatcher:
 
 
 def _spelled(roster: Roster) -> str:
-    parts = [f"{name} {s.champion.manifest.release}" for name, s in roster.use_cases.items()]
+    parts = []
+    for name, served in roster.use_cases.items():
+        state, others = served.state, []
+        if served.challenger is not None:
+            others.append(f"challenger {state.challenger} at {state.challenger_weight:.0%}")
+        if served.shadow is not None:
+            others.append(f"shadow {state.shadow}")
+        beside = f" ({', '.join(others)})" if others else ""
+        parts.append(f"{name} {served.champion.manifest.release}{beside}")
     return ", ".join(sorted(parts)) or "no champion"

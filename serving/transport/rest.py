@@ -15,7 +15,8 @@ from core.access import Verb
 from core.clock import Clock
 from core.errors import PlatformError
 from serving.access import Access
-from serving.engine import MAX_FAULTS, Engine
+from serving.calls import MAX_FAULTS
+from serving.engine import Engine
 from serving.errors import BrokenContractError, ConflictError, FieldFault, UnreadBodyError
 from serving.events import EventIntake, Result
 from serving.health import Health

@@ -14,6 +14,7 @@ from payments import NOW_MS
 
 from core.clock import FixedClock
 from core.errors import NotReadyError
+from serving.counting import Counting
 from serving.engine import Engine
 from serving.explaining import Explaining, Explanation
 from serving.passes import Budgets, Passes
@@ -21,6 +22,7 @@ from serving.ports import DirectReader, Reader
 from serving.recording import Recording
 from serving.releases import LoadedRelease, Loader, Releases
 from serving.runtime import OnnxSession
+from serving.splitting import Splitting
 from serving.watcher import ShelfWatcher
 from stores.layout import Layout
 from stores.masking import Mask
@@ -116,8 +118,13 @@ class Bench:
             observer=self.observer,
             budgets=budgets or Budgets(),
         )
+        self.counting = Counting()
         self.engine = Engine(
-            releases=self.releases, passes=passes, clock=self.clock, observer=self.observer
+            releases=self.releases,
+            passes=passes,
+            splitting=Splitting(self.counting, self.clock, patience_ms=1_000),
+            clock=self.clock,
+            observer=self.observer,
         )
 
     def keys(self) -> KeyRing:

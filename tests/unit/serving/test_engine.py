@@ -11,7 +11,8 @@ from core.errors import DependencyError, IntegrityError, InvalidInputError
 from core.features.blob import delta_key
 from core.features.fold import YOUNG_MS, FoldEvent, fold
 from core.features.keys import entity_key, position
-from serving.engine import MAX_FAULTS, MAX_POINTS
+from serving.calls import MAX_FAULTS
+from serving.engine import MAX_POINTS
 from serving.errors import BrokenContractError, ListTooLongError, NotFoundError
 from serving.passes import Budgets
 from stores.layout import Layout

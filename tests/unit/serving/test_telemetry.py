@@ -1,7 +1,12 @@
+from typing import Any
+
 import pytest
+from bundles import manifest_of
 from prometheus_client import CollectorRegistry
 
+from serving.releases import LoadedRelease, Served
 from serving.telemetry import Telemetry
+from stores.channels import ChannelState
 
 
 @pytest.fixture
@@ -16,6 +21,17 @@ def lines(telemetry):
     return telemetry.exposition().decode().splitlines()
 
 
+def served(release, challenger=None):
+    """What a watcher would hand over; the releases are only asked for their numbers."""
+    unasked: Any = None
+
+    def loaded(number):
+        return LoadedRelease(manifest_of(number), "", "", unasked, unasked, unasked, unasked)
+
+    state = ChannelState(champion=release, challenger=challenger, challenger_weight=0.05)
+    return Served(state, loaded(release), loaded(challenger) if challenger else None)
+
+
 def test_answers_are_counted_by_decision_and_degradation(telemetry):
     telemetry.predicted("toy", "champion", "BLOCK", degraded="")
     telemetry.predicted("toy", "champion", "BLOCK", degraded="no_features")
@@ -25,11 +41,17 @@ def test_answers_are_counted_by_decision_and_degradation(telemetry):
 
 
 def test_what_is_served_replaces_what_was(telemetry):
-    telemetry.serving(1, {"toy": 3, "other": 1})
-    telemetry.serving(2, {"toy": 4})
+    telemetry.serving(1, {"toy": served(3), "other": served(1)})
+    telemetry.serving(2, {"toy": served(4, challenger=5)})
     found = [line for line in lines(telemetry) if line.startswith("throughline_release{")]
-    assert found == ['throughline_release{channel="champion",use_case="toy"} 4.0']
-    assert "throughline_channels_counter 2.0" in lines(telemetry)
+    assert sorted(found) == [
+        'throughline_release{channel="challenger",use_case="toy"} 5.0',
+        'throughline_release{channel="champion",use_case="toy"} 4.0',
+    ]
+    assert 'throughline_challenger_weight{use_case="toy"} 0.05' in lines(telemetry)
+    telemetry.serving(3, {"toy": served(4)})
+    assert not any("challenger_weight{" in line for line in lines(telemetry))
+    assert "throughline_channels_counter 3.0" in lines(telemetry)
 
 
 def test_two_processes_in_one_test_do_not_share_a_registry(telemetry):
@@ -50,7 +72,7 @@ def test_no_label_can_name_an_entity(telemetry):
     telemetry.requested("/v1/{use_case}/predictions", 200, 0.001)
     telemetry.refused("contract")
     telemetry.taken("payments", "accepted", 3)
-    telemetry.serving(1, {"toy": 1})
+    telemetry.serving(1, {"toy": served(1)})
     telemetry.source_age("payments", 0.1)
     allowed = {"use_case", "channel", "decision", "degraded", "stage", "le", "route", "status"}
     allowed |= {"code", "source"}
