@@ -95,6 +95,7 @@ class Bench:
         explaining: Explaining | None = None,
         is_any_time: bool = False,
         budgets: Budgets | None = None,
+        patience_ms: int = 1_000,
         **changes: Any,
     ) -> None:
         self.layout = layout
@@ -122,7 +123,7 @@ class Bench:
         self.engine = Engine(
             releases=self.releases,
             passes=passes,
-            splitting=Splitting(self.counting, self.clock, patience_ms=1_000),
+            splitting=Splitting(self.counting, self.clock, patience_ms=patience_ms),
             clock=self.clock,
             observer=self.observer,
         )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from bundles import USE_CASE
+from payments import NOW_MS
+
 from core.rollout.counters import Counters, latency_bin, score_bin
 from core.rollout.limits import Limits
 from core.rollout.published import StageCounts, WorkerCounts
 from core.rollout.stages import Rollout, Stage
+from stores.channels import Channels, ChannelState, RolloutState
+from stores.layout import Layout
+from stores.shelf import Shelf
+from stores.signing import ensure_signer
 
 WEIGHTS = (0.05, 0.15, 0.30, 0.50, 0.75, 1.00)
 
@@ -64,3 +71,41 @@ def worker_counts(stage: int, n: int, weight: float, **challenger: Any) -> Worke
 
 def _at(place: int, n: int, length: int) -> tuple[int, ...]:
     return tuple(n if index == place else 0 for index in range(length))
+
+
+def roll_out(
+    layout: Layout,
+    champion: int,
+    challenger: int,
+    *,
+    weight: float,
+    counter: int,
+    shadow: int | None = None,
+    experiment: str = "toy-2-2",
+) -> ChannelState:
+    """Write channels with a rollout at its only stage, as the controller would."""
+    shelf = Shelf(layout.shelf)
+    state = ChannelState(
+        champion=champion,
+        challenger=challenger,
+        challenger_weight=weight,
+        shadow=shadow,
+        rollout=RolloutState(
+            experiment=experiment,
+            plan=fast_rollout(weights=(weight or 1.0,)),
+            risk_tier="medium",
+            started_at_ms=NOW_MS,
+            stage_started_at_ms=NOW_MS,
+        ),
+    )
+    channels = Channels(counter=counter, written_at_ms=NOW_MS, use_cases={USE_CASE: state})
+    shelf.board.write(channels, ensure_signer(layout.keys, "channels"))
+    return state
+
+
+def request_of(card: int, amount_minor: int = 1_250) -> dict[str, Any]:
+    """A request about one card."""
+    return {
+        "entities": {"card_id": f"card-{card}", "terminal_id": "t1"},
+        "inputs": {"amount_minor": amount_minor},
+    }
