@@ -39,6 +39,11 @@ POINTS = (
     "scores.after_staging",
     "scores.in_publish",
     "scores.after_publish",
+    "predictions.before_read",
+    "predictions.in_worker",
+    "predictions.in_write",
+    "predictions.after_write",
+    "predictions.in_removal",
 )
 POLL_S = 0.002
 

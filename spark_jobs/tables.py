@@ -121,6 +121,31 @@ def scores_table(layout: Layout, use_case: str, subject: StructType) -> TableSpe
     return TableSpec(layout.scores(use_case), schema, ("as_of",), indexed)
 
 
+def predictions_table(layout: Layout, use_case: str) -> TableSpec:
+    """``predictions/<use_case>``: one row a record, by the date of the instant it is about.
+
+    The record stands last: it may hold what is nobody's business in the table's statistics.
+    """
+    schema = struct(
+        prediction_id=StringType(),
+        writer=StringType(),
+        segment=IntegerType(),
+        offset=LongType(),
+        received_at=_TIME,
+        event_timestamp=_TIME,
+        release=IntegerType(),
+        channel=StringType(),
+        score=DoubleType(),
+        decision=StringType(),
+        reason=StringType(),
+        degraded=StringType(),
+        record=StringType(),
+        event_date=DateType(),
+    )
+    indexed = tuple(schema.names[: schema.names.index("record")])
+    return TableSpec(layout.predictions(use_case), schema, ("event_date",), indexed)
+
+
 def tiles_schema(keys: Sequence[str], partials: Sequence[tuple[str, str]]) -> StructType:
     """Columns of a view's tiles."""
     kinds: dict[str, DataType] = {

@@ -32,6 +32,7 @@ from payments import (
     payment,
     seal_events,
 )
+from recorded import ship, toy_record
 
 from core.clock import event_date
 from spark_jobs import ingest
@@ -39,9 +40,11 @@ from spark_jobs.audit import AuditLimits
 from spark_jobs.crash import POINTS
 from spark_jobs.job import arguments_of
 from stores.layout import Layout
+from stores.segments import open_segments
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
+JOBS = ("ingest", "tiles", "training_set", "scores", "predictions")
 PROJECT = Path(__file__).parents[2]
 LIMIT_S = 240
 AS_OF = event_date(NOW_MS - DAY_MS)
@@ -68,6 +71,8 @@ def arguments_for(job, layout):
             "start_date": event_date(NOW_MS - 40 * DAY_MS),
             "cut_ms": NOW_MS,
         }
+    elif job == "predictions":
+        more = {"use_case": "toy"}
     else:
         more = {
             "use_case": "toy",
@@ -108,6 +113,7 @@ def prepared(spark, tmp_path_factory):
     ]
     seal_events(layout, PAYMENTS, waiting)
     shelve(layout)
+    ship(layout, [[toy_record(NOW_MS - n * DAY_MS) for n in range(5)], [toy_record()]])
     return layout
 
 
@@ -131,7 +137,7 @@ def tables_of(layout):
 def undisturbed(spark, prepared):
     """Tables and report of each job when nobody interferes."""
     results = {}
-    for job in ("ingest", "tiles", "training_set", "scores"):
+    for job in JOBS:
         layout = copied(prepared, f"undisturbed_{job}")
         report = run_again(spark, job, layout)
         results[job] = (tables_of(layout), report)
@@ -190,16 +196,14 @@ def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
     unequal |= {
         "ingest.after_merge": {"duplicates"},
         "tiles.after_replace": {"dates", "tiles", "rows_read"},
+        "predictions.in_removal": {"segments", "rows", "touched"},
     }.get(point, set())
     assert report.model_dump(exclude=unequal) == wanted.model_dump(exclude=unequal)
     assert not list((layout.root / "lake").glob("staging/*/*.parquet"))
+    if job == "predictions":
+        assert open_segments(layout.segments("toy")).list() == []
 
 
-def test_there_are_twenty_points_over_the_four_jobs():
-    assert len(set(POINTS)) == 20
-    assert {point.partition(".")[0] for point in POINTS} == {
-        "ingest",
-        "tiles",
-        "training_set",
-        "scores",
-    }
+def test_there_are_twenty_five_points_over_the_five_jobs():
+    assert len(set(POINTS)) == 25
+    assert {point.partition(".")[0] for point in POINTS} == set(JOBS)
