@@ -48,6 +48,25 @@ def epoch_said(table: DeltaTable) -> int | None:
     return None
 
 
+def removal_said(table: DeltaTable) -> int | None:
+    """Newest instant at which rows were removed from the table; None where no commit says so.
+
+    Commits are known for as long as the table keeps its log.
+    """
+    removals = [
+        int(commit["timestamp"])
+        for version, commit in _commits(table.table_uri)
+        if version <= table.version() and _has_removed(commit)
+    ]
+    return max(removals, default=None)
+
+
+def _has_removed(commit: dict[str, Any]) -> bool:
+    metrics = commit.get("operationMetrics") or {}
+    counts = (metrics.get(name) for name in ("numDeletedRows", "numTargetRowsDeleted"))
+    return commit.get("operation") == "DELETE" or any(int(count or 0) for count in counts)
+
+
 def _commits(uri: str) -> list[tuple[int, dict[str, Any]]]:
     """Commits with their versions, newest first.
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from core.decisions import Decided
 from core.errors import IntegrityError
-from core.features.plan import Plan
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
+from core.recorded import masked_inputs, recorded_inputs, recorded_transforms, without_masked
 from serving.ports import Json
 from serving.releases import LoadedRelease
 
@@ -34,14 +34,15 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
         If the record was made by another manifest than the shelf's, or lacks a value.
     """
     _check_manifest(record, release)
-    arrays = _recorded_arrays(record, release)
-    plan, hidden = _without_masked(release.plan, record)
+    arrays = recorded_inputs([record], release.plan)
+    masked = masked_inputs(record)
+    plan, hidden = without_masked(release.plan, masked)
     transforms = apply_transforms(plan, arrays)
-    taken = {name: _array(record["transforms"].get(name)) for name in hidden}
+    taken = recorded_transforms([record], hidden)
     vectors = vector_of(release.plan, {**arrays, **transforms, **taken})
     recorded_vector = np.array([record["vector"]], dtype=np.float32)
     score = float(release.runner.score(recorded_vector)[0])
-    if _masked_inputs(record) & set(release.decider.reads):
+    if masked & set(release.decider.reads):
         hidden = [*hidden, "decision"]
         decided = Decided(record["rule"], record["decision"], record["reason"])
     else:
@@ -67,25 +68,6 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
     }
 
 
-def _without_masked(plan: Plan, record: Mapping[str, Any]) -> tuple[Plan, list[str]]:
-    """The plan without the transforms that read a masked input, and what those put out."""
-    masked = _masked_inputs(record)
-    readers = [each for each in plan.transforms if masked & set(each.inputs)]
-    if not readers:
-        return plan, []
-    others = tuple(each for each in plan.transforms if each not in readers)
-    hidden = [f"{each.name}:{output}" for each in readers for output in each.outputs]
-    return plan.model_copy(update={"transforms": others}), hidden
-
-
-def _masked_inputs(record: Mapping[str, Any]) -> set[str]:
-    return {
-        "request:" + path.removeprefix("inputs/")
-        for path in record.get("masked", ())
-        if path.startswith("inputs/")
-    }
-
-
 def _check_manifest(record: Mapping[str, Any], release: LoadedRelease) -> None:
     recorded = record["model"]["manifest_digest"]
     if recorded != release.manifest_digest:
@@ -95,31 +77,6 @@ def _check_manifest(record: Mapping[str, Any], release: LoadedRelease) -> None:
             remedy="restore the release to the shelf; a number is never given twice",
             code="another_manifest",
         )
-
-
-def _recorded_arrays(
-    record: Mapping[str, Any], release: LoadedRelease
-) -> dict[str, NDArray[np.float64]]:
-    arrays = {"at_ms": _array(record["at_ms"])}
-    try:
-        for field in release.plan.request_fields:
-            arrays[f"request:{field.name}"] = _array(record["inputs"][field.name])
-        for view in release.plan.views:
-            values = record["features"][view.name]["values"]
-            for name in view.feature_names:
-                arrays[f"{view.name}:{name}"] = _array(values[name])
-    except KeyError as error:
-        raise IntegrityError(
-            "the record lacks a value that its plan needs",
-            found=f"no {error.args[0]!r}",
-            remedy="report this record: it was not written by this release",
-            code="record_incomplete",
-        ) from error
-    return arrays
-
-
-def _array(value: float | None) -> NDArray[np.float64]:
-    return np.array([value], dtype=np.float64)
 
 
 def _differing(

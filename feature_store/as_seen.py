@@ -1,0 +1,105 @@
+"""Recorded feature values, computed again from the tables as the recorded read had seen them.
+
+A record says of each view up to which position of the source's log the read knew the entity's
+rows. The same rows are taken from the table, later ones are left out, and the kernel answers. A
+masked entity is found by masking the keys that the table holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from numpy.typing import NDArray
+
+from core.errors import NotReadyError
+from core.features.keys import epoch_of
+from core.features.plan import ViewPlan, feature_column
+from core.recorded import Record, masked_keys
+from feature_store.tables import epoch_said, open_table, read_dates, removal_said
+from stores.frames import (
+    AVAILABLE_AT,
+    EVENT_ID,
+    EVENT_TIMESTAMP,
+    POSITION,
+    SEEN_POSITION,
+    view_table,
+)
+from stores.layout import Layout
+from stores.masking import Mask
+
+NOT_READ = "the online store did not answer then"
+NOT_INGESTED = "the table does not yet hold all that the read had seen"
+NO_TABLE = "the source has no table"
+NOTHING_SEEN = -1
+
+
+@dataclass(frozen=True)
+class SeenValues:
+    """A view's values by feature, shape ``(n,)``; where ``why_not`` says why, they mean nothing.
+
+    ``removed_ms`` is the newest instant at which rows were removed from the source's table, or
+    None: a record from before it may rest on rows that are no longer there.
+    """
+
+    values: dict[str, NDArray[np.float64]]
+    why_not: list[str]
+    removed_ms: int | None = None
+
+
+def values_as_seen(
+    view: ViewPlan, records: Sequence[Record], layout: Layout, mask: Mask
+) -> SeenValues:
+    """Values of a view at every record's point, from what its read had seen."""
+    read = [record["features"][view.name] for record in records]
+    seen = [NOTHING_SEEN if r["seen_position"] is None else r["seen_position"] for r in read]
+    try:
+        table = open_table(layout.events(view.source))
+    except NotReadyError:
+        nothing = np.full(len(records), np.nan)
+        values = dict.fromkeys(view.feature_names, nothing)
+        return SeenValues(values, [NO_TABLE] * len(records))
+    held = epoch_said(table)
+    why_not = [_why_not(r["status"], place, held) for r, place in zip(read, seen, strict=True)]
+    at_ms = [record["at_ms"] for record in records]
+    rows = _rows(view, table, at_ms)
+    points = {name: _keys(records, name, rows, mask) for name in view.join_keys}
+    points[EVENT_TIMESTAMP] = pa.array(at_ms, pa.timestamp("ms", tz="UTC"))
+    points[SEEN_POSITION] = pa.array(seen, pa.int64())
+    answers = view_table(view, rows, pa.table(points))
+    values = {
+        name: answers[feature_column(f"{view.name}:{name}")].to_numpy().astype(np.float64)
+        for name in view.feature_names
+    }
+    return SeenValues(values, why_not, removal_said(table))
+
+
+def _why_not(status: str, seen: int, held: int | None) -> str:
+    if status == "unavailable":
+        return NOT_READ
+    if seen != NOTHING_SEEN and (held is None or epoch_of(seen) > held):
+        return NOT_INGESTED
+    return ""
+
+
+def _rows(view: ViewPlan, table: DeltaTable, at_ms: Sequence[int]) -> pa.Table:
+    """Rows that can matter to any of the points: no older than the view looks back."""
+    reach_ms = max((w.window_ms + w.grid_ms for w in view.windows), default=view.ttl_ms)
+    first_ms = None if reach_ms is None else min(at_ms) - reach_ms
+    own = (EVENT_ID, EVENT_TIMESTAMP, AVAILABLE_AT, POSITION)
+    columns = dict.fromkeys((*own, *view.join_keys, *view.columns))
+    return read_dates(table, columns, from_ms=first_ms, to_ms=max(at_ms))
+
+
+def _keys(records: Sequence[Record], name: str, rows: pa.Table, mask: Mask) -> pa.Array:
+    """Join key of every record as text; a mask that no key of the table has stays a mask."""
+    given = [str(record["entities"][name]) for record in records]
+    if any(name in masked_keys(record) for record in records):
+        known = pc.unique(rows[name]).drop_null().to_pylist()
+        behind = {mask.of(value): str(value) for value in known}
+        given = [behind.get(value, value) for value in given]
+    return pa.array(given, pa.string())

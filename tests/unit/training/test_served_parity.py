@@ -1,0 +1,203 @@
+"""Served predictions against the tables: equal when nothing is wrong, found out when something is.
+
+The records come from the real engine over real folds; the faults are planted in them.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+from deltalake import DeltaTable
+from served_world import EPOCHS, MASK, ServedWorld, write_events
+
+from core.features.keys import position
+from feature_store.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ
+from stores.bundle import load_bundle
+from stores.layout import Layout
+from stores.masking import Mask
+from training.served_parity import MASKED, NO_RELEASE, REMOVED, served_parity
+
+N_POINTS = 4_000
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return ServedWorld(Layout(tmp_path_factory.mktemp("home")).create(), N_POINTS)
+
+
+@pytest.fixture
+def records(world):
+    return copy.deepcopy(world.records)
+
+
+def bundles_of(world):
+    def find(use_case, digest, release):
+        bundle = load_bundle(world.bench.shelf.bundle(use_case, release))
+        return bundle if bundle.manifest.digest == digest else None
+
+    return find
+
+
+def parity(world, records, layout=None, mask=MASK):
+    return served_parity(records, bundles_of(world), layout or world.layout, mask)
+
+
+def few(records, count=200):
+    return dict(list(records.items())[:: len(records) // count])
+
+
+def test_what_was_served_is_what_the_tables_say(world, records):
+    found = parity(world, records)
+    assert found.is_equal, found.examples
+    assert (found.records, found.unreplayable) == (N_POINTS, {})
+    # five features, four outputs of the transform, five entries of the vector, one score
+    assert found.values == N_POINTS * (4 + 4 + 5 + 1)
+    assert found.one_ulp == 0
+
+
+def test_the_world_has_what_could_go_wrong(records):
+    reads = [r["features"] for r in records.values()]
+    statuses = {(view, each["status"]) for read in reads for view, each in read.items()}
+    assert {("card_activity_v1", s) for s in ("PRESENT", "NOT_FOUND")} <= statuses
+    assert {("card_state_v1", s) for s in ("fresh", "stale", "missing")} <= statuses
+    seen = {r["features"]["card_activity_v1"]["seen_position"] for r in records.values()} - {None}
+    assert {place >> 32 for place in seen} == set(range(1, EPOCHS + 1))
+    assert all(r["entities"]["card_id"].startswith("masked:") for r in records.values())
+
+
+def test_a_unit_error_in_one_row_of_a_thousand_and_an_expired_ttl_are_both_found(world, records):
+    rng = np.random.default_rng(1)
+    present = [
+        i for i, r in records.items() if r["features"]["card_activity_v1"]["status"] == "PRESENT"
+    ]
+    units = set(rng.choice(present, N_POINTS // 1_000, replace=False).tolist())
+    for record_id in units:  # a mean in major units beside all those in minor ones
+        values = records[record_id]["features"]["card_activity_v1"]["values"]
+        values["amount_minor_mean_30d"] /= 100
+    stale = [i for i, r in records.items() if r["features"]["card_state_v1"]["status"] == "stale"]
+    expired = stale[0]
+    read = records[expired]["features"]["card_state_v1"]
+    read["status"], read["values"]["limit_minor"] = "fresh", 7_000.0
+    found = parity(world, records)
+    assert not found.is_equal
+    assert found.unequal["features card_activity_v1:amount_minor_mean_30d"] == len(units)
+    assert found.unequal["features card_state_v1:limit_minor"] == 1
+    named = {each.prediction_id for each in found.examples if each.where == "features"}
+    assert named == units | {expired}
+    (limit,) = [e for e in found.examples if e.name == "card_state_v1:limit_minor"
+                and e.where == "features"]  # fmt: skip
+    assert (limit.recorded, limit.recomputed) == (7_000.0, None)
+
+
+def test_one_ulp_is_counted_and_no_fault_and_two_are_one(world, records):
+    mean = "amount_minor_mean_30d"
+    chosen = [r for r in records.values() if r["features"]["card_activity_v1"]["values"][mean]][:2]
+    for steps, record in enumerate(chosen, start=1):
+        values = record["features"]["card_activity_v1"]["values"]
+        value = np.float32(values[mean])
+        for _ in range(steps):
+            value = np.nextafter(value, np.float32(np.inf))
+        values[mean] = float(value)
+    found = parity(world, records)
+    assert found.one_ulp >= 1
+    assert found.unequal["features card_activity_v1:amount_minor_mean_30d"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda r: r["transforms"].update({"payment_v1:amount": 1.0}), "transforms"),
+        (lambda r: r["vector"].__setitem__(2, 99.0), "vector"),
+        (lambda r: r.update(score=r["score"] + 1e-4), "score"),
+        (lambda r: r.update(decision="PERHAPS"), "decision"),
+        (lambda r: r.update(score=float("nan")), "score"),
+    ],
+    ids=["transform", "vector", "score", "decision", "no score"],
+)
+def test_a_fault_is_found_in_the_step_where_it_arose(world, records, change, where):
+    chosen = few(records)
+    change(next(iter(chosen.values())))
+    found = parity(world, chosen)
+    assert where in {each.where for each in found.examples}
+    assert not [each for each in found.examples if each.where == "features"]
+
+
+def test_a_later_event_that_the_read_had_not_seen_changes_nothing(world, records, tmp_path):
+    first = {i: r for i, r in records.items() if int(i.rpartition("-")[2]) < N_POINTS // EPOCHS}
+    assert max(
+        read["seen_position"] or 0 for r in first.values() for read in r["features"].values()
+    ) < position(2, 0)
+    assert parity(world, first).is_equal
+
+
+def test_a_seen_position_that_is_wrong_is_found(world, records):
+    late = {i: r for i, r in records.items() if int(i.rpartition("-")[2]) >= N_POINTS * 3 // 4}
+    for record in late.values():
+        read = record["features"]["card_activity_v1"]
+        read["seen_position"] = position(1, 0) if read["seen_position"] else None
+    assert not parity(world, late).is_equal
+
+
+def test_what_the_table_does_not_hold_yet_is_left_out_and_said(world, records, tmp_path):
+    layout = Layout(tmp_path)
+    for source, rows in world.events.items():
+        early = [row for row in rows if row["position"] < position(3, 0)]
+        write_events(layout, source, early, epoch=2)
+    found = parity(world, records, layout)
+    assert found.is_equal
+    assert found.unreplayable[NOT_INGESTED] > 0
+    assert parity(world, few(records), Layout(tmp_path / "empty")).unreplayable == {
+        NO_TABLE: len(few(records)) * 3
+    }
+
+
+def test_rows_that_were_removed_since_make_unreplayable_and_not_unequal(world, records, tmp_path):
+    layout = Layout(tmp_path)
+    for source, rows in world.events.items():
+        write_events(layout, source, rows, epoch=EPOCHS)
+    DeltaTable(layout.events("payments")).delete("card_id = 'c1'")
+    found = parity(world, records, layout)
+    assert found.is_equal
+    of_card = [r for r in records.values() if r["entities"]["card_id"] == MASK.of("c1")]
+    assert 0 < found.unreplayable[REMOVED] <= len(of_card)
+
+
+def test_rows_that_vanished_without_a_word_are_unequal(world, records, tmp_path):
+    layout = Layout(tmp_path)
+    for source, rows in world.events.items():
+        kept = [row for row in rows if row.get("card_id") != "c1" or source != "payments"]
+        write_events(layout, source, kept, epoch=EPOCHS)
+    assert not parity(world, records, layout).is_equal
+
+
+def test_values_that_the_store_did_not_give_are_not_compared(world, records):
+    chosen = few(records)
+    record = next(iter(chosen.values()))
+    for read in record["features"].values():
+        read["status"], read["seen_position"] = "unavailable", None
+    assert parity(world, chosen).unreplayable == {NOT_READ: 3}
+
+
+def test_a_mask_by_another_key_finds_nobody(world, records):
+    assert not parity(world, records, mask=Mask(b"x" * 32)).is_equal
+
+
+def test_a_release_that_is_gone_is_said(world, records):
+    found = served_parity(few(records), lambda *_: None, world.layout, MASK)
+    assert found.unreplayable == {NO_RELEASE: len(few(records))}
+    assert found.is_equal
+
+
+def test_a_masked_input_leaves_its_transform_out(world, records):
+    chosen = few(records)
+    for record in chosen.values():
+        record["masked"] = [*record["masked"], "inputs/amount_minor"]
+        record["inputs"]["amount_minor"] = None
+    found = parity(world, chosen)
+    assert found.is_equal
+    assert found.unreplayable == {MASKED: len(chosen)}
+
+
+def test_nothing_is_equal_to_nothing(world):
+    found = parity(world, {})
+    assert (found.is_equal, found.records) == (True, 0)

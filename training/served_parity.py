@@ -1,0 +1,259 @@
+"""Predictions as they were served, computed again from the tables: the proof of one promise.
+
+Four steps, each from what was recorded before it, so that a fault is found where it arose: the
+values of every view as the read had seen them, request-time functions, the vector, score and
+decision. One float32 ulp between batch and online is counted and shown; more is unequal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from core.decisions import Decided, Decider
+from core.features.plan import Frozen
+from core.features.transforms import apply_transforms
+from core.features.vector import vector_of
+from core.recorded import (
+    Record,
+    array_of,
+    masked_inputs,
+    recorded_inputs,
+    recorded_transforms,
+    ulp_distances,
+    without_masked,
+)
+from feature_store.as_seen import values_as_seen
+from stores.bundle import Bundle
+from stores.layout import Layout
+from stores.masking import Mask
+from training.onnx_export import OnnxScorer
+
+SCORE_TOLERANCE = 1e-6
+"""A row scored in a batch of another size adds in another order."""
+
+MAX_EXAMPLES = 20
+MASKED = "an input is masked"
+NO_RELEASE = "the release is no longer on the shelf"
+REMOVED = "rows were removed from the table since"
+
+Bundles = Callable[[str, str, int], Bundle | None]
+
+
+class Difference(Frozen):
+    """A value that came out otherwise. ``where`` is one of the four steps; null is None."""
+
+    prediction_id: str
+    where: str
+    name: str
+    recorded: float | str | None
+    recomputed: float | str | None
+
+
+class Parity(Frozen):
+    """What comparing gave.
+
+    ``unequal`` counts by step and name, ``unreplayable`` by reason (a record counts once for
+    each view, function or decision); ``examples`` are the first differences. ``values`` is how
+    many were compared, ``one_ulp`` how many of them were one float32 ulp apart.
+    """
+
+    records: int = 0
+    values: int = 0
+    one_ulp: int = 0
+    unequal: dict[str, int] = Field(default_factory=dict)
+    unreplayable: dict[str, int] = Field(default_factory=dict)
+    examples: tuple[Difference, ...] = ()
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether nothing that was compared came out otherwise."""
+        return not self.unequal
+
+
+class _Tally:
+    """Counts of a comparison under way."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self.ids = ids
+        self.values = self.one_ulp = 0
+        self.unequal: Counter[str] = Counter()
+        self.unreplayable: Counter[str] = Counter()
+        self.examples: list[Difference] = []
+
+    def leave_out(self, why: str, count: int = 1) -> None:
+        self.unreplayable[why] += count
+
+    def numbers(
+        self,
+        where: str,
+        name: str,
+        recorded: NDArray[np.floating],
+        computed: NDArray[np.floating],
+        chosen: NDArray[np.bool_],
+    ) -> None:
+        """Compare a column of numbers in the chosen rows, by float32 ulps."""
+        apart = ulp_distances(recorded, computed)
+        self.values += int(chosen.sum())
+        self.one_ulp += int((chosen & (apart == 1)).sum())
+        for row in np.flatnonzero(chosen & (apart > 1)):
+            self.add(where, name, int(row), _plain(recorded[row]), _plain(computed[row]))
+
+    def add(
+        self, where: str, name: str, row: int, recorded: float | str | None, computed: Any
+    ) -> None:
+        """One difference."""
+        self.unequal[f"{where} {name}".rstrip()] += 1
+        if len(self.examples) < MAX_EXAMPLES:
+            self.examples.append(
+                Difference(
+                    prediction_id=self.ids[row],
+                    where=where,
+                    name=name,
+                    recorded=recorded,
+                    recomputed=computed,
+                )
+            )
+
+    def parity(self) -> Parity:
+        return Parity(
+            records=len(self.ids),
+            values=self.values,
+            one_ulp=self.one_ulp,
+            unequal=dict(self.unequal.most_common()),
+            unreplayable=dict(self.unreplayable.most_common()),
+            examples=tuple(self.examples),
+        )
+
+
+def served_parity(
+    records: Mapping[str, Record], bundles: Bundles, layout: Layout, mask: Mask
+) -> Parity:
+    """Compare records, each with the release that made it.
+
+    Parameters
+    ----------
+    records
+        By prediction id.
+    bundles
+        Gives the bundle of a use case, manifest digest and release, or None where the shelf has
+        none such.
+    layout, mask
+        Where the tables are; with which key entities were masked.
+    """
+    groups: dict[tuple[str, str, int], list[str]] = {}
+    for record_id, record in records.items():
+        model = record["model"]
+        key = record["use_case"], model["manifest_digest"], model["release"]
+        groups.setdefault(key, []).append(record_id)
+    parts = []
+    for key, ids in groups.items():
+        bundle = bundles(*key)
+        if bundle is None:
+            parts.append(Parity(records=len(ids), unreplayable={NO_RELEASE: len(ids)}))
+        else:
+            parts.append(_of_release([(i, records[i]) for i in ids], bundle, layout, mask))
+    return _together(parts)
+
+
+def _of_release(
+    rows: Sequence[tuple[str, Record]], bundle: Bundle, layout: Layout, mask: Mask
+) -> Parity:
+    tally = _Tally([record_id for record_id, _ in rows])
+    records = [record for _, record in rows]
+    _compare_views(tally, records, bundle, layout, mask)
+    _compare_model(tally, records, bundle)
+    return tally.parity()
+
+
+def _compare_views(
+    tally: _Tally, records: Sequence[Record], bundle: Bundle, layout: Layout, mask: Mask
+) -> None:
+    """Every value of every view against the tables."""
+    received_ms = array_of([record["received_at_ms"] for record in records])
+    for view in bundle.manifest.plan.views:
+        found = values_as_seen(view, records, layout, mask)
+        for why, count in Counter(filter(None, found.why_not)).items():
+            tally.leave_out(why, count)
+        chosen = np.array([not why for why in found.why_not])
+        held = [record["features"][view.name]["values"] for record in records]
+        recorded = {name: array_of([v[name] for v in held]) for name in view.feature_names}
+        if found.removed_ms is not None:
+            apart = [ulp_distances(recorded[n], found.values[n]) > 1 for n in view.feature_names]
+            gone = chosen & np.any(apart, axis=0) & (received_ms <= found.removed_ms)
+            if gone.any():
+                tally.leave_out(REMOVED, int(gone.sum()))
+            chosen &= ~gone
+        for name in view.feature_names:
+            where = f"{view.name}:{name}"
+            tally.numbers("features", where, recorded[name], found.values[name], chosen)
+
+
+def _compare_model(tally: _Tally, records: Sequence[Record], bundle: Bundle) -> None:
+    """Request-time functions, the vector, score and decision, from what was recorded."""
+    manifest = bundle.manifest
+    every = np.ones(len(records), dtype=np.bool_)
+    masked = masked_inputs(records[0])
+    plan, hidden = without_masked(manifest.plan, masked)
+    arrays = recorded_inputs(records, manifest.plan)
+    transforms = apply_transforms(plan, arrays)
+    recorded = recorded_transforms(records, [*transforms, *hidden])
+    for name, computed in transforms.items():
+        tally.numbers("transforms", name, recorded[name], computed, every)
+    if hidden:
+        tally.leave_out(MASKED, len(records))
+    vectors = np.array([record["vector"] for record in records], dtype=np.float32)
+    expected = vector_of(manifest.plan, {**arrays, **recorded})
+    for place, name in enumerate(manifest.plan.vector):
+        tally.numbers("vector", name, vectors[:, place], expected[:, place], every)
+    scores = OnnxScorer(bundle.model).scores(vectors).astype(np.float64)
+    _compare_scores(tally, records, scores)
+    decider = Decider.of(manifest.decisions, manifest.plan)
+    if masked & set(decider.reads):
+        tally.leave_out(MASKED, len(records))
+    else:
+        _compare_decisions(tally, records, decider.decide(scores, {**arrays, **recorded}))
+
+
+def _compare_scores(tally: _Tally, records: Sequence[Record], scores: NDArray[np.float64]) -> None:
+    given = array_of([record["score"] for record in records])
+    tally.values += len(records)
+    for row in np.flatnonzero(~(np.abs(scores - given) <= SCORE_TOLERANCE)):
+        tally.add("score", "", int(row), _plain(given[row]), _plain(scores[row]))
+
+
+def _compare_decisions(
+    tally: _Tally, records: Sequence[Record], decided: Sequence[Decided]
+) -> None:
+    for row, (record, each) in enumerate(zip(records, decided, strict=True)):
+        for what, computed in (("decision", each.decision), ("reason", each.reason)):
+            if record[what] != computed:
+                tally.add(what, "", row, record[what], computed)
+
+
+def _together(parts: Iterable[Parity]) -> Parity:
+    found = list(parts)
+    return Parity(
+        records=sum(part.records for part in found),
+        values=sum(part.values for part in found),
+        one_ulp=sum(part.one_ulp for part in found),
+        unequal=_added(part.unequal for part in found),
+        unreplayable=_added(part.unreplayable for part in found),
+        examples=tuple(each for part in found for each in part.examples)[:MAX_EXAMPLES],
+    )
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total.most_common())
+
+
+def _plain(value: np.floating[Any]) -> float | None:
+    return float(value) if np.isfinite(value) else None
