@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, NoReturn
 
 from core.errors import IntegrityError, InvalidInputError
 from core.features.identity import ByIdentity
@@ -134,7 +134,8 @@ class Codec:
 
     def _tile_arrays(self, kind: int) -> tuple[Arrays, ...]:
         prefix = ["I", "I"] if kind == DELTA else ["I"]
-        return tuple(Arrays([*prefix, *(f.code for f in fields)]) for fields in self.fields)
+        first = len(prefix)
+        return tuple(Arrays([*prefix, *(f.code for f in fields)], first) for fields in self.fields)
 
     def _row_arrays(self, kind: int) -> Arrays:
         codes = ["q"]
@@ -142,7 +143,7 @@ class Codec:
         codes += ["q", "s"] if self.has_ties else []
         for code in self.cell_codes:
             codes += ["B", code]
-        return Arrays(codes)
+        return Arrays(codes, self.first_cell(kind))
 
     # Where arrays stand in a block of tiles and in the block of rows.
 
@@ -215,7 +216,8 @@ class Codec:
         IntegrityError
             If the bytes are not whole, or were written for another kind or definition.
         """
-        self._check(kind, data)
+        if not data.startswith(self._marks[kind]) or not _is_whole(data):
+            self._refuse(kind, data)
         try:
             _, _, _, _, epoch, horizon_ms, newest_ms, n_epochs, n_rows, *counts = (
                 self._head.unpack_from(data)
@@ -226,9 +228,13 @@ class Codec:
                 offsets = struct.unpack_from(f"<{2 * n_epochs}I", data, at)
                 at += n_epochs * _OFFSET.size
             grids = []
-            for k, arrays in enumerate(self._tiles[kind]):
-                block, at = arrays.unpack(data, at, counts[2 * k], counts[2 * k + 1])
-                grids.append(block)
+            sizes = iter(counts)
+            for arrays, n, origin_ms in zip(self._tiles[kind], sizes, sizes, strict=True):
+                if n:
+                    block, at = arrays.unpack(data, at, n, origin_ms)
+                    grids.append(block)
+                else:
+                    grids.append(arrays.empty)
             rows, at = self._rows[kind].unpack(data, at, n_rows)
         except (struct.error, MemoryError, OverflowError) as error:
             raise self._broken(kind, str(error)) from error
@@ -237,22 +243,20 @@ class Codec:
         newest = None if newest_ms == _NO_INSTANT else newest_ms
         return Opened(epoch, horizon_ms, newest, offsets, tuple(grids), rows)
 
-    def _check(self, kind: BlobKind, data: bytes) -> None:
+    def _refuse(self, kind: BlobKind, data: bytes) -> NoReturn:
+        """Say what is wrong with bytes that are not whole, or not of this definition."""
         if len(data) < _HEADER.size + _CHECK.size:
             raise self._broken(kind, f"{len(data)} bytes")
-        if data.startswith(self._marks[kind]) and _is_whole(data):
-            return
         magic, found_kind, version, digest = data[:2], data[2], data[3], data[4:12]
         if magic != _MAGIC or not _is_whole(data):
             raise self._broken(kind, "other bytes than were written")
         if found_kind != kind or version != _VERSION:
             raise self._broken(kind, f"kind {found_kind}, version {version}")
-        if digest != self.digest:
-            raise IntegrityError(
-                f"an online value of view {self.view.name!r} was written by another definition",
-                found=f"digest {digest.hex()} where {self.digest.hex()} was expected",
-                remedy="give the changed view a new name, or materialise it again",
-            )
+        raise IntegrityError(
+            f"an online value of view {self.view.name!r} was written by another definition",
+            found=f"digest {digest.hex()} where {self.digest.hex()} was expected",
+            remedy="give the changed view a new name, or materialise it again",
+        )
 
     def _broken(self, kind: BlobKind, found: str) -> IntegrityError:
         name = "delta" if kind == DELTA else "base"

@@ -22,15 +22,16 @@ def _run(code: str, n: int) -> struct.Struct:
 class Block:
     """Arrays of equal length ``n``, end to end in ``data`` from ``at``; heaps of varying length.
 
-    ``origin_ms`` is the start of the first tile.
+    ``origin_ms`` is the start of the first tile; ``first`` the array that fields begin at.
     """
 
-    __slots__ = ("_at", "_data", "_shape", "heaps", "n", "origin_ms")
+    __slots__ = ("_at", "_data", "_places", "first", "heaps", "n", "origin_ms")
 
     def __init__(
         self, shape: Arrays, data: bytes, at: int, n: int, heaps: tuple[bytes, ...], origin_ms: int
     ) -> None:
-        self._shape = shape
+        self._places = shape.places
+        self.first = shape.first
         self._data = data
         self._at = at
         self.n = n
@@ -39,16 +40,23 @@ class Block:
 
     def array(self, k: int, start: int = 0, end: int | None = None) -> tuple[Any, ...]:
         """Array ``k`` from its place ``start`` on, up to ``end``."""
-        code, width, before = self._shape.places[k]
-        if end is None:
-            end = self.n
-        return _run(code, end - start).unpack_from(
-            self._data, self._at + before * self.n + width * start
-        )
+        code, width, before = self._places[k]
+        n = self.n
+        shape = _run(code, (n if end is None else end) - start)
+        return shape.unpack_from(self._data, self._at + before * n + width * start)
+
+    def field(self, k: int, start: int) -> tuple[Any, ...]:
+        """Field ``k`` of the members from place ``start`` on."""
+        return self.array(self.first + k, start)
 
     def member(self, k: int, place: int) -> Any:
         """One member of array ``k``."""
         return self.array(k, place, place + 1)[0]
+
+    def heap(self, k: int, heap: int, start: int) -> bytes:
+        """Bytes of field ``k``, of varying length, of the members from place ``start`` on."""
+        data = self.heaps[heap]
+        return data[sum(self.array(self.first + k, 0, start)) :] if start else data
 
     def strings(self, k: int, heap: int) -> list[bytes]:
         """Values of a field of varying length: array ``k`` holds lengths, ``heap`` the bytes."""
@@ -63,18 +71,19 @@ class Block:
 class Arrays:
     """Shape of one block: codes of its arrays, and which of them are lengths of heaps.
 
-    ``places`` has, for each array, its code, the bytes of a member, and the bytes that a
-    member's place takes in all arrays before it.
+    ``first`` is the array that fields begin at. ``places`` has, for each array, its code, the
+    bytes of a member, and the bytes that a member's place takes in all arrays before it.
     """
 
-    def __init__(self, codes: Sequence[str]) -> None:
+    def __init__(self, codes: Sequence[str], first: int = 0) -> None:
+        self.first = first
         self.codes = tuple("H" if code == "s" else code for code in codes)
         self.lengths = tuple(k for k, code in enumerate(codes) if code == "s")
         widths = [_WIDTHS[code] for code in self.codes]
         before = [0, *accumulate(widths)]
         self.places = tuple(zip(self.codes, widths, before, strict=False))
         self._width = before[-1]
-        self._empty = Block(self, b"", 0, 0, (b"",) * len(self.lengths), 0)
+        self.empty = Block(self, b"", 0, 0, (b"",) * len(self.lengths), 0)
 
     def unpack(self, data: bytes, at: int, n: int, origin_ms: int = 0) -> tuple[Block, int]:
         """Block of ``n`` members at ``at``, and where it ends.
@@ -85,7 +94,7 @@ class Arrays:
             If lengths of a heap lie beyond the bytes.
         """
         if not n:
-            return self._empty, at
+            return self.empty, at
         end = at + self._width * n
         if not self.lengths:
             return Block(self, data, at, n, (), origin_ms), end

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from core.errors import InvalidInputError
-from core.features.blob import BASE, DELTA, NO_EPOCH, BlobKind, Codec, Opened, codec_of
+from core.features.blob import BASE, DELTA, KINDS, NO_EPOCH, BlobKind, Codec, Opened, codec_of
 from core.features.identity import ByIdentity
 from core.features.keys import epoch_of, position
 from core.features.partials import RawRow, Slot, slots, slots_of_window
@@ -174,9 +174,7 @@ class WindowProgram:
         self._windows = [_compiled_window(codec, *length) for length in lengths]
         order = [place for window in self._windows for place in window.places]
         self._order = [order.index(place) for place in range(len(order))]
-        kinds: tuple[BlobKind, ...] = (BASE, DELTA)
-        self._first_field = [codec.first_field(kind) for kind in kinds]
-        self._first_cell = [(codec.first_cell(kind), codec.available(kind)) for kind in kinds]
+        self._available = {kind: codec.available(kind) for kind in KINDS}
 
     def read(self, parts: Sequence[Part], at_ms: int) -> ViewReading:
         """Values of all features, in declared order."""
@@ -199,14 +197,14 @@ class WindowProgram:
                 step = (start_ms - block.origin_ms) // window.grid_ms
                 start = bisect_left(block.array(0), step)
                 if start < block.n:
-                    tiles.append(TileSpan(block, start, self._first_field[kind]))
+                    tiles.append((block, start))
             block = opened.rows
             if block.n:
                 events = block.array(0)
                 start = bisect_left(events, start_ms)
                 end = bisect_left(events, at_ms, start)
                 if start < end:
-                    rows.append(RowSpan(block, start, end, *self._first_cell[kind]))
+                    rows.append(RowSpan(block, start, end, self._available[kind]))
         return tiles, rows
 
 
@@ -233,14 +231,14 @@ class _Window(NamedTuple):
     grid: int
     grid_ms: int
     window_ms: int
-    reductions: list[tuple[Reduce, Step]]
+    reductions: list[Reduce]
     finishes: list[tuple[Finish, list[int]]]
     places: list[int]
     nothing: list[float | None]
 
     def values(self, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> list[float | None]:
         """Values of its features, in the order of ``places``."""
-        partials = [reduce(step, tiles, rows) for reduce, step in self.reductions]
+        partials = [reduce(tiles, rows) for reduce in self.reductions]
         return [
             finish(*[partials[source] for source in sources]) for finish, sources in self.finishes
         ]
@@ -249,14 +247,14 @@ class _Window(NamedTuple):
 def _compiled_window(codec: Codec, grid_ms: int, window_ms: int) -> _Window:
     view = codec.view
     steps = {slot: step for slot, step in _steps(codec, grid_ms)}
-    reductions: dict[Slot, tuple[Reduce, Step]] = {}
+    reductions: dict[Slot, Reduce] = {}
     finishes, places = [], []
     for place, feature in enumerate(view.windows):
         if (feature.grid_ms, feature.window_ms) != (grid_ms, window_ms):
             continue
         needed = slots_of_window(view, feature)
         for slot in needed:
-            reductions.setdefault(slot, (REDUCERS[slot.kind], steps[slot]))
+            reductions.setdefault(slot, REDUCERS[slot.kind](steps[slot]))
         known = list(reductions)
         finishes.append((FINISHERS[feature.function], [known.index(slot) for slot in needed]))
         places.append(place)

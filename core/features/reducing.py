@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import accumulate, chain, compress
 from typing import Any, NamedTuple
 
@@ -27,44 +28,36 @@ from core.features.partials import (
 Number = int | float
 
 
-class TileSpan(NamedTuple):
-    """Tiles of a block from the place ``start`` on; fields begin at array ``first``."""
-
-    block: Block
-    start: int
-    first: int
-
-    def field(self, k: int) -> tuple[Any, ...]:
-        """Field ``k`` of the tiles in the span."""
-        return self.block.array(self.first + k, self.start)
-
-    def heap(self, k: int, heap: int) -> bytes:
-        """Bytes of field ``k``, of varying length, of all tiles in the span."""
-        return self.block.heaps[heap][sum(self.block.array(self.first + k, 0, self.start)) :]
+TileSpan = tuple[Block, int]
+"""Tiles of a block from a place on."""
 
 
 class RowSpan(NamedTuple):
     """Raw rows of a block in the places ``start`` to ``end``, ``end`` not among them.
 
-    Validity of the first column is array ``first``; ``available`` is the place of the
-    availability where the view keeps ties.
+    ``available`` is the place of the availability where the view keeps ties.
     """
 
     block: Block
     start: int
     end: int
-    first: int
     available: int
 
     def array(self, place: int) -> tuple[Any, ...]:
         """Array ``place`` of the rows in the span."""
         return self.block.array(place, self.start, self.end)
 
+    def valid(self, cell: int) -> tuple[int, ...]:
+        """Which values of one column are there: 1, else 0."""
+        return self.array(self.block.first + 2 * cell)
+
+    def values(self, cell: int) -> tuple[Number, ...]:
+        """Values of one column; those that are not there are 0."""
+        return self.array(self.block.first + 2 * cell + 1)
+
     def cells(self, cell: int) -> Sequence[Number]:
         """Values of one column that are there."""
-        place = self.first + 2 * cell
-        valid = self.array(place)
-        values = self.array(place + 1)
+        valid, values = self.valid(cell), self.values(cell)
         return values if all(valid) else list(compress(values, valid))
 
 
@@ -84,7 +77,8 @@ class Step(NamedTuple):
     heap: int
 
 
-Reduce = Callable[[Step, Sequence[TileSpan], Sequence[RowSpan]], Any]
+Reduce = Callable[[Sequence[TileSpan], Sequence[RowSpan]], Any]
+"""Spans of tiles and of raw rows into one partial."""
 
 
 def _numbers(
@@ -92,27 +86,43 @@ def _numbers(
 ) -> list[Number]:
     """Members of some fields of all tiles, and the cells of all rows."""
     found: list[Number] = []
-    for span in tiles:
+    for block, start in tiles:
         for k in fields:
-            found += span.field(step.place + k)
+            found += block.field(step.place + k, start)
     for row_span in rows:
         found += row_span.cells(step.cell)
     return found
 
 
-def _count(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> int:
-    total = 0
-    for span in tiles:
-        total += sum(span.field(step.place))
-    for row_span in rows:
-        total += sum(row_span.array(row_span.first + 2 * step.cell))
-    return total
+def _count(step: Step) -> Reduce:
+    place, cell = step.place, step.cell
+
+    def count(tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> int:
+        total = 0
+        for block, start in tiles:
+            total += sum(block.field(place, start))
+        for span in rows:
+            total += sum(span.valid(cell))
+        return total
+
+    return count
 
 
-def _sum(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
-    if step.slot.is_float:
+def _sum(step: Step) -> Reduce:
+    place, cell = step.place, step.cell
+
+    def float_sum(tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> float:
         return float_total(_numbers((0, 1), step, tiles, rows))
-    return sum(_numbers((0,), step, tiles, rows))
+
+    def whole_sum(tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
+        total: Number = 0
+        for block, start in tiles:
+            total += sum(block.field(place, start))
+        for span in rows:
+            total += sum(span.values(cell))  # what is not there is 0
+        return total
+
+    return float_sum if step.slot.is_float else whole_sum
 
 
 def float_total(parts: Sequence[Number]) -> float:
@@ -129,29 +139,37 @@ def float_total(parts: Sequence[Number]) -> float:
         return float(sum(parts))
 
 
-def _min(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
+def _min(step: Step) -> Reduce:
     empty = math.inf if step.slot.is_float else INT64_MAX
-    return min(_numbers((0,), step, tiles, rows), default=empty)
+
+    def least(tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
+        return min(_numbers((0,), step, tiles, rows), default=empty)
+
+    return least
 
 
-def _max(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
+def _max(step: Step) -> Reduce:
     empty = -math.inf if step.slot.is_float else INT64_MIN
-    return max(_numbers((0,), step, tiles, rows), default=empty)
+
+    def greatest(tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number:
+        return max(_numbers((0,), step, tiles, rows), default=empty)
+
+    return greatest
 
 
 def _last(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> Number | None:
-    found = [_last_of_tiles(step, span) for span in tiles]
+    found = [_last_of_tiles(step, *span) for span in tiles]
     found += [_last_of_rows(step, span) for span in rows]
     return max((recent for recent in found if recent is not None), default=(None,))[-1]
 
 
-def _last_of_tiles(step: Step, span: TileSpan) -> Recent | None:
-    events = span.field(step.place)
+def _last_of_tiles(step: Step, block: Block, start: int) -> Recent | None:
+    events = block.field(step.place, start)
     newest_ms = max(events)
     if newest_ms == NEVER_MS:
         return None
-    available, values = span.field(step.place + 1), span.field(step.place + 2)
-    lengths, ids = span.field(step.place + 3), span.heap(step.place + 3, step.heap)
+    available, values = block.field(step.place + 1, start), block.field(step.place + 2, start)
+    lengths, ids = block.field(step.place + 3, start), block.heap(step.place + 3, step.heap, start)
     ends = list(accumulate(lengths))
     tied = [k for k, event_ms in enumerate(events) if event_ms == newest_ms]
     return max(
@@ -160,7 +178,7 @@ def _last_of_tiles(step: Step, span: TileSpan) -> Recent | None:
 
 
 def _last_of_rows(step: Step, span: RowSpan) -> Recent | None:
-    valid = span.array(span.first + 2 * step.cell)
+    valid = span.valid(step.cell)
     if not any(valid):
         return None
     k = len(valid) - 1 - valid[::-1].index(1)  # rows stand in order of recency
@@ -170,12 +188,12 @@ def _last_of_rows(step: Step, span: RowSpan) -> Recent | None:
         span.array(0)[k],
         span.array(span.available)[k],
         span.block.heaps[0][end - lengths[-1] : end],
-        span.array(span.first + 2 * step.cell + 1)[k],
+        span.values(step.cell)[k],
     )
 
 
 def _distinct(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> float:
-    parts = [span.heap(step.place, step.heap) for span in tiles]
+    parts = [block.heap(step.place, step.heap, start) for block, start in tiles]
     parts += [
         bytes(register_and_rank(step.slot, value))
         for span in rows
@@ -198,8 +216,9 @@ def _moments(step: Step, tiles: Sequence[TileSpan], rows: Sequence[RowSpan]) -> 
     cells = chain.from_iterable(span.cells(step.cell) for span in rows)
     distances = [float(value) - step.slot.centre for value in cells]
     squares = chain.from_iterable(map(sums.square, distances))
-    first = chain(*(span.field(step.place + k) for span in tiles for k in (0, 1)), distances)
-    second = chain(*(span.field(step.place + k) for span in tiles for k in (2, 3)), squares)
+    halves = [[block.field(step.place + k, at) for k in range(4)] for block, at in tiles]
+    first = chain(*(half for each in halves for half in each[:2]), distances)
+    second = chain(*(half for each in halves for half in each[2:]), squares)
     return _pair(list(first)), _pair(list(second))
 
 
@@ -210,15 +229,16 @@ def _pair(parts: list[float]) -> Pair:
     return high, float_total([*parts, -high])
 
 
-REDUCERS: dict[Kind, Reduce] = {
+REDUCERS: dict[Kind, Callable[[Step], Reduce]] = {
     "count": _count,
     "sum": _sum,
     "min": _min,
     "max": _max,
-    "last": _last,
-    "distinct": _distinct,
-    "moments": _moments,
+    "last": lambda step: partial(_last, step),
+    "distinct": lambda step: partial(_distinct, step),
+    "moments": lambda step: partial(_moments, step),
 }
+"""What makes the reduction of one step."""
 
 # Partials of a feature's slots, in the order of `partials.NEEDS`, into its value.
 
