@@ -58,17 +58,23 @@ async def read_features(plan: Plan, points: Sequence[Point], reader: Reader) -> 
     for view in plan.views:
         for key in (watermark_key(view.source), covered_key(view.name)):
             wanted.setdefault(key, len(wanted))
-    slots = [[_slots(view, point, wanted) for view in plan.views] for point in points]
+    slots = [_slots(plan, point, wanted) for point in points]
     values = await reader.read(list(wanted))
     watermarks = {view.name: _watermark(view, wanted, values) for view in plan.views}
     first_ms = {v.name: first_ms_of(values[wanted[covered_key(v.name)]]) for v in plan.views}
+    known: dict[tuple[int, int], ViewValues] = {}  # candidates of one request share entities
     readings = []
     for point, of_point in zip(points, slots, strict=True):
         reading: Reading = {}
         for view, (base, delta) in zip(plan.views, of_point, strict=True):
-            held = values[base], values[delta]
-            found = read_view(view, *held, point.at_ms, first_ms[view.name])
-            reading[view.name] = _values(view, found, watermarks[view.name], point.at_ms)
+            found = known.get((base, point.at_ms))
+            if found is None:
+                read = read_view(
+                    view, values[base], values[delta], point.at_ms, first_ms[view.name]
+                )
+                found = _values(view, read, watermarks[view.name], point.at_ms)
+                known[base, point.at_ms] = found
+            reading[view.name] = found
         readings.append(reading)
     return readings
 
@@ -99,10 +105,23 @@ def model_inputs(
     return arrays
 
 
-def _slots(view: ViewPlan, point: Point, wanted: dict[bytes, int]) -> tuple[int, int]:
-    """Places of the view's two keys among the keys to read; the same key is read once."""
+def _slots(plan: Plan, point: Point, wanted: dict[bytes, int]) -> list[tuple[int, int]]:
+    """Places of each view's two keys among the keys to read; the same key is read once."""
+    entities: dict[tuple[str, ...], bytes] = {}
+    slots = []
+    for view in plan.views:
+        entity = entities.get(view.join_keys)
+        if entity is None:
+            entity = entities[view.join_keys] = _entity(view, point)
+        keys = base_key(view.name, entity), delta_key(view.name, entity)
+        base, delta = (wanted.setdefault(key, len(wanted)) for key in keys)
+        slots.append((base, delta))
+    return slots
+
+
+def _entity(view: ViewPlan, point: Point) -> bytes:
     try:
-        entity = entity_key([point.keys[name] for name in view.join_keys])
+        return entity_key([point.keys[name] for name in view.join_keys])
     except KeyError as error:
         raise InvalidInputError(
             "a view needs a join key that the contract does not carry",
@@ -110,9 +129,6 @@ def _slots(view: ViewPlan, point: Point, wanted: dict[bytes, int]) -> tuple[int,
             remedy="build the release again: its contract must carry the join keys of its plan",
             code="contract_incomplete",
         ) from error
-    keys = base_key(view.name, entity), delta_key(view.name, entity)
-    base, delta = (wanted.setdefault(key, len(wanted)) for key in keys)
-    return base, delta
 
 
 def _watermark(

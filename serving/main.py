@@ -14,6 +14,7 @@ from uuid import uuid4
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from core.clock import Clock, SystemClock
 from core.errors import PlatformError
@@ -211,7 +212,7 @@ def _reader(url: str, store: OnlineStore) -> Reader:
     return TickReader(url) if url.startswith(("redis://", "unix://")) else ThreadedReader(store)
 
 
-def application() -> FastAPI:
+def application() -> ASGIApp:
     """Application of one worker; uvicorn calls this in each."""
     return Service(read_settings(os.environ), SystemClock(), teller("service")).app
 

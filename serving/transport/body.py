@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from serving.errors import (
     UnsupportedMediaError,
 )
 
+_JSON = b"application/json"
 _decoder = msgspec.json.Decoder()
 _ESCAPED = re.compile(rb"\\.")  # stands inside of strings only
 
@@ -28,10 +30,11 @@ async def json_body(request: Request, *, max_bytes: int, timeout_ms: int) -> Any
     UnsupportedMediaError, BodyTooLargeError, SlowBodyError, MalformedBodyError
         Each for its reason; none repeats what was sent.
     """
-    _check_type(request)
+    headers = _headers(request)
+    _check_type(headers)
     try:
         async with asyncio.timeout(timeout_ms / 1_000):
-            body = await _read(request, max_bytes)
+            body = await _read(request, headers.get(b"content-length", b""), max_bytes)
     except TimeoutError:
         raise SlowBodyError(
             "the body did not arrive in time",
@@ -97,22 +100,28 @@ def _members_said(body: bytes) -> int:
     return b"".join(_ESCAPED.sub(b"", body).split(b'"')[::2]).count(b":")
 
 
-def _check_type(request: Request) -> None:
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().replace('"', "")
-    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
-        raise UnsupportedMediaError(
-            "the body's type is not taken", remedy="send application/json, in UTF-8"
-        )
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+def _headers(request: Request) -> dict[bytes, bytes]:
+    """Headers of a request; of one that comes twice the first, as everywhere."""
+    return dict(reversed(request.scope["headers"]))
+
+
+def _check_type(headers: Mapping[bytes, bytes]) -> None:
+    given = headers.get(b"content-type", b"")
+    if given != _JSON:
+        media_type, _, parameters = given.lower().partition(b";")
+        charset = parameters.strip().replace(b'"', b"")
+        if media_type.strip() != _JSON or charset not in (b"", b"charset=utf-8"):
+            raise UnsupportedMediaError(
+                "the body's type is not taken", remedy="send application/json, in UTF-8"
+            )
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         raise UnsupportedMediaError(
             "the body's encoding is not taken", remedy="send the body uncompressed"
         )
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
-    told = request.headers.get("content-length", "")
-    if told.isascii() and told.isdigit() and int(told[:20]) > max_bytes:
+async def _read(request: Request, told: bytes, max_bytes: int) -> bytes:
+    if told.isdigit() and int(told[:20]) > max_bytes:
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0

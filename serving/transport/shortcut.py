@@ -15,14 +15,14 @@ _EVENTS = "events"
 
 
 class PredictionShortcut:
-    """ASGI middleware that answers ``POST /v1/{use_case}/<name>`` by the handler of that name.
+    """ASGI application that answers ``POST /v1/{use_case}/<name>`` by the handler of that name.
 
     Matching every route in turn costs more than reading a prediction's features. The
     handlers are those of the routes: they answer every request, whatever is wrong with it.
     """
 
     def __init__(self, app: ASGIApp, *, handlers: Mapping[str, Handler]) -> None:
-        self._app = app
+        self.app = app
         self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,4 +35,4 @@ class PredictionShortcut:
                 response = await handler(Request(scope, receive))
                 await response(scope, receive, send)
                 return
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)

@@ -56,7 +56,7 @@ ANSWERING = """
     async def answer():
         app = Service(Settings(home=Path(sys.argv[1])), SystemClock(), print).app
         transport = httpx.ASGITransport(app=app)
-        async with app.router.lifespan_context(app):
+        async with app.app.router.lifespan_context(app.app):
             async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
                 request = json.loads(sys.argv[2])
                 answer = await client.post("/v1/toy/predictions", json=request)
