@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from core.contracts import Source
+from core.decisions import read_beside
 from core.features.partials import Slot, slots
 from core.features.plan import AttributeFeature, Plan, ViewPlan, WindowFeature, feature_column
 from core.features.windows import spell_duration
@@ -100,7 +101,9 @@ def training_columns(use_case: UseCase, plan: Plan) -> Described:
     """Columns of a use case's training set."""
     label = use_case.label
     truth = use_case.source(label.source).field(label.column).description
-    return EXAMPLE | _keys(use_case, plan) | {"label": truth} | feature_columns(use_case, plan)
+    beside = read_beside(use_case.decisions, plan)
+    features = feature_columns(use_case, plan, (*plan.vector, *beside))
+    return EXAMPLE | _keys(use_case, plan) | {"label": truth} | features
 
 
 def score_columns(use_case: UseCase, plan: Plan) -> Described:
@@ -110,8 +113,8 @@ def score_columns(use_case: UseCase, plan: Plan) -> Described:
     return {k: v for k, v in SCORE.items() if is_example or k != "example_id"} | keys
 
 
-def feature_columns(use_case: UseCase, plan: Plan) -> Described:
-    """Columns of a plan's vector."""
+def feature_columns(use_case: UseCase, plan: Plan, names: Sequence[str]) -> Described:
+    """Columns of features and request fields that a plan yields, by qualified name."""
     features = {
         f"{view.name}:{feature.name}": _feature(view, feature, use_case.source(view.source))
         for view in plan.views
@@ -122,8 +125,13 @@ def feature_columns(use_case: UseCase, plan: Plan) -> Described:
         for made in plan.transforms
         for output in made.outputs
     }
-    meaning = features | computed
-    return {feature_column(entry): meaning[entry] for entry in plan.vector}
+    examples = use_case.source(use_case.label.example_source)
+    asked = {
+        f"request:{field.name}": f"{field.name} asked for{_meaning(field.name, examples)}"
+        for field in plan.request_fields
+    }
+    meaning = features | computed | asked
+    return {feature_column(name): meaning[name] for name in names}
 
 
 def _features_of(view: ViewPlan) -> Sequence[WindowFeature | AttributeFeature]:

@@ -11,6 +11,7 @@ from assets.resources import Launcher, Platform
 from assets.results import Result, document
 from assets.tables import facts_of
 from core.clock import date_start_ms
+from core.decisions import read_beside
 from core.errors import InvalidInputError
 from core.features.plan import Plan
 from core.use_case import UseCase
@@ -72,6 +73,7 @@ def training_arguments(use_case: UseCase, plan: Plan, config: TrainingConfig) ->
     return {
         "use_case": use_case.name,
         "plan": document(plan),
+        "beside": list(read_beside(use_case.decisions, plan)),
         "label": document(use_case.label),
         "sources": [document(source) for source in use_case.sources],
         "start_date": config.start_date,

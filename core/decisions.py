@@ -40,8 +40,7 @@ __all__ = [
     "DecisionPolicy",
     "Rule",
     "check_policy",
-    "decide",
-    "rule_index",
+    "read_beside",
 ]
 
 MAX_RULES = 100
@@ -250,19 +249,15 @@ class Decider:
         return self.outcomes[-1]
 
 
-def decide(policy: DecisionPolicy, score: float) -> tuple[str, str]:
-    """Decision and reason for one score, by a policy over the score alone."""
-    if not math.isfinite(score):
-        raise _no_score(score)
-    for rule in policy.rules:
-        if float(score) > (rule.above or 0.0) + MARGIN:
-            return rule.decision, rule.reason
-    return policy.default, policy.default_reason
+def read_beside(policy: DecisionPolicy, plan: Plan) -> tuple[str, ...]:
+    """Names that rules read and the model's vector lacks: training sets carry them beside it.
 
-
-def rule_index(policy: DecisionPolicy, scores: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Index of the rule that decides each score, by a policy over the score alone."""
-    return Decider(policy, {SCORE: ()}).fired(scores, {})
+    Raises
+    ------
+    ConfigurationError
+        If a rule cannot be read, or reads what the plan does not yield.
+    """
+    return tuple(name for name in Decider.of(policy, plan).reads if name not in plan.vector)
 
 
 def check_policy(policy: DecisionPolicy) -> None:

@@ -139,17 +139,25 @@ def metadata_of(spark: SparkSession, uri: str, version: int) -> dict[str, Any]:
     return found
 
 
-def replace_where(frame: DataFrame, spec: TableSpec, condition: str, commit: Commit) -> int:
+def replace_where(
+    frame: DataFrame,
+    spec: TableSpec,
+    condition: str,
+    commit: Commit,
+    *,
+    adds_columns: bool = False,
+) -> int:
     """Put ``frame`` in the place of all rows that ``condition`` holds for, in one commit.
 
-    Call it under the table's lock. Returns the new version.
+    With ``adds_columns`` the table gets those that it lacks, null in its other rows. Call it
+    under the table's lock. Returns the new version.
     """
     spark = frame.sparkSession
     ensure_table(spark, spec)
     before = latest_version(spark, spec.uri)
     with committing(spark, spec.uri, commit):
         writer = frame.select(spec.schema.names).write.format("delta").mode("overwrite")
-        writer.option("replaceWhere", condition).save(spec.uri)
+        writer.option("mergeSchema", adds_columns).option("replaceWhere", condition).save(spec.uri)
     return _made(spark, spec, commit, before)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql.types import BinaryType, DoubleType, StringType, StructType
 
-from core.decisions import DecisionPolicy, rule_index
+from core.decisions import Decider, DecisionPolicy
 from core.features.plan import Plan
 from core.features.vector import vector_of
 from spark_jobs.crash import CrashPoints
@@ -61,7 +61,7 @@ class Scorer:
     policy: DecisionPolicy
 
     def scored(self, values: Mapping[str, NDArray[np.float64]]) -> dict[str, pa.Array]:
-        """Columns of `SCORED` for arrays by entry of the vector."""
+        """Columns of `SCORED` for arrays by qualified name: the vector, and what rules read."""
         vectors = vector_of(self.plan, values)
         session = session_of(self.model)
         parts = [
@@ -69,10 +69,10 @@ class Scorer:
             for at in range(0, len(vectors), ROWS_A_CALL)
         ]
         scores = np.concatenate(parts).reshape(-1).astype(np.float64)
-        chosen = pa.array(rule_index(self.policy, scores))
-        rules = self.policy.rules
-        decisions = pa.array([*(rule.decision for rule in rules), self.policy.default])
-        reasons = pa.array([*(rule.reason for rule in rules), self.policy.default_reason])
+        decider = Decider.of(self.policy, self.plan)
+        chosen = pa.array(decider.fired(scores, values))
+        decisions = pa.array([outcome.decision for outcome in decider.outcomes])
+        reasons = pa.array([outcome.reason for outcome in decider.outcomes])
         bits = np.packbits(np.isnan(vectors), axis=1)
         packed = pa.py_buffer(np.ascontiguousarray(bits).tobytes())
         nulls = pa.FixedSizeBinaryArray.from_buffers(

@@ -89,7 +89,9 @@ def rejected_table(layout: Layout, source: Source) -> TableSpec:
     return TableSpec(layout.rejected(source.name), schema, ("event_date",), indexed)
 
 
-def training_table(layout: Layout, use_case: str, plan: Plan, keys: StructType) -> TableSpec:
+def training_table(
+    layout: Layout, use_case: str, plan: Plan, keys: StructType, beside: Sequence[str] = ()
+) -> TableSpec:
     """``training/<use_case>``: one row an example, by snapshot."""
     schema = struct(
         snapshot=StringType(),
@@ -99,7 +101,7 @@ def training_table(layout: Layout, use_case: str, plan: Plan, keys: StructType) 
         label=IntegerType(),
         split=StringType(),
         weight=DoubleType(),
-        **{feature_column(entry): DoubleType() for entry in plan.vector},
+        **{feature_column(name): DoubleType() for name in (*plan.vector, *beside)},
     )
     indexed = ("example_id", "event_timestamp", "label", "split")
     return TableSpec(layout.training(use_case), schema, ("snapshot",), indexed)

@@ -65,11 +65,13 @@ class Arguments(JobArguments):
 
     ``read_versions`` pins events tables by source; the others are read at their newest
     version, which the report and the snapshot's record name. With ``expected_snapshot`` the
-    run is a rebuild: another id is an error.
+    run is a rebuild: another id is an error. ``beside`` are values that the plan yields, its
+    vector lacks, and decision rules read.
     """
 
     use_case: str
     plan: Plan
+    beside: tuple[str, ...] = ()
     label: Label
     sources: tuple[Source, ...]
     start_date: EventDate
@@ -213,8 +215,10 @@ def _vectors(spark: SparkSession, arguments: Arguments, crash: CrashPoints) -> D
     partitions = partitions_for(n_bytes, arguments.partitions)
     answers = point_in_time(views, near, examples, partitions=partitions, crash=crash)
     kept = ("example_id", *join_keys_of(plan), "event_timestamp", "label", "weight")
-    schema = StructType([examples.schema[name] for name in kept] + vector_schema(plan).fields)
-    return examples.join(answers, on="point_id").mapInArrow(Vectoriser(plan, kept), schema)
+    added = vector_schema(plan, arguments.beside)
+    schema = StructType([examples.schema[name] for name in kept] + added.fields)
+    vectoriser = Vectoriser(plan, kept, arguments.beside)
+    return examples.join(answers, on="point_id").mapInArrow(vectoriser, schema)
 
 
 def index_of(staged: DataFrame) -> dict[str, NDArray[Any]]:
@@ -285,7 +289,9 @@ def _publish(
     """Write the rows under their snapshot; False when they are there already."""
     spark = staged.sparkSession
     keys = StructType([staged.schema[name] for name in join_keys_of(arguments.plan)])
-    table = training_table(arguments.layout, arguments.use_case, arguments.plan, keys)
+    table = training_table(
+        arguments.layout, arguments.use_case, arguments.plan, keys, arguments.beside
+    )
     condition = f"snapshot = '{snapshot}'"
     with table_lock(table.uri):
         n_rows = int((parts != GAP).sum())
@@ -308,7 +314,7 @@ def _publish(
         )
         metadata = {"snapshot": snapshot, "read_versions": arguments.read_versions}
         with crash.writing("training_set.in_write", local_path(table.uri)):
-            replace_where(rows, table, condition, Commit(WRITER, metadata))
+            replace_where(rows, table, condition, Commit(WRITER, metadata), adds_columns=True)
         crash.reach("training_set.after_write")
     return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,10 @@ Floats = NDArray[np.float64]
 ROW_DIGEST = "row_digest"
 
 
-def vector_schema(plan: Plan) -> StructType:
+def vector_schema(plan: Plan, beside: Sequence[str] = ()) -> StructType:
     """Columns that a `Vectoriser` adds to those it keeps."""
-    entries: dict[str, DataType] = {feature_column(entry): DoubleType() for entry in plan.vector}
+    names = (*plan.vector, *beside)
+    entries: dict[str, DataType] = {feature_column(name): DoubleType() for name in names}
     return struct(**entries, **{ROW_DIGEST: BinaryType()})
 
 
@@ -62,12 +63,14 @@ def nullable(values: Floats) -> pa.Array:
 class Vectoriser:
     """Batches of points with values into batches of examples with their vector.
 
-    ``kept`` are the columns that pass through. ``row_digest`` covers all of a row: the kept
-    columns and the vector, so the digests of two tables tell whether their rows are equal.
+    ``kept`` are the columns that pass through; ``beside`` are values that the vector lacks and
+    decision rules read. ``row_digest`` covers all of a row, so the digests of two tables tell
+    whether their rows are equal.
     """
 
     plan: Plan
     kept: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """As a function for ``mapInArrow``."""
@@ -79,11 +82,11 @@ class Vectoriser:
         """One batch."""
         values = plan_values(self.plan, batch)
         columns = {name: batch.column(name) for name in self.kept}
-        matrix = np.column_stack([values[name] for name in self.plan.vector])
+        names = (*self.plan.vector, *self.beside)
+        matrix = np.column_stack([values[name] for name in names])
         digests = row_digests(columns, matrix)
         columns |= {
-            feature_column(name): nullable(matrix[:, place])
-            for place, name in enumerate(self.plan.vector)
+            feature_column(name): nullable(matrix[:, place]) for place, name in enumerate(names)
         }
         columns[ROW_DIGEST] = pa.array(digests, pa.binary())
         return pa.RecordBatch.from_pydict(columns)

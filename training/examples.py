@@ -7,7 +7,8 @@ no row is asked twice for an opinion it has already been fitted to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -24,12 +25,16 @@ PARTS = ("train", "stop", "calibrate", "test")
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one part, oldest first. ``vectors`` has shape ``(n, d)``, the rest ``(n,)``."""
+    """Rows of one part, oldest first. ``vectors`` has shape ``(n, d)``, the rest ``(n,)``.
+
+    ``values`` are what decision rules read, by qualified name: float64, as rules see it.
+    """
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
     weights: NDArray[np.float64]
     at_ms: NDArray[np.int64]
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,7 +46,10 @@ class Part:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> Part:
         """Those rows, as a part."""
-        return Part(self.vectors[rows], self.labels[rows], self.weights[rows], self.at_ms[rows])
+        values = {name: array[rows] for name, array in self.values.items()}
+        return Part(
+            self.vectors[rows], self.labels[rows], self.weights[rows], self.at_ms[rows], values
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,10 @@ class Examples:
 
 
 def examples_of(
-    plan: Plan, table: pa.Table, split: Literal["time", "stratified"] = "time"
+    plan: Plan,
+    table: pa.Table,
+    split: Literal["time", "stratified"] = "time",
+    reads: Sequence[str] = (),
 ) -> Examples:
     """Examples of a training-set table.
 
@@ -75,26 +86,28 @@ def examples_of(
         float64 column per entry of the vector. The order of rows does not matter.
     split
         How validation is halved: each class by time, or every other row.
+    reads
+        Qualified names that decision rules read; each has a column.
 
     Raises
     ------
     InvalidInputError
         If a column is missing or a part lacks one of the classes.
     """
-    _check_columns(plan, table)
+    names = tuple(dict.fromkeys((*plan.vector, *reads)))
+    _check_columns(names, table)
     order = pc.sort_indices(
         table, sort_keys=[("event_timestamp", "ascending"), ("example_id", "ascending")]
     )
     rows = table.take(order)
-    values = {
-        name: rows[feature_column(name)].to_numpy().astype(np.float64) for name in plan.vector
-    }
+    values = {name: rows[feature_column(name)].to_numpy().astype(np.float64) for name in names}
     instants = rows["event_timestamp"].cast(pa.timestamp("ms", tz="UTC"), safe=False)
     everything = Part(
         vectors=vector_of(plan, values),
         labels=rows["label"].to_numpy().astype(np.int64),
         weights=rows["weight"].to_numpy().astype(np.float64),
         at_ms=instants.cast(pa.int64()).to_numpy(),
+        values={name: values[name] for name in reads},
     )
     part_of = np.asarray(rows["split"].to_pylist())
     validation = everything.take(part_of == "validation")
@@ -119,15 +132,15 @@ def _first_half(labels: NDArray[np.int64], split: str) -> NDArray[np.bool_]:
     return is_first
 
 
-def _check_columns(plan: Plan, table: pa.Table) -> None:
+def _check_columns(names: Sequence[str], table: pa.Table) -> None:
     needed = ["example_id", "event_timestamp", "label", "split", "weight"]
-    needed += [feature_column(name) for name in plan.vector]
+    needed += [feature_column(name) for name in names]
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise InvalidInputError(
             "the training set lacks columns",
             found=f"no {', '.join(missing)}",
-            remedy="build the training set again from this plan",
+            remedy="build the training set again from this declaration",
             code="training_columns",
         )
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from core.decisions import rule_index
+from core.decisions import Decider
 from core.features.plan import Plan
 from core.features.transforms import AT_MS
 from core.use_case import UseCase
@@ -104,7 +104,8 @@ def fit_candidates(
         If the training set lacks a column, or a part one of the classes.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    examples = examples_of(plan, table, use_case.model.split)
+    decider = Decider.of(use_case.decisions, plan)
+    examples = examples_of(plan, table, use_case.model.split, decider.reads)
     progress(", ".join(f"{name} {n} rows ({p})" for name, (n, p) in examples.counts.items()))
     with threadpool_limits(limits=1):
         trained = _train(use_case, examples, seed, trials, progress)
@@ -194,11 +195,22 @@ def _report(
         chosen=chosen,
         candidates=tuple(scores.values()),
         metrics=scores[chosen].test,
-        decisions=decision_rates(use_case.decisions, _ranked(best.test, test)),
+        decisions=decision_rates(
+            use_case.decisions.decisions,
+            _decided(Decider.of(use_case.decisions, plan), best.test, test),
+            test.labels,
+            test.weights,
+        ),
         slices=slices_of(plan, test, best.test),
         importance=dict(zip(plan.vector, effects.tolist(), strict=True)),
         parts={name: _count(getattr(examples, name)) for name in PARTS},
     )
+
+
+def _decided(decider: Decider, scores: NDArray[np.float64], part: Part) -> NDArray[np.str_]:
+    """Decision on each row of a part."""
+    names = np.asarray([outcome.decision for outcome in decider.outcomes])
+    return names[decider.fired(scores, part.values)]
 
 
 def _count(part: Part) -> PartCount:
@@ -213,14 +225,11 @@ def _count(part: Part) -> PartCount:
 def _evidence(
     use_case: UseCase, plan: Plan, examples: Examples, outcome: Outcome, seed: int
 ) -> tuple[Profile, TransformCases]:
-    scores = np.concatenate([outcome.calibrate, outcome.test])
-    chosen = np.bincount(
-        rule_index(use_case.decisions, scores), minlength=len(use_case.decisions.rules) + 1
-    )
-    names = [rule.decision for rule in use_case.decisions.rules] + [use_case.decisions.default]
-    decisions = dict.fromkeys(names, 0)
-    for name, count in zip(names, chosen.tolist(), strict=True):
-        decisions[name] += count
+    decider = Decider.of(use_case.decisions, plan)
+    measured = ((outcome.calibrate, examples.calibrate), (outcome.test, examples.test))
+    scores = np.concatenate([scores for scores, _ in measured])
+    made = np.concatenate([_decided(decider, *each) for each in measured])
+    decisions = {name: int((made == name).sum()) for name in use_case.decisions.decisions}
     profile = profile_of(examples.train.vectors, plan.vector, scores, decisions)
     ranges = {n: (float(r[0]), float(r[1])) for n, r in _ranges(plan, profile)}
     ranges[AT_MS] = (float(examples.train.at_ms.min()), float(examples.test.at_ms.max()))

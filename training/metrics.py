@@ -12,13 +12,12 @@ streams", Google technical report (the Poisson bootstrap).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.decisions import DecisionPolicy, rule_index
 from stores.bundle import Estimate
 
 RESAMPLES = 200
@@ -150,19 +149,25 @@ def estimates(rows: Ranked, seed: int, resamples: int = RESAMPLES) -> dict[str, 
     return {name: _estimate(metric(rows), draws[name]) for name, metric in METRICS.items()}
 
 
-def decision_rates(policy: DecisionPolicy, rows: Ranked) -> dict[str, dict[str, float]]:
-    """For each decision: its share of rows, its precision and the recall of positives in it."""
-    chosen = rule_index(policy, rows.scores)
-    names = np.asarray([rule.decision for rule in policy.rules] + [policy.default])[chosen]
+def decision_rates(
+    decisions: Sequence[str],
+    made: NDArray[np.str_],
+    labels: NDArray[np.integer],
+    weights: NDArray[np.float64],
+) -> dict[str, dict[str, float]]:
+    """For each decision: its share of rows, its precision and the recall of positives in it.
+
+    ``made`` is the decision on each row; all arrays have shape ``(n,)``.
+    """
     rates = {}
-    for decision in policy.decisions:
-        weight = rows.weights * (names == decision)
-        positive = float(np.sum(weight * rows.labels))
+    for decision in decisions:
+        weight = weights * (made == decision)
+        positive = float(np.sum(weight * labels))
         taken = float(np.sum(weight))
         rates[decision] = {
-            "share": taken / float(np.sum(rows.weights)),
+            "share": taken / float(np.sum(weights)),
             "precision": positive / taken if taken > 0 else 0.0,
-            "recall": positive / float(np.sum(rows.weights * rows.labels)),
+            "recall": positive / float(np.sum(weights * labels)),
         }
     return rates
 

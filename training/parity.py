@@ -2,9 +2,11 @@
 
 At least 10,000 points; scores equal to 1e-5 on 99.99 % of them; every score a number; no
 decision turned, not even where a score lies within 1e-6 of a threshold. Decisions are
-taken at ``threshold + MARGIN`` for that reason. Where a source score lies on that very line
-and the served one beside it, by no more than float noise, nothing is wrong with the
-conversion: such points are sought too, counted as ``n_on_line`` and shown in the card.
+taken at ``threshold + MARGIN`` for that reason. A decision counts as turned when a score
+changes its side of a constant that any rule compares it with, whatever else the rule reads.
+Where a source score lies on that very line and the served one beside it, by no more than
+float noise, nothing is wrong with the conversion: such points are sought too, counted as
+``n_on_line`` and shown in the card.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.decisions import MARGIN, DecisionPolicy, rule_index
+from core.decisions import MARGIN, DecisionPolicy
 from core.errors import IntegrityError
 from core.features.plan import Frozen
 from training import points as at
@@ -102,7 +104,7 @@ def compare(
     is_off = ~(difference <= TOLERANCE)
     distance = [np.abs(expected - threshold) for threshold in policy.thresholds]
     is_near = np.min(distance, axis=0) <= NEAR if distance else np.zeros(len(expected), dtype=bool)
-    is_other = rule_index(policy, expected) != rule_index(policy, answered)
+    is_other = (policy.sides(expected) != policy.sides(answered)).any(axis=1)
     is_on_line = is_other & (difference <= MARGIN) & ~is_near
     return ParityReport(
         n_points=len(expected),

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from shared_spark import ingested
 
 from core.clock import event_date
-from core.decisions import decide
+from core.decisions import Decider
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
 from spark_jobs import scores, tiles
 from spark_jobs.audit import AuditLimits
@@ -91,7 +91,8 @@ def test_scores_and_decisions_are_those_of_the_release_at_each_instant(spark, la
     vectors = zip(*plan_table(TOY_PLAN, rows, points).to_pydict().values(), strict=True)
     for vector, row in zip(vectors, table.to_pylist(), strict=True):
         assert row["score"] == pytest.approx(expected_score(vector), abs=1e-5)
-        assert (row["decision"], row["reason"]) == decide(POLICY, row["score"])
+        (decided,) = Decider.of(POLICY, TOY_PLAN).decide(np.array([row["score"]]), {})
+        assert (row["decision"], row["reason"]) == (decided.decision, decided.reason)
     assert len(set(table["decision"].to_pylist())) > 1
 
 

@@ -122,6 +122,19 @@ def test_a_stratified_split_cuts_each_class_in_the_same_shares(spark, layout):
     )
 
 
+def test_what_rules_read_stands_beside_the_vector_and_widens_the_table(spark, layout, report):
+    wider = arguments_for(layout, beside=("request:amount_minor",))
+    made = training_set.run(spark, wider)
+    assert made.snapshot != report.snapshot
+    table = table_of(spark, layout, made.snapshot)
+    amounts = {row["event_id"]: float(row["amount_minor"]) for row in history(60, 6)[0]}
+    wanted = [amounts[example] for example in table["example_id"].to_pylist()]
+    assert table["request__amount_minor"].to_pylist() == wanted
+    held = table_of(spark, layout, report.snapshot)
+    assert held["request__amount_minor"].null_count == len(held) == report.rows
+    assert held.select(COLUMNS).equals(table.select(COLUMNS))
+
+
 def test_a_snapshot_is_rebuilt_bit_for_bit_from_its_versions(spark, layout, report):
     before = table_of(spark, layout, report.snapshot)
     late = payment("late", NOW_MS - 20 * DAY_MS, card_id="c1")

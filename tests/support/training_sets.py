@@ -27,6 +27,7 @@ from core.use_case import Label, ModelSpec, UseCase
 START_MS = date_start_ms("2026-01-01")
 Arrays = Mapping[str, NDArray[np.float64]]
 COUNTRIES = ("AT", "BE", "CH")
+LARGE_AND_UNSEEN = "request.amount_minor > 20_000 and card_activity_v1.amount_count_7d == 0"
 
 
 def payment_size(inputs: Arrays) -> dict[str, NDArray[np.float64]]:
@@ -128,6 +129,7 @@ def small_use_case(
             rules=(
                 Rule(decision="BLOCK", above=0.9, reason="fraud_very_likely"),
                 Rule(decision="REVIEW", above=0.5, reason="fraud_likely"),
+                Rule(decision="REVIEW", when=LARGE_AND_UNSEEN, reason="large_and_unseen"),
             ),
             default="APPROVE",
             default_reason="no_sign_of_fraud",
@@ -154,6 +156,7 @@ def small_training_set(n_rows: int = 6_000, seed: int = 7) -> pa.Table:
         "card_activity_v1:amount_max_1d": np.where(count > 2, mean * 1.5, np.nan),
         "card_profile_v1:country": country,
         "payment_size:amount": amount,
+        "request:amount_minor": amount,
         "payment_size:amount_over_mean": ratio,
     }
     share = (at_ms - START_MS) / (60 * DAY_MS)

@@ -8,6 +8,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from assets import columns
 from assets.tables import facts_of
+from core.decisions import DecisionPolicy, Rule, read_beside
 from core.features.partials import NEEDS
 from core.features.plan import ViewPlan, WindowFeature
 from core.features.tile_building import tile_columns as tile_fields
@@ -73,8 +74,13 @@ def test_what_a_tile_keeps_for_any_function_is_described(declared, function, kin
 @pytest.mark.parametrize("name", ["fraud", "handbook"])
 def test_training_sets_are_described(declared, name):
     use_case, plan = declared.use_cases[name], declared.plans[name]
-    table = training_table(LAYOUT, name, plan, texts(*join_keys_of(plan)))
-    says_all(columns.training_columns(use_case, plan), table)
+    rule = Rule(decision="D", when="request.amount_minor > 1", reason="r")
+    policy = DecisionPolicy(rules=(rule,), default="A", default_reason="r")
+    for declared_case in (use_case, use_case.model_copy(update={"decisions": policy})):
+        beside = read_beside(declared_case.decisions, plan)
+        table = training_table(LAYOUT, name, plan, texts(*join_keys_of(plan)), beside)
+        says_all(columns.training_columns(declared_case, plan), table)
+    assert beside == ("request:amount_minor",)
 
 
 @pytest.mark.parametrize("grain", ["example", "entity"])

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from bundles import POLICY, TOY_PLAN, WEIGHTS, expected_score, logistic_onnx
 
-from core.decisions import decide
+from core.decisions import Decider, DecisionPolicy, Rule
 from spark_jobs import scoring
 from spark_jobs.audit import null_shares
 from spark_jobs.crash import CrashPoints
@@ -33,10 +33,31 @@ def test_scores_decisions_and_nulls_are_those_of_each_row(scorer):
         score = columns["score"][row].as_py()
         assert score == pytest.approx(expected_score(vector), abs=1e-5)
         said = (columns["decision"][row].as_py(), columns["reason"][row].as_py())
-        assert said == decide(POLICY, score)
+        (decided,) = Decider.of(POLICY, TOY_PLAN).decide(np.array([score]), {})
+        assert said == (decided.decision, decided.reason)
     shares = null_shares(pa.chunked_array([columns["nulls"]]), len(WEIGHTS))
     wanted = [np.isnan(values[name]).mean() for name in TOY_PLAN.vector]
     np.testing.assert_allclose(shares, wanted)
+
+
+def test_rules_over_features_are_decided_as_by_the_service():
+    rules = (
+        Rule(decision="BLOCK", above=0.9, reason="very_likely"),
+        Rule(decision="REVIEW", when="request.amount_minor > 2_500", reason="large"),
+        Rule(decision="HOLD", when="is_missing(card_state_v1.limit_minor)", reason="no_limit"),
+    )
+    policy = DecisionPolicy(rules=rules, default="APPROVE", default_reason="no_sign")
+    values = {name: array / 1_000 for name, array in drawn(400).items()}
+    values["request:amount_minor"] = drawn(400, seed=2)[TOY_PLAN.vector[0]]
+    columns = Scorer(Model(logistic_onnx(), "toy"), TOY_PLAN, policy).scored(values)
+    decider = Decider.of(policy, TOY_PLAN)
+    for row in range(400):
+        alone = {name: array[row : row + 1] for name, array in values.items()}
+        score = np.array([columns["score"][row].as_py()])
+        (decided,) = decider.decide(score, alone)
+        said = (columns["decision"][row].as_py(), columns["reason"][row].as_py())
+        assert said == (decided.decision, decided.reason)
+    assert set(columns["decision"].to_pylist()) == {"BLOCK", "REVIEW", "HOLD", "APPROVE"}
 
 
 def test_a_large_batch_is_scored_in_parts_with_the_same_scores(scorer):

@@ -85,8 +85,9 @@ def test_points_at_a_threshold_would_turn_decisions_without_the_margin(examples)
     no_margin = POLICY.model_copy(
         update={
             "rules": tuple(
-                rule.model_copy(update={"above": limit - MARGIN})
-                for rule, limit in zip(POLICY.rules, POLICY.thresholds, strict=True)
+                rule.model_copy(update={"above": rule.above - MARGIN})
+                for rule in POLICY.rules
+                if rule.above is not None
             )
         }
     )
