@@ -226,8 +226,7 @@ def one_of_each(shell: Shell, card: str, terminals: Sequence[str]) -> list[dict[
     """Requests that are answered by each of the declared decisions, the gravest first."""
     from use_cases import discover
 
-    policy = discover()[USE_CASE].decisions
-    wanted = [rule.decision for rule in policy.rules] + [policy.default]
+    wanted = discover()[USE_CASE].decisions.decisions
     asked = [request_of(card, t, amount) for t in terminals for amount in AMOUNTS]
     points = [{**request, "explain": False} for request in asked]
     with shell.step(f"ask {len(points)} points in one batch") as step:

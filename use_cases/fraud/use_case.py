@@ -17,10 +17,20 @@ LABEL = Label(
     absent_means="0",
 )
 
+# The model compares a payment with the card's habit; where there is none, its score says
+# little, and one payment in a thousand is as large as this.
+LARGE_MINOR = 30_000
+
 DECISIONS = DecisionPolicy(
     rules=(
         Rule(decision="BLOCK", above=0.9, reason="fraud_very_likely"),
         Rule(decision="REVIEW", above=0.5, reason="fraud_likely"),
+        Rule(
+            decision="REVIEW",
+            when=f"request.amount_minor >= {LARGE_MINOR} "
+            "and card_activity_v1.amount_minor_count_30d == 0",
+            reason="large_amount_on_a_new_card",
+        ),
     ),
     default="APPROVE",
     default_reason="no_sign_of_fraud",

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from core.decisions import DecisionPolicy, Rule
+from core.decisions import Decider, DecisionPolicy, Rule
 from core.errors import ConfigurationError
 from feature_store.agreement import check_agreement
 from feature_store.plans import compile_use_case, plan_for
@@ -122,6 +123,26 @@ def shorter(source, days):
 def test_a_plan_that_the_declaration_cannot_feed_is_refused(fraud, plan, update, message):
     with pytest.raises(ConfigurationError, match=message):
         check_agreement(fraud.model_copy(update=update), plan)
+
+
+@pytest.mark.parametrize(
+    ("score", "amount", "payments", "reason"),
+    [
+        (0.95, 50_000, 0, "fraud_very_likely"),
+        (0.6, 50_000, 0, "fraud_likely"),
+        (0.1, 30_000, 0, "large_amount_on_a_new_card"),
+        (0.1, 29_999, 0, "no_sign_of_fraud"),
+        (0.1, 50_000, 1, "no_sign_of_fraud"),
+        (0.1, 50_000, None, "no_sign_of_fraud"),
+    ],
+)
+def test_a_large_amount_on_a_new_card_is_reviewed(fraud, plan, score, amount, payments, reason):
+    values = {
+        "request:amount_minor": np.array([amount], dtype=np.float64),
+        "card_activity_v1:amount_minor_count_30d": np.array([payments], dtype=np.float64),
+    }
+    (decided,) = Decider.of(fraud.decisions, plan).decide(np.array([score]), values)
+    assert decided.reason == reason
 
 
 def test_declared_use_cases_agree_with_their_plans():

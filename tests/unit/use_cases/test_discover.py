@@ -198,9 +198,13 @@ def test_declared_use_cases_are_whole():
     for use_case in use_cases.discover().values():
         check_use_case(use_case)
         assert use_case.risk_tier == "high"
-        assert [(rule.decision, rule.above) for rule in use_case.decisions.rules] == [
-            ("BLOCK", 0.9),
-            ("REVIEW", 0.5),
+        assert [(rule.decision, rule.text) for rule in use_case.decisions.rules] == [
+            ("BLOCK", "score > 0.9"),
+            ("REVIEW", "score > 0.5"),
+            (
+                "REVIEW",
+                "request.amount_minor >= 30000 and card_activity_v1.amount_minor_count_30d == 0",
+            ),
         ]
         assert use_case.decisions.default == "APPROVE"
 
