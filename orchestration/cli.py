@@ -79,6 +79,7 @@ COMMANDS = (
     Command("predict", "predict", "ask the service for a decision"),
     Command("push", "push", "send one event to the service"),
     Command("why", "why", "explain a decision by its id"),
+    Command("decisions", "decisions", "show what another policy would have decided"),
     Command("keys", "keys", "create, list, rotate and revoke keys to the service"),
     Command("replay", "replay", "score a recorded decision again and compare"),
 )
