@@ -45,6 +45,22 @@ SCORE = {
     "release": "Number of the release that scored.",
     "read_versions": "Versions of the tables that were read, as JSON.",
 }
+PREDICTION = {
+    "prediction_id": "Id of the prediction, as its answer gave it.",
+    "writer": "Process of the service that wrote the record.",
+    "segment": "Number of the writer's segment that the record came in.",
+    "offset": "Byte of the segment at which the record stands.",
+    "received_at": "When the service got the request, UTC.",
+    "event_timestamp": "Instant that was asked about, UTC: features are as known then.",
+    "release": "Number of the release that decided.",
+    "channel": "Channel that the release served in.",
+    "score": "Output of the model.",
+    "decision": "What the decision policy made of it.",
+    "reason": "Reason code of the rule that decided.",
+    "degraded": "Level of degradation; null when nothing was missing.",
+    "record": "The whole record as JSON, personal values masked.",
+    "event_date": "UTC date of the instant that was asked about; the table's partition.",
+}
 ONLINE = {
     "key": "View, half of the value and key of the entity.",
     "value": "Tiles, or the attributes in force, packed.",

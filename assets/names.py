@@ -8,6 +8,7 @@ ONLINE = "3_online"
 TRAINING = "4_training"
 MODELS = "5_models"
 SCORES = "6_scores"
+PREDICTIONS = "7_predictions"
 
 
 def events(source: str) -> dg.AssetKey:
@@ -53,6 +54,11 @@ def release(use_case: str) -> dg.AssetKey:
 def scores(use_case: str) -> dg.AssetKey:
     """Batch scores of a use case."""
     return dg.AssetKey(["scores", use_case])
+
+
+def predictions(use_case: str) -> dg.AssetKey:
+    """Records of what a use case's service decided."""
+    return dg.AssetKey(["predictions", use_case])
 
 
 def check_name(spec: dg.AssetCheckKey) -> str:

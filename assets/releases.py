@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets import names
+from assets.checks.parity import parity_failure
 from assets.lineage import last_metadata
 from assets.models import MEANING, VERDICT
 from assets.resources import Platform
@@ -44,7 +45,9 @@ def release_asset(use_case: UseCase) -> dg.AssetsDefinition:
     )
     def release(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[Any]:
         number = int(last_metadata(context, names.bundle(use_case.name))["release"])
-        verdict = judged(platform, use_case, number)
+        verdict = judged(
+            platform, use_case, number, parity_failure(context.instance, use_case.name)
+        )
         if verdict.is_better:
             yield dg.MaterializeResult(metadata=released(platform, use_case, number, verdict))
         yield check(
@@ -59,8 +62,11 @@ def release_asset(use_case: UseCase) -> dg.AssetsDefinition:
     return release
 
 
-def judged(platform: Platform, use_case: UseCase, release: int) -> "Verdict":
-    """The declared rule's word on a bundle, put down beside it, signed."""
+def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "") -> "Verdict":
+    """The declared rule's word on a bundle, put down beside it, signed.
+
+    While what is served is known to be ``unequal`` to what the tables say, none is let through.
+    """
     from training.verdict import champion_metrics, is_better
 
     layout = platform.layout
@@ -79,6 +85,9 @@ def judged(platform: Platform, use_case: UseCase, release: int) -> "Verdict":
     verdict = is_better(
         use_case.model, manifest.metrics, against, champion_name=f"release {champion}"
     )
+    if unequal:
+        because = f"the last parity check failed, so no release is let through: {unequal}"
+        verdict = verdict.model_copy(update={"is_better": False, "because": because})
     statement = VerdictStatement(
         use_case=use_case.name,
         release=release,

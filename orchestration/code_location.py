@@ -13,6 +13,7 @@ from assets.events import events_spec
 from assets.features import tiles_asset
 from assets.models import bundle_asset, candidate_asset
 from assets.online import online_asset
+from assets.predictions import predictions_asset
 from assets.rejects import replayed_asset
 from assets.releases import release_asset
 from assets.scores import scores_asset
@@ -24,6 +25,7 @@ from orchestration.decisions import Patience
 from orchestration.environments import resources_of
 from orchestration.jobs import all_jobs
 from orchestration.mirror import mirror_sensor
+from orchestration.predictions import predictions_sensors
 from orchestration.schedules import rebase_schedule, scores_schedule
 from orchestration.sensors import Job, ingest_sensors
 from orchestration.settings import Settings
@@ -85,10 +87,11 @@ def all_schedules(declared: Declared, jobs: Jobs) -> list[dg.ScheduleDefinition]
 
 
 def all_sensors(declared: Declared, jobs: Jobs, settings: Settings) -> list[dg.SensorDefinition]:
-    """Automation of assets, ingest of each source, the mirror of the channels."""
+    """Automation of assets, ingest of each source, shipped records, the mirror of the channels."""
     mirror = mirror_sensor(declared, jobs["mirror_channels"])
     patience = Patience(settings.spark.ingest_events, settings.spark.ingest_age_s)
-    return [automation_sensor(), *ingest_sensors(declared, jobs, patience), mirror]
+    shipped = predictions_sensors(declared, jobs, patience)
+    return [automation_sensor(), *ingest_sensors(declared, jobs, patience), *shipped, mirror]
 
 
 def events_specs(declared: Declared) -> Sequence[dg.AssetSpec]:
@@ -113,7 +116,7 @@ def executable_assets(declared: Declared) -> list[Any]:
 
 
 def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinition]:
-    """From a training set to batch scores, of one use case."""
+    """From a training set to batch scores and served predictions, of one use case."""
     plan = declared.plans[use_case.name]
     return [
         training_asset(use_case, plan),
@@ -121,4 +124,5 @@ def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinit
         bundle_asset(use_case, plan),
         release_asset(use_case),
         scores_asset(use_case, plan),
+        predictions_asset(use_case),
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from core.clock import SECOND_MS
 
 MAX_RUNS = 3
+MANY_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,15 @@ class LogState:
     def is_level(self) -> bool:
         """Whether the table has all that the log has."""
         return self.last_sealed <= self.ingested and self.open_bytes == 0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Shipped segments that no run has taken: how many, how large, since when."""
+
+    segments: int
+    bytes: int
+    since_ms: int
 
 
 def is_ripe(state: LogState, patience: Patience, now_ms: int) -> bool:
@@ -142,6 +152,25 @@ def scores_decision(
     if missing:
         return Skip(f"{use_case}: no tiles yet of {', '.join(missing)}")
     return Go(key=f"{use_case}:{date}:{champion}", why=f"release {champion} scores {date}")
+
+
+def predictions_decision(
+    use_case: str, waiting: Waiting, *, taken: int, patience: Patience, now_ms: int
+) -> Go | Skip:
+    """Whether to take shipped segments: many bytes of them, or one that waits for long.
+
+    ``taken`` counts the table's commits so far: every run adds one, so each has its own key.
+    """
+    if not waiting.segments:
+        return Skip(f"{use_case}: no segment waits in shared storage")
+    age_s = (now_ms - waiting.since_ms) / SECOND_MS
+    said = f"{waiting.segments} segments wait, {waiting.bytes:,} bytes, the first for {age_s:.0f} s"
+    if waiting.bytes < MANY_BYTES and age_s < patience.age_s:
+        return Skip(
+            f"{use_case}: {said}; they are taken from {MANY_BYTES:,} bytes on, or after "
+            f"{patience.age_s} s"
+        )
+    return Go(key=f"{use_case}:predictions:{taken + 1}", why=f"{use_case}: {said}")
 
 
 def mirror_decision(

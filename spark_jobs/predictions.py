@@ -4,7 +4,7 @@ Exactly once by natural keys: a record is inserted by the segment it came in and
 there, which stand in the rows themselves, so the rows' own commit says what was taken. A segment
 leaves shared storage when its rows are in the table and not before. Killed anywhere and run
 again, it writes what an undisturbed run would have written. A segment that is not made of whole
-records is not taken and stays where it is, named in the report.
+records is set aside, and named in every report until somebody has looked after it.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Arguments(JobArguments):
 class Report(JobReport):
     """What was taken. ``touched`` maps each event date to the rows that segments hold of it.
 
-    ``damaged`` segments were left in shared storage; ``waiting`` counts those beyond the limit
-    of one run. ``version`` is that of the table, -1 when there is none.
+    ``damaged`` are all segments that were set aside, now or before; ``waiting`` counts those
+    beyond the limit of one run. ``version`` is that of the table, -1 when there is none.
     """
 
     use_case: str
@@ -85,7 +85,7 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
     touched: dict[str, int] = {}
     damaged: tuple[str, ...] = ()
     with table_lock(layout.predictions(name)):
-        there = store.list()
+        there = store.waiting()
         chosen = there[: arguments.max_segments]
         if chosen:
             crash.reach("predictions.before_read")
@@ -96,15 +96,17 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
                 read.unpersist()
             crash.reach("predictions.after_write")
             for segment in chosen:
-                if segment.name not in damaged:
+                if segment.name in damaged:
+                    store.set_aside(segment.name)
+                else:
                     store.remove(segment.name)
-                    crash.reach("predictions.in_removal")
+                crash.reach("predictions.in_removal")
     return Report(
         use_case=name,
         segments=len(chosen) - len(damaged),
         rows=sum(touched.values()),
         touched=touched,
-        damaged=damaged,
+        damaged=tuple(store.aside()),
         waiting=len(there) - len(chosen),
         version=latest_version(spark, layout.predictions(name)),
     )

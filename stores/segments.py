@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 
+ASIDE = "damaged"
+
+
 class Segment(NamedTuple):
     """A segment that is there: its name, its size, and when it was put there."""
 
@@ -35,7 +38,7 @@ class SegmentStore(Protocol):
         """Keep a segment, whole and for good."""
         ...
 
-    def list(self) -> list[Segment]:
+    def waiting(self) -> list[Segment]:
         """Segments that are there, in order of names; other files are passed over."""
         ...
 
@@ -45,6 +48,14 @@ class SegmentStore(Protocol):
 
     def remove(self, name: str) -> None:
         """Forget a segment; nothing happens when it is not there."""
+        ...
+
+    def set_aside(self, name: str) -> None:
+        """Move a damaged segment out of the way; it is kept."""
+        ...
+
+    def aside(self) -> list[str]:
+        """Names of the segments that were set aside, in order."""
         ...
 
 
@@ -78,7 +89,7 @@ class FolderSegments:
             self._directory.mkdir(parents=True, exist_ok=True)
             write_durably(self._directory / name, content, mode=0o600)
 
-    def list(self) -> list[Segment]:
+    def waiting(self) -> list[Segment]:
         """Segments that are there, in order of names."""
         with _as_dependency("listed"):
             if not self._directory.is_dir():
@@ -91,6 +102,16 @@ class FolderSegments:
                 if parse_segment_name(entry.name) is not None:
                     facts = entry.stat()
                     yield Segment(entry.name, facts.st_size, facts.st_mtime_ns // 1_000_000)
+
+    def set_aside(self, name: str) -> None:
+        """Move a damaged segment to the folder beside."""
+        with _as_dependency("set aside"):
+            (self._directory / ASIDE).mkdir(exist_ok=True)
+            (self._directory / name).rename(self._directory / ASIDE / name)
+
+    def aside(self) -> list[str]:
+        """Names of the segments that were set aside."""
+        return [segment.name for segment in FolderSegments(self._directory / ASIDE).waiting()]
 
     def read(self, name: str) -> bytes:
         """Content of a segment."""
@@ -133,7 +154,7 @@ class ObjectSegments:
         with _as_dependency("written"):
             self._store.put(name, content)
 
-    def list(self) -> list[Segment]:
+    def waiting(self) -> list[Segment]:
         """Segments that are there, in order of names."""
         with _as_dependency("listed"):
             found = [entry for page in self._store.list() for entry in page]
@@ -158,6 +179,19 @@ class ObjectSegments:
                 self._store.delete(name)
         except FileNotFoundError:
             return
+
+    def set_aside(self, name: str) -> None:
+        """Copy a damaged segment beside, then forget it here."""
+        with _as_dependency("set aside"):
+            self._store.copy(name, f"{ASIDE}/{name}")
+        self.remove(name)
+
+    def aside(self) -> list[str]:
+        """Names of the segments that were set aside."""
+        prefix = f"{ASIDE}/"
+        with _as_dependency("listed"):
+            found = [entry["path"] for page in self._store.list(ASIDE) for entry in page]
+        return sorted(path.removeprefix(prefix) for path in found if path.startswith(prefix))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from core.decisions import Decided, Decider
+from core.errors import NotReadyError
 from core.features.plan import Frozen
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
@@ -32,6 +33,8 @@ from feature_store.as_seen import values_as_seen
 from stores.bundle import Bundle
 from stores.layout import Layout
 from stores.masking import Mask
+from stores.shelf import Shelf
+from stores.signing import KeyRing
 from training.onnx_export import OnnxScorer
 
 SCORE_TOLERANCE = 1e-6
@@ -129,6 +132,24 @@ class _Tally:
             unreplayable=dict(self.unreplayable.most_common()),
             examples=tuple(self.examples),
         )
+
+
+def bundles_on(layout: Layout) -> Bundles:
+    """Finds bundles on the shelf of a home, each read and verified once."""
+    shelf, keys = Shelf(layout.shelf), KeyRing.from_directory(layout.keys)
+    found: dict[tuple[str, int], Bundle | None] = {}
+
+    def find(use_case: str, digest: str, release: int) -> Bundle | None:
+        key = use_case, release
+        if key not in found:
+            try:
+                found[key] = shelf.verified(use_case, release, keys)
+            except NotReadyError:
+                found[key] = None
+        bundle = found[key]
+        return bundle if bundle is not None and bundle.manifest.digest == digest else None
+
+    return find
 
 
 def served_parity(

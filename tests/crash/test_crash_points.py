@@ -201,7 +201,7 @@ def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
     assert report.model_dump(exclude=unequal) == wanted.model_dump(exclude=unequal)
     assert not list((layout.root / "lake").glob("staging/*/*.parquet"))
     if job == "predictions":
-        assert open_segments(layout.segments("toy")).list() == []
+        assert open_segments(layout.segments("toy")).waiting() == []
 
 
 def test_there_are_twenty_five_points_over_the_five_jobs():

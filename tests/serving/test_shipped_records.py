@@ -29,7 +29,7 @@ def predict(url):
 def is_shared(layout, record_id):
     where = parse_record_id(record_id)
     store = open_segments(layout.segments("toy"))
-    if where.segment_name not in {segment.name for segment in store.list()}:
+    if where.segment_name not in {segment.name for segment in store.waiting()}:
         return False
     return b'"toy"' in record_in(store.read(where.segment_name), where.offset)
 

@@ -30,7 +30,7 @@ def ids_in_table(spark, layout):
 
 
 def left(layout):
-    return [segment.name for segment in open_segments(layout.segments("toy")).list()]
+    return [segment.name for segment in open_segments(layout.segments("toy")).waiting()]
 
 
 def test_every_record_becomes_one_row_and_segments_leave(spark, layout):
@@ -68,7 +68,7 @@ def test_a_segment_that_comes_again_adds_nothing(spark, layout):
     assert left(layout) == []
 
 
-def test_a_damaged_segment_is_named_and_stays_and_the_others_are_taken(spark, layout):
+def test_a_damaged_segment_is_set_aside_and_named_and_the_others_are_taken(spark, layout):
     ids = ship(layout, [[toy_record()], [b"no json"]])
     store = open_segments(layout.segments("toy"))
     whole = ship(layout, [[toy_record(), toy_record()]])
@@ -77,12 +77,13 @@ def test_a_damaged_segment_is_named_and_stays_and_the_others_are_taken(spark, la
     store.put(torn, content[:-3])
     report = taken(spark, layout)
     assert report.segments == 1
-    assert list(report.damaged) == left(layout)
+    assert left(layout) == []
+    assert list(report.damaged) == store.aside()
     assert torn in report.damaged
     assert len(report.damaged) == 2
     assert ids_in_table(spark, layout) == [ids[0]]
     store.put(torn, content)
-    taken(spark, layout)
+    assert taken(spark, layout).damaged == report.damaged
     assert ids_in_table(spark, layout) == sorted([ids[0], *whole])
 
 

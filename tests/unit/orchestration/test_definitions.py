@@ -19,11 +19,13 @@ KEYS = {
     *(f"training/{use_case}" for use_case in USE_CASES),
     *(f"models/{u}_{part}" for u in USE_CASES for part in ("candidate", "bundle", "release")),
     *(f"scores/{use_case}" for use_case in USE_CASES),
+    *(f"predictions/{use_case}" for use_case in USE_CASES),
 }
 BLOCKING = {
     *(f"events/{source}:great_expectations" for source in SOURCES),
     *(f"models/{use_case}_bundle:served_as_trained" for use_case in USE_CASES),
     *(f"scores/{use_case}:scores_audit" for use_case in USE_CASES),
+    *(f"predictions/{use_case}:served_as_computed" for use_case in USE_CASES),
     *(
         f"training/{use_case}:{check}"
         for use_case in USE_CASES
@@ -45,12 +47,14 @@ TELLING = {
     *(f"online/{view}:values_are_current" for view in (*WINDOWS, "card_profile_v1")),
     *(f"models/{use_case}_candidate:better_than_chance" for use_case in USE_CASES),
     *(f"models/{use_case}_release:beats_the_declared_rule" for use_case in USE_CASES),
+    *(f"predictions/{use_case}:segments_are_whole" for use_case in USE_CASES),
 }
 JOBS = {
     *(f"ingest_{source}" for source in SOURCES),
     *(f"replay_rejects_{source}" for source in SOURCES),
     *(f"retrain_{use_case}" for use_case in USE_CASES),
     *(f"daily_scores_{use_case}" for use_case in USE_CASES),
+    *(f"take_predictions_{use_case}" for use_case in USE_CASES),
     "rebase_online_values",
     "mirror_channels",
     "rebuild_snapshot",
@@ -66,6 +70,7 @@ SENSORS = {
     "automation": 30,
     "channels_mirror": 60,
     **{f"{source}_log": 15 for source in SOURCES},
+    **{f"{use_case}_predictions": 30 for use_case in USE_CASES},
 }
 
 

@@ -50,7 +50,7 @@ class World:
 
     def shared(self, use_case="toy"):
         store = open_segments(self.layout.segments(use_case))
-        contents = [store.read(segment.name) for segment in store.list()]
+        contents = [store.read(segment.name) for segment in store.waiting()]
         return [payload for content in contents for _, payload in records_of(content)]
 
     def records(self):

@@ -36,16 +36,16 @@ def test_a_segment_is_read_as_it_was_put(store):
 def test_putting_twice_is_putting_once(store):
     store.put(NAME, b"content")
     store.put(NAME, b"content")
-    assert [segment.name for segment in store.list()] == [NAME]
+    assert [segment.name for segment in store.waiting()] == [NAME]
 
 
 def test_a_list_has_names_in_order_sizes_and_times_and_no_other_file(store, tmp_path):
-    assert store.list() == []
+    assert store.waiting() == []
     for name in (OTHER, NAME):
         store.put(name, b"12345")
     (tmp_path / "segments" / "notes.txt").write_text("x")
     (tmp_path / "segments" / f".{NAME}.7.tmp").write_text("half")
-    listed = store.list()
+    listed = store.waiting()
     assert [segment.name for segment in listed] == [NAME, OTHER]
     assert {segment.bytes for segment in listed} == {5}
     assert all(segment.put_at_ms > 1_700_000_000_000 for segment in listed)
@@ -55,9 +55,21 @@ def test_what_is_removed_is_gone_and_removing_it_again_is_no_fault(store):
     store.put(NAME, b"x")
     store.remove(NAME)
     store.remove(NAME)
-    assert store.list() == []
+    assert store.waiting() == []
     with pytest.raises(NotReadyError):
         store.read(NAME)
+
+
+def test_what_is_set_aside_is_kept_and_listed_apart(store):
+    assert store.aside() == []
+    for name in (OTHER, NAME):
+        store.put(name, b"damaged")
+        store.set_aside(name)
+    assert store.waiting() == []
+    assert store.aside() == [NAME, OTHER]
+    store.put(NAME, b"whole")
+    assert [segment.name for segment in store.waiting()] == [NAME]
+    assert store.aside() == [NAME, OTHER]
 
 
 def test_storage_that_fails_is_a_dependency_that_fails(tmp_path):
@@ -77,7 +89,7 @@ def test_a_store_that_nobody_knows_is_refused():
 def test_a_folder_needs_no_client_of_object_stores(tmp_path):
     code = (
         "import sys; from stores.segments import open_segments; "
-        f"open_segments({str(tmp_path)!r}).list(); sys.exit('obstore' in sys.modules)"
+        f"open_segments({str(tmp_path)!r}).waiting(); sys.exit('obstore' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

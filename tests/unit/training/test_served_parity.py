@@ -12,10 +12,9 @@ from served_world import EPOCHS, MASK, ServedWorld, write_events
 
 from core.features.keys import position
 from feature_store.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ
-from stores.bundle import load_bundle
 from stores.layout import Layout
 from stores.masking import Mask
-from training.served_parity import MASKED, NO_RELEASE, REMOVED, served_parity
+from training.served_parity import MASKED, NO_RELEASE, REMOVED, bundles_on, served_parity
 
 N_POINTS = 4_000
 
@@ -30,16 +29,8 @@ def records(world):
     return copy.deepcopy(world.records)
 
 
-def bundles_of(world):
-    def find(use_case, digest, release):
-        bundle = load_bundle(world.bench.shelf.bundle(use_case, release))
-        return bundle if bundle.manifest.digest == digest else None
-
-    return find
-
-
 def parity(world, records, layout=None, mask=MASK):
-    return served_parity(records, bundles_of(world), layout or world.layout, mask)
+    return served_parity(records, bundles_on(world.layout), layout or world.layout, mask)
 
 
 def few(records, count=200):
@@ -186,6 +177,13 @@ def test_a_release_that_is_gone_is_said(world, records):
     found = served_parity(few(records), lambda *_: None, world.layout, MASK)
     assert found.unreplayable == {NO_RELEASE: len(few(records))}
     assert found.is_equal
+
+
+def test_a_release_of_another_digest_is_not_the_one_that_served(world, records):
+    chosen = few(records)
+    for record in chosen.values():
+        record["model"]["manifest_digest"] = "0" * 64
+    assert parity(world, chosen).unreplayable == {NO_RELEASE: len(chosen)}
 
 
 def test_a_masked_input_leaves_its_transform_out(world, records):
