@@ -74,7 +74,7 @@ def _local(layout: Layout, use_case: str) -> Iterator[tuple[Place, Iterable[tupl
 
 def _shared(layout: Layout, use_case: str) -> Iterator[tuple[Place, Iterable[tuple[int, bytes]]]]:
     store = open_segments(layout.segments(use_case))
-    for segment in store.list():
+    for segment in store.waiting():
         place = parse_segment_name(segment.name)
         if place is None:
             continue
