@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from core.decisions import Rule
 from orchestration.client import call, record_path
 from orchestration.commands.predict import number, state
 from orchestration.shell import Shell, table
@@ -35,6 +36,7 @@ def record_in_words(record: Mapping[str, Any]) -> str:
     model = record["model"]
     lines = [
         f"{record['decision']}  score {record['score']:.6f}  ({record['reason']})",
+        f"  {rule_in_words(record)}",
         f"  decided {when(record['at_ms'])} by {model['name']} release {model['release']} "
         f"({model['channel']}, {model['kind']}, manifest {model['manifest_digest'][:12]})",
         f"  about {said(record['entities'])}",
@@ -47,6 +49,15 @@ def record_in_words(record: Mapping[str, Any]) -> str:
     if record["degraded"]:
         lines.append(f"  degraded: {said(record['degraded'])}")
     return "\n".join(lines)
+
+
+def rule_in_words(record: Mapping[str, Any]) -> str:
+    """The rule that decided, as it was declared; records of before there were any say none."""
+    place, rules = record.get("rule"), record.get("policy", {}).get("rules", ())
+    if place is None:
+        return f"by default: none of {len(rules)} rules was true" if rules else "by default"
+    rule = Rule.model_validate(rules[place])
+    return f"by rule {place + 1} of {len(rules)}: {rule.text}"
 
 
 def _explained(record: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """``throughline decisions diff``: records wherever they lie, through another policy."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from bundles import POLICY, TOY_PLAN, shelve
+from bundles import POLICY, REQUEST, TOY_PLAN, shelve
 from deltalake import write_deltalake
+from engines import Bench
 
 from core.clock import DAY_MS, FixedClock
 from orchestration import cli
@@ -145,6 +147,22 @@ def test_the_policy_of_a_release_is_taken_from_its_bundle(run, layout, recorded)
     code, said = run("diff", "fraud", "--from-release", "7")
     assert code == 2
     assert "no release 7 of fraud; found releases 1" in said
+
+
+def test_what_the_service_recorded_is_decided_the_same_by_its_own_release(run, layout, tmp_path):
+    bench = Bench(layout, use_case="fraud", decisions=POLICY)
+    points = [{**REQUEST, "inputs": {"amount_minor": n * 1_000}} for n in range(1, 25)]
+    asyncio.run(bench.engine.predict_many("fraud", {"points": points}))
+    kept(layout, *(json.loads(payload) for payload in bench.records.payloads))
+    code, said = run("diff", "fraud", "--from-release", "1")
+    assert code == 0, said
+    assert "0 of 24 decisions change (0.00%)" in said
+    assert "stay, for another reason" not in said
+    path = tmp_path / "wider.yaml"
+    path.write_text(POLICY_TEXT)
+    code, said = run("diff", "fraud", "--policy", str(path))
+    assert f"24 have no {SEEN}: it counts as missing" in said
+    assert "REVIEW -> BLOCK" in said
 
 
 def test_a_span_is_of_receipt_and_a_last_date_counts_whole(run, recorded):
