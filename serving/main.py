@@ -35,6 +35,8 @@ from serving.recording import Recording
 from serving.releases import Loader, Releases
 from serving.runtime import OnnxSession
 from serving.settings import Settings, read_settings
+from serving.shadow_process import ShadowProcess
+from serving.shadows import Shadows
 from serving.shipping import Shipper
 from serving.splitting import Splitting
 from serving.telemetry import Telemetry
@@ -84,6 +86,7 @@ class Service:
         reader = _reader(settings.online, store)
         loader = Loader(shelf, keys, OnnxSession, is_any_time=settings.is_local)
         self._settings = settings
+        self._bundle_of = shelf.bundle
         self._store = store
         self._reader = reader
         self._records = RecordLogs(layout, clock, settings.records)
@@ -93,7 +96,7 @@ class Service:
         self._access = Access(access_keys, clock, told, n_workers=settings.http.workers)
         self._telemetry = Telemetry(CollectorRegistry())
         self._explainer = ExplainerProcess(
-            shelf.bundle, start_budget_ms=settings.explainer.start_budget_ms
+            self._bundle_of, start_budget_ms=settings.explainer.start_budget_ms
         )
         self._watcher = ShelfWatcher(
             shelf.board,
@@ -139,12 +142,20 @@ class Service:
             clock=clock,
             told=told,
         )
+        self._shadows = Shadows(
+            self._releases,
+            counting,
+            self._reader,
+            ShadowProcess(self._bundle_of, patience_s=settings.engine.shadow_patience_ms / 1_000),
+            clock,
+        )
         passes = Passes(
             reader=self._reader,
             recording=Recording(self._records, mask),
             explaining=self._explainer,
             clock=clock,
             observer=self._telemetry,
+            shadows=self._shadows,
             budgets=Budgets(settings.engine.read_budget_ms, settings.explainer.budget_ms),
         )
         patience_ms = settings.engine.challenger_patience_ms
@@ -162,7 +173,8 @@ class Service:
         del app
         await asyncio.to_thread(self._start)
         works = (self._follow(), self._tick(), self._ship(), self._access.follow())
-        tasks = [asyncio.create_task(work) for work in (*works, self._publisher.follow())]
+        beside = (self._publisher.follow(), self._shadows.follow())
+        tasks = [asyncio.create_task(work) for work in (*works, *beside)]
         try:
             yield
         finally:

@@ -26,6 +26,7 @@ from serving.features import Reading, model_inputs, no_features, read_features
 from serving.ports import Json, Observer, Reader
 from serving.recording import Recording
 from serving.releases import LoadedRelease
+from serving.shadows import Shadows
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Passes:
         explaining: Explaining,
         clock: Clock,
         observer: Observer,
+        shadows: Shadows,
         budgets: Budgets,
     ) -> None:
         self._reader = reader
@@ -84,6 +86,7 @@ class Passes:
         self._explaining = explaining
         self._clock = clock
         self._observer = observer
+        self._shadows = shadows
         self._budgets = budgets
 
     async def run(
@@ -115,6 +118,7 @@ class Passes:
         for outcome in outcomes:
             level = outcome.degraded["level"] if outcome.degraded else ""
             self._observer.predicted(use_case, channel, outcome.decision, degraded=level)
+        self._shadows.offer(release, channel, outcomes, timer.stages_ms)
         answers = iter(
             [
                 answer_of(outcome, record_id, model, {**spent, "record": timer.stages_ms["record"]})

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from bundles import BIAS, shelve
 from challengers import challenger_files
@@ -60,7 +64,7 @@ def town(tmp_path):
     return Town(tmp_path)
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[dict[str, Any], float, set[str]]] = {
     "errors": ({"fault": "errors"}, 300.0, {"errors", "errors_against_champion"}),
     "slow": ({"fault": "slow"}, 150.0, {"latency", "latency_against_champion"}),
     "nan": ({"fault": "nan"}, 300.0, {"soundness", "errors", "errors_against_champion"}),
@@ -125,3 +129,38 @@ def test_a_better_challenger_is_promoted_with_nobody_at_the_helm(town):
             stages = ending.numbers["stages"]
             assert [stage["weight"] for stage in stages] == [0.05, 0.15, 0.3, 0.5, 0.75, 1.0]
             release = shelve(town.layout, rollout=rollout)
+
+
+ROUNDS = 3
+ROUND_S = 5.0
+
+
+@pytest.mark.parametrize("fault", ["hang", "errors", "none"])
+def test_a_shadow_whatever_it_does_moves_nothing(town, fault):
+    # Where others keep the cores busy, a percentile says how busy, and nothing else.
+    is_calm = os.getloadavg()[0] < (os.cpu_count() or 1) / 2
+    shadow = shelve(town.layout, files=challenger_files(fault), rollout=fast_rollout())
+    with town.serving(workers=1) as (deciding, started):
+        p99_ms: dict[bool, list[float]] = {False: [], True: []}
+        for round_number in range(2 * ROUNDS):
+            is_on = bool(round_number % 2)
+            town.ask(deciding, "shadow", shadow if is_on else None)
+            started.wait_until(lambda is_on=is_on: has_shadow(started.url) == is_on)
+            replay = Replay(started.url, round_number, per_s=150.0)
+            replay.start()
+            time.sleep(ROUND_S)
+            seen = replay.stop()
+            assert_nobody_was_hurt(replay, seen)
+            assert {each.channel for each in seen} == {"champion"}
+            if round_number > 1:  # the first two warm everything up
+                p99_ms[is_on].append(float(np.percentile([each.latency_ms for each in seen], 99)))
+        report = town.rollouts.report("toy").shadow
+        print(f"{fault}: p99 without {p99_ms[False]}, with {p99_ms[True]}; {report}")
+        if is_calm:
+            assert min(p99_ms[True]) <= min(p99_ms[False]) + 1.0
+        state = {"none": "alike", "errors": "fails", "hang": "fails"}[fault]
+        assert report.verdict.state == state
+
+
+def has_shadow(url):
+    return "shadow" in httpx.get(f"{url}/readyz").json()["serving"]["toy"]

@@ -22,6 +22,7 @@ from serving.ports import DirectReader, Reader
 from serving.recording import Recording
 from serving.releases import LoadedRelease, Loader, Releases
 from serving.runtime import OnnxSession
+from serving.shadows import Scores, Shadows
 from serving.splitting import Splitting
 from serving.watcher import ShelfWatcher
 from stores.layout import Layout
@@ -84,6 +85,19 @@ class KnownExplainer:
                 for _ in vectors]  # fmt: skip
 
 
+class InProcessScores:
+    """Scores a shadow here, for tests that look at what becomes of its scores."""
+
+    async def score(
+        self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]]
+    ) -> tuple[list[float | None], float]:
+        scores = release.runner.score(np.array(vectors, dtype=np.float32))
+        return [float(score) if np.isfinite(score) else None for score in scores], 0.1
+
+    async def close(self) -> None:
+        """Nothing was started."""
+
+
 class Bench:
     """Everything a test of the engine needs, on a shelf with one toy release."""
 
@@ -96,6 +110,7 @@ class Bench:
         is_any_time: bool = False,
         budgets: Budgets | None = None,
         patience_ms: int = 1_000,
+        shadow_scores: Scores | None = None,
         **changes: Any,
     ) -> None:
         self.layout = layout
@@ -111,15 +126,23 @@ class Bench:
         use_case = changes.get("use_case", USE_CASE)
         serve(layout, shelve(layout, **changes), counter=1, use_case=use_case)
         assert self.watcher.look()
+        self.counting = Counting()
+        self.shadows = Shadows(
+            self.releases,
+            self.counting,
+            reader or DirectReader(self.store),
+            shadow_scores or InProcessScores(),
+            self.clock,
+        )
         passes = Passes(
             reader=reader or DirectReader(self.store),
             recording=Recording(self.records, Mask(bytes(32))),
             explaining=explaining or KnownExplainer(),
             clock=self.clock,
             observer=self.observer,
+            shadows=self.shadows,
             budgets=budgets or Budgets(),
         )
-        self.counting = Counting()
         self.engine = Engine(
             releases=self.releases,
             passes=passes,

@@ -22,7 +22,10 @@ CONNECTIONS = 24
 
 @dataclass(frozen=True)
 class Seen:
-    """One answer: status, release and channel that answered, whether in the challenger's stead."""
+    """One answer: status, release and channel that answered, whether in the challenger's stead.
+
+    ``latency_ms`` counts from the request on its connection.
+    """
 
     status: int
     release: int
@@ -30,6 +33,7 @@ class Seen:
     is_instead: bool
     score: float
     amount_minor: int
+    latency_ms: float
 
     @property
     def is_challengers(self) -> bool:
@@ -86,6 +90,7 @@ class Replay(threading.Thread):
         await asyncio.gather(*workers)
 
     async def _send(self, due: asyncio.Queue[dict[str, Any] | None]) -> None:
+        loop = asyncio.get_running_loop()
         reader, writer = await asyncio.open_connection(self._parts.hostname, self._parts.port)
         while (request := await due.get()) is not None:
             body = json.dumps(request).encode()
@@ -94,31 +99,36 @@ class Replay(threading.Thread):
                 b"Content-Type: application/json\r\n"
                 b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
             )
+            start_s = loop.time()
             try:
-                self.seen.append(await _answer(reader, request["inputs"]["amount_minor"]))
+                status, answer = await _answer(reader)
             except (OSError, asyncio.IncompleteReadError, ValueError) as error:
                 self.lost.append(f"{type(error).__name__}: {error}")
                 return
+            spent_ms = (loop.time() - start_s) * 1_000
+            self.seen.append(_seen(status, answer, request["inputs"]["amount_minor"], spent_ms))
         writer.close()
 
 
-async def _answer(reader: asyncio.StreamReader, amount_minor: int) -> Seen:
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, Any]:
     head = await reader.readuntil(b"\r\n\r\n")
-    status = int(head.split(b" ", 2)[1])
     length = next(
         int(line.partition(b":")[2])
         for line in head.split(b"\r\n")
         if line.lower().startswith(b"content-length:")
     )
-    body = json.loads(await reader.readexactly(length))
+    return int(head.split(b" ", 2)[1]), json.loads(await reader.readexactly(length))
+
+
+def _seen(status: int, answer: Any, amount_minor: int, latency_ms: float) -> Seen:
     if status != 200:
-        return Seen(status, 0, "", False, 0.0, amount_minor)
-    degraded = body["degraded"] or {}
+        return Seen(status, 0, "", False, 0.0, amount_minor, latency_ms)
     return Seen(
         status,
-        body["model"]["release"],
-        body["model"]["channel"],
-        degraded.get("level") == "champion",
-        body["score"],
+        answer["model"]["release"],
+        answer["model"]["channel"],
+        (answer["degraded"] or {}).get("level") == "champion",
+        answer["score"],
         amount_minor,
+        latency_ms,
     )

@@ -1,0 +1,156 @@
+"""Shadows: releases that are asked beside the champion and answer nobody.
+
+What the champion answered goes into a short queue, and an answer never waits for it: where the
+queue is full it is dropped, and counted. One task takes from it, has the shadow score in its
+own process, and compares.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.clock import Clock
+from core.errors import DependencyError
+from core.features.transforms import apply_transforms
+from core.features.vector import vector_of
+from core.rollout.comparison import ComparisonCount
+from serving.answers import Outcome
+from serving.counting import Counting
+from serving.features import model_inputs, read_features
+from serving.ports import Reader
+from serving.releases import LoadedRelease, Releases
+
+QUEUE_PASSES = 256
+REST_S = 1.0
+"""After a failure of the process: one that dies at every start must not be started all day."""
+
+READ_BUDGET_S = 0.25
+
+
+class Scores(Protocol):
+    """Whatever scores a shadow's vectors, elsewhere."""
+
+    async def score(
+        self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]]
+    ) -> tuple[list[float | None], float]:
+        """Scores in order and how long they took, in ms; DependencyError when there are none."""
+        ...
+
+    async def close(self) -> None:
+        """End what was started."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What the champion answered in one pass, to be compared."""
+
+    shadow: LoadedRelease
+    champion: LoadedRelease
+    count: ComparisonCount
+    outcomes: Sequence[Outcome]
+    scoring_ms: float
+    spent_ms: float
+
+
+class Shadows:
+    """Takes what champions answered, and compares in its own time."""
+
+    def __init__(
+        self, releases: Releases, counting: Counting, reader: Reader, scores: Scores, clock: Clock
+    ) -> None:
+        self._releases = releases
+        self._counting = counting
+        self._reader = reader
+        self._scores = scores
+        self._clock = clock
+        self._queue: asyncio.Queue[_Pass] = asyncio.Queue(QUEUE_PASSES)
+        self._rests_until_s = 0.0
+
+    @property
+    def n_waiting(self) -> int:
+        """Passes that wait to be compared."""
+        return self._queue.qsize()
+
+    def offer(
+        self,
+        champion: LoadedRelease,
+        channel: str,
+        outcomes: Sequence[Outcome],
+        stages_ms: Mapping[str, float],
+    ) -> None:
+        """Take what a pass answered, where its use case has a shadow and there is room."""
+        served = self._releases.roster.use_cases.get(champion.manifest.use_case)
+        if served is None or served.shadow is None or channel != "champion":
+            return
+        whole = [outcome for outcome in outcomes if outcome.degraded is None]
+        if not whole:
+            return
+        count = self._counting.comparison(served.state.shadow_experiment)
+        if self._queue.full() or self._clock.monotonic_s() < self._rests_until_s:
+            count.n_dropped += len(whole)
+            return
+        self._queue.put_nowait(
+            _Pass(
+                served.shadow,
+                champion,
+                count,
+                whole,
+                stages_ms["score"],
+                sum(stages_ms.values()),
+            )
+        )
+
+    async def follow(self) -> None:
+        """Compare until cancelled."""
+        try:
+            while True:
+                taken = await self._queue.get()
+                try:
+                    await self._compare(taken)
+                except Exception:  # a shadow may do what it likes: it did not answer
+                    for _ in taken.outcomes:
+                        taken.count.failed()
+        finally:
+            await self._scores.close()
+
+    async def _compare(self, taken: _Pass) -> None:
+        vectors, values = await self._inputs(taken)
+        try:
+            found, spent_ms = await self._scores.score(taken.shadow, vectors)
+        except DependencyError:
+            self._rests_until_s = self._clock.monotonic_s() + REST_S
+            raise
+        scores = np.array([np.nan if score is None else score for score in found])
+        # What is no number is decided by nobody; the rest is, all at once.
+        decided = taken.shadow.decider.decide(np.nan_to_num(scores), values)
+        taken.count.requested(taken.spent_ms, taken.scoring_ms, spent_ms)
+        for outcome, score, decision in zip(taken.outcomes, found, decided, strict=True):
+            if score is None:
+                taken.count.nonfinite()
+            else:
+                taken.count.answered((outcome.score, outcome.decision), (score, decision.decision))
+
+    async def _inputs(
+        self, taken: _Pass
+    ) -> tuple[Sequence[NDArray[np.float32]], Mapping[str, NDArray[np.float64]]]:
+        """Vectors, and what rules may read; read again only where the shadow's plan is another."""
+        shadow, outcomes = taken.shadow, taken.outcomes
+        is_same = shadow.plan_digest == taken.champion.plan_digest
+        vectors = [outcome.vector for outcome in outcomes]
+        if is_same and not shadow.decider.reads:
+            return vectors, {}
+        points = [outcome.point for outcome in outcomes]
+        readings = [outcome.reading for outcome in outcomes]
+        if not is_same:
+            async with asyncio.timeout(READ_BUDGET_S):
+                readings = await read_features(shadow.plan, points, self._reader)
+        arrays = model_inputs(shadow.plan, points, readings)
+        values = {**arrays, **apply_transforms(shadow.plan, arrays)}
+        return list(vector_of(shadow.plan, values)), values

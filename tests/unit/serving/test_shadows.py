@@ -1,0 +1,222 @@
+"""Shadows: what they are asked, what is made of their answers, and that nobody waits."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from bundles import TOY_PLAN, manifest_of, shelve
+from challengers import challenger_files
+from engines import Bench, InProcessScores
+from rollouts import request_of, roll_out
+
+from core.errors import DependencyError
+from serving.shadow_process import ShadowProcess
+from serving.shadows import QUEUE_PASSES
+from stores.channels import Channels, ChannelState
+from stores.layout import Layout
+from stores.signing import ensure_signer
+
+EXPERIMENT = "toy-shadow-2-2"
+ROW = np.array([1_250.0, np.nan, 0.0, np.nan, np.nan], dtype=np.float32)
+
+
+class ShadowBench(Bench):
+    """A bench whose champion has a shadow."""
+
+    def __init__(self, tmp_path, *, scores=None, **shadow):
+        super().__init__(Layout(tmp_path).create(), shadow_scores=scores)
+        self.shadow = shelve(self.layout, **shadow)
+        state = ChannelState(champion=1, shadow=self.shadow, shadow_experiment=EXPERIMENT)
+        channels = Channels(counter=2, written_at_ms=0, use_cases={"toy": state})
+        self.shelf.board.write(channels, ensure_signer(self.layout.keys, "channels"))
+        assert self.watcher.look(), self.told
+
+    def ask(self, n, **changes):
+        """Answers to ``n`` requests, and what the comparison came to."""
+
+        async def asked():
+            following = asyncio.create_task(self.shadows.follow())
+            answers = []
+            for card in range(n):
+                answers.append(
+                    await self.engine.predict("toy", {**request_of(card, 5_000), **changes})
+                )
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            following.cancel()
+            return answers
+
+        return asyncio.run(asked()), self.comparison
+
+    @property
+    def comparison(self):
+        return self.counting.comparison(EXPERIMENT).comparison()
+
+
+def test_a_shadow_answers_nobody_and_is_compared(tmp_path):
+    answers, found = ShadowBench(tmp_path, bias=2.0).ask(20)
+    assert {answer["model"]["release"] for answer in answers} == {1}
+    assert found.champion.n_scores == found.shadow.n_scores == 20
+    assert found.flips == {"APPROVE -> BLOCK": 20}
+    assert found.shadow.n_requests == sum(found.shadow.latencies) == 20
+    assert found.difference_ppm == found.absolute_difference_ppm > 0
+
+
+def test_a_shadow_of_the_same_model_agrees(tmp_path):
+    _, found = ShadowBench(tmp_path).ask(20)
+    assert (found.flips, found.absolute_difference_ppm, found.shadow.n_scores) == ({}, 0, 20)
+
+
+def test_a_shadow_of_another_plan_reads_for_itself(tmp_path):
+    views = tuple(reversed(TOY_PLAN.views))
+    plan = TOY_PLAN.model_copy(update={"views": views})
+    assert plan.digest != TOY_PLAN.digest
+    _, found = ShadowBench(tmp_path, plan=plan).ask(20)
+    assert (found.absolute_difference_ppm, found.shadow.n_scores) == (0, 20)
+
+
+def test_a_shadow_s_nan_is_no_score(tmp_path):
+    _, found = ShadowBench(tmp_path, files=challenger_files("nan")).ask(10)
+    assert (found.shadow.n_nonfinite, found.shadow.n_scores, found.champion.n_scores) == (10, 0, 0)
+
+
+class NoScores(InProcessScores):
+    """A process that cannot score."""
+
+    async def score(self, release, vectors):
+        raise DependencyError("gone")
+
+
+def test_a_shadow_that_fails_rests_and_what_comes_meanwhile_is_dropped(tmp_path):
+    answers, found = ShadowBench(tmp_path, scores=NoScores()).ask(10)
+    assert len(answers) == 10
+    assert found.shadow.n_errors >= 1
+    assert found.shadow.n_errors + found.n_dropped == 10
+
+
+class Hanging(InProcessScores):
+    """A process that never answers."""
+
+    async def score(self, release, vectors):
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def test_what_finds_the_queue_full_is_dropped_and_counted(tmp_path):
+    bench = ShadowBench(tmp_path, scores=Hanging())
+    answers, found = bench.ask(QUEUE_PASSES + 50)
+    assert len(answers) == QUEUE_PASSES + 50
+    assert found.n_dropped == 49  # one was taken out of the queue
+
+
+def test_degraded_answers_and_those_of_a_challenger_are_not_compared(tmp_path):
+    bench = Bench(Layout(tmp_path).create())
+    for bias in (2.0, 1.0):
+        shelve(bench.layout, bias=bias)
+    roll_out(bench.layout, 1, 2, weight=1.0, counter=2, shadow=3)
+    assert bench.watcher.look()
+    asyncio.run(bench.engine.predict("toy", request_of(1)))
+    assert bench.counting.comparison("").comparison().n_dropped == 0
+    assert bench.shadows.n_waiting == 0
+
+
+def test_a_shadow_is_warm_and_named_by_health(tmp_path):
+    bench = ShadowBench(tmp_path)
+    assert bench.releases.served("toy").releases["shadow"].manifest.release == bench.shadow
+    assert any("shadow 2" in sentence for sentence in bench.told)
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Runs a coroutine with a real process for one release."""
+
+    def run(work, *, patience_s=20.0, files=None, command=None):
+        bench = ShadowBench(tmp_path, files=files)
+        release = bench.releases.served("toy").shadow
+        options = {} if command is None else {"command": command}
+        process = ShadowProcess(bench.shelf.bundle, patience_s=patience_s, **options)
+
+        async def in_process():
+            try:
+                return await work(process, release)
+            finally:
+                await process.close()
+
+        return asyncio.run(in_process())
+
+    return run
+
+
+def test_the_process_scores_as_the_model_does(scored):
+    async def work(process, release):
+        return await process.score(release, [ROW, ROW]), release.runner.score(ROW[np.newaxis])
+
+    (scores, spent_ms), expected = scored(work)
+    assert scores == [float(expected[0])] * 2
+    assert 0 < spent_ms < 1_000
+
+
+def test_a_row_that_the_model_fails_on_is_told_and_the_next_is_scored(scored):
+    async def work(process, release):
+        with pytest.raises(DependencyError, match="could not score"):
+            await process.score(release, [np.array([2_000, 0, 0, 0, 0], dtype=np.float32)])
+        return await process.score(release, [ROW])
+
+    scores, _ = scored(work, files=challenger_files("errors"))
+    assert scores[0] == pytest.approx(0.0293, abs=1e-3)
+
+
+def test_a_process_that_hangs_is_killed_and_started_anew(scored):
+    async def work(process, release):
+        small = np.array([100, 0, 0, 0, 0], dtype=np.float32)
+        await process.score(release, [small])
+        first = process.pid
+        process.patience_s = 0.3
+        with pytest.raises(DependencyError, match="process failed"):
+            await process.score(release, [ROW])
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+        await process.score(release, [small])
+        return first, process.pid
+
+    first, second = scored(work, files=challenger_files("hang"))
+    assert first != second
+
+
+def test_a_process_that_dies_is_started_anew(scored):
+    async def work(process, release):
+        await process.score(release, [ROW])
+        first = process.pid
+        os.kill(first, signal.SIGKILL)
+        with suppress(DependencyError):  # unless its end was heard of before
+            await process.score(release, [ROW])
+        scores, _ = await process.score(release, [ROW])
+        return len(scores), first != process.pid
+
+    assert scored(work) == (1, True)
+
+
+def test_a_process_that_talks_nonsense_is_a_failure(scored):
+    async def work(process, release):
+        with pytest.raises(DependencyError):
+            await process.score(release, [ROW])
+
+    scored(work, command=(sys.executable, "-c", "print('hello')"))
+
+
+def test_a_bundle_that_changed_is_not_scored(scored):
+    async def work(process, release):
+        changed = type(release)(
+            **{
+                **{name: getattr(release, name) for name in release.__dataclass_fields__},
+                "manifest_digest": manifest_of(7).digest,
+            }
+        )
+        with pytest.raises(DependencyError, match="IntegrityError"):
+            await process.score(changed, [ROW])
+
+    scored(work)
