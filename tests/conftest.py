@@ -1,12 +1,18 @@
-"""Suite-wide rules: where a real part is promised (CI), a skip for want of it is a failure."""
+"""Suite-wide rules, and what several workers of one run spare each other.
+
+Where a real part is promised (CI), a skip for want of it is a failure.
+"""
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import prometheus_client  # noqa: F401 - before Feast, whose import turns it to files
 import pytest
+from compiled_kernel import Compiling, is_compiled, wait_until_compiled
 from hypothesis import settings
+from worker_shares import WorkerShares
 
 # The same examples everywhere and at any load: a failure in CI is a failure on a laptop.
 settings.register_profile("suite", derandomize=True, deadline=None)
@@ -17,6 +23,7 @@ settings.load_profile("suite")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_PARTS = ("spark", "redis", "postgres", "data")
+COMPILING = pytest.StashKey[Compiling]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +32,48 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail a test that skips because Spark, Redis, PostgreSQL or the real data is absent",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None) and not is_compiled():
+        config.stash[COMPILING] = Compiling()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:
+    if COMPILING in node.config.stash:
+        node.workerinput["compiling"] = str(node.config.stash[COMPILING].lock)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return WorkerShares(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    if "compiling" in (told := getattr(session.config, "workerinput", {})):
+        wait_until_compiled(told["compiling"])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if COMPILING in config.stash:
+        config.stash[COMPILING].end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Import every test without the garbage collector, which is not to look at them again either.
+
+    Half a million objects of Feast, Dagster and others live as long as the process: looked
+    through again and again, they cost a fifth of all imports, and more of every test after.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

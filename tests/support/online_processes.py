@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from orchestration.processes import free_port
+from orchestration.processes import answers, free_port
 from stores.layout import Layout
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +53,7 @@ class OnlineProcess:
 
     def wait_until_ready(self) -> OnlineProcess:
         """This process, once it answers that it is ready."""
-        self.wait_until(lambda: _is_ready(self.url))
+        self.wait_until(lambda: answers(f"{self.url}/readyz", within_s=2))
         return self
 
     def kill(self) -> None:
@@ -72,13 +70,6 @@ class OnlineProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 @contextmanager
