@@ -20,6 +20,7 @@ from core.ports import OnlineStore
 
 Read = Callable[[ViewPlan, bytes | None, bytes | None, int], ViewReading]
 Fold = Callable[..., bytes]
+Bases = Callable[..., dict[bytes, bytes]]
 
 
 @dataclass
@@ -27,7 +28,8 @@ class Replay:
     """One world against one store; points are read in order of their instants.
 
     Before each point the folder takes some more of the log and batch sometimes covers more
-    epochs, of which it writes all entities or, when it is caught half way, some.
+    epochs, of which it writes all entities or, when it is caught half way, some. ``bases``
+    tells what it writes up to an epoch, from a head on; without it that is worked out anew.
     """
 
     world: World
@@ -35,6 +37,7 @@ class Replay:
     rng: np.random.Generator
     read: Read = read_view
     fold: Fold = fold
+    bases: Bases | None = None
     cursor: int = 0
     covered: int = -1
     now_ms: int = -(2**60)
@@ -65,7 +68,7 @@ class Replay:
         epoch = int(self.rng.integers(self.covered + 1, reached + 1))
         head_ms = at_ms - int(self.rng.choice([0, 1, YOUNG_MS, 3_600_000, 90_000_000]))
         view = self.world.view
-        values = bases(view, self.world.rows, epoch=epoch, head_ms=head_ms)
+        values = self._based(epoch=epoch, head_ms=head_ms)
         is_finished = self.rng.random() < 0.7
         self.store.write(
             {
@@ -75,6 +78,11 @@ class Replay:
             }
         )
         self.covered = epoch if is_finished else self.covered
+
+    def _based(self, *, epoch: int, head_ms: int) -> dict[bytes, bytes]:
+        if self.bases is not None:
+            return self.bases(epoch=epoch, head_ms=head_ms)
+        return bases(self.world.view, self.world.rows, epoch=epoch, head_ms=head_ms)
 
     def _fold(self, log: list[Row], entity: bytes, at_ms: int) -> None:
         """Take some of the log, sometimes again from an earlier place."""

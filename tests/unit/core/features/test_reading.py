@@ -5,16 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from batches import bases
 from memory_store import MemoryOnlineStore
 from mutants import mutant
 from online_replay import Replay
 from servers import redis_server
-from worlds import Mismatch, worlds
+from worlds import Mismatch, World, worlds
 
 from core.errors import InvalidInputError
 from core.features import blob, fold, oracle, reading, reducing
@@ -28,7 +31,7 @@ from core.ports import OnlineStore
 from stores.online import open_online_store
 
 MINUTE = 60_000
-N_WORLDS, N_POINTS = 84, 25
+SEED, N_WORLDS, N_POINTS = 7, 84, 25
 
 
 def sums(view_name: str = "v1", **more: str) -> ViewPlan:
@@ -83,14 +86,27 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OnlineStor
             opened.close()
 
 
-def replays(seed: int, n: int, store: OnlineStore) -> Iterator[Replay]:
-    for number, world in enumerate(worlds(seed, n, n_points=N_POINTS)):
-        yield Replay(world, store, np.random.default_rng([seed, number]))
+@cache
+def drawn_worlds() -> tuple[World, ...]:
+    return tuple(worlds(SEED, N_WORLDS, n_points=N_POINTS))
+
+
+@cache
+def bases_of(number: int, epoch: int, head_ms: int) -> dict[bytes, bytes]:
+    """What batch writes of a world, whichever store is asked and whichever mutant reads it."""
+    world = drawn_worlds()[number]
+    return bases(world.view, world.rows, epoch=epoch, head_ms=head_ms)
+
+
+def replays(new_store: Callable[[], OnlineStore], **ours: Any) -> Iterator[Replay]:
+    for number, world in enumerate(drawn_worlds()):
+        rng = np.random.default_rng([SEED, number])
+        yield Replay(world, new_store(), rng, bases=partial(bases_of, number), **ours)
 
 
 def test_bases_and_deltas_through_a_store_equal_the_oracle(store: OnlineStore):
     n_points, mismatches, seen = 0, list[Mismatch](), set()
-    for replay in replays(7, N_WORLDS, store):
+    for replay in replays(lambda: store):
         comparison = replay.run()
         n_points += comparison.n_points
         mismatches += comparison.mismatches
@@ -157,10 +173,7 @@ def test_a_wrong_reader_is_caught(name: str):
     wrong = mutant(module, old, new)
 
     # Each mutant has a cache of its own, keyed by the plan: readers are not mixed up.
-    assert any(
-        _fails(Replay(w, MemoryOnlineStore(), np.random.default_rng([7, n]), read=wrong.read_view))
-        for n, w in enumerate(worlds(7, N_WORLDS, n_points=N_POINTS))
-    )
+    assert any(map(_fails, replays(MemoryOnlineStore, read=wrong.read_view)))
 
 
 FOLD_MUTANTS = {
@@ -178,10 +191,7 @@ def test_a_wrong_fold_is_caught(name: str):
     old, new = FOLD_MUTANTS[name]
     wrong = mutant(fold, old, new)
 
-    assert any(
-        _fails(Replay(w, MemoryOnlineStore(), np.random.default_rng([7, n]), fold=wrong.fold))
-        for n, w in enumerate(worlds(7, N_WORLDS, n_points=N_POINTS))
-    )
+    assert any(map(_fails, replays(MemoryOnlineStore, fold=wrong.fold)))
 
 
 def _fails(replay: Replay) -> bool:

@@ -46,7 +46,7 @@ def counters(draw):
         highest_score=highest if sum(scores) else None,
         decisions=draw(st.dictionaries(st.sampled_from("ABC"), COUNTS)),
         labelled=labelled,
-        positives=tuple(draw(st.integers(0, n)) for n in labelled),
+        positives=tuple(draw(st.integers(0, n)) if n else 0 for n in labelled),
     )
 
 
