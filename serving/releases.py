@@ -142,13 +142,14 @@ class Loader:
         for transform in bundle.manifest.plan.transforms:
             load_transform(transform)
         runner = self._runner(bundle.model, len(bundle.manifest.plan.vector))
-        prove(bundle, runner)
+        decider = Decider.of(bundle.manifest.decisions, bundle.manifest.plan)
+        prove(bundle, runner, decider)
         return LoadedRelease(
             manifest=bundle.manifest,
             manifest_digest=bundle.manifest.digest,
             plan_digest=bundle.manifest.plan.digest,
             contract=RequestContract(bundle.manifest.contract, is_any_time=self._is_any_time),
-            decider=Decider.of(bundle.manifest.decisions, bundle.manifest.plan),
+            decider=decider,
             runner=runner,
             scorer=scorer_of(runner, len(bundle.manifest.plan.vector)),
         )
@@ -165,17 +166,19 @@ def scorer_of(runner: ModelRunner, width: int) -> Scorer:
     return ThreadedScorer(runner) if min(spent_ms) > SLOW_MS else DirectScorer(runner)
 
 
-def prove(bundle: Bundle, runner: ModelRunner) -> float:
-    """Warm the model up, then ask its golden points; the largest difference found.
+def prove(bundle: Bundle, runner: ModelRunner, decider: Decider) -> float:
+    """Warm the model up, then ask its golden points and cases; the largest difference found.
 
     Raises
     ------
     IntegrityError
-        If it does not answer them.
+        If model or rules do not answer them.
     """
     width = len(bundle.manifest.plan.vector)
     for n_rows in WARM_UP_ROWS:
         runner.score(np.zeros((n_rows, width), dtype=np.float32))
     golden = bundle.golden
+    if golden.rule_cases is not None:
+        golden.rule_cases.check(decider)
     inputs: NDArray[np.float32] = golden.inputs()
     return golden.check(runner.score(inputs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.decisions import DecisionPolicy
 from core.errors import IntegrityError
 from core.features.plan import Plan, canonical_json
 from core.use_case import UseCase
@@ -26,6 +27,7 @@ from training.onnx_export import OnnxScorer, to_onnx
 from training.parity import ParityReport, compare, parity_points, require_parity
 from training.points import drawn_points, ranges_of
 from training.report import CandidateReport, load_evidence, load_report, load_scorer
+from training.rule_cases import rule_cases
 from training.transform_parity import require_same_transforms
 
 GOLDEN_POINTS = 64
@@ -75,7 +77,7 @@ def build_bundle(
     card = card_data(use_case, plan, report, parity, release)
     files = {
         MODEL: model,
-        GOLDEN: _golden(model, plan, profile, report.seed),
+        GOLDEN: _golden(use_case.decisions, model, plan, profile, report.seed),
         PROFILE: _json(profile.model_dump(mode="json")),
         EXPLAINER: _json(explainer.model_dump(mode="json")),
         CARD: card_markdown(card).encode(),
@@ -131,9 +133,10 @@ def gated_model(use_case: UseCase, plan: Plan, candidate_dir: Path) -> tuple[byt
     return model, require_parity(parity)
 
 
-def _golden(model: bytes, plan: Plan, profile: Profile, seed: int) -> bytes:
+def _golden(policy: DecisionPolicy, model: bytes, plan: Plan, profile: Profile, seed: int) -> bytes:
     vectors = drawn_points(ranges_of(profile, plan.vector), GOLDEN_POINTS, seed)
-    golden = golden_of(vectors, OnnxScorer(model).scores(vectors))
+    cases = rule_cases(policy, plan, seed)
+    golden = golden_of(vectors, OnnxScorer(model).scores(vectors), cases)
     return _json(golden.model_dump(mode="json"))
 
 

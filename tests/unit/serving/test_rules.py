@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from bundles import CONTRACT, REQUEST, shelve
+from bundles import CONTRACT, REQUEST, TOY_PLAN, bundle_files, shelve
 from engines import Bench
 from payments import NOW_MS
 
 from core.decisions import DecisionPolicy, Rule
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, IntegrityError
 from core.features.blob import delta_key
 from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key
 from serving.replay import replayed
+from stores.bundle import GOLDEN
+from stores.golden import Golden
 from stores.layout import Layout
+from training.rule_cases import rule_cases
 
 SEEN = "card_activity_v1.amount_minor_count_1d"
 POLICY = DecisionPolicy(
@@ -120,6 +123,21 @@ def test_a_decision_on_a_masked_input_is_said_to_be_unreplayable(tmp_path):
     result = replayed(bench.records.last(), bench.releases.served("toy").champion)
     assert result["is_equal"]
     assert "decision" in result["unreplayable"]["names"]
+
+
+def test_a_release_whose_rules_mean_another_thing_than_when_built_is_not_loaded(bench):
+    files = bundle_files()
+    golden = Golden.model_validate_json(files[GOLDEN])
+    cases = rule_cases(POLICY, TOY_PLAN, 1)
+    for rules in (cases.rules, (*cases.rules[1:], 1)):
+        held = cases.model_copy(update={"rules": rules})
+        with_cases = golden.model_copy(update={"rule_cases": held}).model_dump_json().encode()
+        release = shelve(bench.layout, decisions=POLICY, files={**files, GOLDEN: with_cases})
+        if rules == cases.rules:
+            bench.loader.load("toy", release)
+            continue
+        with pytest.raises(IntegrityError, match="do not decide their golden cases"):
+            bench.loader.load("toy", release)
 
 
 def test_a_release_whose_rules_read_what_its_plan_lacks_is_not_loaded(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from training_sets import small_use_case
 
+from core.decisions import Decider
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from stores.bundle import CARD, CARD_DATA, EXPLAINER, load_bundle
 from stores.explainer import load_explainer
@@ -100,6 +101,9 @@ def test_the_model_card_says_what_a_reader_needs(bundle):
 def test_the_profile_decides_as_the_policy(bundle, fitted):
     assert set(bundle.profile.decisions) == set(fitted.use_case.decisions.decisions)
     assert bundle.manifest.decisions == fitted.use_case.decisions
+    cases = bundle.golden.rule_cases
+    assert set(cases.rules) == {None, 0, 1, 2}
+    cases.check(Decider.of(bundle.manifest.decisions, bundle.manifest.plan))
 
 
 def test_two_builds_of_one_candidate_differ_in_the_release_only(bundle, fitted, tmp_path):
