@@ -83,6 +83,11 @@ class Grant:
         """Return when the key covers one more verb on the same use case."""
         del verb
 
+    def opens(self, verb: Verb) -> bool:
+        """Whether the key covers one more verb on the same use case; asking is no offence."""
+        del verb
+        return True
+
     def charge(self, n_points: int) -> None:
         """Take what a list holds out of rate and quota."""
         del n_points
@@ -99,6 +104,10 @@ class KeyGrant(Grant):
     def require(self, verb: Verb) -> None:
         """Return when the key covers one more verb; OutOfScopeError else."""
         self._access.check_scope(self._key, self._asked, verb)
+
+    def opens(self, verb: Verb) -> bool:
+        """Whether the key covers one more verb."""
+        return allows(self._key.scopes, verb, self._asked.use_cases)
 
     def charge(self, n_points: int) -> None:
         """Take points out; RateLimitedError, QuotaUsedError or ListTooLongError else.

@@ -170,6 +170,12 @@ def _operation(summary: str, tag: str, answer: Json) -> Json:
     return {"summary": summary, "tags": [tag], "responses": responses}
 
 
+def _with_page(operation: Json) -> Json:
+    """The operation, as one that answers a browser with a page."""
+    operation["responses"]["200"]["content"]["text/html"] = {"schema": {"type": "string"}}
+    return operation
+
+
 def _open(operation: Json) -> Json:
     """The operation, as one that asks for no key."""
     responses = {k: v for k, v in operation["responses"].items() if k not in ("401", "403")}
@@ -203,11 +209,19 @@ _EXPLAIN = {
     "description": "Add the exact contributions to the score.",
     "schema": {"type": "boolean", "default": False},
 }
+_FORMAT = {
+    "name": "format",
+    "in": "query",
+    "description": "`json` gives JSON to a browser too, which else gets a page.",
+    "schema": {"enum": ["json"]},
+}
 _RECORD_PATHS: Json = {
     "/v1/predictions/{record_id}": {
         "get": {
-            **_operation("The record of a prediction.", "records", _reference("Record")),
-            "parameters": [_RECORD_ID, _EXPLAIN],
+            **_with_page(
+                _operation("The record of a prediction.", "records", _reference("Record"))
+            ),
+            "parameters": [_RECORD_ID, _EXPLAIN, _FORMAT],
         }
     },
     "/v1/predictions/{record_id}/replay": {

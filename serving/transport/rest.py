@@ -28,9 +28,11 @@ from serving.settings import HttpSettings
 from serving.telemetry import Telemetry
 from serving.transport.admission import admit, charge_events, charge_points, grant_of
 from serving.transport.body import json_body
+from serving.transport.negotiation import prefers_html
 from serving.transport.openapi import openapi_of
 from serving.transport.pages import docs_page
 from serving.transport.parting import PartingResponse
+from serving.transport.passport import passport_page
 from serving.transport.problems import http_problem, internal_problem, problem
 from serving.transport.shortcut import Handler, PredictionShortcut
 
@@ -89,13 +91,21 @@ class Routes:
         return _json(_taken(results), status=207 if n_rejected else 200)
 
     async def record(self, request: Request) -> Response:
-        """A prediction record; with ``?explain=true`` its contributions too."""
+        """A prediction record; with ``?explain=true`` its contributions too.
+
+        To a browser it is a page, explained where the key opens that.
+        """
         passports, record_id = self._services.passports, request.path_params["record_id"]
-        is_explained = request.query_params.get("explain", "false") == "true"
+        asked = request.query_params
+        is_page = asked.get("format") != "json" and prefers_html(request.headers.get("accept"))
+        is_explained = asked.get("explain", "false") == "true"
         if is_explained:
             grant_of(request).require("explain")
-        read = passports.explained if is_explained else passports.record
-        return _json(await read(record_id))
+        is_explained = is_explained or (is_page and grant_of(request).opens("explain"))
+        record = await (passports.explained if is_explained else passports.record)(record_id)
+        response = _page(passport_page(record)) if is_page else _json(record)
+        response.headers["Vary"] = "Accept"
+        return response
 
     async def replay(self, request: Request) -> Response:
         """A prediction's vector and score, computed again."""
@@ -207,6 +217,12 @@ async def _http_problem(request: Request, error: Exception) -> Response:
 
 def _json(value: Json, *, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+
+
+def _page(html: str) -> Response:
+    """A page that runs nothing and fetches nothing, whatever stands in it."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
 def _taken(results: list[Result]) -> Json:

@@ -125,6 +125,13 @@ def test_a_key_opens_its_verbs_and_nothing_else(client, keys, record, call, name
         assert (answer.status_code, answer.json()["code"]) == (403, "not_in_scope")
 
 
+def test_a_page_is_explained_where_the_key_opens_that(client, keys, record):
+    for name, is_explained in (("passports", False), ("passports_explained", True)):
+        page = client.get(record, headers={**bearer(keys[name]), "Accept": "text/html"})
+        assert page.status_code == 200
+        assert ("class=waterfall" in page.text) is is_explained
+
+
 @pytest.mark.parametrize(
     ("headers", "code"),
     [

@@ -62,6 +62,27 @@ def test_a_thousand_at_once(client):
     assert record["inputs"]["amount_minor"] == 1 + 777 * 20
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+def test_a_browser_gets_a_record_as_a_page_explained(client):
+    record_id = client.post("/v1/toy/predictions", json=REQUEST).json()["prediction_id"]
+    path = f"/v1/predictions/{record_id}"
+    page = client.get(path, headers={"Accept": BROWSER})
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    assert page.headers["vary"] == "Accept"
+    assert record_id in page.text
+    assert "class=waterfall" in page.text
+    for answer in (
+        client.get(path, headers={"Accept": BROWSER}, params={"format": "json"}),
+        client.get(path, headers={"Accept": "application/json"}),
+        client.get(path),
+    ):
+        assert answer.json()["prediction_id"] == record_id
+    assert client.get("/v1/predictions/toy-0", headers={"Accept": BROWSER}).status_code == 404
+
+
 def test_a_record_and_its_replay(client):
     record_id = client.post("/v1/toy/predictions", json=REQUEST).json()["prediction_id"]
     record = client.get(f"/v1/predictions/{record_id}").json()

@@ -1,0 +1,167 @@
+"""Drawings of a passport: how a score came about, as SVG that needs no script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+ROWS = 12
+"""Contributions drawn one by one; what the others push together is one row."""
+
+_WIDTH, _PLOT_LEFT, _PLOT_RIGHT, _ROW = 760, 296, 676, 38
+_BAR = 16
+
+
+@dataclass(frozen=True)
+class Push:
+    """What one feature adds to the log-odds, with the value it is about, in words."""
+
+    name: str
+    about: str
+    by: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A threshold on the scale of the score."""
+
+    score: float
+    label: str
+
+
+def number(value: float | None) -> str:
+    """A number for a reader: grouped, at most six digits that matter.
+
+    Examples
+    --------
+    >>> number(1234567.0), number(0.000012345678), number(None), number(2.5)
+    ('1,234,567', '1.23457e-05', 'null', '2.5')
+    """
+    if value is None:
+        return "null"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.6g}"
+
+
+def log_odds(score: float) -> float | None:
+    """Log-odds of a score; None at 0 and 1, where there are none.
+
+    Examples
+    --------
+    >>> log_odds(0.5), log_odds(1.0)
+    (0.0, None)
+    """
+    return math.log(score / (1 - score)) if 0 < score < 1 else None
+
+
+def waterfall(base: float, pushes: Sequence[Push], score: float, lines: Sequence[Line]) -> str:
+    """From the base, push by push, to the log-odds of the score; the largest pushes first."""
+    ordered = sorted(pushes, key=lambda push: -abs(push.by))
+    shown, rest = ordered[:ROWS], ordered[ROWS:]
+    if rest:
+        shown.append(Push(f"{len(rest)} others", "", sum(push.by for push in rest)))
+    totals = [base]
+    for push in shown:
+        totals.append(totals[-1] + push.by)
+    marks = [(log_odds(line.score), line) for line in lines]
+    places = [*totals, 0.0, *(at for at, _ in marks if at is not None)]
+    scale = _Scale(min(places), max(places))
+    height = _ROW * (len(shown) + 2) + 44
+    parts = [
+        f'<svg class=waterfall viewBox="0 0 {_WIDTH} {height}" role=img '
+        f'aria-label="{escape(_said(base, shown, score))}">',
+        *(_threshold(scale(at), line, height) for at, line in marks if at is not None),
+        _end_row(0, "start", "every prediction of this model begins here", scale(base), base),
+    ]
+    for place, push in enumerate(shown, start=1):
+        parts.append(_push_row(place, push, scale(totals[place - 1]), scale(totals[place])))
+    about = f"score {score:.6f}"
+    parts.append(_end_row(len(shown) + 1, "log-odds", about, scale(totals[-1]), totals[-1]))
+    return "".join([*parts, "</svg>"])
+
+
+def score_bar(score: float, lines: Sequence[Line]) -> str:
+    """The score on the way from 0 to 1, with the thresholds of the rules."""
+    left, right, y = 8, 752, 40
+    at = left + (right - left) * min(max(score, 0.0), 1.0)
+    parts = [
+        f'<svg class=scale viewBox="0 0 {_WIDTH} 74" role=img aria-label="score {score:.6f}">',
+        f"<rect class=track x={left} y={y} width={right - left} height=8 rx=4 />",
+        f"<rect class=done x={left} y={y} width={max(at - left, 0):.1f} height=8 rx=4 />",
+    ]
+    for line in lines:
+        x = left + (right - left) * line.score
+        anchor = "end" if line.score > 0.5 else "start"
+        parts.append(f"<line class=limit x1={x:.1f} x2={x:.1f} y1={y - 12} y2={y + 20} />")
+        parts.append(
+            f"<text class=small x={x + (-5 if anchor == 'end' else 5):.1f} y={y - 16} "
+            f"text-anchor={anchor}>{escape(line.label)}</text>"
+        )
+    parts.append(f"<circle class=now cx={at:.1f} cy={y + 4} r=7 />")
+    for end, x, anchor in (("0", left, "start"), ("1", right, "end")):
+        parts.append(f"<text class=small x={x} y={y + 30} text-anchor={anchor}>{end}</text>")
+    return "".join([*parts, "</svg>"])
+
+
+class _Scale:
+    """Log-odds to places across the plot."""
+
+    def __init__(self, low: float, high: float) -> None:
+        margin = max((high - low) * 0.04, 0.05)
+        self._low, self._span = low - margin, high - low + 2 * margin
+
+    def __call__(self, value: float) -> float:
+        return _PLOT_LEFT + (_PLOT_RIGHT - _PLOT_LEFT) * (value - self._low) / self._span
+
+
+def _push_row(place: int, push: Push, start: float, end: float) -> str:
+    y = _top(place)
+    kind = "up" if push.by >= 0 else "down"
+    left, width = min(start, end), max(abs(end - start), 1.0)
+    return "".join(
+        [
+            *_labels(place, push.name, push.about),
+            f"<line class=tie x1={start:.1f} x2={start:.1f} y1={y - _ROW + _BAR} y2={y} />",
+            f"<rect class={kind} x={left:.1f} y={y} width={width:.1f} height={_BAR} rx=2 />",
+            f'<text class="sum {kind}" x={_WIDTH} y={y + 13} text-anchor=end>{push.by:+.4f}</text>',
+        ]
+    )
+
+
+def _end_row(place: int, name: str, about: str, at: float, value: float) -> str:
+    y = _top(place)
+    return "".join(
+        [
+            *_labels(place, name, about),
+            f"<rect class=end x={at - 2:.1f} y={y - 2} width=4 height={_BAR + 4} rx=2 />",
+            f"<text class=sum x={_WIDTH} y={y + 13} text-anchor=end>{value:.4f}</text>",
+        ]
+    )
+
+
+def _labels(place: int, name: str, about: str) -> Iterator[str]:
+    y = _top(place)
+    yield f"<text class=name x={_PLOT_LEFT - 12} y={y + 8} text-anchor=end>{escape(name)}</text>"
+    yield f"<text class=small x={_PLOT_LEFT - 12} y={y + 22} text-anchor=end>{escape(about)}</text>"
+
+
+def _threshold(x: float, line: Line, height: int) -> str:
+    anchor = "end" if x > (_PLOT_LEFT + _PLOT_RIGHT) / 2 else "start"
+    shift = -5 if anchor == "end" else 5
+    return (
+        f"<line class=limit x1={x:.1f} x2={x:.1f} y1=22 y2={height - 6} />"
+        f"<text class=small x={x + shift:.1f} y=18 text-anchor={anchor}>{escape(line.label)}</text>"
+    )
+
+
+def _top(place: int) -> int:
+    return 34 + place * _ROW
+
+
+def _said(base: float, pushes: Sequence[Push], score: float) -> str:
+    """The drawing for who cannot see it."""
+    words = ", ".join(f"{push.name} {push.by:+.3f}" for push in pushes)
+    return f"From {base:.3f} by {words} to the score {score:.4f}"
