@@ -14,7 +14,7 @@ from assets.results import check
 from assets.tables import read_columns
 from core.use_case import UseCase
 from stores.bundle import load_bundle, read_manifest
-from stores.channels import ChannelBoard
+from stores.channels import Asked, ChannelBoard
 from stores.papers import VerdictStatement
 from stores.shelf import Shelf
 from stores.signing import KeyRing, ensure_signer
@@ -111,9 +111,14 @@ def released(
     shelf.sign(use_case.name, release, ensure_signer(layout.keys, "release"))
     ensure_signer(layout.keys, "approval")
     if use_case.risk_tier == "low":  # the others need a person's approval first
-        now_ms = platform.clock.now_ms()
-        why = verdict.because
-        shelf.board.ask("promote", use_case.name, release=release, why=why, who=WHO, at_ms=now_ms)
+        shelf.board.ask(
+            _way_to_all(platform, use_case),
+            use_case.name,
+            release=release,
+            why=verdict.because,
+            who=WHO,
+            at_ms=platform.clock.now_ms(),
+        )
     return {
         "release": release,
         "verdict": verdict.because,
@@ -121,3 +126,11 @@ def released(
         "dagster/row_count": 1,
         "path": dg.MetadataValue.path(str(shelf.release_folder(use_case.name, release))),
     }
+
+
+def _way_to_all(platform: Platform, use_case: UseCase) -> Asked:
+    """A declared rollout where there is a champion to compare with, else at once."""
+    layout = platform.layout
+    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    has_champion = channels.state(use_case.name).champion is not None
+    return "start" if has_champion and use_case.rollout is not None else "promote"

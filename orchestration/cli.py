@@ -75,6 +75,7 @@ COMMANDS = (
         "rebuild a training set and compare it bit for bit",
         is_supervised=True,
     ),
+    Command("rollout", "rollout", "start, watch, hold, promote or take back a gradual rollout"),
     Command("rollback", "rollback", "ask for the former champion, or a given release, back"),
     Command("predict", "predict", "ask the service for a decision"),
     Command("push", "push", "send one event to the service"),

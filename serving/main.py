@@ -33,6 +33,7 @@ from serving.process import Told, teller
 from serving.record_logs import RecordLogs
 from serving.recording import Recording
 from serving.releases import Loader, Releases
+from serving.rollout_views import RolloutViews
 from serving.runtime import OnnxSession
 from serving.settings import Settings, read_settings
 from serving.shadow_process import ShadowProcess
@@ -50,6 +51,7 @@ from stores.masking import Mask, ensure_mask
 from stores.online import open_online_store
 from stores.online.redis_reads import TickReader
 from stores.rollout_counts import open_rollout_counts
+from stores.rollouts import RolloutBoard
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
@@ -128,6 +130,7 @@ class Service:
             http=settings.http,
             told=told,
             access=self._access,
+            rollouts=RolloutViews(self._releases, RolloutBoard(layout.shelf)),
         )
         self.app = build_app(services, self._lifespan)
 

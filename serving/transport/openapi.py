@@ -22,6 +22,7 @@ from serving.transport.schemas import (
     PROBLEM,
     RECORD,
     REPLAY,
+    ROLLOUT,
     object_of,
     schema_of,
 )
@@ -48,6 +49,7 @@ def openapi_of(roster: Roster, sources: Mapping[str, Source], *, is_open: bool) 
         "Answer": ANSWER,
         "Record": RECORD,
         "Replay": REPLAY,
+        "Rollout": ROLLOUT,
         "EventsAnswer": EVENTS_ANSWER,
         "Health": HEALTH,
         "Life": LIFE,
@@ -61,6 +63,7 @@ def openapi_of(roster: Roster, sources: Mapping[str, Source], *, is_open: bool) 
         schemas[f"{name}_event"] = _event(source)
         paths[f"/v1/events/{name}"] = {"post": _events_operation(source)}
     paths.update(_RECORD_PATHS)
+    paths.update(_ROLLOUT_PATHS)
     paths.update(_PROCESS_PATHS)
     return {
         "openapi": "3.1.0",
@@ -232,6 +235,26 @@ _RECORD_PATHS: Json = {
                 _reference("Replay"),
             ),
             "parameters": [_RECORD_ID],
+        }
+    },
+}
+_ROLLOUT_PATHS: Json = {
+    "/v1/rollouts/{use_case}": {
+        "get": {
+            **_operation(
+                "Where the rollout of a use case stands and why; a page for `Accept: text/html`.",
+                "rollouts",
+                _reference("Rollout"),
+            ),
+            "parameters": [
+                {
+                    "name": "use_case",
+                    "in": "path",
+                    "required": True,
+                    "description": "A use case that is served.",
+                    "schema": {"type": "string"},
+                }
+            ],
         }
     },
 }

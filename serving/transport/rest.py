@@ -24,6 +24,7 @@ from serving.passports import Passports
 from serving.ports import Json
 from serving.process import Told
 from serving.releases import Releases
+from serving.rollout_views import RolloutViews
 from serving.settings import HttpSettings
 from serving.telemetry import Telemetry
 from serving.transport.admission import admit, charge_events, charge_points, grant_of
@@ -34,6 +35,7 @@ from serving.transport.pages import docs_page
 from serving.transport.parting import PartingResponse
 from serving.transport.passport import passport_page
 from serving.transport.problems import http_problem, internal_problem, problem
+from serving.transport.rollout_page import rollout_page
 from serving.transport.shortcut import Handler, PredictionShortcut
 
 _PREDICT = "/v1/{use_case}/predictions"
@@ -54,6 +56,7 @@ class Services:
     http: HttpSettings
     told: Told
     access: Access
+    rollouts: RolloutViews
 
 
 class Routes:
@@ -111,6 +114,12 @@ class Routes:
         """A prediction's vector and score, computed again."""
         return _json(await self._services.passports.replay(request.path_params["record_id"]))
 
+    async def rollout(self, request: Request) -> Response:
+        """Where a rollout stands: JSON, or a page for who asks for HTML."""
+        view = await self._services.rollouts.of(request.path_params["use_case"])
+        is_page = "text/html" in request.headers.get("accept", "")
+        return HTMLResponse(rollout_page(view)) if is_page else _json(view)
+
     async def live(self, request: Request) -> Response:
         """The process runs."""
         del request
@@ -166,6 +175,7 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> PredictionShor
     table: tuple[tuple[str, str, Handler, Verb | None], ...] = (
         ("GET", "/v1/predictions/{record_id}", routes.record, "passports"),
         ("GET", "/v1/predictions/{record_id}/replay", routes.replay, "passports"),
+        ("GET", "/v1/rollouts/{use_case}", routes.rollout, "rollouts"),
         ("POST", "/v1/events/{source}", routes.take_events, "events"),
         ("POST", _PREDICT, routes.predict, "predict"),
         ("POST", _PREDICT_MANY, routes.predict_many, "predict"),

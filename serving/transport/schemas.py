@@ -168,6 +168,29 @@ REPLAY: Schema = {
     },
 }
 
+ROLLOUT: Schema = {
+    "type": "object",
+    "description": "Channels as this worker serves them, the controller's last look, its moves.",
+    "properties": {
+        "use_case": {"type": "string"},
+        "channels": {"type": "object"},
+        "rollout": {
+            "type": ["object", "null"],
+            "description": "Step, verdicts of the gates, counts by stage and arm; how it `ended`.",
+        },
+        "shadow": {
+            "type": ["object", "null"],
+            "description": "Agreement, score shift, decision flips and latency of a shadow.",
+        },
+        "audit": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Moves, the latest first: what, who, why, on what numbers.",
+        },
+    },
+    "required": ["use_case", "channels", "rollout", "shadow", "audit"],
+}
+
 EVENTS_ANSWER = object_of(
     {
         "accepted": {"type": "integer"},

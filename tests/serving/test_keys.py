@@ -111,6 +111,7 @@ def calls(record):
         "record_explained": ("GET", f"{record}?explain=true", None, {"passports_explained"}),
         "replay": ("GET", f"{record}/replay", None, {"passports", "passports_explained"}),
         "events": ("POST", EVENTS, payment("e1", NOW() - 1_000), {"events"}),
+        "rollout": ("GET", "/v1/rollouts/toy", None, {"rollouts"}),
     }
 
 

@@ -133,6 +133,17 @@ def test_health_says_what_is_served_and_of_which_home(client, layout):
     assert state["sources"] == {"card_states": None, "payments": None, "verdicts": None}
 
 
+def test_a_rollout_is_told_as_json_and_as_a_page(client):
+    told = client.get("/v1/rollouts/toy").json()
+    assert told["channels"]["champion"] == 1
+    assert told["rollout"] is None
+    page = client.get("/v1/rollouts/toy", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert "Release <b>1</b> is the champion" in page.text
+    missing = client.get("/v1/rollouts/other")
+    assert (missing.status_code, missing.json()["code"]) == (404, "unknown_use_case")
+
+
 def test_metrics_count_what_happened(client):
     client.post("/v1/toy/predictions", json=REQUEST)
     client.post("/v1/toy/predictions", json={})
@@ -148,6 +159,7 @@ def test_the_pages_describe_every_route_and_contract(client):
     assert client.get("/docs").status_code == 200
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
+        "/v1/rollouts/{use_case}",
         "/v1/toy/predictions",
         "/v1/toy/predictions:batch",
         "/v1/events/payments",

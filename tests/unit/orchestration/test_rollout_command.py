@@ -1,0 +1,140 @@
+"""``throughline rollout``: what it asks of the controller, and what it says."""
+
+import threading
+
+import pytest
+from bundles import shelve
+from rollouts import fast_rollout, worker_counts
+
+from core.clock import SystemClock
+from orchestration import cli
+from serving.controller import run
+from serving.settings import Settings
+from stores.layout import Layout
+from stores.rollout_counts.sqlite import SqliteRolloutCounts
+from stores.rollouts import RolloutBoard
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+
+WHO = ("--who", "Ada")
+
+
+class Home:
+    """A home with two releases of fraud, a running controller, and the command line."""
+
+    def __init__(self, layout, capsys):
+        self.layout = layout
+        self.board = RolloutBoard(layout.shelf)
+        self._capsys = capsys
+
+    def state(self):
+        shelf = Shelf(self.layout.shelf)
+        return shelf.board.read(KeyRing.from_directory(self.layout.keys)).state("fraud")
+
+    def __call__(self, *words):
+        code = cli.main(["rollout", "--home", str(self.layout.root), *words])
+        said = self._capsys.readouterr()
+        return code, said.out + said.err
+
+
+def made(root, **changes):
+    layout = Layout(root).create()
+    for _ in range(2):
+        shelve(layout, use_case="fraud", rollout=fast_rollout(**changes), risk_tier="high")
+    return layout
+
+
+@pytest.fixture
+def home(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
+    home = Home(made(tmp_path / "home", waits=("high",)), capsys)
+    is_over = threading.Event()
+    settings = Settings.model_validate(
+        {"home": home.layout.root, "controller": {"poll_ms": 20, "look_ms": 50}}
+    )
+    deciding = threading.Thread(
+        target=run, args=(settings, SystemClock(), is_over.wait, list[str]().append)
+    )
+    deciding.start()
+    now_ms = SystemClock().now_ms()
+    Shelf(home.layout.shelf).board.ask(
+        "promote", "fraud", release=1, why="first", who="ann", at_ms=now_ms
+    )
+    yield home
+    is_over.set()
+    deciding.join(timeout=20)
+
+
+def wait_until(is_so):
+    waiting = threading.Event()
+    for _ in range(400):
+        if is_so():
+            return
+        waiting.wait(0.05)
+    raise AssertionError("it did not come so far")
+
+
+def test_from_the_first_share_to_the_last(home):
+    code, said = home("start", "fraud", "2", "--why", "sharper", *WHO)
+    assert code == 0, said
+    assert "stages 5%" in said
+    state = home.state()
+    assert (state.challenger, state.challenger_weight) == (2, 0.05)
+    document = worker_counts(0, 4_000, 0.05).model_dump_json().encode()
+    SqliteRolloutCounts(home.layout.rollout_counts).publish(
+        state.rollout.experiment, "w", document, now_ms=0
+    )
+    wait_until(lambda: "(risk tier high)" in home("status", "fraud")[1])
+    code, said = home("status", "fraud")
+    assert (code, "challenger 2 at 5% of entities" in said) == (0, True)
+    assert "sample_ratio" in said
+    assert home("hold", "fraud", *WHO)[0] == 0
+    assert "held by a person" in home("status", "fraud")[1]
+    assert home("resume", "fraud", *WHO)[0] == 0
+    assert home("approve", "fraud", *WHO)[0] == 0
+    wait_until(lambda: home.state().challenger_weight == 0.15)
+    code, said = home("promote", "fraud", *WHO)
+    assert code == 0, said
+    assert (home.state().champion, home.state().rollout) == (2, None)
+    events = [entry.event for entry in home.board.audit("fraud")]
+    assert events == ["started", "held", "resumed", "approved", "advanced", "promoted"]
+
+
+def test_blue_green_and_back(home):
+    assert home("start", "fraud", "2", "--at-once", *WHO)[0] == 0
+    assert home.state().challenger_weight == 1
+    code, said = home("rollback", "fraud", "--why", "complaints", *WHO)
+    assert code == 0, said
+    assert (home.state().champion, home.state().challenger) == (1, None)
+    assert "complaints" in home("status", "fraud")[1]
+
+
+def test_a_shadow_is_set_and_removed(home):
+    assert home("shadow", "fraud", "2", *WHO)[0] == 0
+    wait_until(lambda: "shadow 2: too few" in home("status", "fraud")[1])
+    assert home("shadow", "fraud", *WHO)[0] == 0
+    assert home.state().shadow is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("start", "fraud", "1"), "nothing to be compared with"),
+        (("start", "fraud", "9"), "not on the shelf"),
+        (("start", "nothing", "1"), "no use case"),
+        (("approve", "fraud"), "no rollout of fraud is under way"),
+        (("promote", "fraud"), "no challenger of fraud"),
+        (("hold", "fraud"), "no rollout of fraud is under way"),
+        (("shadow", "fraud", "1"), "cannot be a shadow"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(home, words, said):
+    wait_until(lambda: home.state().champion == 1)
+    code, printed = home(*words)
+    assert code > 0
+    assert said in printed
+    assert "Traceback" not in printed
+
+
+def test_status_where_nothing_happened(home):
+    assert "no rollout and no shadow yet" in home("status", "fraud")[1]
