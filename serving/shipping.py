@@ -57,7 +57,7 @@ class Shipper:
             for directory in self._directories():
                 with _only_one(directory) as is_ours:
                     count += sum(self._ship(path) for path in _sealed(directory)) if is_ours else 0
-        except DependencyError as error:
+        except (DependencyError, OSError) as error:
             if not self._is_failing:
                 self._told(f"records stay on this machine: {error}")
             self._is_failing = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -17,10 +18,14 @@ from stores.durable import write_durably
 from stores.records import parse_segment_name
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 
 ASIDE = "damaged"
+# The library's own patience is three minutes, which would hold up the end of a service; whoever
+# ships tries again anyway. Plain http is for an endpoint that was named so.
+_CLIENT: ClientConfig = {"connect_timeout": "3s", "timeout": "20s", "allow_http": True}
+_RETRY: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=5)}
 
 
 class Segment(NamedTuple):
@@ -116,7 +121,7 @@ class FolderSegments:
     def read(self, name: str) -> bytes:
         """Content of a segment."""
         try:
-            with _as_dependency("read"):
+            with _as_dependency("read", may_miss=True):
                 return (self._directory / name).read_bytes()
         except FileNotFoundError:
             raise _not_there(name) from None
@@ -140,7 +145,8 @@ class ObjectSegments:
         from obstore.exceptions import BaseError
 
         try:
-            return cls(obstore.store.from_url(url))
+            store = obstore.store.from_url(url, client_options=_CLIENT, retry_config=_RETRY)
+            return cls(store)
         except (BaseError, ValueError) as error:
             raise ConfigurationError(
                 "the lake's address is of no object store that can be opened",
@@ -167,7 +173,7 @@ class ObjectSegments:
     def read(self, name: str) -> bytes:
         """Content of a segment."""
         try:
-            with _as_dependency("read"):
+            with _as_dependency("read", may_miss=True):
                 return bytes(self._store.get(name).bytes())
         except FileNotFoundError:
             raise _not_there(name) from None
@@ -175,7 +181,7 @@ class ObjectSegments:
     def remove(self, name: str) -> None:
         """Forget a segment."""
         try:
-            with _as_dependency("removed"):
+            with _as_dependency("removed", may_miss=True):
                 self._store.delete(name)
         except FileNotFoundError:
             return
@@ -195,13 +201,16 @@ class ObjectSegments:
 
 
 @contextmanager
-def _as_dependency(verb: str) -> Iterator[None]:
-    """What storage raises, as an error of ours; a missing file is for the caller to judge."""
+def _as_dependency(verb: str, *, may_miss: bool = False) -> Iterator[None]:
+    """What storage raises, as an error of ours; where a segment ``may_miss``, the caller judges.
+
+    Elsewhere a thing that is not there is the bucket or the folder itself.
+    """
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as error:
+        if may_miss and isinstance(error, FileNotFoundError):
+            raise
         raise _failed(verb, error.strerror or type(error).__name__) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "obstore":

@@ -114,6 +114,16 @@ def test_storage_that_is_down_keeps_segments_here_and_is_told_once(world):
     assert world.told[1:] == ["records go to shared storage again"]
 
 
+def test_a_fault_of_this_machine_s_disk_ends_no_shipping_either(world):
+    world.sealed([b"a"])
+    (world.layout.records("toy") / "shipped").write_text("in the way")
+    assert world.shipper.ship() == 0
+    assert len(world.told) == 1
+    (world.layout.records("toy") / "shipped").unlink()
+    assert world.shipper.ship() == 1
+    assert world.shared() == [b"a"]
+
+
 def test_one_process_ships_while_others_pass(world):
     from serving.shipping import _only_one
 

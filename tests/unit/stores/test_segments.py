@@ -80,6 +80,23 @@ def test_storage_that_fails_is_a_dependency_that_fails(tmp_path):
     assert failed.value.code == "segments_unreachable"
 
 
+class NoBucket:
+    """An object store whose bucket is not there, as its client says it."""
+
+    def put(self, name, content):
+        raise FileNotFoundError("Object at location x not found: NoSuchBucket")
+
+    list = copy = put
+
+
+@pytest.mark.parametrize(
+    "verb", [lambda s: s.put(NAME, b"x"), lambda s: s.set_aside(NAME)], ids=["put", "set aside"]
+)
+def test_a_bucket_that_is_not_there_is_a_dependency_that_fails(verb):
+    with pytest.raises(DependencyError):
+        verb(ObjectSegments(NoBucket()))  # type: ignore[arg-type]
+
+
 def test_a_store_that_nobody_knows_is_refused():
     with pytest.raises(ConfigurationError) as refused:
         open_segments("ftp://host/lake")
