@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from bundles import BIAS, shelve
+from bundles import BIAS, expected_score, serve, shelve
 from challengers import challenger_files
 from online_processes import controller, service
 from payments import NOW_MS
-from replayed import Replay
-from rollouts import fast_rollout
+from replayed import CONNECTIONS, Replay
+from rollouts import fast_rollout, roll_out
+from servers import redis_server
 
 from stores.layout import Layout
 from stores.rollouts import RolloutBoard
@@ -51,11 +55,12 @@ class Town:
         return last if last.event in ("rolled_back", "promoted") else None
 
     @contextmanager
-    def serving(self, *, workers=2, look_ms=200):
-        settings = {"CONTROLLER__POLL_MS": 50, "CONTROLLER__LOOK_MS": look_ms}
+    def serving(self, *, workers=2, look_ms=200, **both):
+        settings = {"CONTROLLER__POLL_MS": 50, "CONTROLLER__LOOK_MS": look_ms, **both}
         with controller(self.layout, **settings) as deciding:
             self.ask(deciding, "promote", self.champion)
-            with service(self.layout, ENGINE__SHELF_POLL_MS=100, HTTP__WORKERS=workers) as started:
+            settings = {"ENGINE__SHELF_POLL_MS": 100, "HTTP__WORKERS": workers, **both}
+            with service(self.layout, **settings) as started:
                 yield deciding, started
 
 
@@ -164,3 +169,96 @@ def test_a_shadow_whatever_it_does_moves_nothing(town, fault):
 
 def has_shadow(url):
     return "shadow" in httpx.get(f"{url}/readyz").json()["serving"]["toy"]
+
+
+BACK_WITHIN_S = 5.0
+
+
+def test_a_rollback_by_command_is_effective_on_every_worker_within_5_s(town):
+    release = shelve(town.layout, rollout=fast_rollout(minimum_ms=600_000))
+    with town.serving(workers=3) as (deciding, started):
+        for is_at_once in (True, False):
+            town.ask(deciding, "start", release, is_at_once=is_at_once)
+            replay = Replay(started.url, 1, per_s=200.0)
+            replay.start()
+            started.wait_until(lambda replay=replay: any(s.is_challengers for s in replay.seen))
+            began_s = time.monotonic()
+            town.ask(deciding, "withdraw")
+            time.sleep(max(0.0, began_s + BACK_WITHIN_S - time.monotonic()))
+            n_until_then = len(replay.seen) + CONNECTIONS  # those may be under way
+            time.sleep(2.0)
+            seen = replay.stop()
+            assert_nobody_was_hurt(replay, seen)
+            assert len(seen) > n_until_then
+            assert {each.channel for each in seen[n_until_then:]} == {"champion"}
+
+
+@pytest.mark.redis
+def test_workers_count_in_redis_and_keep_their_channels_when_they_lose_it(town):
+    release = shelve(
+        town.layout,
+        files=challenger_files("errors"),
+        rollout=fast_rollout(weights=(0.5, 1.0)),
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="tl") as folder,
+        redis_server(Path(folder)) as server,
+        town.serving(ONLINE_URL=server.url) as (deciding, started),
+    ):
+        town.ask(deciding, "start", release)
+        replay = Replay(started.url, 1, per_s=200.0)
+        replay.start()
+        ending = deciding.wait_until(town.ended, within_s=WITHIN_S)
+        assert ending.event == "rolled_back"
+        assert not town.layout.rollout_counts.exists()
+        assert_nobody_was_hurt(replay, replay.stop())
+        good = shelve(town.layout, rollout=fast_rollout(weights=(0.5, 1.0)))
+        town.ask(deciding, "start", good)
+        started.wait_until(lambda: is_rolling(started.url))
+        server.stop()
+        replay = Replay(started.url, 2, per_s=50.0)
+        replay.start()
+        time.sleep(4.0)
+        seen = replay.stop()
+        assert_nobody_was_hurt(replay, seen)
+        assert {each.channel for each in seen} == {"champion", "challenger"}
+        report = deciding.wait_until(lambda: troubled(town))
+        assert "Redis" in report.trouble
+        assert (report.stage, report.ended) == (0, "")
+
+
+def troubled(town):
+    rollout = town.rollouts.report("toy").rollout
+    return rollout if rollout.trouble else None
+
+
+SWAPS = 1_000
+
+
+@pytest.mark.timeout(600)
+def test_a_thousand_swaps_under_load_lose_and_mix_nothing(town):
+    biases = {town.champion: BIAS, **{shelve(town.layout, bias=b): b for b in (0.0, 4.0)}}
+    one, other, third = biases
+    serve(town.layout, one, counter=1)
+    with service(town.layout, ENGINE__SHELF_POLL_MS=10) as started:
+        replay = Replay(started.url, 1, per_s=100.0)
+        replay.start()
+        for counter in range(2, 2 + SWAPS):
+            champion, challenger = (one, other) if counter % 2 else (other, one)
+            if counter % 10 == 0:
+                champion = third  # not warm: it is loaded while the others answer
+            weight = counter % 5 / 4
+            roll_out(town.layout, champion, challenger, weight=weight, counter=counter)
+            started.wait_until(partial(follows, started.url, counter))
+        seen = replay.stop()
+    assert_nobody_was_hurt(replay, seen)
+    assert not any(each.is_instead for each in seen)
+    assert {each.release for each in seen} == set(biases)
+    for each in seen:
+        vector = [float(each.amount_minor), None, 0.0, None, None]
+        expected = expected_score(vector, bias=biases[each.release])
+        assert each.score == pytest.approx(expected, abs=1e-6)
+
+
+def follows(url, counter):
+    return httpx.get(f"{url}/readyz").json()["channels"] == counter
