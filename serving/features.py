@@ -31,8 +31,8 @@ class ViewValues:
     """What was read of one view for one point.
 
     ``age_ms`` is that of the source for windows, of the row in force for attributes; None
-    when unknown. ``seen``: the read knew exactly the entity's rows up to that position; None
-    when it knew none.
+    when unknown. ``seen``: the read knew exactly the entity's rows up to that position, be it
+    from its values or from how far the folder had come for everybody; None when nobody knows.
     """
 
     values: tuple[float | None, ...]
@@ -146,5 +146,7 @@ def _values(
     else:
         newest_ms = found.newest_ms
     age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
-    seen = found.seen_position if found.seen_position >= 0 else None
-    return ViewValues(found.values, found.status, age_ms, seen)
+    seen = (
+        found.seen_position if watermark is None else max(found.seen_position, watermark.position)
+    )
+    return ViewValues(found.values, found.status, age_ms, seen if seen >= 0 else None)

@@ -26,6 +26,7 @@ from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, position
 from stores.layout import Layout
 from stores.masking import Mask
+from stores.watermarks import Watermark, encode_watermark, watermark_key
 
 N_CARDS, N_TERMINALS = 40, 5
 EPOCHS = 4
@@ -35,10 +36,16 @@ MASK = Mask(bytes(32))
 
 
 class ServedWorld:
-    """Everything that parity looks at, made by predictions of ``n_points`` over four epochs."""
+    """Everything that parity looks at, made by predictions of ``n_points`` over four epochs.
 
-    def __init__(self, layout: Layout, n_points: int, seed: int = 5) -> None:
+    Of the ``lost`` cards no online value is ever written.
+    """
+
+    def __init__(
+        self, layout: Layout, n_points: int, seed: int = 5, lost: Sequence[str] = ()
+    ) -> None:
         self.layout = layout
+        self.lost = {entity_key([card]) for card in lost}
         self.rng = np.random.default_rng(seed)
         contract = CONTRACT.model_copy(update={"keys": (CARD, CONTRACT.keys[1])})
         self.bench = Bench(layout, contract=contract)
@@ -90,7 +97,10 @@ class ServedWorld:
                     by_entity.setdefault(key, []).append(event)
             for key, events in by_entity.items():
                 delta = fold(view, None, events, now_ms=NOW_MS, base_epoch=-1)
-                self.bench.store.write({delta_key(view.name, key): delta})
+                if key not in self.lost:
+                    self.bench.store.write({delta_key(view.name, key): delta})
+            mark = Watermark(NOW_MS, position(epoch + 1, 0) - 1, NOW_MS)
+            self.bench.store.write({watermark_key(view.source): encode_watermark(mark)})
 
     def _predict(self, count: int) -> None:
         for start in range(0, count, POINTS_A_BATCH):

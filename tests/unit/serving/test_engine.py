@@ -106,6 +106,18 @@ def test_ages_are_those_of_sources_and_rows(bench):
     assert features["card_state_v1"] == {"status": "fresh", "age_ms": 90_000}
 
 
+def test_a_read_has_seen_what_was_folded_for_everybody_though_it_found_nothing(bench):
+    mark = Watermark(NOW_MS - 40, position(7, 3), NOW_MS)
+    bench.store.write({watermark_key("payments"): encode_watermark(mark)})
+    give_events(bench, "terminal_risk_v1", "t1", [{"is_fraud": 1}], epoch=9)
+    predict(bench)
+    found = bench.records.last()["features"]
+    assert found["card_activity_v1"]["status"] == "NOT_FOUND"
+    assert found["card_activity_v1"]["seen_position"] == position(7, 3)
+    assert found["terminal_risk_v1"]["seen_position"] == position(9, 0)
+    assert found["card_state_v1"]["seen_position"] is None
+
+
 def test_the_record_holds_all_that_was_known(bench):
     give_events(bench, "card_activity_v1", "c1", [{"amount_minor": 500}])
     answer = predict(bench, {**REQUEST, "explain": True})

@@ -51,7 +51,7 @@ def test_the_world_has_what_could_go_wrong(records):
     statuses = {(view, each["status"]) for read in reads for view, each in read.items()}
     assert {("card_activity_v1", s) for s in ("PRESENT", "NOT_FOUND")} <= statuses
     assert {("card_state_v1", s) for s in ("fresh", "stale", "missing")} <= statuses
-    seen = {r["features"]["card_activity_v1"]["seen_position"] for r in records.values()} - {None}
+    seen = {r["features"]["card_activity_v1"]["seen_position"] for r in records.values()}
     assert {place >> 32 for place in seen} == set(range(1, EPOCHS + 1))
     assert all(r["entities"]["card_id"].startswith("masked:") for r in records.values())
 
@@ -127,6 +127,19 @@ def test_a_seen_position_that_is_wrong_is_found(world, records):
         read = record["features"]["card_activity_v1"]
         read["seen_position"] = position(1, 0) if read["seen_position"] else None
     assert not parity(world, late).is_equal
+
+
+def test_values_that_were_lost_on_their_way_are_found(tmp_path):
+    world = ServedWorld(Layout(tmp_path).create(), 400, lost=("c1", "c2"))
+    found = served_parity(world.records, bundles_on(world.layout), world.layout, MASK)
+    assert not found.is_equal
+    named = {world.records[each.prediction_id]["entities"]["card_id"] for each in found.examples}
+    assert named <= {MASK.of("c1"), MASK.of("c2")}
+    statuses = {
+        world.records[each.prediction_id]["features"]["card_activity_v1"]["status"]
+        for each in found.examples
+    }
+    assert statuses == {"NOT_FOUND"}
 
 
 def test_what_the_table_does_not_hold_yet_is_left_out_and_said(world, records, tmp_path):
