@@ -8,6 +8,7 @@ third, or an equation between features, pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from core.rules.condition import (
     NEGATED,
@@ -44,19 +45,22 @@ def covering(conditions: Sequence[Condition], position: int) -> int | None:
     return None
 
 
+@lru_cache(maxsize=100_000)  # trees of `and` in `or` in `and` would be walked again and again
 def implies(one: Condition, other: Condition) -> bool:
-    """Whether ``other`` is surely true wherever ``one`` is."""
+    """Whether ``other`` is surely true wherever ``one`` is; a score lies from 0 to 1."""
     if one == other:
         return True
     if isinstance(one, Some):
         return all(implies(part, other) for part in one.parts)
     if isinstance(other, Every):
         return all(implies(one, part) for part in other.parts)
-    if isinstance(other, Some):
-        return any(implies(one, part) for part in other.parts)
+    if isinstance(other, Some) and any(implies(one, part) for part in other.parts):
+        return True
     if isinstance(one, Every):
         return any(implies(part, other) for part in one.parts)
-    return _atom_implies(one, other)
+    if isinstance(other, Some):
+        return False
+    return _is_of_any_score(other) or _atom_implies(one, other)
 
 
 def is_impossible(condition: Condition) -> bool:
@@ -72,12 +76,20 @@ def is_impossible(condition: Condition) -> bool:
 
 
 def _is_out_of_range(atom: Atom) -> bool:
+    """Whether no score makes it true."""
     if isinstance(atom, Presence):
-        return atom.is_missing and atom.operand == Name(SCORE)
+        return _is_of_any_score(Presence(atom.operand, not atom.is_missing))
+    return _is_of_any_score(Comparison(NEGATED[atom.relation], atom.left, atom.right))
+
+
+def _is_of_any_score(atom: Atom) -> bool:
+    """Whether every score makes it true."""
+    if isinstance(atom, Presence):
+        return not atom.is_missing and atom.operand == Name(SCORE)
     if atom.left != Name(SCORE) or not isinstance(atom.bound, Number):
         return False
-    relation, bound = NEGATED[atom.relation], atom.bound.value
-    return any(_lies_in(*share, relation, bound) for share in _SCORE_IS_A_SHARE)
+    bound = atom.bound.value
+    return any(_lies_in(*share, atom.relation, bound) for share in _SCORE_IS_A_SHARE)
 
 
 def _contradict(one: Atom, other: Atom) -> bool:

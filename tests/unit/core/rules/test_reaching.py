@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import math
+from itertools import product
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rule_oracle import MARGIN, holds
 
 from core.decisions import DecisionPolicy, Rule, check_policy
 from core.errors import ConfigurationError
+from core.rules.reaching import implies, is_impossible
+from core.rules.reading import condition_of
 
 
 def policy(*rules):
@@ -79,3 +87,59 @@ def test_the_message_says_which_rule_stands_before():
 def test_more_rules_than_anybody_can_read_are_refused():
     with pytest.raises(ConfigurationError, match="too many decision rules; found 101"):
         check_policy(policy(*(f"v.a == {n}" for n in range(101))))
+
+
+CONSTANTS = (0.0, 0.25, 0.5, 1.0)
+ATOMS = [
+    f"{name} {relation} {constant}"
+    for name, relations in (("v.a", ("<", "<=", ">", ">=", "==", "!=")),
+                            ("score", ("<", "<=", ">", ">=")))
+    for relation, constant in product(relations, CONSTANTS)
+] + ["is_missing(v.a)", "not is_missing(v.a)"]  # fmt: skip
+# At, beside and between all constants, so that a comparison which ever turns turns here.
+NUMBERS = (None, -9.0, *CONSTANTS, 0.1, 0.4, 0.9, 9.0)
+LINES = [c + d for c in CONSTANTS for d in (-MARGIN, MARGIN)]
+SCORES = sorted(
+    {s for line in LINES for s in (math.nextafter(line, -1), line, math.nextafter(line, 2))}
+    | {0.1, 0.4, 0.9, *CONSTANTS}
+)
+ROWS = [{"v.a": a, "score": s} for a in NUMBERS for s in SCORES if 0 <= s <= 1]
+
+
+def rows_of(text):
+    return {n for n, row in enumerate(ROWS) if holds(text, row) is True}
+
+
+@pytest.mark.parametrize("other", ATOMS)
+def test_of_two_comparisons_it_is_known_whether_one_covers_the_other(other):
+    covered = rows_of(other)
+    for one in ATOMS:
+        if is_impossible(condition_of(one)) or one.partition(" ")[0] != other.partition(" ")[0]:
+            continue
+        found = implies(condition_of(one), condition_of(other))
+        assert found == (rows_of(one) <= covered), (one, other)
+
+
+def test_of_a_comparison_it_is_known_whether_it_is_ever_true():
+    for atom in ATOMS:
+        assert is_impossible(condition_of(atom)) == (not rows_of(atom)), atom
+
+
+def _connected(parts):
+    two = st.tuples(parts, st.sampled_from(["and", "or"]), parts)
+    return st.one_of(two.map(lambda t: f"({t[0]} {t[1]} {t[2]})"), parts.map("(not {})".format))
+
+
+conditions = st.recursive(st.sampled_from(ATOMS), _connected, max_leaves=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(conditions, conditions)
+def test_what_is_said_to_be_covered_or_impossible_is(one, other):
+    if implies(condition_of(one), condition_of(other)):
+        assert rows_of(one) <= rows_of(other)
+    if is_impossible(condition_of(one)):
+        assert not rows_of(one)
+    assert implies(condition_of(one), condition_of(one))
+    assert implies(condition_of(f"{one} and {other}"), condition_of(other))
+    assert implies(condition_of(other), condition_of(f"{one} or {other}"))
