@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 MAX_RULES = 100
+MAX_COMPARISONS = 500
+"""In all rules together: each is held against each that stands before it."""
 ROWS_ONE_BY_ONE = 12
 """Up to so many rows are decided one by one; more are quicker as arrays (measured)."""
 
@@ -266,16 +268,18 @@ def check_policy(policy: DecisionPolicy) -> None:
     Raises
     ------
     ConfigurationError
-        If a rule cannot be read, or can never fire; or there are more than 100.
+        If a rule cannot be read, or can never fire; or there are more than 100, or more than
+        500 comparisons in them.
     """
-    if len(policy.rules) > MAX_RULES:
-        raise ConfigurationError(
-            "there are too many decision rules",
-            found=f"{len(policy.rules)}",
-            remedy=f"use at most {MAX_RULES}",
-        )
     places = range(len(policy.rules))
     conditions = [_of_rule(policy, n, lambda rule: rule.condition) for n in places]
+    n_comparisons = sum(1 for condition in conditions for _ in atoms_of(condition))
+    if len(policy.rules) > MAX_RULES or n_comparisons > MAX_COMPARISONS:
+        raise ConfigurationError(
+            "there are too many decision rules",
+            found=f"{len(policy.rules)} with {n_comparisons} comparisons",
+            remedy=f"use at most {MAX_RULES} and {MAX_COMPARISONS}",
+        )
     for n, condition in enumerate(conditions):
         earlier = covering(conditions, n)
         if earlier is None and not is_impossible(condition):

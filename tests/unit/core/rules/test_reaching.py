@@ -85,8 +85,12 @@ def test_the_message_says_which_rule_stands_before():
 
 
 def test_more_rules_than_anybody_can_read_are_refused():
-    with pytest.raises(ConfigurationError, match="too many decision rules; found 101"):
+    with pytest.raises(ConfigurationError, match="too many decision rules; found 101 with 101"):
         check_policy(policy(*(f"v.a == {n}" for n in range(101))))
+    wide = [" or ".join(f"v.a{n} > {k}" for k in range(50)) for n in range(11)]
+    with pytest.raises(ConfigurationError, match="found 11 with 550 comparisons"):
+        check_policy(policy(*wide))
+    check_policy(policy(*wide[:10]))
 
 
 CONSTANTS = (0.0, 0.25, 0.5, 1.0)
