@@ -65,7 +65,7 @@ class EngineSettings(Section):
     read_budget_ms: int = Field(default=250, ge=1)
     shelf_poll_ms: int = Field(default=500, ge=10)
     challenger_patience_ms: int = Field(default=1_000, ge=1)  # then the champion answers
-    shadow_patience_ms: int = Field(default=2_000, ge=1)  # then its process is killed
+    shadow_patience_ms: int = Field(default=1_000, ge=1)  # then its process is killed
 
 
 class RecordSettings(Section):

@@ -19,7 +19,7 @@ from serving.shadow_scorer import Reply, Request
 COMMAND = (sys.executable, "-m", "serving.shadow_scorer")
 MAX_REPLY_BYTES = 1 << 20
 START_PATIENCE_S = 30.0
-"""For the first answer of a process: the lowest priority makes for a slow start."""
+"""Until a process has a release ready: the lowest priority makes for a slow start."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Reply)
@@ -66,17 +66,26 @@ class ShadowProcess:
         """
         rows = [[None if np.isnan(v) else float(v) for v in vector] for vector in vectors]
         bundle = str(self._bundle_of(*release.key).absolute())
-        is_warm = self._is_warm_for == release.manifest_digest
+        digest = release.manifest_digest
         try:
-            async with asyncio.timeout(self.patience_s if is_warm else START_PATIENCE_S):
-                reply = await self._asked(Request(bundle, release.manifest_digest, rows))
+            if self._is_warm_for != digest or self._has_ended:
+                async with asyncio.timeout(START_PATIENCE_S):
+                    ready = await self._asked(Request(bundle, digest, []))
+                if ready.trouble:
+                    raise ValueError(ready.trouble)
+                self._is_warm_for = digest
+            async with asyncio.timeout(self.patience_s):
+                reply = await self._asked(Request(bundle, digest, rows))
         except (OSError, ValueError, EOFError) as error:  # TimeoutError is an OSError
             await self.close()
             raise DependencyError("the shadow's process failed", found=repr(error)) from None
-        self._is_warm_for = release.manifest_digest
         if reply.trouble or len(reply.scores) != len(rows):
             raise DependencyError("the shadow could not score", found=reply.trouble)
         return reply.scores, reply.spent_ms
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._process is None or self._process.returncode is not None
 
     async def close(self) -> None:
         """End the process."""
@@ -89,8 +98,7 @@ class ShadowProcess:
 
     async def _asked(self, request: Request) -> Reply:
         process = self._process
-        if process is None or process.returncode is not None:
-            self._is_warm_for = ""
+        if process is None or self._has_ended:
             process = self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=PIPE,

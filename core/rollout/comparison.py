@@ -22,7 +22,10 @@ from core.rollout.score_gates import decisions_observed, scores_observed
 from core.rollout.tallies import Arms, Tally
 
 MINIMUM_POINTS = 100
-"""Below it a shadow's verdict is that there are too few."""
+"""Below it a shadow's verdict is that there are too few,"""
+
+MINIMUM_FAILURES = 3
+"""unless so many of them got no answer: one that hangs leaves few points, and says enough."""
 
 _MILLION = 1_000_000
 
@@ -141,10 +144,10 @@ def shadow_verdict(comparison: Comparison, limits: Limits) -> ShadowVerdict:
     state: State = "alike"
     if scores.is_beyond or decisions.is_beyond or latency[1]:
         state = "differs"
-    if answered[1]:
-        state = "fails"
     if numbers["n_points"] < MINIMUM_POINTS:
         state = "too_few"
+    if answered[1]:
+        state = "fails"
     return ShadowVerdict(state=state, because=sentences, numbers=numbers)
 
 
@@ -157,7 +160,8 @@ def _answered(comparison: Comparison, limits: Limits) -> tuple[str, bool, dict[s
         f"{n_bad} of {n} points got no finite score from the shadow, {limits.error_share:.1%} is "
         f"allowed; {comparison.n_dropped} more were left out for want of room"
     )
-    return sentence, share > limits.error_share, {"n_points": float(n), "failed_share": share}
+    is_beyond = share > limits.error_share and n_bad >= MINIMUM_FAILURES
+    return sentence, is_beyond, {"n_points": float(n), "failed_share": share}
 
 
 def _agreement(comparison: Comparison) -> Mapping[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,13 @@ from replayed import CONNECTIONS, Replay
 from rollouts import fast_rollout, roll_out
 from servers import redis_server
 
+from core.rollout.counters import Counters
+from core.rollout.published import all_counts
 from stores.layout import Layout
+from stores.rollout_counts.sqlite import SqliteRolloutCounts
 from stores.rollouts import RolloutBoard
 from stores.shelf import Shelf
+from stores.signing import KeyRing
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +141,11 @@ def test_a_better_challenger_is_promoted_with_nobody_at_the_helm(town):
             release = shelve(town.layout, rollout=rollout)
 
 
+TELLING: dict[str, Callable[[Counters], bool]] = {
+    "none": lambda shadow: shadow.n_scores >= 100,
+    "errors": lambda shadow: shadow.n_errors >= 3 and shadow.n_requests >= 100,
+    "hang": lambda shadow: shadow.n_errors >= 3,
+}
 ROUNDS = 3
 ROUND_S = 5.0
 
@@ -145,7 +155,7 @@ def test_a_shadow_whatever_it_does_moves_nothing(town, fault):
     # Where others keep the cores busy, a percentile says how busy, and nothing else.
     is_calm = os.getloadavg()[0] < (os.cpu_count() or 1) / 2
     shadow = shelve(town.layout, files=challenger_files(fault), rollout=fast_rollout())
-    with town.serving(workers=1) as (deciding, started):
+    with town.serving(workers=1, ENGINE__SHADOW_PATIENCE_MS=200) as (deciding, started):
         p99_ms: dict[bool, list[float]] = {False: [], True: []}
         for round_number in range(2 * ROUNDS):
             is_on = bool(round_number % 2)
@@ -154,17 +164,27 @@ def test_a_shadow_whatever_it_does_moves_nothing(town, fault):
             replay = Replay(started.url, round_number, per_s=150.0)
             replay.start()
             time.sleep(ROUND_S)
+            if is_on:  # at its priority, on a busy machine, a shadow takes its time
+                started.wait_until(lambda: TELLING[fault](comparison_of(town).shadow), 60.0)
             seen = replay.stop()
             assert_nobody_was_hurt(replay, seen)
             assert {each.channel for each in seen} == {"champion"}
             if round_number > 1:  # the first two warm everything up
                 p99_ms[is_on].append(float(np.percentile([each.latency_ms for each in seen], 99)))
+        deciding.wait_until(lambda: town.rollouts.report("toy").shadow.verdict.state != "too_few")
         report = town.rollouts.report("toy").shadow
         print(f"{fault}: p99 without {p99_ms[False]}, with {p99_ms[True]}; {report}")
         if is_calm:
             assert min(p99_ms[True]) <= min(p99_ms[False]) + 1.0
         state = {"none": "alike", "errors": "fails", "hang": "fails"}[fault]
         assert report.verdict.state == state
+
+
+def comparison_of(town):
+    keys = KeyRing.from_directory(town.layout.keys)
+    experiment = town.shelf.board.read(keys).state("toy").shadow_experiment
+    counts = SqliteRolloutCounts(town.layout.rollout_counts)
+    return all_counts(counts.read(experiment).values()).comparison
 
 
 def has_shadow(url):

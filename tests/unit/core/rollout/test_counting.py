@@ -128,6 +128,11 @@ def test_a_shadow_that_does_not_answer_fails():
 
 def test_few_points_give_no_verdict():
     assert shadow_verdict(compared(SAME[:99]), Limits()).state == "too_few"
+    assert shadow_verdict(compared(SAME[:9], failures=2), Limits()).state == "too_few"
+
+
+def test_a_few_failures_are_enough():
+    assert shadow_verdict(compared(SAME[:9], failures=3), Limits()).state == "fails"
 
 
 def test_a_comparison_survives_json():
