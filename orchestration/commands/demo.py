@@ -22,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
-    """Prepare what is not there, start the service, decide, explain, replay."""
+    """Prepare what is not there, start the service, decide, explain, replay, roll out."""
     elapsed = shell.elapsed()
     shell.say(f"Throughline demo, everything below {shell.settings.layout.root}\n")
-    from orchestration import demo
+    from orchestration import canaries, demo
     from orchestration.runs import Runs
 
     with Runs(shell.settings, shell.say) as runs:
@@ -38,6 +38,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         )
     with service(shell):
         demo.decide(shell)
+        shell.say("")
+        canaries.run_canaries(shell, canaries.payments_of_all_cards(shell))
     shell.say(f"\ndone in {elapsed():.0f} s; nothing is left running")
     shell.next(
         "`throughline up`, then open http://127.0.0.1:3000 (assets, checks, runs), "
