@@ -44,6 +44,9 @@ MAX_EXAMPLES = 20
 MASKED = "an input is masked"
 NO_RELEASE = "the release is no longer on the shelf"
 REMOVED = "rows were removed from the table since"
+NOT_OF_MODEL = "the answer was degraded and not the model's"
+OF_MODEL = frozenset({"no_features", "champion"})
+"""Levels of degradation at which the recorded release scored the recorded vector all the same."""
 
 Bundles = Callable[[str, str, int], Bundle | None]
 
@@ -123,9 +126,10 @@ class _Tally:
                 )
             )
 
-    def parity(self) -> Parity:
+    def parity(self, records: int) -> Parity:
+        """What was counted of so many records."""
         return Parity(
-            records=len(self.ids),
+            records=records,
             values=self.values,
             one_ulp=self.one_ulp,
             unequal=dict(self.unequal.most_common()),
@@ -188,8 +192,18 @@ def _of_release(
     tally = _Tally([record_id for record_id, _ in rows])
     records = [record for _, record in rows]
     _compare_views(tally, records, bundle, layout, mask)
-    _compare_model(tally, records, bundle)
-    return tally.parity()
+    tally.ids = [record_id for record_id, record in rows if _is_of_model(record)]
+    decided = [record for record in records if _is_of_model(record)]
+    if len(decided) < len(records):
+        tally.leave_out(NOT_OF_MODEL, len(records) - len(decided))
+    if decided:
+        _compare_model(tally, decided, bundle)
+    return tally.parity(len(records))
+
+
+def _is_of_model(record: Record) -> bool:
+    """Whether the release's own model scored the recorded vector."""
+    return record["degraded"] is None or record["degraded"]["level"] in OF_MODEL
 
 
 def _compare_views(

@@ -14,7 +14,14 @@ from core.features.keys import position
 from feature_store.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ
 from stores.layout import Layout
 from stores.masking import Mask
-from training.served_parity import MASKED, NO_RELEASE, REMOVED, bundles_on, served_parity
+from training.served_parity import (
+    MASKED,
+    NO_RELEASE,
+    NOT_OF_MODEL,
+    REMOVED,
+    bundles_on,
+    served_parity,
+)
 
 N_POINTS = 4_000
 
@@ -180,6 +187,22 @@ def test_values_that_the_store_did_not_give_are_not_compared(world, records):
     for read in record["features"].values():
         read["status"], read["seen_position"] = "unavailable", None
     assert parity(world, chosen).unreplayable == {NOT_READ: 3}
+
+
+def test_an_answer_that_was_not_the_model_s_has_its_values_compared_and_its_score_not(
+    world, records
+):
+    chosen = few(records)
+    first, second, third, *_ = chosen.values()
+    first["degraded"] = {"level": "rules", "because": "the model failed"}
+    first["score"], first["vector"] = None, None
+    second["degraded"] = {"level": "no_features", "because": "x"}
+    third["degraded"] = {"level": "rules", "because": "the model failed"}
+    third["features"]["card_activity_v1"]["values"]["amount_minor_count_1d"] = 99.0
+    found = parity(world, chosen)
+    assert found.unreplayable == {NOT_OF_MODEL: 2}
+    assert found.records == len(chosen)
+    assert list(found.unequal) == ["features card_activity_v1:amount_minor_count_1d"]
 
 
 def test_a_mask_by_another_key_finds_nobody(world, records):
