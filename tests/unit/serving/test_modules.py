@@ -49,7 +49,7 @@ ANSWERING = """
     import asyncio, json, sys
     from pathlib import Path
     import httpx
-    from serving.main import Service
+    from serving.application import Service
     from serving.settings import Settings
     from core.clock import SystemClock
 

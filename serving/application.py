@@ -1,0 +1,228 @@
+"""One worker of the service: built from settings, connected, run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from uuid import uuid4
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
+
+from core.clock import Clock, SystemClock
+from core.ports import OnlineStore
+from serving.access import Access
+from serving.appending import GroupAppender
+from serving.counting import Counting, CountPublisher
+from serving.engine import Engine
+from serving.events import EventIntake
+from serving.explainer_client import ExplainerProcess
+from serving.health import Health
+from serving.passes import Budgets, Passes
+from serving.passports import Passports
+from serving.ports import DirectReader, Reader, ThreadedReader
+from serving.process import Told, teller
+from serving.record_logs import RecordLogs
+from serving.recording import Recording
+from serving.releases import Loader, Releases
+from serving.rollout_views import RolloutViews
+from serving.runtime import OnnxSession
+from serving.settings import Settings, read_settings
+from serving.shadow_process import ShadowProcess
+from serving.shadows import Shadows
+from serving.shipping import Shipper
+from serving.splitting import Splitting
+from serving.telemetry import Telemetry
+from serving.transport.rest import Services, build_app
+from serving.watcher import ShelfWatcher
+from stores.access_keys import AccessKeyFile
+from stores.home_id import home_id
+from stores.layout import Layout
+from stores.log import SourceLog
+from stores.masking import Mask, ensure_mask
+from stores.online import open_online_store
+from stores.online.redis_reads import TickReader
+from stores.rollout_counts import open_rollout_counts
+from stores.rollouts import RolloutBoard
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+
+TICK_S = 1.0
+
+
+class LogAppenders:
+    """Logs of all sources, each opened when its first event comes."""
+
+    def __init__(self, layout: Layout, clock: Clock) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._appenders: dict[str, GroupAppender] = {}
+
+    def of(self, source: str) -> GroupAppender:
+        """Appender of one source."""
+        if source not in self._appenders:
+
+            def open_log() -> SourceLog:
+                return SourceLog(self._layout.log_dir(source), source)
+
+            self._appenders[source] = GroupAppender(open_log, self._clock)
+        return self._appenders[source]
+
+
+class Service:
+    """Everything of one process, built from settings."""
+
+    def __init__(self, settings: Settings, clock: Clock, told: Told) -> None:
+        layout = settings.layout
+        shelf = Shelf(layout.shelf)
+        keys = partial(KeyRing.from_directory, layout.keys)
+        store = open_online_store(settings.online)
+        reader = _reader(settings.online, store)
+        loader = Loader(shelf, keys, OnnxSession, is_any_time=settings.is_local)
+        self._settings = settings
+        self._bundle_of = shelf.bundle
+        self._store = store
+        self._reader = reader
+        self._records = RecordLogs(layout, clock, settings.records)
+        self._shipper = Shipper(layout, clock, told, keep_ms=settings.records.keep_s * 1_000)
+        self._releases = Releases()
+        access_keys = AccessKeyFile(layout.access)
+        self._access = Access(access_keys, clock, told, n_workers=settings.http.workers)
+        self._telemetry = Telemetry(CollectorRegistry())
+        self._explainer = ExplainerProcess(
+            self._bundle_of, start_budget_ms=settings.explainer.start_budget_ms
+        )
+        self._watcher = ShelfWatcher(
+            shelf.board,
+            keys,
+            loader,
+            self._releases,
+            clock=clock,
+            counter_path=layout.state / "channels_followed",
+            told=told,
+        )
+        engine = self._new_engine(ensure_mask(layout.keys), clock, told)
+        passports = Passports(
+            records=self._records,
+            releases=self._releases,
+            loader=loader,
+            explaining=self._explainer,
+            explain_budget_ms=settings.explainer.record_budget_ms,
+        )
+        intake = EventIntake(self._releases, store, LogAppenders(layout, clock), clock)
+        health = Health(home_id(layout), self._releases, self._watcher, reader, clock)
+        services = Services(
+            engine=engine,
+            passports=passports,
+            intake=intake,
+            health=health,
+            releases=self._releases,
+            telemetry=self._telemetry,
+            clock=clock,
+            http=settings.http,
+            told=told,
+            access=self._access,
+            rollouts=RolloutViews(self._releases, RolloutBoard(layout.shelf)),
+        )
+        self.app = build_app(services, self._lifespan)
+
+    def _new_engine(self, mask: Mask, clock: Clock, told: Told) -> Engine:
+        settings, counting = self._settings, Counting()
+        self._counts = open_rollout_counts(settings.online, settings.layout.rollout_counts)
+        self._publisher = CountPublisher(
+            counting,
+            self._counts,
+            uuid4().hex,  # a worker that starts again is another: what the last counted stays
+            live=self._releases.experiments,
+            clock=clock,
+            told=told,
+        )
+        self._shadows = Shadows(
+            self._releases,
+            counting,
+            self._reader,
+            ShadowProcess(self._bundle_of, patience_s=settings.engine.shadow_patience_ms / 1_000),
+            clock,
+        )
+        passes = Passes(
+            reader=self._reader,
+            recording=Recording(self._records, mask),
+            explaining=self._explainer,
+            clock=clock,
+            observer=self._telemetry,
+            shadows=self._shadows,
+            budgets=Budgets(settings.engine.read_budget_ms, settings.explainer.budget_ms),
+        )
+        patience_ms = settings.engine.challenger_patience_ms
+        return Engine(
+            releases=self._releases,
+            passes=passes,
+            splitting=Splitting(counting, clock, patience_ms=patience_ms),
+            clock=clock,
+            observer=self._telemetry,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Load what is on the shelf, then follow it; seal records at the end."""
+        del app
+        await asyncio.to_thread(self._start)
+        works = (self._follow(), self._tick(), self._ship(), self._access.follow())
+        beside = (self._publisher.follow(), self._shadows.follow())
+        tasks = [asyncio.create_task(work) for work in (*works, *beside)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+            self._access.look(self._access.taken_refusals())
+            await self._publisher.publish()
+            self._counts.close()
+            await self._explainer.close()
+            self._records.close()
+            await asyncio.to_thread(self._shipper.ship)
+            self._reader.close()
+            self._store.close()
+
+    def _start(self) -> None:
+        self._records.adopt()
+        self._look()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.engine.shelf_poll_ms / 1_000)
+            await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        if self._watcher.look():
+            roster = self._releases.roster
+            self._telemetry.serving(roster.channels.counter, roster.use_cases)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            await asyncio.to_thread(self._records.tick)
+
+    async def _ship(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.records.ship_every_ms / 1_000)
+            await asyncio.to_thread(self._shipper.ship)
+
+
+def _reader(url: str, store: OnlineStore) -> Reader:
+    """Values without holding up the loop: from a file at once, from one Redis by the tick."""
+    if url.startswith("sqlite:"):
+        return DirectReader(store)
+    return TickReader(url) if url.startswith(("redis://", "unix://")) else ThreadedReader(store)
+
+
+def application() -> ASGIApp:
+    """Application of one worker; uvicorn calls this in each."""
+    return Service(read_settings(os.environ), SystemClock(), teller("service")).app
