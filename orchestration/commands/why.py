@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.decisions import Rule
-from orchestration.client import call, record_path
+from orchestration.client import call, record_path, service_address
 from orchestration.commands.predict import number, state
 from orchestration.shell import Shell, table
 
@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
-    """Fetch the record and print it."""
+    """Fetch the record and print it, and say where it stands as a page."""
     shell.say(record_in_words(fetch(shell, arguments.id)))
+    shell.say(f"\n  as a page: {service_address(shell)}{record_path(arguments.id)}")
     shell.next(f"throughline replay {arguments.id}")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 from pathlib import Path
 
@@ -81,6 +82,10 @@ def test_the_own_service_is_asked(other, capsys):
     record_id = httpx.post(f"{url}/v1/toy/predictions", json=REQUEST).json()["prediction_id"]
     code, said = told(capsys, layout, "replay", record_id)
     assert (code, said.partition(":")[0]) == (0, "equal")
+    code, said = told(capsys, layout, "why", record_id)
+    assert code == 0
+    (page,) = re.findall(r"as a page: (\S+)", said)
+    assert "class=waterfall" in httpx.get(page, headers={"Accept": "text/html"}, timeout=30).text
 
 
 def test_another_program_on_the_port_is_not_asked(tmp_path, capsys):
