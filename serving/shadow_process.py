@@ -18,6 +18,7 @@ from serving.shadow_scorer import Reply, Request
 
 COMMAND = (sys.executable, "-m", "serving.shadow_scorer")
 MAX_REPLY_BYTES = 1 << 20
+PROCESS_FAILED = "shadow_process_failed"
 START_PATIENCE_S = 30.0
 """Until a process has a release ready: the lowest priority makes for a slow start."""
 
@@ -78,7 +79,9 @@ class ShadowProcess:
                 reply = await self._asked(Request(bundle, digest, rows))
         except (OSError, ValueError, EOFError) as error:  # TimeoutError is an OSError
             await self.close()
-            raise DependencyError("the shadow's process failed", found=repr(error)) from None
+            raise DependencyError(
+                "the shadow's process failed", found=repr(error), code=PROCESS_FAILED
+            ) from None
         if reply.trouble or len(reply.scores) != len(rows):
             raise DependencyError("the shadow could not score", found=reply.trouble)
         return reply.scores, reply.spent_ms

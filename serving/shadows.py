@@ -25,6 +25,7 @@ from serving.counting import Counting
 from serving.features import model_inputs, read_features
 from serving.ports import Reader
 from serving.releases import LoadedRelease, Releases
+from serving.shadow_process import PROCESS_FAILED
 
 QUEUE_PASSES = 256
 REST_S = 1.0
@@ -124,8 +125,9 @@ class Shadows:
         vectors, values = await self._inputs(taken)
         try:
             found, spent_ms = await self._scores.score(taken.shadow, vectors)
-        except DependencyError:
-            self._rests_until_s = self._clock.monotonic_s() + REST_S
+        except DependencyError as error:
+            if error.code == PROCESS_FAILED:
+                self._rests_until_s = self._clock.monotonic_s() + REST_S
             raise
         scores = np.array([np.nan if score is None else score for score in found])
         # What is no number is decided by nobody; the rest is, all at once.

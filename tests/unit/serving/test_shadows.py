@@ -14,7 +14,7 @@ from engines import Bench, InProcessScores
 from rollouts import request_of, roll_out
 
 from core.errors import DependencyError
-from serving.shadow_process import ShadowProcess
+from serving.shadow_process import PROCESS_FAILED, ShadowProcess
 from serving.shadows import QUEUE_PASSES
 from stores.channels import Channels, ChannelState
 from stores.layout import Layout
@@ -87,15 +87,24 @@ def test_a_shadow_s_nan_is_no_score(tmp_path):
 class NoScores(InProcessScores):
     """A process that cannot score."""
 
+    def __init__(self, code):
+        self.code = code
+
     async def score(self, release, vectors):
-        raise DependencyError("gone")
+        raise DependencyError("gone", code=self.code)
 
 
-def test_a_shadow_that_fails_rests_and_what_comes_meanwhile_is_dropped(tmp_path):
-    answers, found = ShadowBench(tmp_path, scores=NoScores()).ask(10)
+def test_after_a_process_failed_what_comes_is_dropped_for_a_while(tmp_path):
+    answers, found = ShadowBench(tmp_path, scores=NoScores(PROCESS_FAILED)).ask(10)
     assert len(answers) == 10
     assert found.shadow.n_errors >= 1
+    assert found.n_dropped >= 1
     assert found.shadow.n_errors + found.n_dropped == 10
+
+
+def test_a_row_that_a_shadow_fails_on_costs_no_other(tmp_path):
+    _, found = ShadowBench(tmp_path, scores=NoScores("dependency")).ask(10)
+    assert (found.shadow.n_errors, found.n_dropped) == (10, 0)
 
 
 class Hanging(InProcessScores):
