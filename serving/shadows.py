@@ -127,7 +127,7 @@ class Shadows:
             found, spent_ms = await self._scores.score(taken.shadow, vectors)
         except DependencyError as error:
             if error.code == PROCESS_FAILED:
-                self._rests_until_s = self._clock.monotonic_s() + REST_S
+                self._rest()
             raise
         scores = np.array([np.nan if score is None else score for score in found])
         # What is no number is decided by nobody; the rest is, all at once.
@@ -138,6 +138,13 @@ class Shadows:
                 taken.count.nonfinite()
             else:
                 taken.count.answered((outcome.score, outcome.decision), (score, decision.decision))
+
+    def _rest(self) -> None:
+        """Drop what waits and what comes: at one failure a pass, the queue would be old news."""
+        self._rests_until_s = self._clock.monotonic_s() + REST_S
+        while not self._queue.empty():
+            dropped = self._queue.get_nowait()
+            dropped.count.n_dropped += len(dropped.outcomes)
 
     async def _inputs(
         self, taken: _Pass

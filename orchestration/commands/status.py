@@ -8,6 +8,7 @@ from orchestration.channels import channels_of
 from orchestration.client import is_ours
 from orchestration.processes import answers
 from orchestration.shell import Shell, table
+from stores.channels import ChannelState
 from stores.shelf import Shelf
 
 TAKEN = "not running; another home's, or another program, answers there"
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     shell.say("")
     shell.say(table([("view", "tiles", "entity"), *_views(shell, declared)]))
     shell.say("")
-    shell.say(table([("use case", "champion", "releases", "snapshots"), *_models(shell, declared)]))
+    shell.say(table([("use case", "served", "releases", "snapshots"), *_models(shell, declared)]))
     shell.say("")
     shell.say(table(_processes(shell)))
     shell.next("throughline demo, or `throughline up`")
@@ -72,11 +73,20 @@ def _models(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
     folder = shell.settings.layout.state / "snapshots"
     rows: list[tuple[str, ...]] = []
     for name in declared.use_cases:
-        champion = channels.state(name).champion
         releases = ", ".join(str(n) for n in shelf.releases(name)) or "none"
         n_snapshots = len(list((folder / name).glob("*.json")))
-        rows.append((name, str(champion or "none"), releases, str(n_snapshots)))
+        rows.append((name, _served(channels.state(name)), releases, str(n_snapshots)))
     return rows
+
+
+def _served(state: ChannelState) -> str:
+    """Champion, and what is beside it: ``1 (2 at 5%)``."""
+    beside = []
+    if state.challenger is not None:
+        beside.append(f"{state.challenger} at {state.challenger_weight:.0%}")
+    if state.shadow is not None:
+        beside.append(f"shadow {state.shadow}")
+    return str(state.champion or "none") + (f" ({', '.join(beside)})" if beside else "")
 
 
 def _processes(shell: Shell) -> list[tuple[str, ...]]:

@@ -119,7 +119,10 @@ def _shadow(shadow: Json) -> Iterator[str]:
     yield f"<h2>Shadow: release {shadow['release']} {verdict['state'].replace('_', ' ')}</h2>"
     agreement = verdict["numbers"].get("agreement_share", 0.0)
     points = verdict["numbers"].get("n_points", 0.0)
-    yield f"<p>{agreement:.2%} of {points:,.0f} decisions agree with the champion's.</p><ul>"
+    yield (
+        f"<p>{agreement:.2%} of {points:,.0f} decisions agree with the champion's. "
+        f"<span class=note>Looked at {_at(shadow['at_ms'])}.</span></p><ul>"
+    )
     for sentence in verdict["because"]:
         yield f"<li>{escape(sentence)}"
     yield "</ul>"

@@ -32,7 +32,10 @@ class Home:
         return shelf.board.read(KeyRing.from_directory(self.layout.keys)).state("fraud")
 
     def __call__(self, *words):
-        code = cli.main(["rollout", "--home", str(self.layout.root), *words])
+        return self.run("rollout", *words)
+
+    def run(self, command, *words):
+        code = cli.main([command, "--home", str(self.layout.root), *words])
         said = self._capsys.readouterr()
         return code, said.out + said.err
 
@@ -103,6 +106,7 @@ def test_from_the_first_share_to_the_last(home):
 def test_blue_green_and_back(home):
     assert home("start", "fraud", "2", "--at-once", *WHO)[0] == 0
     assert home.state().challenger_weight == 1
+    assert "1 (2 at 100%)" in home.run("status")[1]
     code, said = home("rollback", "fraud", "--why", "complaints", *WHO)
     assert code == 0, said
     assert (home.state().champion, home.state().challenger) == (1, None)

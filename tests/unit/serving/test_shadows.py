@@ -102,6 +102,21 @@ def test_after_a_process_failed_what_comes_is_dropped_for_a_while(tmp_path):
     assert found.shadow.n_errors + found.n_dropped == 10
 
 
+def test_what_waits_when_a_process_fails_is_dropped(tmp_path):
+    bench = ShadowBench(tmp_path, scores=NoScores(PROCESS_FAILED))
+
+    async def asked():
+        for card in range(10):
+            await bench.engine.predict("toy", request_of(card))
+        assert bench.shadows.n_waiting == 10
+        following = asyncio.create_task(bench.shadows.follow())
+        await asyncio.sleep(0.05)
+        following.cancel()
+
+    asyncio.run(asked())
+    assert (bench.comparison.shadow.n_errors, bench.comparison.n_dropped) == (1, 9)
+
+
 def test_a_row_that_a_shadow_fails_on_costs_no_other(tmp_path):
     _, found = ShadowBench(tmp_path, scores=NoScores("dependency")).ask(10)
     assert (found.shadow.n_errors, found.n_dropped) == (10, 0)
