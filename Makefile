@@ -25,7 +25,7 @@ test: setup ## The whole suite, doctests included (under 25 minutes on 2 cores)
 	@$(RUN) pytest $(PYTEST_ARGS)
 
 test-fast: setup ## The part without Spark and long proofs, three at a time (under 2 minutes)
-	@$(RUN) pytest -n 3 --dist loadfile -m "not spark and not slow" $(PYTEST_ARGS)
+	@$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not spark and not slow" $(PYTEST_ARGS)
 
 check: setup ## Lint, format, types, import contracts
 	$(RUN) ruff check .
