@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from core.errors import DependencyError
 from serving.releases import LoadedRelease
 from serving.shadow_scorer import Reply, Request
+from serving.shadows import PROCESS_FAILED
 
 COMMAND = (sys.executable, "-m", "serving.shadow_scorer")
 MAX_REPLY_BYTES = 1 << 20
-PROCESS_FAILED = "shadow_process_failed"
 START_PATIENCE_S = 30.0
 """Until a process has a release ready: the lowest priority makes for a slow start."""
 

@@ -25,13 +25,14 @@ from serving.counting import Counting
 from serving.features import model_inputs, read_features
 from serving.ports import Reader
 from serving.releases import LoadedRelease, Releases
-from serving.shadow_process import PROCESS_FAILED
 
 QUEUE_PASSES = 256
 REST_S = 1.0
 """After a failure of the process: one that dies at every start must not be started all day."""
 
 READ_BUDGET_S = 0.25
+PROCESS_FAILED = "shadow_process_failed"
+"""Code of the error that says so: the process, and not a row that it could not score."""
 
 
 class Scores(Protocol):

@@ -14,8 +14,8 @@ from engines import Bench, InProcessScores
 from rollouts import request_of, roll_out
 
 from core.errors import DependencyError
-from serving.shadow_process import PROCESS_FAILED, ShadowProcess
-from serving.shadows import QUEUE_PASSES
+from serving.shadow_process import ShadowProcess
+from serving.shadows import PROCESS_FAILED, QUEUE_PASSES
 from stores.channels import Channels, ChannelState
 from stores.layout import Layout
 from stores.signing import ensure_signer
