@@ -7,6 +7,7 @@ written from the very logs that the service appended to.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import numpy as np
@@ -80,8 +81,10 @@ class Traffic:
 
 def write_table(layout, source):
     """The table that ingest makes of a log: the first row of every id, with its position."""
-    rows, last = {}, 0
+    rows: dict[str, dict[str, Any]] = {}
+    last = 0
     for place, record in SourceLog(layout.log_dir(source), source).read_open():
+        assert isinstance(record.raw, dict)
         rows.setdefault(record.raw["event_id"], {**record.raw, "position": place})
         last = place
     write_events(layout, source, list(rows.values()), epoch=epoch_of(last))
