@@ -54,6 +54,9 @@ class Town:
         answer = deciding.wait_until(lambda: board.answer_to(request.request_id))
         assert answer.is_accepted, answer.because
 
+    def state(self):
+        return self.shelf.board.read(KeyRing.from_directory(self.layout.keys)).state("toy")
+
     def ended(self):
         """How the last rollout ended; nothing while one is under way."""
         last = self.rollouts.audit("toy")[-1]
@@ -123,19 +126,19 @@ def is_rolling(url):
 
 def test_a_better_challenger_is_promoted_with_nobody_at_the_helm(town):
     # What is at stake is the way through the stages; a test's machine keeps no promise of latency.
-    rollout = fast_rollout(p99_ms=2_000, p99_ratio=3)
+    rollout = fast_rollout(minimum_requests=60, minimum_ms=500, p99_ms=2_000, p99_ratio=3)
     release = shelve(town.layout, rollout=rollout)
     with town.serving() as (deciding, started):
         for seed in SEEDS:
-            champion = httpx.get(f"{started.url}/readyz").json()["serving"]["toy"]["champion"]
+            champion = town.state().champion
             town.ask(deciding, "start", release)
-            replay = Replay(started.url, seed, per_s=300.0)
+            replay = Replay(started.url, seed, per_s=400.0)
             replay.start()
             ending = deciding.wait_until(town.ended, within_s=WITHIN_S)
             seen = replay.stop()
             assert ending.event == "promoted", ending.why
             assert_nobody_was_hurt(replay, seen)
-            assert {each.release for each in seen} == {champion, release}
+            assert {each.release for each in seen} >= {champion, release}
             stages = ending.numbers["stages"]
             assert [stage["weight"] for stage in stages] == [0.05, 0.15, 0.3, 0.5, 0.75, 1.0]
             release = shelve(town.layout, rollout=rollout)
@@ -146,8 +149,8 @@ TELLING: dict[str, Callable[[Counters], bool]] = {
     "errors": lambda shadow: shadow.n_errors >= 3 and shadow.n_requests >= 100,
     "hang": lambda shadow: shadow.n_errors >= 1,  # each costs a process and its patience
 }
-ROUNDS = 3
-ROUND_S = 5.0
+ROUNDS = 2
+ROUND_S = 4.0
 
 
 @pytest.mark.parametrize("fault", ["hang", "errors", "none"])
@@ -184,10 +187,8 @@ def state_of(town):
 
 
 def comparison_of(town):
-    keys = KeyRing.from_directory(town.layout.keys)
-    experiment = town.shelf.board.read(keys).state("toy").shadow_experiment
     counts = SqliteRolloutCounts(town.layout.rollout_counts)
-    return all_counts(counts.read(experiment).values()).comparison
+    return all_counts(counts.read(town.state().shadow_experiment).values()).comparison
 
 
 def has_shadow(url):
