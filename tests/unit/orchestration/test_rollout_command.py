@@ -113,6 +113,16 @@ def test_blue_green_and_back(home):
     assert "complaints" in home("status", "fraud")[1]
 
 
+def test_an_approval_may_start_the_rollout(home):
+    release = shelve(
+        home.layout, use_case="fraud", rollout=fast_rollout(), risk_tier="high", approvers=()
+    )
+    assert "not approved" in home("start", "fraud", str(release), *WHO)[1]
+    code, said = home.run("approve", "fraud", str(release), "--rollout", *WHO)
+    assert code == 0, said
+    assert (home.state().champion, home.state().challenger) == (1, release)
+
+
 def test_a_shadow_is_set_and_removed(home):
     assert home("shadow", "fraud", "2", *WHO)[0] == 0
     wait_until(lambda: "shadow 2: too few" in home("status", "fraud")[1])
