@@ -36,7 +36,10 @@ USE_CASE = UseCase(
     ),
     model=ModelSpec(candidates=("logistic",), trials=1),
     decisions=DecisionPolicy(
-        rules=(Rule(decision="STOP", above=0.5, reason="failure_likely"),),
+        rules=(
+            Rule(decision="STOP", above=0.5, reason="failure_likely"),
+            Rule(decision="CHECK", when="pump_vibration_v1.vibration_max_1d > 12", reason="shook"),
+        ),
         default="RUN",
         default_reason="no_sign_of_failure",
     ),
