@@ -10,16 +10,16 @@ import json
 
 import numpy as np
 import pytest
-from online_processes import service
+from online_processes import folder, service
 from shared_spark import session_or_skip
 
 from assets import names
+from assets.checks.parity import parity_failure
 from assets.tables import facts_of, partition_range, read_columns
 from core.clock import DAY_MS, HOUR_MS, FixedClock, SystemClock, event_date
-from orchestration import cli
 from orchestration.channels import answered, channels_of
 from orchestration.client import call
-from orchestration.commands import decisions, rejects, snapshot
+from orchestration.commands import rejects, replay, snapshot
 from orchestration.commands.backfill import backfill
 from orchestration.commands.ingest import ingest
 from orchestration.commands.materialise import materialise
@@ -41,7 +41,6 @@ pytestmark = [
 ]
 
 USE_CASE, VIEW = "pumps", "pump_vibration_v1"
-DECISIONS = next(command for command in cli.COMMANDS if command.name == "decisions")
 DAYS, PUMPS, PER_DAY = 45, 25, 3
 
 
@@ -222,7 +221,6 @@ def test_batch_scores_are_published_and_a_rerun_changes_nothing(shell, runs, rel
     assert read_columns(uri).sort_by("example_id").equals(first)
     assert first.num_rows > 50
     assert set(first["release"].to_pylist()) == {release}
-    assert set(first["decision"].to_pylist()) == {"STOP", "CHECK", "RUN"}
 
 
 def test_the_service_decides_replays_and_takes_an_event(shell, runs, release):
@@ -234,11 +232,35 @@ def test_the_service_decides_replays_and_takes_an_event(shell, runs, release):
         assert answer["model"]["release"] == release
         replayed = call(shell, f"/v1/predictions/{answer['prediction_id']}/replay")
         assert replayed["is_equal"]
-        arguments = cli.parser_of(DECISIONS).parse_args(["diff", USE_CASE])
-        assert decisions.run(arguments, shell) == 0
-        assert "0 of 1 decisions change" in shell.out.getvalue()
         event = {"event_id": "live", "event_timestamp": process_now_ms(), "pump_id": "p1"}
         assert push(shell, "readings", {**event, "vibration": 5.0})["status"] == "accepted"
+
+
+def test_what_was_served_live_is_what_the_tables_say(shell, runs, release):
+    layout, rng = runs.settings.layout, np.random.default_rng(3)
+    with folder(layout), service(layout) as process:
+        shell.environment = {"THROUGHLINE_HTTP__PORT": process.url.rpartition(":")[2]}
+        ids = []
+        for number in range(60):
+            pump = f"p{rng.integers(PUMPS + 2)}"
+            event = {"event_id": f"live-{number}", "event_timestamp": process_now_ms()}
+            shaking = round(float(rng.gamma(2.0, 3.0)), 3)
+            push(shell, "readings", {**event, "pump_id": pump, "vibration": shaking})
+            body = {"entities": {"pump_id": pump}, "inputs": {}}
+            ids.append(call(shell, f"/v1/{USE_CASE}/predictions", body)["prediction_id"])
+    ingest(runs, "readings")
+    made = runs.job(f"take_predictions_{USE_CASE}")
+    found = {check.name.rpartition(":")[2]: check for check in made.checks}
+    numbers = found["served_as_computed"].numbers
+    assert found["served_as_computed"].passed, found["served_as_computed"].why
+    assert numbers["records"] >= len(ids)
+    assert numbers["unreplayable"] == {}
+    assert found["segments_are_whole"].passed
+    assert made.metadata_of(names.predictions(USE_CASE))["rows_taken"] == numbers["records"]
+    assert parity_failure(runs.instance, USE_CASE) == ""
+    for record_id in (ids[0], ids[-1]):
+        assert replay.run(argparse.Namespace(id=record_id, from_tables=True), shell) == 0
+    assert "equal: " in shell.out.getvalue().splitlines()[-1]
 
 
 def process_now_ms() -> int:
