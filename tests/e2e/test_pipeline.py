@@ -17,9 +17,10 @@ from assets import names
 from assets.checks.parity import parity_failure
 from assets.tables import facts_of, partition_range, read_columns
 from core.clock import DAY_MS, HOUR_MS, FixedClock, SystemClock, event_date
+from orchestration import cli
 from orchestration.channels import answered, channels_of
 from orchestration.client import call
-from orchestration.commands import rejects, replay, snapshot
+from orchestration.commands import decisions, rejects, replay, snapshot
 from orchestration.commands.backfill import backfill
 from orchestration.commands.ingest import ingest
 from orchestration.commands.materialise import materialise
@@ -41,6 +42,7 @@ pytestmark = [
 ]
 
 USE_CASE, VIEW = "pumps", "pump_vibration_v1"
+DECISIONS = next(command for command in cli.COMMANDS if command.name == "decisions")
 DAYS, PUMPS, PER_DAY = 45, 25, 3
 
 
@@ -221,6 +223,7 @@ def test_batch_scores_are_published_and_a_rerun_changes_nothing(shell, runs, rel
     assert read_columns(uri).sort_by("example_id").equals(first)
     assert first.num_rows > 50
     assert set(first["release"].to_pylist()) == {release}
+    assert set(first["decision"].to_pylist()) == {"STOP", "CHECK", "RUN"}
 
 
 def test_the_service_decides_replays_and_takes_an_event(shell, runs, release):
@@ -232,6 +235,9 @@ def test_the_service_decides_replays_and_takes_an_event(shell, runs, release):
         assert answer["model"]["release"] == release
         replayed = call(shell, f"/v1/predictions/{answer['prediction_id']}/replay")
         assert replayed["is_equal"]
+        arguments = cli.parser_of(DECISIONS).parse_args(["diff", USE_CASE])
+        assert decisions.run(arguments, shell) == 0
+        assert "0 of 1 decisions change" in shell.out.getvalue()
         event = {"event_id": "live", "event_timestamp": process_now_ms(), "pump_id": "p1"}
         assert push(shell, "readings", {**event, "vibration": 5.0})["status"] == "accepted"
 
