@@ -14,7 +14,8 @@ from core.errors import InvalidInputError
 _LENGTH_BYTES = 2
 _MAX_PART_BYTES = 2 ** (8 * _LENGTH_BYTES) - 1
 _OFFSET_BITS = 32
-_OFFSET_MASK = 2**32 - 1
+LAST_OFFSET = 2**32 - 1
+"""Offset that stands for the end of an epoch: no row has one as great."""
 _MAX_EPOCH = 2**31 - 1
 
 
@@ -111,7 +112,7 @@ def position(epoch: int, offset: int) -> int:
     InvalidInputError
         If ``epoch`` is not in ``[0, 2**31)`` or ``offset`` not in ``[0, 2**32)``.
     """
-    if not (0 <= epoch <= _MAX_EPOCH and 0 <= offset <= _OFFSET_MASK):
+    if not (0 <= epoch <= _MAX_EPOCH and 0 <= offset <= LAST_OFFSET):
         raise InvalidInputError(
             "a position is out of range",
             found=f"epoch {epoch}, offset {offset}",
@@ -139,4 +140,4 @@ def offset_of(position: int) -> int:
     >>> offset_of(position(3, 7))
     7
     """
-    return position & _OFFSET_MASK
+    return position & LAST_OFFSET

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from core.errors import InvalidInputError
 from core.features.blob import BASE, DELTA, KINDS, NO_EPOCH, BlobKind, Codec, Opened, codec_of
 from core.features.identity import ByIdentity
-from core.features.keys import epoch_of, position
+from core.features.keys import LAST_OFFSET, epoch_of, position
 from core.features.partials import RawRow, Slot, slots, slots_of_window
 from core.features.plan import ViewPlan
 from core.features.reducing import (
@@ -35,8 +35,6 @@ from core.features.windows import window_start_ms
 Status = Literal["PRESENT", "NOT_FOUND", "fresh", "stale", "missing"]
 """Windows: PRESENT, or NOT_FOUND for an entity never seen. Attributes: fresh, stale (older
 than ttl, so null) or missing. A status never changes a value."""
-
-_LAST_OFFSET = 2**32 - 1
 
 
 class ViewReading(NamedTuple):
@@ -158,7 +156,7 @@ class Part(NamedTuple):
 def _seen(parts: Sequence[Part]) -> tuple[int, int]:
     """Highest epoch and position that the parts know all rows up to."""
     epoch = max((part.opened.epoch for part in parts), default=NO_EPOCH)
-    seen = position(epoch, _LAST_OFFSET) if epoch > NO_EPOCH else -1
+    seen = position(epoch, LAST_OFFSET) if epoch > NO_EPOCH else -1
     for part in parts:
         if part.opened.offsets:
             seen = max(seen, position(*part.opened.offsets[-2:]))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from core.features.keys import epoch_of, offset_of
+from core.features.keys import LAST_OFFSET, epoch_of, offset_of
 from serving.ports import Json
 from serving.transport.passport_drawing import Line, Push, number, score_bar, waterfall
 from serving.transport.passport_style import STYLE
@@ -159,7 +159,9 @@ def _age(age_ms: int | None) -> str:
 def _seen(position: int | None) -> str:
     if position is None:
         return "no row of it was known"
-    return f"rows known up to epoch {epoch_of(position)}, offset {offset_of(position):,}"
+    epoch, offset = epoch_of(position), offset_of(position)
+    end = "its end" if offset == LAST_OFFSET else f"offset {offset:,}"
+    return f"rows known up to epoch {epoch}, {end}"
 
 
 def _made(record: Json) -> Iterator[str]:

@@ -11,7 +11,7 @@ ROWS = 12
 """Contributions drawn one by one; what the others push together is one row."""
 
 _WIDTH, _PLOT_LEFT, _PLOT_RIGHT, _ROW = 760, 296, 676, 38
-_BAR = 16
+_BAR, _LABEL = 16, 14
 
 
 @dataclass(frozen=True)
@@ -69,35 +69,43 @@ def waterfall(base: float, pushes: Sequence[Push], score: float, lines: Sequence
     marks = [(log_odds(line.score), line) for line in lines]
     places = [*totals, 0.0, *(at for at, _ in marks if at is not None)]
     scale = _Scale(min(places), max(places))
-    height = _ROW * (len(shown) + 2) + 44
+    top = 22 + _LABEL * len(lines)
+    height = _ROW * (len(shown) + 2) + top + 10
     parts = [
         f'<svg class=waterfall viewBox="0 0 {_WIDTH} {height}" role=img '
         f'aria-label="{escape(_said(base, shown, score))}">',
-        *(_threshold(scale(at), line, height) for at, line in marks if at is not None),
-        _end_row(0, "start", "every prediction of this model begins here", scale(base), base),
+        *(
+            _threshold(scale(at), line, _LABEL * (place + 1), height)
+            for place, (at, line) in enumerate(marks)
+            if at is not None
+        ),
+        _end_row(top, "start", "every prediction of this model begins here", scale(base), base),
     ]
-    for place, push in enumerate(shown, start=1):
-        parts.append(_push_row(place, push, scale(totals[place - 1]), scale(totals[place])))
-    about = f"score {score:.6f}"
-    parts.append(_end_row(len(shown) + 1, "log-odds", about, scale(totals[-1]), totals[-1]))
+    for place, push in enumerate(shown):
+        y = top + _ROW * (place + 1)
+        parts.append(_push_row(y, push, scale(totals[place]), scale(totals[place + 1])))
+    y = top + _ROW * (len(shown) + 1)
+    parts.append(_end_row(y, "log-odds", f"score {score:.6f}", scale(totals[-1]), totals[-1]))
     return "".join([*parts, "</svg>"])
 
 
 def score_bar(score: float, lines: Sequence[Line]) -> str:
     """The score on the way from 0 to 1, with the thresholds of the rules."""
-    left, right, y = 8, 752, 40
+    left, right, y = 8, 752, 24 + _LABEL * len(lines)
     at = left + (right - left) * min(max(score, 0.0), 1.0)
     parts = [
-        f'<svg class=scale viewBox="0 0 {_WIDTH} 74" role=img aria-label="score {score:.6f}">',
+        f'<svg class=scale viewBox="0 0 {_WIDTH} {y + 34}" role=img ',
+        f'aria-label="score {score:.6f}">',
         f"<rect class=track x={left} y={y} width={right - left} height=8 rx=4 />",
         f"<rect class=done x={left} y={y} width={max(at - left, 0):.1f} height=8 rx=4 />",
     ]
-    for line in lines:
+    for place, line in enumerate(lines):
         x = left + (right - left) * line.score
         anchor = "end" if line.score > 0.5 else "start"
-        parts.append(f"<line class=limit x1={x:.1f} x2={x:.1f} y1={y - 12} y2={y + 20} />")
+        label_y = _LABEL * (place + 1)
+        parts.append(_dashes(x, label_y - 9, y + 20))
         parts.append(
-            f"<text class=small x={x + (-5 if anchor == 'end' else 5):.1f} y={y - 16} "
+            f"<text class=small x={x + (-5 if anchor == 'end' else 5):.1f} y={label_y} "
             f"text-anchor={anchor}>{escape(line.label)}</text>"
         )
     parts.append(f"<circle class=now cx={at:.1f} cy={y + 4} r=7 />")
@@ -117,13 +125,12 @@ class _Scale:
         return _PLOT_LEFT + (_PLOT_RIGHT - _PLOT_LEFT) * (value - self._low) / self._span
 
 
-def _push_row(place: int, push: Push, start: float, end: float) -> str:
-    y = _top(place)
+def _push_row(y: int, push: Push, start: float, end: float) -> str:
     kind = "up" if push.by >= 0 else "down"
     left, width = min(start, end), max(abs(end - start), 1.0)
     return "".join(
         [
-            *_labels(place, push.name, push.about),
+            *_labels(y, push.name, push.about),
             f"<line class=tie x1={start:.1f} x2={start:.1f} y1={y - _ROW + _BAR} y2={y} />",
             f"<rect class={kind} x={left:.1f} y={y} width={width:.1f} height={_BAR} rx=2 />",
             f'<text class="sum {kind}" x={_WIDTH} y={y + 13} text-anchor=end>{push.by:+.4f}</text>',
@@ -131,34 +138,31 @@ def _push_row(place: int, push: Push, start: float, end: float) -> str:
     )
 
 
-def _end_row(place: int, name: str, about: str, at: float, value: float) -> str:
-    y = _top(place)
+def _end_row(y: int, name: str, about: str, at: float, value: float) -> str:
     return "".join(
         [
-            *_labels(place, name, about),
+            *_labels(y, name, about),
             f"<rect class=end x={at - 2:.1f} y={y - 2} width=4 height={_BAR + 4} rx=2 />",
             f"<text class=sum x={_WIDTH} y={y + 13} text-anchor=end>{value:.4f}</text>",
         ]
     )
 
 
-def _labels(place: int, name: str, about: str) -> Iterator[str]:
-    y = _top(place)
+def _labels(y: int, name: str, about: str) -> Iterator[str]:
     yield f"<text class=name x={_PLOT_LEFT - 12} y={y + 8} text-anchor=end>{escape(name)}</text>"
     yield f"<text class=small x={_PLOT_LEFT - 12} y={y + 22} text-anchor=end>{escape(about)}</text>"
 
 
-def _threshold(x: float, line: Line, height: int) -> str:
+def _threshold(x: float, line: Line, label_y: int, height: int) -> str:
+    """A dashed line with its label, each label on a line of its own so that none meets another."""
     anchor = "end" if x > (_PLOT_LEFT + _PLOT_RIGHT) / 2 else "start"
     shift = -5 if anchor == "end" else 5
-    return (
-        f"<line class=limit x1={x:.1f} x2={x:.1f} y1=22 y2={height - 6} />"
-        f"<text class=small x={x + shift:.1f} y=18 text-anchor={anchor}>{escape(line.label)}</text>"
-    )
+    label = f"<text class=small x={x + shift:.1f} y={label_y} text-anchor={anchor}>"
+    return f"{_dashes(x, label_y - 9, height - 6)}{label}{escape(line.label)}</text>"
 
 
-def _top(place: int) -> int:
-    return 34 + place * _ROW
+def _dashes(x: float, top: int, bottom: int) -> str:
+    return f"<line class=limit x1={x:.1f} x2={x:.1f} y1={top} y2={bottom} />"
 
 
 def _said(base: float, pushes: Sequence[Push], score: float) -> str:

@@ -148,6 +148,26 @@ def test_many_pushes_are_drawn_with_the_rest_as_one():
     assert f"{40 - ROWS} others" in drawing
 
 
+def test_labels_of_thresholds_never_meet():
+    lines = [Line(0.5, "REVIEW above 0.5"), Line(0.55, "HOLD above 0.55"), Line(0.9, "BLOCK")]
+    for drawing in (score_bar(0.2, lines), waterfall(-3.0, [Push("f", "", 2.0)], 0.27, lines)):
+        heights = [
+            float(y) for y, label in re.findall(r" y=([\d.]+) text-anchor=\w+>([^<]+)<", drawing)
+            if label in {line.label for line in lines}
+        ]  # fmt: skip
+        assert len(set(heights)) == len(lines)
+
+
+def test_the_end_of_an_epoch_is_said_in_words(record):
+    changed = copy.deepcopy(record)
+    for place, said in (
+        ((7 << 32) + 2**32 - 1, "epoch 7, its end"),
+        (7 << 32, "epoch 7, offset 0"),
+    ):
+        changed["features"]["card_activity_v1"]["seen_position"] = place
+        assert said in passport_page(changed)
+
+
 @pytest.mark.parametrize("score", [0.0, 1.0, 0.5])
 def test_drawings_hold_at_the_ends_of_the_scale(score):
     for drawing in (score_bar(score, [Line(0.9, "B")]), waterfall(0.0, [], score, [])):
