@@ -27,8 +27,9 @@ from serving.ports import Reader
 from serving.releases import LoadedRelease, Releases
 
 QUEUE_PASSES = 256
-REST_S = 1.0
-"""After a failure of the process: one that dies at every start must not be started all day."""
+REST_S, LONGEST_REST_S = 1.0, 60.0
+"""After a failure of the process; twice as long after each that follows within the longest. To
+start one stops the loop for some milliseconds: a shadow that always hangs must not do so often."""
 
 READ_BUDGET_S = 0.25
 PROCESS_FAILED = "shadow_process_failed"
@@ -74,6 +75,7 @@ class Shadows:
         self._clock = clock
         self._queue: asyncio.Queue[_Pass] = asyncio.Queue(QUEUE_PASSES)
         self._rests_until_s = 0.0
+        self._rest_s = 0.0
 
     @property
     def n_waiting(self) -> int:
@@ -142,7 +144,10 @@ class Shadows:
 
     def _rest(self) -> None:
         """Drop what waits and what comes: at one failure a pass, the queue would be old news."""
-        self._rests_until_s = self._clock.monotonic_s() + REST_S
+        now_s = self._clock.monotonic_s()
+        is_again = self._rest_s and now_s < self._rests_until_s + LONGEST_REST_S
+        self._rest_s = min(2 * self._rest_s, LONGEST_REST_S) if is_again else REST_S
+        self._rests_until_s = now_s + self._rest_s
         while not self._queue.empty():
             dropped = self._queue.get_nowait()
             dropped.count.n_dropped += len(dropped.outcomes)

@@ -1,6 +1,7 @@
 """Shadows: what they are asked, what is made of their answers, and that nobody waits."""
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -100,6 +101,27 @@ def test_after_a_process_failed_what_comes_is_dropped_for_a_while(tmp_path):
     assert found.shadow.n_errors >= 1
     assert found.n_dropped >= 1
     assert found.shadow.n_errors + found.n_dropped == 10
+
+
+def test_a_process_that_keeps_failing_is_started_less_and_less_often(tmp_path):
+    bench = ShadowBench(tmp_path, scores=NoScores(PROCESS_FAILED))
+    failures_s: list[int] = []
+
+    async def asked():
+        following = asyncio.create_task(bench.shadows.follow())
+        for second in range(400):
+            before = bench.comparison.shadow.n_errors
+            await bench.engine.predict("toy", request_of(second))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            if bench.comparison.shadow.n_errors > before:
+                failures_s.append(second)
+            bench.clock.advance(1_000)
+        following.cancel()
+
+    asyncio.run(asked())
+    rests_s = [after - before for before, after in itertools.pairwise(failures_s)]
+    assert rests_s == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
 
 
 def test_what_waits_when_a_process_fails_is_dropped(tmp_path):
