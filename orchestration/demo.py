@@ -34,6 +34,8 @@ WHO = "the demo's operator"
 VIEW, COUNT = "card_activity_v1", "amount_minor_count_5m"
 SEEN_WITHIN_S = 10.0
 AMOUNTS = tuple(int(200 * 1.35**step) for step in range(30))
+GRAVEST = 15
+"""Scored payments that are asked about; with all amounts that stays below 1,000 points."""
 
 
 def prepare(shell: Shell, runs: "Runs", *, transactions: int, days: int, seed: int) -> None:
@@ -150,9 +152,9 @@ def scored(shell: Shell, runs: "Runs", as_of: str) -> None:
 def decide(shell: Shell) -> None:
     """An event seen in the next read; a decision of each kind; one explained and replayed."""
     wait_ready(shell)
-    card, terminals = subjects(shell)
-    event_seen(shell, card, terminals[0])
-    chosen = one_of_each(shell, card, terminals)
+    pairs = subjects(shell)
+    event_seen(shell, *pairs[0])
+    chosen = one_of_each(shell, pairs)
     shell.say("")
     answers = [call(shell, f"/v1/{USE_CASE}/predictions", request) for request in chosen]
     for answer in answers:
@@ -178,8 +180,8 @@ def wait_ready(shell: Shell) -> None:
     raise DependencyError("the service did not become ready", found=service_address(shell))
 
 
-def subjects(shell: Shell) -> tuple[str, list[str]]:
-    """A card with a habit, and terminals: one of its own, and one with frauds."""
+def subjects(shell: Shell) -> list[tuple[str, str]]:
+    """Cards and terminals: a card with a habit where it was, then what batch thought gravest."""
     import pyarrow.compute as pc
 
     from assets.tables import read_columns
@@ -189,10 +191,12 @@ def subjects(shell: Shell) -> tuple[str, list[str]]:
     counts = payments.group_by("card_id").aggregate([("card_id", "count")])
     card = counts.sort_by([("card_id_count", "descending")])["card_id"][0].as_py()
     own = payments.filter(pc.equal(payments["card_id"], card))["terminal_id"][0].as_py()
-    labels = read_columns(layout.events("fraud_labels"), ["terminal_id", "is_fraud"])
-    frauds = labels.group_by("terminal_id").aggregate([("is_fraud", "sum")])
-    worst = frauds.sort_by([("is_fraud_sum", "descending")])["terminal_id"][0].as_py()
-    return card, [own, worst]
+    scores = read_columns(layout.scores(USE_CASE), ["card_id", "terminal_id", "score"])
+    gravest = scores.sort_by([("score", "descending")]).slice(0, GRAVEST)
+    pairs = [(card, own)]
+    for row in gravest.to_pylist():
+        pairs += [(card, row["terminal_id"]), (row["card_id"], row["terminal_id"])]
+    return list(dict.fromkeys(pairs))
 
 
 def event_seen(shell: Shell, card: str, terminal: str) -> None:
@@ -222,12 +226,12 @@ def count_of(shell: Shell, request: Mapping[str, Any]) -> float:
     return float(record["features"][VIEW]["values"][COUNT])
 
 
-def one_of_each(shell: Shell, card: str, terminals: Sequence[str]) -> list[dict[str, Any]]:
+def one_of_each(shell: Shell, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """Requests that are answered by each of the declared decisions, the gravest first."""
     from use_cases import discover
 
     wanted = discover()[USE_CASE].decisions.decisions
-    asked = [request_of(card, t, amount) for t in terminals for amount in AMOUNTS]
+    asked = [request_of(*pair, amount) for pair in pairs for amount in AMOUNTS]
     points = [{**request, "explain": False} for request in asked]
     with shell.step(f"ask {len(points)} points in one batch") as step:
         answers = call(shell, f"/v1/{USE_CASE}/predictions:batch", {"points": points})
