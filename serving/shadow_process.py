@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -47,13 +47,14 @@ class ShadowProcess:
         self._bundle_of = bundle_of
         self.patience_s = patience_s
         self._command = tuple(command)
-        self._process: Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._is_warm_for = ""
 
     @property
     def pid(self) -> int | None:
         """Process that scores now; None when there is none."""
-        return None if self._process is None else self._process.pid
+        is_there = self._process is not None and self._process.poll() is None
+        return self._process.pid if is_there and self._process is not None else None
 
     async def score(
         self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]]
@@ -69,14 +70,12 @@ class ShadowProcess:
         bundle = str(self._bundle_of(*release.key).absolute())
         digest = release.manifest_digest
         try:
-            if self._is_warm_for != digest or self._has_ended:
-                async with asyncio.timeout(START_PATIENCE_S):
-                    ready = await self._asked(Request(bundle, digest, []))
+            if self._is_warm_for != digest or self.pid is None:
+                ready = await self._asked(Request(bundle, digest, []), START_PATIENCE_S)
                 if ready.trouble:
                     raise ValueError(ready.trouble)
                 self._is_warm_for = digest
-            async with asyncio.timeout(self.patience_s):
-                reply = await self._asked(Request(bundle, digest, rows))
+            reply = await self._asked(Request(bundle, digest, rows), self.patience_s)
         except (OSError, ValueError, EOFError) as error:  # TimeoutError is an OSError
             await self.close()
             raise DependencyError(
@@ -86,33 +85,42 @@ class ShadowProcess:
             raise DependencyError("the shadow could not score", found=reply.trouble)
         return reply.scores, reply.spent_ms
 
-    @property
-    def _has_ended(self) -> bool:
-        return self._process is None or self._process.returncode is not None
-
     async def close(self) -> None:
         """End the process."""
         process, self._process = self._process, None
         self._is_warm_for = ""
         if process is not None:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+            process.kill()
+            await asyncio.to_thread(process.communicate)
 
-    async def _asked(self, request: Request) -> Reply:
+    async def _asked(self, request: Request, patience_s: float) -> Reply:
+        """Reply of the process; when it takes longer, it is killed, which ends the wait for it."""
+        line = _encoder.encode(request) + b"\n"
+        asking = asyncio.create_task(asyncio.to_thread(self._ask, line))
+        try:
+            async with asyncio.timeout(patience_s):
+                return _decoder.decode(await asyncio.shield(asking))
+        except BaseException:
+            if self._process is not None:
+                self._process.kill()
+            await asyncio.gather(asking, return_exceptions=True)
+            raise
+
+    def _ask(self, line: bytes) -> bytes:
+        """Write a line and read one; in a thread, where to start a process holds up no request."""
         process = self._process
-        if process is None or self._has_ended:
-            process = self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=PIPE,
-                stdout=PIPE,
-                limit=MAX_REPLY_BYTES,
+        if process is None or process.poll() is not None:
+            process = self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is ours to hear
             )
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes were asked for
-        process.stdin.write(_encoder.encode(request) + b"\n")
-        await process.stdin.drain()
-        line = await process.stdout.readline()
-        if not line:
+        assert process.stdin is not None  # noqa: S101 - pipes were asked for
+        assert process.stdout is not None  # noqa: S101
+        process.stdin.write(line)
+        process.stdin.flush()
+        reply = process.stdout.readline(MAX_REPLY_BYTES)
+        if not reply:
             raise EOFError("it ended")
-        return _decoder.decode(line)
+        return reply
