@@ -120,7 +120,7 @@ def _status(shell: Shell, use_case: str) -> int:
     report = board.report(use_case)
     if report.rollout is not None:
         shell.say("")
-        _say_rollout(shell, report.rollout)
+        _say_rollout(shell, report.rollout, state)
     if report.shadow is not None:
         shell.say("")
         _say_shadow(shell, report.shadow)
@@ -131,9 +131,11 @@ def _status(shell: Shell, use_case: str) -> int:
     return 0
 
 
-def _say_rollout(shell: Shell, rollout: RolloutReport) -> None:
+def _say_rollout(shell: Shell, rollout: RolloutReport, state: ChannelState) -> None:
     ended = rollout.ended.replace("_", " ") or "under way"
-    held = ", held by a person" if rollout.is_held and not rollout.ended else ""
+    # By the channels: the report is as old as the controller's last look.
+    is_held = state.rollout is not None and state.rollout.is_held
+    held = ", held by a person" if is_held and not rollout.ended else ""
     shell.say(f"release {rollout.challenger} against {rollout.champion}: {ended}{held}")
     if rollout.trouble:
         shell.say(f"stays where it is: {rollout.trouble}")
