@@ -7,6 +7,7 @@ written from the very logs that the service appended to.
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -27,7 +28,6 @@ from training.served_parity import bundles_on, served_parity
 
 ROUNDS, EVENTS_A_ROUND, POINTS_A_ROUND = 6, 40, 25
 SOURCES = ("payments", "verdicts", "card_states")
-FRESH_MS = 400
 NOW = SystemClock().now_ms
 
 
@@ -90,10 +90,11 @@ def write_table(layout, source):
     write_events(layout, source, list(rows.values()), epoch=epoch_of(last))
 
 
-def is_level(client):
-    """Whether the folder has come up with every source."""
+def is_level(client, since_s):
+    """Whether the folder has come up with every source since an instant of the monotonic clock."""
+    passed_ms = (time.monotonic() - since_s) * 1_000
     ages_ms = client.get("/readyz").json()["sources"]
-    return all(ages_ms[name] is not None and ages_ms[name] < FRESH_MS for name in SOURCES)
+    return all(ages_ms[name] is not None and ages_ms[name] < passed_ms for name in SOURCES)
 
 
 def shipped(layout, record_id):
@@ -114,8 +115,9 @@ def test_what_real_processes_served_is_what_the_tables_say(tmp_path):
             with folder(layout, **settings) as folding:
                 traffic.ask()
                 traffic.send()
+                sent_s = time.monotonic()
                 traffic.ask()
-                folding.wait_until(lambda: is_level(client))
+                folding.wait_until(lambda since_s=sent_s: is_level(client, since_s))
                 traffic.ask()
                 if number % 2:
                     traffic.send()
