@@ -296,9 +296,8 @@ def test_a_key_is_rotated_and_revoked_under_load_on_every_worker(tmp_path):
         eventually(lambda: statuses(started, old) == {401}, within_s=10)
         assert statuses(started, new) == {200}
         file.revoke(key_id, who="ada", why="", now_ms=NOW())
-        eventually(lambda: statuses(started, new) == {401})
-        for _ in range(4):
-            assert statuses(started, new) == {401}
+        # Again and again, because eight connections may all meet the worker that read it first.
+        eventually(lambda: all(statuses(started, new) == {401} for _ in range(5)))
 
 
 def test_a_refusal_just_before_the_end_is_audited(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import Any
 
 import httpx
@@ -117,7 +118,7 @@ def test_what_real_processes_served_is_what_the_tables_say(tmp_path):
                 traffic.send()
                 sent_s = time.monotonic()
                 traffic.ask()
-                folding.wait_until(lambda since_s=sent_s: is_level(client, since_s))
+                folding.wait_until(partial(is_level, client, sent_s))
                 traffic.ask()
                 if number % 2:
                     traffic.send()
