@@ -10,8 +10,8 @@ from assets.predictions import WRITER
 from assets.resources import Platform
 from assets.tables import writer_number
 from core.use_case import UseCase
-from orchestration.decisions import Go, Patience, Skip, Waiting, again, predictions_decision
-from orchestration.sensors import RUNNING, Job, as_request, failed_runs, is_under_way
+from orchestration.decisions import Go, Patience, Skip, Waiting, predictions_decision
+from orchestration.sensors import RUNNING, Job, is_under_way, requested
 from stores.segments import open_segments
 
 LOOK_EVERY_S = 30
@@ -64,11 +64,7 @@ def predictions_sensor(use_case: UseCase, job: Job, patience: Patience) -> dg.Se
     ) -> dg.RunRequest | dg.SkipReason:
         if is_under_way(context.instance, job.name):
             return dg.SkipReason(f"{use_case.name}: a run of {job.name} waits or is at work")
-        decision = decided(platform, use_case.name, patience)
-        if isinstance(decision, Skip):
-            return as_request(decision)
-        failed = failed_runs(context.instance, decision.key)
-        return as_request(again(decision, failed), cause=decision.key)
+        return requested(context.instance, decided(platform, use_case.name, patience))
 
     return sensor
 

@@ -71,10 +71,7 @@ def ingest_sensor(source: Source, job: Job, patience: Patience) -> dg.SensorDefi
         if is_under_way(context.instance, job.name):
             return dg.SkipReason(f"{source.name}: a run of {job.name} waits or is at work")
         decision = ingest_decided(context.instance, platform, source, patience)
-        if isinstance(decision, Skip):
-            return as_request(decision)
-        failed = failed_runs(context.instance, decision.key)
-        return as_request(again(decision, failed), cause=decision.key, source=source.name)
+        return requested(context.instance, decision, source=source.name)
 
     return sensor
 
@@ -108,6 +105,16 @@ def failed_runs(instance: dg.DagsterInstance, cause: str) -> int:
     """How many runs of one cause ended badly."""
     ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     return instance.get_runs_count(dg.RunsFilter(tags={CAUSE: cause}, statuses=ended))
+
+
+def requested(
+    instance: dg.DagsterInstance, decision: Go | Skip, *, source: str | None = None
+) -> dg.RunRequest | dg.SkipReason:
+    """`as_request`, once more after runs of the same cause that failed, and then no more."""
+    if isinstance(decision, Skip):
+        return as_request(decision)
+    failed = failed_runs(instance, decision.key)
+    return as_request(again(decision, failed), cause=decision.key, source=source)
 
 
 def as_request(

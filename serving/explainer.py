@@ -14,7 +14,7 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
-from core.errors import IntegrityError, PlatformError
+from core.errors import PlatformError
 from stores.bundle import load_bundle
 from stores.explainer import Explainer, load_explainer
 
@@ -58,10 +58,7 @@ class ExplainerHost:
 
     def _of(self, bundle: Path, digest: str) -> Explainer | None:
         if digest != self._digest:
-            loaded = load_bundle(bundle)
-            if loaded.manifest.digest != digest:
-                raise IntegrityError("the bundle is not the one that was asked for")
-            self._explainer = load_explainer(loaded.files)
+            self._explainer = load_explainer(load_bundle(bundle, digest).files)
             self._digest = digest
         return self._explainer
 

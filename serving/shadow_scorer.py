@@ -19,7 +19,6 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
-from core.errors import IntegrityError
 from serving.runtime import OnnxSession
 from stores.bundle import load_bundle
 
@@ -70,9 +69,7 @@ class ShadowHost:
 
     def _of(self, request: Request) -> OnnxSession:
         if self._session is None or request.manifest_digest != self._digest:
-            loaded = load_bundle(Path(request.bundle))
-            if loaded.manifest.digest != request.manifest_digest:
-                raise IntegrityError("the bundle is not the one that was asked for")
+            loaded = load_bundle(Path(request.bundle), request.manifest_digest)
             width = len(loaded.manifest.plan.vector)
             self._session = OnnxSession(loaded.model, width)
             self._session.score(np.zeros((1, width), dtype=np.float32))  # the first one is slow

@@ -209,7 +209,7 @@ def read_manifest(directory: Path) -> Manifest:
     return manifest
 
 
-def load_bundle(directory: Path) -> Bundle:
+def load_bundle(directory: Path, digest: str | None = None) -> Bundle:
     """Read and verify a bundle. The bytes returned are the bytes that were checked.
 
     Raises
@@ -217,10 +217,12 @@ def load_bundle(directory: Path) -> Bundle:
     NotReadyError
         If there is none.
     IntegrityError
-        If a file is missing, added or other than the manifest says, or if the model
-        refers to data outside itself.
+        If its manifest has another digest than the one given; if a file is missing, added
+        or other than the manifest says; or if the model refers to data outside itself.
     """
     manifest = read_manifest(directory)
+    if digest is not None and manifest.digest != digest:
+        raise IntegrityError("the bundle is not the one that was asked for")
     files = verify_bundle(directory, manifest)
     refuse_external_data(files[MODEL])
     return Bundle(manifest, files)

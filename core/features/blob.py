@@ -148,11 +148,6 @@ class Codec:
     # Where arrays stand in a block of tiles and in the block of rows.
 
     @staticmethod
-    def first_field(kind: int) -> int:
-        """Place of the first field among the arrays of a block of tiles."""
-        return 2 if kind == DELTA else 1
-
-    @staticmethod
     def available(kind: int) -> int:
         """Place of the availability among the arrays of raw rows; id lengths come next."""
         return 2 if kind == DELTA else 1
@@ -293,12 +288,12 @@ class Codec:
     def _tiles_of(self, kind: BlobKind, k: int, block: Block) -> dict[TileKey, TileState]:
         starts = [block.origin_ms + step * self.grids_ms[k] for step in block.array(0)]
         epochs = block.array(1) if kind == DELTA else (0,) * block.n
-        shape, first = self._tiles[kind][k], self.first_field(kind)
+        shape = self._tiles[kind][k]
         columns = [
             block.strings(place, shape.lengths.index(place))
             if place in shape.lengths
             else block.array(place)
-            for place in range(first, len(shape.codes))
+            for place in range(shape.first, len(shape.codes))
         ]
         states = map(list, zip(*columns, strict=True))
         return dict(zip(zip(starts, epochs, strict=True), states, strict=True))
