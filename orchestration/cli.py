@@ -31,12 +31,14 @@ class Command(NamedTuple):
     """A command: its name, the module that runs it, one line of help.
 
     A supervised one does long work and is run in a child, so that Ctrl-C ends all of it.
+    One that takes fields (``name=value ...``) takes them on either side of its options.
     """
 
     name: str
     module: str
     help: str
     is_supervised: bool = False
+    takes_fields: bool = False
 
 
 COMMANDS = (
@@ -77,8 +79,8 @@ COMMANDS = (
     ),
     Command("rollout", "rollout", "start, watch, hold, promote or take back a gradual rollout"),
     Command("rollback", "rollback", "ask for the former champion, or a given release, back"),
-    Command("predict", "predict", "ask the service for a decision"),
-    Command("push", "push", "send one event to the service"),
+    Command("predict", "predict", "ask the service for a decision", takes_fields=True),
+    Command("push", "push", "send one event to the service", takes_fields=True),
     Command("why", "why", "explain a decision by its id"),
     Command("decisions", "decisions", "show what another policy would have decided"),
     Command("keys", "keys", "create, list, rotate and revoke keys to the service"),
@@ -133,7 +135,10 @@ def run(command: Command, words: Sequence[str]) -> int:
     from orchestration.settings import Settings
     from orchestration.shell import Shell
 
-    arguments = parser_of(command).parse_args(words)
+    parser = parser_of(command)
+    # The usual way takes words apart at the first option and refuses those behind it.
+    parse = parser.parse_intermixed_args if command.takes_fields else parser.parse_args
+    arguments = parse(words)
     environment = dict(os.environ)
     settings = Settings.read(environment, home=arguments.home)
     module = importlib.import_module(f"orchestration.commands.{command.module}")

@@ -77,6 +77,7 @@ def _make_online(store, root, declared, number):
     return head_ms
 
 
+@pytest.mark.slow
 def test_generated_points_equal_the_oracle(proof):
     store, worlds, heads = proof
     n_points, mismatches = 0, []

@@ -19,6 +19,8 @@ from orchestration.processes import free_port
 from stores.layout import Layout
 from stores.log import SourceLog
 
+pytestmark = pytest.mark.slow
+
 NOW = SystemClock().now_ms
 
 

@@ -20,7 +20,10 @@ from stores.log import SourceLog
 from stores.online import open_online_store
 from stores.watermarks import decode_position, folded_key
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of writes")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of writes"),
+]
 NOW = SystemClock().now_ms
 IDLE_S = 4.0
 USER, SYSTEM = 11, 12  # of the fields of /proc/PID/stat behind the name

@@ -212,6 +212,7 @@ def test_every_route_that_is_told_of_asks_for_a_key_or_says_that_it_does_not(cli
     assert open_paths == {"/livez", "/readyz", "/metrics"}
 
 
+@pytest.mark.slow
 def test_the_rate_of_a_key_counts_points_and_says_when_to_come_back(client, layout):
     key = made(layout, ["*:predict"], rate=RateLimit(per_s=0.5, burst=4))
     eventually(lambda: client.post(PREDICT, json={}, headers=bearer(key)).status_code == 422)
@@ -274,6 +275,7 @@ def own(tmp_path, **settings):
         yield layout, started
 
 
+@pytest.mark.slow
 def test_a_key_is_rotated_and_revoked_under_load_on_every_worker(tmp_path):
     layout = Layout(tmp_path / "home").create()
     serve(layout, shelve(layout), counter=1)
@@ -300,6 +302,7 @@ def test_a_key_is_rotated_and_revoked_under_load_on_every_worker(tmp_path):
         eventually(lambda: all(statuses(started, new) == {401} for _ in range(5)))
 
 
+@pytest.mark.slow
 def test_a_refusal_just_before_the_end_is_audited(tmp_path):
     layout = Layout(tmp_path / "home").create()
     serve(layout, shelve(layout), counter=1)
@@ -310,6 +313,7 @@ def test_a_refusal_just_before_the_end_is_audited(tmp_path):
     assert sum(entry["count"] for entry in audited(layout, code="no_key")) == 3
 
 
+@pytest.mark.slow
 def test_an_open_service_warns_and_closes_with_the_first_key(tmp_path):
     with own(tmp_path) as (layout, started):
         assert started.log.read_text().count("warning: no keys") == 1
@@ -322,6 +326,7 @@ def test_an_open_service_warns_and_closes_with_the_first_key(tmp_path):
         assert httpx.post(started.url + PREDICT, json=REQUEST, headers=bearer(key)).is_success
 
 
+@pytest.mark.slow
 def test_keys_that_cannot_be_read_or_are_gone_leave_the_service_closed(tmp_path):
     layout = Layout(tmp_path / "home").create()
     serve(layout, shelve(layout), counter=1)

@@ -11,6 +11,8 @@ from stores.layout import Layout
 from stores.records import parse_record_id, record_in
 from stores.segments import open_segments
 
+pytestmark = pytest.mark.slow
+
 PROMISED_S = 10.0
 
 
@@ -34,7 +36,6 @@ def is_shared(layout, record_id):
     return b'"toy"' in record_in(store.read(where.segment_name), where.offset)
 
 
-@pytest.mark.slow
 def test_a_record_is_in_shared_storage_within_ten_seconds_of_its_answer(layout):
     with service(layout, LAKE_URI=layout.lake, ENVIRONMENT="test") as running:
         record_id = predict(running.url)

@@ -16,6 +16,8 @@ from stores.layout import Layout
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
+pytestmark = pytest.mark.slow
+
 VECTOR = [1_250.0, None, 0.0, None, None]
 
 

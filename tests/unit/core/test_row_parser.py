@@ -188,6 +188,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(changes=st.dictionaries(st.sampled_from([*GOOD, "other", "\ud800"]), JSON_VALUES))
 def test_parse_never_raises_on_json_and_accepted_rows_parse_to_themselves(changes):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+from unittest import mock
 
 import pytest
 
@@ -51,6 +52,26 @@ def test_a_wrong_option_says_where_to_read_on(home, capsys):
         cli.main(["status", "--colour"])
     assert stop.value.code == 2
     assert "throughline status --help" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["transactions", "--id", "e1", "card_id=c1", "terminal_id=t1"],
+        ["--id", "e1", "transactions", "card_id=c1", "terminal_id=t1"],
+        ["transactions", "card_id=c1", "terminal_id=t1", "--id", "e1"],
+        ["transactions", "card_id=c1", "--id", "e1", "terminal_id=t1"],
+    ],
+    ids=["behind", "last", "before", "on both sides"],
+)
+def test_fields_stand_on_either_side_of_an_option(home, monkeypatch, words):
+    push = importlib.import_module("orchestration.commands.push")
+    run = mock.Mock(return_value=0)
+    monkeypatch.setattr(push, "run", run)
+    assert cli.main(["push", *words]) == 0
+    arguments, _ = run.call_args.args
+    assert (arguments.source, arguments.id) == ("transactions", "e1")
+    assert arguments.field == ["card_id=c1", "terminal_id=t1"]
 
 
 @pytest.mark.parametrize("kind", sorted(subclasses(errors.PlatformError), key=str))

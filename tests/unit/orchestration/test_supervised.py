@@ -46,6 +46,7 @@ def test_the_exit_code_of_the_child_is_ours():
     assert start("raise SystemExit(4)").wait(20) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_child_and_its_children_however_deaf(tmp_path, number):
     mark = tmp_path / "pid"

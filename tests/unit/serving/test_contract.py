@@ -120,6 +120,7 @@ values = st.recursive(
 names = st.sampled_from(["entities", "inputs", "at", "explain", "card_id", "amount_minor", "zz"])
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(raw=values | st.dictionaries(names, values | st.dictionaries(names, values)))
 def test_nothing_that_json_can_say_raises_anything_else(raw):

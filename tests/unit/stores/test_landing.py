@@ -202,6 +202,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_lander_killed_at_any_moment_leaves_whole_epochs(tmp_path):
     for turn in range(5):
         process = subprocess.Popen(

@@ -222,6 +222,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_writers_killed_at_any_moment_lose_no_answered_event(tmp_path):
     answered: dict[str, int] = {}
     for turn in range(4):

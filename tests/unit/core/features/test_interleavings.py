@@ -232,6 +232,7 @@ QUICK = settings(
 )
 
 
+@pytest.mark.slow
 @QUICK
 @given(LIVES)
 def test_windows_count_every_row_once_whatever_happens(steps: list[Any]):

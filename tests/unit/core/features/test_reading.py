@@ -104,6 +104,7 @@ def replays(new_store: Callable[[], OnlineStore], **ours: Any) -> Iterator[Repla
         yield Replay(world, new_store(), rng, bases=partial(bases_of, number), **ours)
 
 
+@pytest.mark.slow
 def test_bases_and_deltas_through_a_store_equal_the_oracle(store: OnlineStore):
     n_points, mismatches, seen = 0, list[Mismatch](), set()
     for replay in replays(lambda: store):

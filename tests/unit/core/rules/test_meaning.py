@@ -97,6 +97,7 @@ def wanted(conditions, row):
     return found[0] if found else None
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(
     st.lists(conditions, min_size=1, max_size=3),

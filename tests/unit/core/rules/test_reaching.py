@@ -137,6 +137,7 @@ def _connected(parts):
 conditions = st.recursive(st.sampled_from(ATOMS), _connected, max_leaves=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(conditions, conditions)
 def test_what_is_said_to_be_covered_or_impossible_is(one, other):
