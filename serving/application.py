@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -31,6 +32,7 @@ from serving.recording import Recording
 from serving.releases import Loader, Releases
 from serving.rollout_views import RolloutViews
 from serving.runtime import OnnxSession
+from serving.scraping import Scraping
 from serving.settings import Settings, read_settings
 from serving.shadow_process import ShadowProcess
 from serving.shadows import Shadows
@@ -39,6 +41,7 @@ from serving.splitting import Splitting
 from serving.telemetry import Telemetry
 from serving.transport.rest import Services, build_app
 from serving.watcher import ShelfWatcher
+from serving.worker_metrics import WorkerMetrics
 from stores.access_keys import AccessKeyFile
 from stores.home_id import home_id
 from stores.layout import Layout
@@ -92,7 +95,8 @@ class Service:
         self._releases = Releases()
         access_keys = AccessKeyFile(layout.access)
         self._access = Access(access_keys, clock, told, n_workers=settings.http.workers)
-        self._telemetry = Telemetry(CollectorRegistry())
+        registry = CollectorRegistry()
+        self._telemetry = Telemetry(registry)
         self._explainer = ExplainerProcess(
             self._bundle_of, start_budget_ms=settings.explainer.start_budget_ms
         )
@@ -115,6 +119,7 @@ class Service:
         )
         intake = EventIntake(self._releases, store, LogAppenders(layout, clock), clock)
         health = Health(home_id(layout), self._releases, self._watcher, reader, clock)
+        self._scraping = self._new_scraping(registry, health, clock)
         services = Services(
             engine=engine,
             passports=passports,
@@ -127,8 +132,22 @@ class Service:
             told=told,
             access=self._access,
             rollouts=RolloutViews(self._releases, RolloutBoard(layout.shelf)),
+            scraping=self._scraping,
         )
         self.app = build_app(services, self._lifespan)
+
+    def _new_scraping(self, registry: CollectorRegistry, health: Health, clock: Clock) -> Scraping:
+        layout = self._settings.layout
+        workers = WorkerMetrics(
+            registry,
+            layout.state / "metrics" / platform.node(),  # machines may share a home
+            clock,
+            worker=str(os.getpid()),
+            n_workers=self._settings.http.workers,
+        )
+        return Scraping(
+            layout, self._telemetry, workers, health=health, watcher=self._watcher, clock=clock
+        )
 
     def _new_engine(self, mask: Mask, clock: Clock, told: Told) -> Engine:
         settings, counting = self._settings, Counting()
@@ -172,7 +191,7 @@ class Service:
         del app
         await asyncio.to_thread(self._start)
         works = (self._follow(), self._tick(), self._ship(), self._access.follow())
-        beside = (self._publisher.follow(), self._shadows.follow())
+        beside = (self._publisher.follow(), self._shadows.follow(), self._scraping.follow())
         tasks = [asyncio.create_task(work) for work in (*works, *beside)]
         try:
             yield

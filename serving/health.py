@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from core.clock import Clock
 from core.errors import PlatformError
 from serving.ports import Json, Reader
 from serving.releases import Releases, Served
 from serving.watcher import ShelfWatcher
-from stores.watermarks import decode_watermark, watermark_key
+from stores.watermarks import Watermark, decode_watermark, watermark_key
 
 READ_BUDGET_S = 0.25
 
@@ -51,19 +50,27 @@ class Health:
 
     async def source_ages_ms(self) -> dict[str, int | None]:
         """Age of each source in ms; None where no folder has spoken or the store is silent."""
-        served = self._releases.roster.use_cases.values()
-        names = sorted({view.source for each in served for view in each.champion.plan.views})
-        return dict(zip(names, await self._ages_ms(names), strict=True))
+        marks, now_ms = await self.watermarks(), self._clock.now_ms()
+        return {
+            name: max(0, now_ms - marks[name].available_ms) if name in marks else None
+            for name in self._sources()
+        }
 
-    async def _ages_ms(self, names: Sequence[str]) -> list[int | None]:
+    async def watermarks(self) -> dict[str, Watermark]:
+        """How far each source is folded; none where no folder has spoken or the store is silent."""
+        names = self._sources()
         try:
             async with asyncio.timeout(READ_BUDGET_S):
                 found = await self._reader.read([watermark_key(name) for name in names])
             marks = [None if data is None else decode_watermark(data) for data in found]
         except (TimeoutError, PlatformError, OSError):
-            return [None] * len(names)
-        now_ms = self._clock.now_ms()
-        return [None if mark is None else max(0, now_ms - mark.available_ms) for mark in marks]
+            return {}
+        pairs = zip(names, marks, strict=True)
+        return {name: mark for name, mark in pairs if mark is not None}
+
+    def _sources(self) -> list[str]:
+        served = self._releases.roster.use_cases.values()
+        return sorted({view.source for each in served for view in each.champion.plan.views})
 
 
 def _beside(served: Served) -> Json:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.process_collector import ProcessCollector
 
+from serving.home_metrics import Families
 from serving.releases import Served
 
 # Seconds. Fine where the promise is (100 ms), coarse beyond it.
@@ -65,12 +67,7 @@ class Telemetry:
         self._counter = Gauge(
             "throughline_channels_counter", "Counter of the channels followed.", registry=registry
         )
-        self._source_age = Gauge(
-            "throughline_source_age_seconds",
-            "How long ago all events of a source were known to be folded.",
-            ("source",),
-            registry=registry,
-        )
+        ProcessCollector(registry=registry)  # memory, processor time, open files
 
         # Looking labels up takes longer than counting: what every prediction counts is kept.
         self._predicted = cache(self._predictions.labels)
@@ -108,10 +105,7 @@ class Telemetry:
             if served.challenger is not None:
                 self._weight.labels(use_case).set(served.state.challenger_weight)
 
-    def source_age(self, source: str, seconds: float) -> None:
-        """Show how far the folder has come."""
-        self._source_age.labels(source).set(seconds)
-
-    def exposition(self) -> bytes:
-        """Everything, in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def exposition(self, families: Iterable[Metric] | None = None) -> bytes:
+        """Families, those of this process when none are given, in Prometheus' text format."""
+        given = self._registry.collect() if families is None else families
+        return generate_latest(Families(given))

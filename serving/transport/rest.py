@@ -25,6 +25,7 @@ from serving.ports import Json
 from serving.process import Told
 from serving.releases import Releases
 from serving.rollout_views import RolloutViews
+from serving.scraping import Scraping
 from serving.settings import HttpSettings
 from serving.telemetry import Telemetry
 from serving.transport.admission import admit, charge_events, charge_points, grant_of
@@ -57,6 +58,7 @@ class Services:
     told: Told
     access: Access
     rollouts: RolloutViews
+    scraping: Scraping
 
 
 class Routes:
@@ -134,13 +136,8 @@ class Routes:
     async def metrics(self, request: Request) -> Response:
         """Prometheus metrics."""
         del request
-        services = self._services
-        for source, age_ms in (await services.health.source_ages_ms()).items():
-            if age_ms is not None:
-                services.telemetry.source_age(source, age_ms / 1_000)
-        return Response(
-            services.telemetry.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
-        )
+        text = await self._services.scraping.exposition()
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def docs(self, request: Request) -> Response:
         """The page about all this."""
