@@ -24,7 +24,7 @@ from core.errors import ConfigurationError
 from stores.layout import DEFAULT_ROOT, Layout
 
 PREFIX = "THROUGHLINE_"
-OF_THE_SERVICE = ("http", "engine", "records", "explainer", "folder", "controller")
+OF_THE_SERVICE = ("http", "engine", "records", "explainer", "folder", "controller", "metrics")
 
 Environment = Literal["embedded", "test", "production"]
 Launch = Literal["in_process", "pipes", "pod"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from core.errors import PlatformError
 from serving.channel_requests import Decisions, Move
 from serving.judging import WHO, Judge, Look
 from serving.process import Stop, Told, run_process
+from serving.process_metrics import ControllerMetrics, served_metrics
 from serving.settings import Settings
 from stores.channels import ChannelAnswer, ChannelRequest, Channels, ChannelState
 from stores.durable import exclusive_lock
@@ -199,21 +200,25 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
     counts = open_rollout_counts(settings.online, layout.rollout_counts)
     look_s = settings.controller.look_ms / 1_000
     looked_s, trouble = clock.monotonic_s() - look_s, ""
-    while True:
-        # Keys are read anew: those of builders and approvers may appear after the controller.
-        keys = KeyRing.from_directory(layout.keys)
-        controller = Controller(shelf, keys, signer, clock, counts)
-        for answer in controller.work():
-            word = "accepted" if answer.is_accepted else "refused"
-            told(f"{word} {answer.request_id}: {answer.because}")
-        if not is_once and clock.monotonic_s() - looked_s >= look_s:
-            looked_s = clock.monotonic_s()
-            before, trouble = trouble, _looked(controller, told)
-            if trouble and trouble != before:
-                told(f"rollouts stay where they are: {trouble}")
-        if is_once or stop(settings.controller.poll_ms / 1_000):
-            counts.close()
-            return
+    metrics, ports = ControllerMetrics(), settings.metrics
+    port = 0 if is_once else ports.controller_port
+    with served_metrics(metrics.registry, host=ports.host, port=port), closing(counts):
+        while True:
+            # Keys are read anew: those of builders and approvers may appear after the controller.
+            keys = KeyRing.from_directory(layout.keys)
+            controller = Controller(shelf, keys, signer, clock, counts)
+            for answer in controller.work():
+                word = "accepted" if answer.is_accepted else "refused"
+                told(f"{word} {answer.request_id}: {answer.because}")
+                metrics.answered(is_accepted=answer.is_accepted)
+            if not is_once and clock.monotonic_s() - looked_s >= look_s:
+                looked_s = clock.monotonic_s()
+                before, trouble = trouble, _looked(controller, told)
+                metrics.held(is_held=bool(trouble))
+                if trouble and trouble != before:
+                    told(f"rollouts stay where they are: {trouble}")
+            if is_once or stop(settings.controller.poll_ms / 1_000):
+                return
 
 
 def _looked(controller: Controller, told: Told) -> str:

@@ -18,6 +18,7 @@ from core.ports import OnlineStore
 from serving.folding import SourceFolder
 from serving.log_watch import LogWatch
 from serving.process import Stop, Told, only_one, run_process
+from serving.process_metrics import FolderMetrics, served_metrics
 from serving.settings import Settings
 from stores.bundle import Manifest, read_manifest
 from stores.channels import Channels
@@ -35,7 +36,13 @@ class Folder:
     """Folds every source that a served release reads."""
 
     def __init__(
-        self, layout: Layout, store: OnlineStore, clock: Clock, settings: Settings, told: Told
+        self,
+        layout: Layout,
+        store: OnlineStore,
+        clock: Clock,
+        settings: Settings,
+        told: Told,
+        metrics: FolderMetrics,
     ) -> None:
         self._layout = layout
         self._shelf = Shelf(layout.shelf)
@@ -43,6 +50,7 @@ class Folder:
         self._clock = clock
         self._settings = settings.folder
         self._told = told
+        self._metrics = metrics
         self._counter = -1
         self._looked_ms = 0
         self._trouble = ""
@@ -64,8 +72,10 @@ class Folder:
         self._follow_shelf()
         folded = 0
         for name, source in self.sources.items():
-            folded += source.step()
+            count = source.step()
+            folded += count
             source.beat(self._settings.heartbeat_ms)
+            self._metrics.folded(name, n_records=count, n_faults=len(source.faults))
             for fault in source.faults:
                 self._told(f"{name}: {fault}")
             source.faults.clear()
@@ -126,9 +136,13 @@ class Folder:
 def run(settings: Settings, clock: Clock, stop: Stop, told: Told) -> None:
     """Fold until ``stop(seconds)`` says so."""
     store = open_online_store(settings.online)
-    watch = LogWatch()
-    with only_one(settings.layout.state / "folder.lock", stop) as is_ours:
-        folder = Folder(settings.layout, store, clock, settings, told)
+    watch, metrics = LogWatch(), FolderMetrics()
+    host, port = settings.metrics.host, settings.metrics.folder_port
+    with (
+        only_one(settings.layout.state / "folder.lock", stop) as is_ours,
+        served_metrics(metrics.registry, host=host, port=port if is_ours else 0),
+    ):
+        folder = Folder(settings.layout, store, clock, settings, told, metrics)
         pause_s = 0.0
         while is_ours and not stop(pause_s):
             try:
@@ -136,6 +150,7 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told) -> None:
                 pause_s = 0.0 if is_told else settings.folder.poll_ms / 1_000
             except DependencyError as error:
                 told(str(error))
+                metrics.failed()
                 pause_s = PAUSE_AFTER_FAILURE_S
     watch.close()
     store.close()

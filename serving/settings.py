@@ -100,6 +100,14 @@ class ControllerSettings(Section):
     look_ms: int = Field(default=1_000, ge=10)
 
 
+class MetricsSettings(Section):
+    """Where folder and controller answer scrapes; 0 for nowhere. The service has ``/metrics``."""
+
+    host: str = "127.0.0.1"
+    folder_port: int = Field(default=0, ge=0, le=65_535)
+    controller_port: int = Field(default=0, ge=0, le=65_535)
+
+
 class Settings(BaseSettings):
     """All settings of the online processes. ``online_url`` empty means the embedded store."""
 
@@ -117,6 +125,7 @@ class Settings(BaseSettings):
     explainer: ExplainerSettings = ExplainerSettings()
     folder: FolderSettings = FolderSettings()
     controller: ControllerSettings = ControllerSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @classmethod
     def settings_customise_sources(
