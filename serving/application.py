@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from core.clock import Clock, SystemClock
-from core.ports import OnlineStore
 from serving.access import Access
 from serving.appending import GroupAppender
 from serving.counting import Counting, CountPublisher
@@ -23,9 +22,9 @@ from serving.engine import Engine
 from serving.events import EventIntake
 from serving.explainer_client import ExplainerProcess
 from serving.health import Health
+from serving.online_values import OnlineValues
 from serving.passes import Budgets, Passes
 from serving.passports import Passports
-from serving.ports import DirectReader, Reader, ThreadedReader
 from serving.process import Told, teller
 from serving.record_logs import RecordLogs
 from serving.recording import Recording
@@ -47,8 +46,6 @@ from stores.home_id import home_id
 from stores.layout import Layout
 from stores.log import SourceLog
 from stores.masking import Mask, ensure_mask
-from stores.online import open_online_store
-from stores.online.redis_reads import TickReader
 from stores.rollout_counts import open_rollout_counts
 from stores.rollouts import RolloutBoard
 from stores.shelf import Shelf
@@ -83,13 +80,9 @@ class Service:
         layout = settings.layout
         shelf = Shelf(layout.shelf)
         keys = partial(KeyRing.from_directory, layout.keys)
-        store = open_online_store(settings.online)
-        reader = _reader(settings.online, store)
         loader = Loader(shelf, keys, OnnxSession, is_any_time=settings.is_local)
         self._settings = settings
         self._bundle_of = shelf.bundle
-        self._store = store
-        self._reader = reader
         self._records = RecordLogs(layout, clock, settings.records)
         self._shipper = Shipper(layout, clock, told, keep_ms=settings.records.keep_s * 1_000)
         self._releases = Releases()
@@ -97,6 +90,7 @@ class Service:
         self._access = Access(access_keys, clock, told, n_workers=settings.http.workers)
         registry = CollectorRegistry()
         self._telemetry = Telemetry(registry)
+        self._online = OnlineValues(settings, clock, told, self._telemetry)
         self._explainer = ExplainerProcess(
             self._bundle_of, start_budget_ms=settings.explainer.start_budget_ms
         )
@@ -117,8 +111,9 @@ class Service:
             explaining=self._explainer,
             explain_budget_ms=settings.explainer.record_budget_ms,
         )
-        intake = EventIntake(self._releases, store, LogAppenders(layout, clock), clock)
-        health = Health(home_id(layout), self._releases, self._watcher, reader, clock)
+        logs = LogAppenders(layout, clock)
+        intake = EventIntake(self._releases, self._online.store, logs, clock, self._online.claims)
+        health = Health(home_id(layout), self._releases, self._watcher, self._online.reader, clock)
         self._scraping = self._new_scraping(registry, health, clock)
         services = Services(
             engine=engine,
@@ -163,18 +158,18 @@ class Service:
         self._shadows = Shadows(
             self._releases,
             counting,
-            self._reader,
+            self._online.reader,
             ShadowProcess(self._bundle_of, patience_s=settings.engine.shadow_patience_ms / 1_000),
             clock,
         )
         passes = Passes(
-            reader=self._reader,
+            reader=self._online.reader,
             recording=Recording(self._records, mask),
             explaining=self._explainer,
             clock=clock,
             observer=self._telemetry,
             shadows=self._shadows,
-            budgets=Budgets(settings.engine.read_budget_ms, settings.explainer.budget_ms),
+            budgets=Budgets(settings.explainer.budget_ms),
         )
         patience_ms = settings.engine.challenger_patience_ms
         return Engine(
@@ -207,8 +202,7 @@ class Service:
             await self._explainer.close()
             self._records.close()
             await asyncio.to_thread(self._shipper.ship)
-            self._reader.close()
-            self._store.close()
+            self._online.close()
 
     def _start(self) -> None:
         self._records.adopt()
@@ -233,13 +227,6 @@ class Service:
         while True:
             await asyncio.sleep(self._settings.records.ship_every_ms / 1_000)
             await asyncio.to_thread(self._shipper.ship)
-
-
-def _reader(url: str, store: OnlineStore) -> Reader:
-    """Values without holding up the loop: from a file at once, from one Redis by the tick."""
-    if url.startswith("sqlite:"):
-        return DirectReader(store)
-    return TickReader(url) if url.startswith(("redis://", "unix://")) else ThreadedReader(store)
 
 
 def application() -> ASGIApp:

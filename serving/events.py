@@ -18,6 +18,7 @@ from core.contracts import Source
 from core.ports import OnlineStore
 from core.row_parser import ParsedRow, RowParser, Violation
 from serving.errors import BrokenContractError, FieldFault, ListTooLongError, NotFoundError
+from serving.guard import Guard
 from serving.ports import Json
 from serving.releases import Releases
 from stores.claims import CLAIM_MS, event_claim
@@ -66,12 +67,18 @@ class EventIntake:
     """Takes events of the sources that the served use cases read."""
 
     def __init__(
-        self, releases: Releases, store: OnlineStore, appenders: Appenders, clock: Clock
+        self,
+        releases: Releases,
+        store: OnlineStore,
+        appenders: Appenders,
+        clock: Clock,
+        claims: Guard,
     ) -> None:
         self._releases = releases
         self._store = store
         self._appenders = appenders
         self._clock = clock
+        self._claims = claims
         self._parsers: dict[str, tuple[Source, RowParser]] = {}
 
     def sources(self) -> dict[str, Source]:
@@ -130,7 +137,7 @@ class EventIntake:
             event_claim(source, event_id): rows[i].payload_digest.encode()
             for event_id, i in first.items()
         }
-        held = await asyncio.to_thread(self._claim, claims)
+        held = await self._claims.call(lambda: asyncio.to_thread(self._claim, claims))
         fresh = []
         for i, row in rows.items():
             key = event_claim(source, row.event_id)

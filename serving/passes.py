@@ -7,7 +7,6 @@ beside it, and every request keeps its own instant, timings and record.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,17 +22,19 @@ from serving.answers import Outcome, answer_of, model_of
 from serving.contract import Point
 from serving.explaining import Explaining, Explanation
 from serving.features import Reading, model_inputs, no_features, read_features
+from serving.guard import RESTING, SLOW
 from serving.ports import Json, Observer, Reader
 from serving.recording import Recording
 from serving.releases import LoadedRelease
 from serving.shadows import Shadows
 
+SILENT = "the online store did not answer"
+
 
 @dataclass(frozen=True)
 class Budgets:
-    """How long a stage may take before the answer goes on without it."""
+    """How long a stage may take before the answer goes on without it; reads have a guard."""
 
-    read_ms: int = 250
     explain_ms: int = 300
 
 
@@ -169,12 +170,11 @@ class Passes:
     ) -> tuple[list[Reading], Json | None]:
         """Readings, and what is missing: without its features an answer still leaves, labelled."""
         try:
-            async with asyncio.timeout(self._budgets.read_ms / 1_000):
-                return await read_features(release.plan, points, self._reader), None
-        except TimeoutError:
-            because = f"online values took more than {self._budgets.read_ms} ms"
-        except (DependencyError, OSError):
-            because = "the online store did not answer"
+            return await read_features(release.plan, points, self._reader), None
+        except DependencyError as error:
+            because = error.wrong if error.code in (SLOW, RESTING) else SILENT
+        except OSError:
+            because = SILENT
         except IntegrityError:
             because = "the online store holds values that cannot be read"
         missing = no_features(release.plan, len(points))

@@ -62,7 +62,7 @@ class HttpSettings(Section):
 class EngineSettings(Section):
     """How long a request may wait for features, and how often the shelf is looked at."""
 
-    read_budget_ms: int = Field(default=250, ge=1)
+    read_budget_ms: int = Field(default=100, ge=1)
     shelf_poll_ms: int = Field(default=500, ge=10)
     challenger_patience_ms: int = Field(default=1_000, ge=1)  # then the champion answers
     shadow_patience_ms: int = Field(default=1_000, ge=1)  # then its process is killed

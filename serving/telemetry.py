@@ -69,6 +69,7 @@ class Telemetry:
         )
         ProcessCollector(registry=registry)  # memory, processor time, open files
 
+        self._asked = _asked(registry)
         # Looking labels up takes longer than counting: what every prediction counts is kept.
         self._predicted = cache(self._predictions.labels)
         self._timed_stage = cache(self._stages.labels)
@@ -90,6 +91,10 @@ class Telemetry:
         """Count one problem."""
         self._refusals.labels(code).inc()
 
+    def asked(self, dependency: str, *, is_asked: bool) -> None:
+        """Show whether a dependency is asked, or left alone for a while."""
+        self._asked.labels(dependency).set(is_asked)
+
     def taken(self, source: str, status: str, count: int) -> None:
         """Count events taken over HTTP."""
         self._events.labels(source, status).inc(count)
@@ -109,3 +114,44 @@ class Telemetry:
         """Families, those of this process when none are given, in Prometheus' text format."""
         given = self._registry.collect() if families is None else families
         return generate_latest(Families(given))
+
+
+def _asked(registry: CollectorRegistry) -> Gauge:
+    return Gauge(
+        "throughline_dependency_asked",
+        "1 while a dependency is asked, 0 while it is left alone because it kept failing.",
+        ("dependency",),
+        registry=registry,
+    )
+
+
+class _Channels:
+    """Gauges of what is served."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._release = Gauge(
+            "throughline_release",
+            "Release that serves, by use case and channel.",
+            ("use_case", "channel"),
+            registry=registry,
+        )
+        self._weight = Gauge(
+            "throughline_challenger_weight",
+            "Share of entities that the challenger answers, where there is one.",
+            ("use_case",),
+            registry=registry,
+        )
+        self._counter = Gauge(
+            "throughline_channels_counter", "Counter of the channels followed.", registry=registry
+        )
+
+    def show(self, counter: int, use_cases: Mapping[str, Served]) -> None:
+        """Put down what is served; what no longer is, goes."""
+        self._counter.set(counter)
+        self._release.clear()
+        self._weight.clear()
+        for use_case, served in use_cases.items():
+            for channel, release in served.releases.items():
+                self._release.labels(use_case, channel).set(release.manifest.release)
+            if served.challenger is not None:
+                self._weight.labels(use_case).set(served.state.challenger_weight)

@@ -12,11 +12,13 @@ from memory_store import MemoryOnlineStore
 from numpy.typing import NDArray
 from payments import NOW_MS
 
+from core.breaker import Breaker, State
 from core.clock import FixedClock
 from core.errors import NotReadyError
 from serving.counting import Counting
 from serving.engine import Engine
 from serving.explaining import Explaining, Explanation
+from serving.guard import Guard, GuardedReader
 from serving.passes import Budgets, Passes
 from serving.ports import DirectReader, Reader
 from serving.recording import Recording
@@ -108,7 +110,7 @@ class Bench:
         reader: Reader | None = None,
         explaining: Explaining | None = None,
         is_any_time: bool = False,
-        budgets: Budgets | None = None,
+        read_budget_ms: int = 1_000,
         patience_ms: int = 1_000,
         shadow_scores: Scores | None = None,
         **changes: Any,
@@ -120,12 +122,22 @@ class Bench:
         self.observer = SilentObserver()
         self.releases = Releases()
         self.told: list[str] = []
+        self.changes: list[State] = []
         self.shelf = Shelf(layout.shelf)
         self.loader = Loader(self.shelf, self.keys, OnnxSession, is_any_time=is_any_time)
         self.watcher = self.new_watcher()
         use_case = changes.get("use_case", USE_CASE)
         serve(layout, shelve(layout, **changes), counter=1, use_case=use_case)
         assert self.watcher.look()
+        self.breaker = Breaker(most_failures=10, rest_s=1.0)
+        self.guard = Guard(
+            "reading online values",
+            self.breaker,
+            self.clock,
+            budget_ms=read_budget_ms,
+            told=self.told.append,
+            changed=self.changes.append,
+        )
         self.counting = Counting()
         self.shadows = Shadows(
             self.releases,
@@ -135,13 +147,13 @@ class Bench:
             self.clock,
         )
         passes = Passes(
-            reader=reader or DirectReader(self.store),
+            reader=GuardedReader(reader or DirectReader(self.store), self.guard),
             recording=Recording(self.records, Mask(bytes(32))),
             explaining=explaining or KnownExplainer(),
             clock=self.clock,
             observer=self.observer,
             shadows=self.shadows,
-            budgets=budgets or Budgets(),
+            budgets=Budgets(),
         )
         self.engine = Engine(
             releases=self.releases,

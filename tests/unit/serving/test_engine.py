@@ -14,7 +14,6 @@ from core.features.keys import entity_key, position
 from serving.calls import MAX_FAULTS
 from serving.engine import MAX_POINTS
 from serving.errors import BrokenContractError, ListTooLongError, NotFoundError
-from serving.passes import Budgets
 from stores.layout import Layout
 from stores.watermarks import (
     Watermark,
@@ -254,7 +253,7 @@ class FailingReader:
     ],
 )
 def test_without_its_features_an_answer_leaves_labelled(layout, error, because):
-    bench = Bench(layout, reader=FailingReader(error), budgets=Budgets(read_ms=20))
+    bench = Bench(layout, reader=FailingReader(error), read_budget_ms=20)
     answer = predict(bench)
     assert answer["degraded"]["level"] == "no_features"
     assert because in answer["degraded"]["because"]

@@ -55,7 +55,7 @@ def appenders():
 
 @pytest.fixture
 def intake(bench, appenders):
-    return EventIntake(bench.releases, bench.store, appenders, bench.clock)
+    return EventIntake(bench.releases, bench.store, appenders, bench.clock, bench.guard)
 
 
 def take(intake, raw, source="payments"):
@@ -270,7 +270,26 @@ def test_claims_of_a_store_that_is_down_are_the_caller_s_to_hear(bench, appender
         def claim(self, items, *, expires_in_ms, now_ms):
             raise DependencyError("down")
 
-    intake = EventIntake(bench.releases, DownStore(), appenders, bench.clock)
+    intake = EventIntake(bench.releases, DownStore(), appenders, bench.clock, bench.guard)
     with pytest.raises(DependencyError):
         take(intake, payment("e1", NOW_MS))
     assert appenders.lines == {}
+
+
+def test_a_store_that_keeps_failing_is_left_alone_and_events_are_refused_at_once(bench, appenders):
+    class DownStore(MemoryOnlineStore):
+        claims = 0
+
+        def claim(self, items, *, expires_in_ms, now_ms):
+            self.claims += 1
+            raise DependencyError("down")
+
+    store = DownStore()
+    intake = EventIntake(bench.releases, store, appenders, bench.clock, bench.guard)
+    codes = []
+    for n in range(20):
+        with pytest.raises(DependencyError) as refused:
+            take(intake, payment(f"e{n}", NOW_MS))
+        codes.append(refused.value.code)
+    assert codes == ["dependency"] * 10 + ["dependency_resting"] * 10
+    assert store.claims == 10

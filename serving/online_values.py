@@ -1,0 +1,67 @@
+"""How the service reaches the online store: one way for its answers, one for claims of events.
+
+Answers read through a budget and a breaker of their own, so that a store that is slow, silent or
+gone costs an answer some milliseconds and its features, and never more.
+"""
+
+from __future__ import annotations
+
+from core.breaker import Breaker
+from core.clock import Clock
+from core.ports import OnlineStore
+from serving.guard import Guard, GuardedReader
+from serving.ports import DirectReader, Reader, ThreadedReader
+from serving.process import Told
+from serving.settings import Settings
+from serving.telemetry import Telemetry
+from stores.online import open_online_store
+from stores.online.redis_reads import TickReader
+
+MOST_FAILURES, REST_S = 10, 1.0
+"""Ten failures in a row are no accident; a try each second finds a store that is back soon enough
+and costs one answer in a second its features."""
+LOCKED_S = 0.02
+"""Longest wait for a lock on an embedded file. The loop stands still meanwhile; readers need a
+lock only while the file is recovered or taken over by another program."""
+CLAIM_BUDGET_MS = 1_500
+"""More than the store's own patience of a second, which ends the thread that waits."""
+
+
+class OnlineValues:
+    """The store that the settings name, and the two guarded ways to it."""
+
+    def __init__(self, settings: Settings, clock: Clock, told: Told, telemetry: Telemetry) -> None:
+        url, read_budget_ms = settings.online, settings.engine.read_budget_ms
+        self.store = open_online_store(url)
+
+        def guard(use: str, name: str, budget_ms: int) -> Guard:
+            return Guard(
+                name,
+                Breaker(most_failures=MOST_FAILURES, rest_s=REST_S),
+                clock,
+                budget_ms=budget_ms,
+                told=told,
+                changed=lambda state: telemetry.asked(use, is_asked=state == "closed"),
+            )
+
+        self._read_store = self.store
+        if url.startswith("sqlite:"):
+            self._read_store = open_online_store(url, timeout_s=LOCKED_S)
+        self.reader = GuardedReader(
+            _reader(url, self._read_store),
+            guard("online_values", "reading online values", read_budget_ms),
+        )
+        self.claims = guard("event_claims", "claiming ids of events", CLAIM_BUDGET_MS)
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.reader.close()
+        self._read_store.close()
+        self.store.close()
+
+
+def _reader(url: str, store: OnlineStore) -> Reader:
+    """Values without holding up the loop: from a file at once, from one Redis by the tick."""
+    if url.startswith("sqlite:"):
+        return DirectReader(store)
+    return TickReader(url) if url.startswith(("redis://", "unix://")) else ThreadedReader(store)
