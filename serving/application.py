@@ -22,6 +22,7 @@ from serving.engine import Engine
 from serving.events import EventIntake
 from serving.explainer_client import ExplainerProcess
 from serving.health import Health
+from serving.inference import Inference
 from serving.online_values import OnlineValues
 from serving.passes import Budgets, Passes
 from serving.passports import Passports
@@ -128,6 +129,7 @@ class Service:
             access=self._access,
             rollouts=RolloutViews(self._releases, RolloutBoard(layout.shelf)),
             scraping=self._scraping,
+            inference=Inference(self._releases, self._telemetry),
         )
         self.app = build_app(services, self._lifespan)
 

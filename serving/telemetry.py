@@ -26,6 +26,12 @@ class Telemetry:
             ("use_case", "channel", "decision", "degraded"),
             registry=registry,
         )
+        self._inferences = Counter(
+            "throughline_inferred_rows_total",
+            "Rows scored alone, with inputs that the caller brought.",
+            ("use_case", "channel"),
+            registry=registry,
+        )
         self._stages = Histogram(
             "throughline_stage_seconds",
             "Time of one stage of one pass, which requests of one turn share.",
@@ -52,21 +58,7 @@ class Telemetry:
             ("source", "status"),
             registry=registry,
         )
-        self._release = Gauge(
-            "throughline_release",
-            "Release that serves, by use case and channel.",
-            ("use_case", "channel"),
-            registry=registry,
-        )
-        self._weight = Gauge(
-            "throughline_challenger_weight",
-            "Share of entities that the challenger answers, where there is one.",
-            ("use_case",),
-            registry=registry,
-        )
-        self._counter = Gauge(
-            "throughline_channels_counter", "Counter of the channels followed.", registry=registry
-        )
+        self._channels = _Channels(registry)
         ProcessCollector(registry=registry)  # memory, processor time, open files
 
         self._asked = _asked(registry)
@@ -78,6 +70,10 @@ class Telemetry:
     def predicted(self, use_case: str, channel: str, decision: str, *, degraded: str) -> None:
         """Count one answered point."""
         self._predicted(use_case, channel, decision, degraded).inc()
+
+    def inferred(self, use_case: str, channel: str, n_rows: int) -> None:
+        """Count rows that were scored alone."""
+        self._inferences.labels(use_case, channel).inc(n_rows)
 
     def stage(self, use_case: str, stage: str, seconds: float) -> None:
         """Time one stage of one pass."""
@@ -101,14 +97,7 @@ class Telemetry:
 
     def serving(self, counter: int, use_cases: Mapping[str, Served]) -> None:
         """Show what is served."""
-        self._counter.set(counter)
-        self._release.clear()
-        self._weight.clear()
-        for use_case, served in use_cases.items():
-            for channel, release in served.releases.items():
-                self._release.labels(use_case, channel).set(release.manifest.release)
-            if served.challenger is not None:
-                self._weight.labels(use_case).set(served.state.challenger_weight)
+        self._channels.show(counter, use_cases)
 
     def exposition(self, families: Iterable[Metric] | None = None) -> bytes:
         """Families, those of this process when none are given, in Prometheus' text format."""

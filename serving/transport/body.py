@@ -18,7 +18,9 @@ from serving.errors import (
 )
 
 _JSON = b"application/json"
+_TENSORS = b"application/octet-stream"
 _decoder = msgspec.json.Decoder()
+_HOLDERS = {dict, list}  # a list of numbers alone is passed over: tensors have many
 _ESCAPED = re.compile(rb"\\.")  # stands inside of strings only
 
 
@@ -32,9 +34,28 @@ async def json_body(request: Request, *, max_bytes: int, timeout_ms: int) -> Any
     """
     headers = _headers(request)
     _check_type(headers)
+    return strict_json(await _whole(request, headers, max_bytes, timeout_ms))
+
+
+async def tensor_body(request: Request, *, max_bytes: int, timeout_ms: int) -> bytes:
+    """A body of the Open Inference Protocol, whose clients name no type, or that of bytes.
+
+    Raises
+    ------
+    UnsupportedMediaError, BodyTooLargeError, SlowBodyError, MalformedBodyError
+        Each for its reason; none repeats what was sent.
+    """
+    headers = _headers(request)
+    _check_type(headers, also=(b"", _TENSORS))
+    return await _whole(request, headers, max_bytes, timeout_ms)
+
+
+async def _whole(
+    request: Request, headers: Mapping[bytes, bytes], max_bytes: int, timeout_ms: int
+) -> bytes:
     try:
         async with asyncio.timeout(timeout_ms / 1_000):
-            body = await _read(request, headers.get(b"content-length", b""), max_bytes)
+            return await _read(request, headers.get(b"content-length", b""), max_bytes)
     except TimeoutError:
         raise SlowBodyError(
             "the body did not arrive in time",
@@ -43,7 +64,6 @@ async def json_body(request: Request, *, max_bytes: int, timeout_ms: int) -> Any
         ) from None
     except ClientDisconnect:
         raise MalformedBodyError("the body ended before it was whole") from None
-    return strict_json(body)
 
 
 def strict_json(body: bytes) -> Any:
@@ -90,7 +110,7 @@ def _members(value: Any) -> int:
         if type(each) is dict:
             count += len(each)
             waiting.extend(each.values())
-        elif type(each) is list:
+        elif type(each) is list and not _HOLDERS.isdisjoint(map(type, each)):
             waiting.extend(each)
     return count
 
@@ -105,9 +125,9 @@ def _headers(request: Request) -> dict[bytes, bytes]:
     return dict(reversed(request.scope["headers"]))
 
 
-def _check_type(headers: Mapping[bytes, bytes]) -> None:
+def _check_type(headers: Mapping[bytes, bytes], *, also: tuple[bytes, ...] = ()) -> None:
     given = headers.get(b"content-type", b"")
-    if given != _JSON:
+    if given != _JSON and given not in also:
         media_type, _, parameters = given.lower().partition(b";")
         charset = parameters.strip().replace(b'"', b"")
         if media_type.strip() != _JSON or charset not in (b"", b"charset=utf-8"):

@@ -51,6 +51,8 @@ STATUS: dict[type[PlatformError], int] = {
     DependencyError: 503,
 }
 RETRY_AFTER_S = "1"
+V2 = "/v2"
+"""Below it a problem has its sentence as ``error`` too: the Open Inference Protocol's word."""
 MEDIA_TYPE = "application/problem+json"
 
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -61,13 +63,13 @@ def status_of(error: PlatformError) -> int:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def problem(error: PlatformError) -> Response:
+def problem(error: PlatformError, *, is_v2: bool = False) -> Response:
     """Problem that tells an error of ours. Constructors of errors never take input over."""
     body: Json = {"code": error.code, "title": error.wrong, "detail": str(error)}
     body["retryable"] = error.is_retryable
     if isinstance(error, BrokenContractError):
         body["errors"] = [fault._asdict() for fault in error.faults]
-    response = _response(status_of(error), body)
+    response = _response(status_of(error), body, is_v2=is_v2)
     if isinstance(error, NoKeyError):
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, RateLimitedError):
@@ -75,22 +77,24 @@ def problem(error: PlatformError) -> Response:
     return response
 
 
-def http_problem(error: HTTPException) -> Response:
+def http_problem(error: HTTPException, *, is_v2: bool = False) -> Response:
     """Problem of a path or a method that is not there."""
     code = _HTTP_CODES.get(error.status_code, "http_error")
     body: Json = {"code": code, "title": code.replace("_", " "), "retryable": False}
-    response = _response(error.status_code, body)
+    response = _response(error.status_code, body, is_v2=is_v2)
     response.headers.update(error.headers or {})
     return response
 
 
-def internal_problem() -> Response:
+def internal_problem(*, is_v2: bool = False) -> Response:
     """Problem of an error that nobody foresaw; what it was is for the log, not the caller."""
     body: Json = {"code": "internal", "title": "an internal error", "retryable": True}
-    return _response(500, body)
+    return _response(500, body, is_v2=is_v2)
 
 
-def _response(status: int, body: Json) -> Response:
+def _response(status: int, body: Json, *, is_v2: bool) -> Response:
+    if is_v2:
+        body["error"] = body.get("detail", body["title"])
     content = {"type": f"urn:throughline:problem:{body['code']}", "status": status, **body}
     headers = {"Retry-After": RETRY_AFTER_S} if status in (429, 503) else {}
     return Response(

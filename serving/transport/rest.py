@@ -20,6 +20,7 @@ from serving.engine import Engine
 from serving.errors import BrokenContractError, ConflictError, FieldFault, UnreadBodyError
 from serving.events import EventIntake, Result
 from serving.health import Health
+from serving.inference import Inference
 from serving.passports import Passports
 from serving.ports import Json
 from serving.process import Told
@@ -30,14 +31,15 @@ from serving.settings import HttpSettings
 from serving.telemetry import Telemetry
 from serving.transport.admission import admit, charge_events, charge_points, grant_of
 from serving.transport.body import json_body
+from serving.transport.inference_routes import MODEL, VERSION, InferenceRoutes
 from serving.transport.negotiation import prefers_html
 from serving.transport.openapi import openapi_of
 from serving.transport.pages import docs_page
 from serving.transport.parting import PartingResponse
 from serving.transport.passport import passport_page
-from serving.transport.problems import http_problem, internal_problem, problem
+from serving.transport.problems import V2, http_problem, internal_problem, problem
 from serving.transport.rollout_page import rollout_page
-from serving.transport.shortcut import Handler, PredictionShortcut
+from serving.transport.shortcut import Handler, Shortcut
 
 _PREDICT = "/v1/{use_case}/predictions"
 _PREDICT_MANY = f"{_PREDICT}:batch"
@@ -59,6 +61,7 @@ class Services:
     access: Access
     rollouts: RolloutViews
     scraping: Scraping
+    inference: Inference
 
 
 class Routes:
@@ -160,16 +163,35 @@ class Routes:
         )
 
 
-def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> PredictionShortcut:
+def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
     """Application with every route, the pages that describe them, and the table of errors.
 
-    Predictions are found before the framework is asked: its layers cost them a tenth.
+    Predictions are found before the framework is asked: its layers cost them a tenth. So are
+    inferences.
     """
     app = FastAPI(
         title="Throughline", version="1", lifespan=lifespan, docs_url=None, redoc_url=None
     )
     routes = Routes(services)
-    table: tuple[tuple[str, str, Handler, Verb | None], ...] = (
+    table = _table(routes, InferenceRoutes(services.inference, services.http))
+    timed = {path: _timed(path, handler, services, verb) for _, path, handler, verb in table}
+    for method, path, _, _ in table:
+        app.add_route(path, timed[path], methods=[method])
+    often = {
+        "/v1/": {path.rpartition("/")[2]: timed[path] for path in (_PREDICT, _PREDICT_MANY)},
+        "/v2/models/": {"infer": timed[f"{MODEL}/infer"]},
+    }
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
+    return Shortcut(app, handlers=often)
+
+
+Route = tuple[str, str, Handler, Verb | None]
+
+
+def _table(routes: Routes, inference: InferenceRoutes) -> tuple[Route, ...]:
+    """Method, path, handler, and what a key must open, None where none is asked for."""
+    return (
         ("GET", "/v1/predictions/{record_id}", routes.record, "passports"),
         ("GET", "/v1/predictions/{record_id}/replay", routes.replay, "passports"),
         ("GET", "/v1/rollouts/{use_case}", routes.rollout, "rollouts"),
@@ -180,18 +202,24 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> PredictionShor
         ("GET", "/readyz", routes.ready, None),
         ("GET", "/metrics", routes.metrics, None),
         ("GET", "/docs", routes.docs, None),
+        ("GET", "/v2", inference.server, None),
+        ("GET", "/v2/health/live", inference.live, None),
+        ("GET", "/v2/health/ready", inference.ready, None),
+        *(
+            route
+            for model in (MODEL, VERSION)
+            for route in (
+                ("GET", model, inference.metadata, "predict"),
+                ("GET", f"{model}/ready", inference.model_ready, "predict"),
+                ("POST", f"{model}/infer", inference.infer, "predict"),
+            )
+        ),
     )
-    timed = {path: _timed(path, handler, services, verb) for _, path, handler, verb in table}
-    for method, path, _, _ in table:
-        app.add_route(path, timed[path], methods=[method])
-    often = {path.rpartition("/")[2]: timed[path] for path in (_PREDICT, _PREDICT_MANY)}
-    app.add_exception_handler(HTTPException, _http_problem)
-    app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
-    return PredictionShortcut(app, handlers=often)
 
 
 def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) -> Handler:
     """The handler behind its key, timed, its refusals counted and its errors told as problems."""
+    is_v2 = route.startswith(V2)
 
     async def timed(request: Request) -> Response:
         start_s = services.clock.monotonic_s()
@@ -203,13 +231,13 @@ def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) 
             response = await handler(request)
         except PlatformError as error:
             services.telemetry.refused(error.code)
-            response = problem(error)
+            response = problem(error, is_v2=is_v2)
             if not is_admitted or isinstance(error, UnreadBodyError):
                 response = PartingResponse(response, within_ms=services.http.body_timeout_ms)
         except Exception as error:  # the last line: nobody gets a trace
             services.telemetry.refused("internal")
             services.told(f"{route}: {type(error).__name__} where none was foreseen")
-            response = internal_problem()
+            response = internal_problem(is_v2=is_v2)
         spent_s = services.clock.monotonic_s() - start_s
         services.telemetry.requested(route, response.status_code, spent_s)
         return response
@@ -218,8 +246,10 @@ def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) 
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
-    del request
-    return http_problem(error) if isinstance(error, HTTPException) else internal_problem()
+    is_v2 = request.url.path.startswith(V2)
+    if isinstance(error, HTTPException):
+        return http_problem(error, is_v2=is_v2)
+    return internal_problem(is_v2=is_v2)
 
 
 def _json(value: Json, *, status: int = 200) -> Response:

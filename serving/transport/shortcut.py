@@ -1,4 +1,4 @@
-"""The routes of predictions, found at once: every other request goes the application's way."""
+"""The routes asked most, found at once: every other request goes the application's way."""
 
 from __future__ import annotations
 
@@ -10,29 +10,39 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-_BEFORE = "/v1/"
-_EVENTS = "events"
+_EVENTS = "events"  # beside the use cases, and none of them
 
 
-class PredictionShortcut:
-    """ASGI application that answers ``POST /v1/{use_case}/<name>`` by the handler of that name.
+class Shortcut:
+    """ASGI application that answers ``POST <prefix>{use_case}/<name>`` by its handler.
 
     Matching every route in turn costs more than reading a prediction's features. The
     handlers are those of the routes: they answer every request, whatever is wrong with it.
+
+    Parameters
+    ----------
+    app
+        Answers everything else.
+    handlers
+        By prefix, then by name.
     """
 
-    def __init__(self, app: ASGIApp, *, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, app: ASGIApp, *, handlers: Mapping[str, Mapping[str, Handler]]) -> None:
         self.app = app
-        self._handlers = handlers
+        self._handlers = tuple(handlers.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the application answer."""
         if scope["type"] == "http" and scope["method"] == "POST":
-            use_case, _, name = scope["path"].removeprefix(_BEFORE).partition("/")
-            handler = self._handlers.get(name)
-            if handler is not None and use_case and use_case != _EVENTS:
-                scope["path_params"] = {"use_case": use_case}
-                response = await handler(Request(scope, receive))
-                await response(scope, receive, send)
-                return
+            path = scope["path"]
+            for prefix, named in self._handlers:
+                if path.startswith(prefix):
+                    use_case, _, name = path[len(prefix) :].partition("/")
+                    handler = named.get(name)
+                    if handler is None or not use_case or use_case == _EVENTS:
+                        break
+                    scope["path_params"] = {"use_case": use_case}
+                    response = await handler(Request(scope, receive))
+                    await response(scope, receive, send)
+                    return
         await self.app(scope, receive, send)

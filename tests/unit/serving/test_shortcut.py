@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from starlette.responses import PlainTextResponse
 
-from serving.transport.shortcut import PredictionShortcut
+from serving.transport.shortcut import Shortcut
 
 
 async def application(scope, receive, send):
@@ -22,6 +22,10 @@ async def many(request):
     return PlainTextResponse(f"many {request.path_params['use_case']}")
 
 
+async def infer(request):
+    return PlainTextResponse(f"infer {request.path_params['use_case']}")
+
+
 def answered(method, path, kind="http"):
     sent = []
 
@@ -32,8 +36,11 @@ def answered(method, path, kind="http"):
         return {"type": "http.request", "body": b"", "more_body": False}
 
     scope = {"type": kind, "method": method, "path": path, "headers": [], "query_string": b""}
-    handlers = {"predictions": one, "predictions:batch": many}
-    asyncio.run(PredictionShortcut(application, handlers=handlers)(scope, receive, send))
+    handlers = {
+        "/v1/": {"predictions": one, "predictions:batch": many},
+        "/v2/models/": {"infer": infer},
+    }
+    asyncio.run(Shortcut(application, handlers=handlers)(scope, receive, send))
     return sent[1]["body"].decode()
 
 
@@ -49,10 +56,16 @@ def answered(method, path, kind="http"):
         ("POST", "/v1/fraud/x/predictions", "application"),
         ("POST", "/v1//predictions", "application"),
         ("POST", "/v2/fraud/predictions", "application"),
+        ("POST", "/v2/models/fraud/infer", "infer fraud"),
+        ("GET", "/v2/models/fraud/infer", "application"),
+        ("POST", "/v2/models/fraud/versions/1/infer", "application"),
+        ("POST", "/v2/models/fraud/predictions", "application"),
+        ("POST", "/v2/models//infer", "application"),
+        ("POST", "/v1/fraud/infer", "application"),
         ("POST", "/fraud/predictions", "application"),
         ("POST", "/predictions", "application"),
         ("POST", "", "application"),
     ],
 )
-def test_only_predictions_are_answered_at_once(method, path, by):
+def test_only_what_is_asked_most_is_answered_at_once(method, path, by):
     assert answered(method, path) == by
