@@ -64,6 +64,7 @@ class Telemetry:
         self._asked = _asked(registry)
         # Looking labels up takes longer than counting: what every prediction counts is kept.
         self._predicted = cache(self._predictions.labels)
+        self._inferred = cache(self._inferences.labels)
         self._timed_stage = cache(self._stages.labels)
         self._timed_request = cache(self._requests.labels)
 
@@ -73,7 +74,7 @@ class Telemetry:
 
     def inferred(self, use_case: str, channel: str, n_rows: int) -> None:
         """Count rows that were scored alone."""
-        self._inferences.labels(use_case, channel).inc(n_rows)
+        self._inferred(use_case, channel).inc(n_rows)
 
     def stage(self, use_case: str, stage: str, seconds: float) -> None:
         """Time one stage of one pass."""
@@ -131,7 +132,7 @@ class _Channels:
             registry=registry,
         )
         self._counter = Gauge(
-            "throughline_channels_counter", "Counter of the channels followed.", registry=registry
+            "throughline_channels_version", "Version of the channels followed.", registry=registry
         )
 
     def show(self, counter: int, use_cases: Mapping[str, Served]) -> None:

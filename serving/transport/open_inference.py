@@ -7,7 +7,7 @@ behind it stand, one after the other, the inputs that have a ``binary_data_size`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +15,6 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct
 from numpy.typing import NDArray
 
-from serving.errors import BrokenContractError, FieldFault
 from serving.ports import Json
 from serving.tensors import SCORE_TYPE, Tensor, fault, tensor
 from serving.transport.body import strict_json
@@ -24,6 +23,11 @@ from stores.bundle import MODEL_OUTPUT
 HEADER_LENGTH = "Inference-Header-Content-Length"
 MAX_ID = 256
 _SIZE = "binary_data_size"
+_INTEGERS: frozenset[type] = frozenset({int})
+_KINDS: dict[str, frozenset[type]] = {
+    "f": frozenset({float, int, type(None)}),
+    "b": frozenset({bool}),
+}
 _PLACE = re.compile(r" - at `\$([^`]*)`$")
 _STEP = re.compile(r"\.([a-z_]+)|\[(\d+)\]")
 
@@ -85,7 +89,7 @@ def infer_request(body: bytes, header_length: str | None) -> tuple[InferRequest,
         If it does not fit the protocol.
     """
     n_json = len(body) if header_length is None else _length(header_length, len(body))
-    request = _converted(strict_json(body[:n_json]), InferRequest, "")
+    request = _fitting(strict_json(body[:n_json]))
     tail = memoryview(body)[n_json:]
     tensors = []
     for index, given in enumerate(request.inputs):
@@ -143,35 +147,36 @@ def _values(given: Input, tail: memoryview, here: str) -> tuple[Flat, int]:
 
 
 def _from_json(data: Any, dtype: np.dtype[Any], here: str) -> NDArray[Any]:
-    """Values from a flat list, or from a list of rows; null is NaN where the type has one."""
-    kinds: dict[str, Any] = {"f": float | None, "b": bool}
-    kind = kinds.get(dtype.kind, int)
+    """Values from a flat list, or from a list of rows; null is NaN where the type has one.
+
+    Those of a type with a point stay float64: the cast to the vector is the only one.
+    """
     is_nested = isinstance(data, list) and bool(data) and isinstance(data[0], list)
-    rows: Sequence[Sequence[Any]] = (
-        _converted(data, list[list[kind]], f"{here}/data")  # type: ignore[valid-type]
-        if is_nested
-        else [_converted(data, list[kind], f"{here}/data")]  # type: ignore[valid-type]
-    )
-    if len({len(row) for row in rows}) > 1:
+    kinds = _KINDS.get(dtype.kind, _INTEGERS)
+    for place, row in enumerate(data if is_nested else [data]):
+        _check_row(row, kinds, f"{here}/data/{place}" if is_nested else f"{here}/data")
+    if is_nested and len(set(map(len, data))) > 1:
         raise fault(f"{here}/data", "wrong_shape", "must have rows of one length")
-    if dtype.kind == "f":
-        # A number beyond the type is held at its largest, as everywhere, and not an infinity.
-        wide = np.array(rows, dtype=np.float64)
-        most = np.finfo(dtype).max
-        return np.clip(wide, -most, most).astype(dtype).reshape(-1)
-    return np.array(rows, dtype=dtype).reshape(-1)
+    return np.array(data, dtype=np.float64 if dtype.kind == "f" else dtype).reshape(-1)
 
 
-def _converted(value: Any, kind: Any, pointer: str) -> Any:
+def _check_row(row: Any, kinds: frozenset[type], pointer: str) -> None:
+    if not isinstance(row, list):
+        raise fault(pointer, "wrong_type", "must be a list")
+    if not kinds.issuperset(map(type, row)):
+        place = next(place for place, value in enumerate(row) if type(value) not in kinds)
+        raise fault(f"{pointer}/{place}", "wrong_type", "must be a value of the datatype")
+
+
+def _fitting(value: Any) -> InferRequest:
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, InferRequest)
     except msgspec.ValidationError as error:
         # Its message may name what was sent; its place holds names of ours and numbers only.
         text = str(error)
         place = _PLACE.search(text)
         steps = _STEP.findall(place[1]) if place else ()
-        where = "".join(f"/{name or index}" for name, index in steps)
+        pointer = "".join(f"/{name or index}" for name, index in steps)
         code = "missing_field" if "missing required" in text else "wrong_type"
         code = "unknown_field" if "unknown field" in text else code
-        found = FieldFault(pointer + where, code, "does not fit the Open Inference Protocol")
-        raise BrokenContractError([found]) from None
+        raise fault(pointer, code, "does not fit the Open Inference Protocol") from None

@@ -50,7 +50,7 @@ def test_data_comes_flat_or_in_rows_and_null_is_nan(data):
 
 
 @pytest.mark.parametrize("datatype", DTYPES)
-def test_every_datatype_of_numbers_comes_as_bytes_and_but_for_fp16_as_json(datatype):
+def test_every_datatype_of_numbers_comes_as_bytes_and_as_json(datatype):
     dtype = np.dtype(DTYPES[datatype])
     sent = np.array([[0, 1, 1], [1, 0, 1]], dtype=dtype)
     said = {"name": "x", "datatype": datatype, "shape": [2, 3]}
@@ -60,7 +60,7 @@ def test_every_datatype_of_numbers_comes_as_bytes_and_but_for_fp16_as_json(datat
     assert got.dtype == dtype
     got = values_of(asked({**said, "data": sent.tolist()}))
     np.testing.assert_array_equal(got, sent)
-    assert got.dtype == dtype
+    assert got.dtype == (np.float64 if dtype.kind == "f" else dtype)  # one cast, to the vector
 
 
 @given(
