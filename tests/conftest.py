@@ -22,7 +22,7 @@ settings.load_profile("suite")
 # and children that were born deaf to it are waited for in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-REAL_PARTS = ("spark", "redis", "postgres", "data")
+REAL_PARTS = ("spark", "redis", "postgres", "prometheus", "data")
 COMPILING = pytest.StashKey[Compiling]()
 
 
@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips",
         action="store_true",
-        help="fail a test that skips because Spark, Redis, PostgreSQL or the real data is absent",
+        help="fail a test that skips for want of Spark, Redis or another real part",
     )
 
 

@@ -51,7 +51,7 @@ def test_what_is_served_replaces_what_was(telemetry):
     assert 'throughline_challenger_weight{use_case="toy"} 0.05' in lines(telemetry)
     telemetry.serving(3, {"toy": served(4)})
     assert not any("challenger_weight{" in line for line in lines(telemetry))
-    assert "throughline_channels_counter 3.0" in lines(telemetry)
+    assert "throughline_channels_version 3.0" in lines(telemetry)
 
 
 def test_two_processes_in_one_test_do_not_share_a_registry(telemetry):
