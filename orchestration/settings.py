@@ -24,7 +24,16 @@ from core.errors import ConfigurationError
 from stores.layout import DEFAULT_ROOT, Layout
 
 PREFIX = "THROUGHLINE_"
-OF_THE_SERVICE = ("http", "engine", "records", "explainer", "folder", "controller", "metrics")
+OF_THE_SERVICE = (
+    "http",
+    "grpc",
+    "engine",
+    "records",
+    "explainer",
+    "folder",
+    "controller",
+    "metrics",
+)
 
 Environment = Literal["embedded", "test", "production"]
 Launch = Literal["in_process", "pipes", "pod"]

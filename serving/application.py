@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from uuid import uuid4
 
@@ -83,6 +83,7 @@ class Service:
         keys = partial(KeyRing.from_directory, layout.keys)
         loader = Loader(shelf, keys, OnnxSession, is_any_time=settings.is_local)
         self._settings = settings
+        self._clock, self._told = clock, told
         self._bundle_of = shelf.bundle
         self._records = RecordLogs(layout, clock, settings.records)
         self._shipper = Shipper(layout, clock, told, keep_ms=settings.records.keep_s * 1_000)
@@ -91,6 +92,7 @@ class Service:
         self._access = Access(access_keys, clock, told, n_workers=settings.http.workers)
         registry = CollectorRegistry()
         self._telemetry = Telemetry(registry)
+        self._inference = Inference(self._releases, self._telemetry)
         self._online = OnlineValues(settings, clock, told, self._telemetry)
         self._explainer = ExplainerProcess(
             self._bundle_of, start_budget_ms=settings.explainer.start_budget_ms
@@ -129,7 +131,7 @@ class Service:
             access=self._access,
             rollouts=RolloutViews(self._releases, RolloutBoard(layout.shelf)),
             scraping=self._scraping,
-            inference=Inference(self._releases, self._telemetry),
+            inference=self._inference,
         )
         self.app = build_app(services, self._lifespan)
 
@@ -191,7 +193,8 @@ class Service:
         beside = (self._publisher.follow(), self._shadows.follow(), self._scraping.follow())
         tasks = [asyncio.create_task(work) for work in (*works, *beside)]
         try:
-            yield
+            async with self._grpc():
+                yield
         finally:
             for task in tasks:
                 task.cancel()
@@ -205,6 +208,16 @@ class Service:
             self._records.close()
             await asyncio.to_thread(self._shipper.ship)
             self._online.close()
+
+    def _grpc(self) -> AbstractAsyncContextManager[None]:
+        """The server for gRPC; nothing of it is imported where it is not asked for."""
+        settings = self._settings
+        if not settings.grpc.port:
+            return nullcontext()
+        from serving.transport.grpc_inference import Gate, listening
+
+        gate = Gate(self._access, self._telemetry, self._clock, self._told)
+        return listening(settings.grpc, settings.http, self._inference, gate)
 
     def _start(self) -> None:
         self._records.adopt()

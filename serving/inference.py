@@ -21,6 +21,7 @@ from serving.tensors import Tensor, score_metadata, vector_metadata, vectors_of
 from stores.channels import Channel
 
 PLATFORM = "onnxruntime_onnx"
+SERVER: Json = {"name": "throughline", "version": "1", "extensions": ["binary_tensor_data"]}
 
 
 class InferenceObserver(Protocol):

@@ -28,8 +28,12 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         http = settings.http
-        check_host(http.host, AccessKeyFile(settings.layout.access), SystemClock(), told)
+        hosts = {http.host, settings.grpc.host} if settings.grpc.port else {http.host}
+        for host in hosts:
+            check_host(host, AccessKeyFile(settings.layout.access), SystemClock(), told)
         told(f"listening on http://{http.host}:{http.port} (docs at /docs)")
+        if settings.grpc.port:
+            told(f"listening for gRPC on {settings.grpc.host}:{settings.grpc.port}")
         uvicorn.run(
             "serving.application:application",
             factory=True,

@@ -59,6 +59,15 @@ class HttpSettings(Section):
     shutdown_s: int = Field(default=10, ge=0)
 
 
+class GrpcSettings(Section):
+    """Where the Open Inference Protocol is answered over gRPC; nowhere while ``port`` is 0."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65_535)
+    max_calls: int = Field(default=256, ge=1)  # under way at once; then RESOURCE_EXHAUSTED
+    shutdown_s: int = Field(default=5, ge=0)
+
+
 class EngineSettings(Section):
     """How long a request may wait for features, and how often the shelf is looked at."""
 
@@ -120,6 +129,7 @@ class Settings(BaseSettings):
     lake_uri: str = ""
     online_url: str = ""
     http: HttpSettings = HttpSettings()
+    grpc: GrpcSettings = GrpcSettings()
     engine: EngineSettings = EngineSettings()
     records: RecordSettings = RecordSettings()
     explainer: ExplainerSettings = ExplainerSettings()

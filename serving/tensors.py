@@ -37,6 +37,8 @@ DTYPES: dict[str, str] = {
 """The protocol's datatypes that are numbers, as numpy spells them; little-endian on the wire."""
 
 SCORE_TYPE = "FP32"
+MAX_ID = 256
+"""Characters of a request's id, which comes back with its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,15 @@ def score_metadata() -> dict[str, Any]:
 def vector_metadata(plan: Plan) -> dict[str, Any]:
     """The whole vector of a plan as the one input that every client can send."""
     return {"name": MODEL_INPUT, "datatype": "FP32", "shape": [-1, len(plan.vector)]}
+
+
+def check_output(pointer: str, name: str, parameters: Mapping[str, object]) -> None:
+    """Return when an output that is asked for is one that models have; BrokenContractError else."""
+    if name != MODEL_OUTPUT:
+        raise fault(f"{pointer}/name", "unknown_field", f"must be {MODEL_OUTPUT}")
+    if "classification" in parameters:
+        message = "classification is not offered: a model answers one score"
+        raise fault(f"{pointer}/parameters", "not_offered", message)
 
 
 def fault(pointer: str, code: str, message: str) -> BrokenContractError:

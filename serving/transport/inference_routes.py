@@ -6,14 +6,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.inference import Inference
+from serving.inference import SERVER, Inference
 from serving.ports import Json
 from serving.settings import HttpSettings
 from serving.transport.admission import grant_of
 from serving.transport.body import tensor_body
 from serving.transport.open_inference import HEADER_LENGTH, infer_answer, infer_request
 
-SERVER: Json = {"name": "throughline", "version": "1", "extensions": ["binary_tensor_data"]}
 MODEL = "/v2/models/{use_case}"
 VERSION = f"{MODEL}/versions/{{release}}"
 

@@ -16,12 +16,11 @@ from msgspec import UNSET, Meta, Struct
 from numpy.typing import NDArray
 
 from serving.ports import Json
-from serving.tensors import SCORE_TYPE, Tensor, fault, tensor
+from serving.tensors import MAX_ID, SCORE_TYPE, Tensor, check_output, fault, tensor
 from serving.transport.body import strict_json
 from stores.bundle import MODEL_OUTPUT
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-MAX_ID = 256
 _SIZE = "binary_data_size"
 _INTEGERS: frozenset[type] = frozenset({int})
 _KINDS: dict[str, frozenset[type]] = {
@@ -68,12 +67,7 @@ class InferRequest(Struct, forbid_unknown_fields=True):
         """
         wants = self.parameters.get("binary_data_output", False)
         for index, output in enumerate(self.outputs):
-            here = f"/outputs/{index}"
-            if output.name != MODEL_OUTPUT:
-                raise fault(f"{here}/name", "unknown_field", f"must be {MODEL_OUTPUT}")
-            if "classification" in output.parameters:
-                message = "classification is not offered: a model answers one score"
-                raise fault(f"{here}/parameters", "not_offered", message)
+            check_output(f"/outputs/{index}", output.name, output.parameters)
             wants = output.parameters.get("binary_data", wants)
         return wants is True
 

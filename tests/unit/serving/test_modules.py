@@ -83,6 +83,7 @@ def test_the_service_answers_everything_without_the_batch_side(tmp_path):
     modules = modules_after(ANSWERING, str(tmp_path), json.dumps(REQUEST))
     assert "onnxruntime" in modules
     assert modules.isdisjoint(HEAVY)
+    assert "grpc" not in modules  # only where it is asked for: it takes a tenth of a second
 
 
 @pytest.mark.parametrize("module", ["serving.folder", "serving.controller", "serving.explainer"])

@@ -1,0 +1,279 @@
+"""The Open Inference Protocol over gRPC: the same models, keys and refusals as over REST.
+
+Imported only where gRPC is asked for: it and its messages take time and memory at a start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from core.access import Verb
+from core.clock import Clock
+from core.errors import (
+    ConfigurationError,
+    DependencyError,
+    IntegrityError,
+    InvalidInputError,
+    NotReadyError,
+    OverloadedError,
+    PlatformError,
+)
+from serving.access import Access, Asked, Grant
+from serving.errors import (
+    ConflictError,
+    MalformedBodyError,
+    NoKeyError,
+    NotFoundError,
+    OutOfScopeError,
+)
+from serving.inference import SERVER, Inference
+from serving.process import Told
+from serving.settings import GrpcSettings, HttpSettings
+from serving.telemetry import Telemetry
+from serving.tensors import MAX_ID, SCORE_TYPE, Tensor, check_output, fault, tensor
+from serving.transport.inference_proto import METHODS, SERVICE, messages
+from serving.transport.problems import status_of
+from stores.bundle import MODEL_OUTPUT
+
+STATUS: dict[type[PlatformError], grpc.StatusCode] = {
+    PlatformError: grpc.StatusCode.INTERNAL,
+    ConfigurationError: grpc.StatusCode.INTERNAL,
+    IntegrityError: grpc.StatusCode.INTERNAL,
+    InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
+    NoKeyError: grpc.StatusCode.UNAUTHENTICATED,
+    OutOfScopeError: grpc.StatusCode.PERMISSION_DENIED,
+    ConflictError: grpc.StatusCode.ALREADY_EXISTS,
+    NotReadyError: grpc.StatusCode.UNAVAILABLE,
+    NotFoundError: grpc.StatusCode.NOT_FOUND,
+    OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    DependencyError: grpc.StatusCode.UNAVAILABLE,
+}
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+"""Where values of a datatype stand that are not raw bytes; FP16 has no such place."""
+
+Read = Callable[[bytes], Any]
+Behaviour = Callable[[Any, Grant], Awaitable[Any]]
+
+
+class GrpcInference:
+    """One method an RPC; each takes a message and what its sender may do."""
+
+    def __init__(self, inference: Inference) -> None:
+        self._inference = inference
+        self._made = messages()
+
+    def server_live(self) -> Behaviour:
+        """The process runs."""
+        return self._always("ServerLiveResponse", lambda: {"live": True})
+
+    def server_ready(self) -> Behaviour:
+        """Any model can be asked."""
+        return self._always("ServerReadyResponse", lambda: {"ready": self._inference.is_ready()})
+
+    def server_metadata(self) -> Behaviour:
+        """What this server is."""
+        return self._always("ServerMetadataResponse", lambda: SERVER)
+
+    async def model_ready(self, request: Any, grant: Grant) -> Any:
+        """A model is in memory."""
+        del grant
+        self._inference.metadata(request.name, request.version)
+        return self._made["ModelReadyResponse"](ready=True)
+
+    async def model_metadata(self, request: Any, grant: Grant) -> Any:
+        """What a model takes and answers."""
+        del grant
+        said = self._inference.metadata(request.name, request.version)
+        for each in said["inputs"]:
+            del each["parameters"]  # the protocol has no place for the names of columns here
+        return self._made["ModelMetadataResponse"](**said)
+
+    async def model_infer(self, request: Any, grant: Grant) -> Any:
+        """Scores of the vectors in a message, raw where its tensors are."""
+        if len(request.id) > MAX_ID:
+            raise fault("/id", "too_long", f"must be at most {MAX_ID} characters")
+        for index, output in enumerate(request.outputs):
+            check_output(f"/outputs/{index}", output.name, output.parameters)
+        tensors = _tensors(request)
+        grant.charge(max((len(each.values) for each in tensors), default=0))
+        name = request.model_name
+        version, scores = await self._inference.infer(name, request.model_version, tensors)
+        answer = self._made["ModelInferResponse"](
+            model_name=name, model_version=version, id=request.id
+        )
+        output = answer.outputs.add(name=MODEL_OUTPUT, datatype=SCORE_TYPE, shape=[len(scores), 1])
+        if request.raw_input_contents:
+            answer.raw_output_contents.append(scores.astype("<f4", copy=False).tobytes())
+        else:
+            output.contents.fp32_contents.extend(scores.tolist())
+        return answer
+
+    def handler(self, guarded: Callable[[str, Read, Behaviour], Any]) -> grpc.GenericRpcHandler:
+        """All RPCs, each guarded."""
+        behaviours: dict[str, Behaviour] = {
+            "ServerLive": self.server_live(),
+            "ServerReady": self.server_ready(),
+            "ServerMetadata": self.server_metadata(),
+            "ModelReady": self.model_ready,
+            "ModelMetadata": self.model_metadata,
+            "ModelInfer": self.model_infer,
+        }
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                name: grpc.unary_unary_rpc_method_handler(
+                    guarded(name, self._made[asked].FromString, behaviours[name]),
+                    response_serializer=self._made[answered].SerializeToString,
+                )
+                for name, (asked, answered) in METHODS.items()
+            },
+        )
+
+    def _always(self, answer: str, facts: Callable[[], dict[str, Any]]) -> Behaviour:
+        async def behaviour(request: Any, grant: Grant) -> Any:
+            del request, grant
+            return self._made[answer](**facts())
+
+        return behaviour
+
+
+class Gate:
+    """Keys before each RPC, its errors as statuses behind it, and its time."""
+
+    def __init__(self, access: Access, telemetry: Telemetry, clock: Clock, told: Told) -> None:
+        self._access = access
+        self._telemetry = telemetry
+        self._clock = clock
+        self._told = told
+
+    def guarded(self, name: str, read: Read, behaviour: Behaviour) -> Any:
+        """The behaviour as grpc calls it, with the bytes of a message."""
+        verb: Verb | None = "predict" if name.startswith("Model") else None
+        route = f"/{SERVICE}/{name}"
+
+        async def called(sent: bytes, context: Any) -> Any:
+            start_s = self._clock.monotonic_s()
+            status, code = 200, grpc.StatusCode.OK
+            answer, said = None, ""
+            try:
+                request = _message(sent, read)
+                grant = Grant() if verb is None else self._admit(request, context, verb, route)
+                answer = await behaviour(request, grant)
+            except PlatformError as error:
+                self._telemetry.refused(error.code)
+                status, code, said = status_of(error), code_of(error), in_words(error)
+            except Exception as error:  # the last line: nobody gets a trace
+                self._telemetry.refused("internal")
+                self._told(f"{route}: {type(error).__name__} where none was foreseen")
+                status, code, said = 500, grpc.StatusCode.INTERNAL, "an internal error"
+            self._telemetry.requested(route, status, self._clock.monotonic_s() - start_s)
+            if code is not grpc.StatusCode.OK:
+                await context.abort(code, said)
+            return answer
+
+        return called
+
+    def _admit(self, request: Any, context: Any, verb: Verb, route: str) -> Grant:
+        sent = dict(context.invocation_metadata() or ())
+        asked = Asked(
+            authorization=sent.get("authorization"),
+            verb=verb,
+            use_cases=[request.model_name if hasattr(request, "model_name") else request.name],
+            route=route,
+            client=context.peer(),
+        )
+        return self._access.admit(asked)
+
+
+def code_of(error: PlatformError) -> grpc.StatusCode:
+    """Status of an error: that of the nearest class in its MRO that has one."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def in_words(error: PlatformError) -> str:
+    """An error in one sentence that begins with its code and names the fields at fault."""
+    faults = "".join(f"; {each.pointer}: {each.message}" for each in getattr(error, "faults", ()))
+    return f"{error.code}: {error}{faults}"
+
+
+@asynccontextmanager
+async def listening(
+    settings: GrpcSettings, http: HttpSettings, inference: Inference, gate: Gate
+) -> AsyncIterator[None]:
+    """Answer as long as this is entered; then let calls under way end.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot listen there.
+    """
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", http.max_body_bytes),
+            ("grpc.max_connection_idle_ms", http.keep_alive_s * 1_000),
+            ("grpc.so_reuseport", int(http.workers > 1)),  # else a second service would share it
+        ],
+        maximum_concurrent_rpcs=settings.max_calls,
+    )
+    server.add_generic_rpc_handlers((GrpcInference(inference).handler(gate.guarded),))
+    address = f"{settings.host}:{settings.port}"
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError:
+        raise ConfigurationError(
+            "gRPC cannot listen",
+            found=address,
+            remedy="end what listens there, or set THROUGHLINE_GRPC__PORT to another port",
+        ) from None
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(grace=settings.shutdown_s)
+
+
+def _message(sent: bytes, read: Read) -> Any:
+    try:
+        return read(sent)
+    except DecodeError:
+        raise MalformedBodyError("the bytes are not the message that the call takes") from None
+
+
+def _tensors(request: Any) -> list[Tensor]:
+    raw: Sequence[bytes] = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        message = f"must hold one for each input; holds {len(raw)}"
+        raise fault("/raw_input_contents", "wrong_size", message)
+    tensors = []
+    for index, given in enumerate(request.inputs):
+        here = f"/inputs/{index}"
+        flat = _raw(raw[index]) if raw else _contents(given, here)
+        tensors.append(tensor(given.name, given.datatype, given.shape, flat, pointer=here))
+    return tensors
+
+
+def _raw(content: bytes) -> Callable[[np.dtype[Any]], NDArray[Any]]:
+    return lambda dtype: np.frombuffer(content, dtype=dtype)
+
+
+def _contents(given: Any, here: str) -> Callable[[np.dtype[Any]], NDArray[Any]]:
+    place = _CONTENTS.get(given.datatype)
+    if place is None:
+        message = f"must be one of {', '.join(_CONTENTS)}; others come raw"
+        raise fault(f"{here}/datatype", "wrong_type", message)
+    return lambda dtype: np.array(getattr(given.contents, place), dtype=dtype)
