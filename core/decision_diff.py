@@ -31,8 +31,9 @@ class DecisionDiff:
     ``moves`` counts ``(recorded, new)`` decisions, those that stay among them; ``reasons``
     the new reasons of each move; ``examples`` has the first ids of each. ``n_other_reason``
     decisions stay for another reason. ``n_masked`` records hide an input that a rule reads,
-    and are in no other count. ``absent`` counts, by name, records that lack a value which a
-    rule reads; it counts as missing there. Instants are of receipt, epoch milliseconds.
+    ``n_unscored`` have no score to decide by; both are in no other count. ``absent`` counts, by
+    name, records that lack a value which a rule reads; it counts as missing there. Instants are
+    of receipt, epoch milliseconds.
     """
 
     moves: Counter[Move] = field(default_factory=Counter)
@@ -43,6 +44,7 @@ class DecisionDiff:
     n_other_reason: int = 0
     n_degraded: int = 0
     n_masked: int = 0
+    n_unscored: int = 0
     first_ms: int | None = None
     last_ms: int | None = None
 
@@ -108,8 +110,10 @@ def decision_diff(
     diff, reads = DecisionDiff(), set(decider.reads)
     stream = iter(records)
     while chunk := list(islice(stream, chunk_records)):
-        shown = [pair for pair in chunk if not masked_inputs(pair[1]) & reads]
-        diff.n_masked += len(chunk) - len(shown)
+        scored = [pair for pair in chunk if pair[1]["score"] is not None]
+        diff.n_unscored += len(chunk) - len(scored)
+        shown = [pair for pair in scored if not masked_inputs(pair[1]) & reads]
+        diff.n_masked += len(scored) - len(shown)
         scores = array_of([record["score"] for _, record in shown])
         values = {name: _column(name, shown, diff.absent) for name in decider.reads}
         for (record_id, record), decided in zip(shown, decider.decide(scores, values), strict=True):

@@ -184,6 +184,7 @@ class Decider:
         read = dict.fromkeys(name for each in conditions for name in names_of(each))
         self.policy = policy
         self.reads = tuple(name for name in read if name != SCORE)
+        self.reads_score = SCORE in read
         places = {name: place for place, name in enumerate((SCORE, *self.reads))}
         self._row_tests = [row_test(each, places) for each in conditions]
         self._array_tests = [array_test(each, places) for each in conditions]
@@ -226,6 +227,24 @@ class Decider:
             return [self.outcomes[fired] for fired in self.fired(exact, values).tolist()]
         columns = [_finite(values[name].tolist()) for name in self.reads]
         return [self._of_row(row) for row in zip(rows, *columns, strict=True)]
+
+    def decide_unscored(
+        self, values: Mapping[str, NDArray[np.float64]], n_rows: int
+    ) -> list[Decided]:
+        """Decision on each row where there is no score; for policies that do not read it.
+
+        Raises
+        ------
+        IntegrityError
+            If a rule reads the score: it would take one for true that nobody gave.
+        """
+        if self.reads_score:
+            raise IntegrityError(
+                "rules that read the score cannot decide without one",
+                found=", ".join(f"`{rule.text}`" for rule in self.policy.rules)[:200],
+                remedy="decide by the rules declared for answers without a score",
+            )
+        return self.decide(np.zeros(n_rows), values)
 
     def fired(
         self, scores: NDArray[np.floating], values: Mapping[str, NDArray[np.float64]]

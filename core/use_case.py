@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from core.contracts import Source
 from core.decisions import DecisionPolicy
+from core.degradation import Degradation
 from core.features.plan import Frozen
 from core.rollout.stages import Rollout
 
@@ -65,8 +66,9 @@ class UseCase(Frozen):
     join keys, as requests spell them. ``scores_grain`` says what a batch score is about: one
     row of the label's example source, or one entity as of midnight. ``record_share`` is the
     share of entities whose predictions leave a record; 1 at the risk tier high. ``rollout`` says
-    how a release comes to everybody; without one it is promoted in one step. ``package`` is
-    where the declaration was found; discovery fills it in.
+    how a release comes to everybody; without one it is promoted in one step. ``degradation`` says
+    what is answered when online values or a model fail; without one the model scores with nulls.
+    ``package`` is where the declaration was found; discovery fills it in.
     """
 
     name: str
@@ -84,6 +86,7 @@ class UseCase(Frozen):
     record_share: float = Field(default=1.0, gt=0, le=1)
     scores_grain: Literal["example", "entity"] = "example"
     rollout: Rollout | None = None
+    degradation: Degradation | None = None
     package: str = ""
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.contracts import FieldSpec, Source
 from core.decisions import Decider
+from core.degradation import check_degradation
 from core.errors import ConfigurationError
 from core.features.plan import Plan
 from core.use_case import UseCase
@@ -81,6 +82,8 @@ def _check_requests(use_case: UseCase, plan: Plan) -> None:
 def _check_decisions(use_case: UseCase, plan: Plan) -> None:
     try:
         Decider.of(use_case.decisions, plan)
+        if use_case.degradation is not None:
+            check_degradation(use_case.degradation, plan)
     except ConfigurationError as error:
         raise _disagreement(use_case, error.wrong, found=error.found, remedy=error.remedy) from None
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
+from core.degradation import EXPIRED, UNAVAILABLE
 from core.errors import NotReadyError
 from core.features.keys import epoch_of
 from core.features.plan import ViewPlan, feature_column
@@ -33,6 +34,7 @@ from stores.layout import Layout
 from stores.masking import Mask
 
 NOT_READ = "the online store did not answer then"
+NOT_USED = "the source's events were too old to be used then"
 NOT_INGESTED = "the table does not yet hold all that the read had seen"
 NO_TABLE = "the source has no table"
 NOTHING_SEEN = -1
@@ -79,8 +81,10 @@ def values_as_seen(
 
 
 def _why_not(status: str, seen: int, held: int | None) -> str:
-    if status == "unavailable":
+    if status == UNAVAILABLE:
         return NOT_READ
+    if status == EXPIRED:
+        return NOT_USED
     if seen != NOTHING_SEEN and (held is None or epoch_of(seen) > held):
         return NOT_INGESTED
     return ""

@@ -19,13 +19,16 @@ TOP_CONTRIBUTIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that is known about one decided point. ``rule`` is the place of the one that fired."""
+    """All that is known about one decided point. ``rule`` is the place of the one that fired.
+
+    ``score`` is None where nothing could score.
+    """
 
     point: Point
     reading: Reading
     transforms: Mapping[str, float]
     vector: NDArray[np.float32]
-    score: float
+    score: float | None
     rule: int | None
     decision: str
     reason: str

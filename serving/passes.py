@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.clock import Clock
+from core.degradation import Lapse
 from core.errors import DependencyError, IntegrityError
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
 from serving.answers import Outcome, answer_of, model_of
 from serving.contract import Point
+from serving.descent import judged
 from serving.explaining import Explaining, Explanation
 from serving.features import Reading, model_inputs, no_features, read_features
 from serving.guard import RESTING, SLOW
@@ -100,7 +102,7 @@ class Passes:
         InvalidInputError
             If a point asks for a t that is no longer kept.
         IntegrityError
-            If the model answers what is no score.
+            If the model answers what is no score, and there is no ladder to go down.
         DependencyError
             If the records cannot be kept: then no answer leaves.
         """
@@ -108,7 +110,7 @@ class Passes:
         timer = Timer(self._clock, self._observer, use_case)
         points = [point for request in requests for point in request.points]
         labels = [request.instead for request in requests for _ in request.points]
-        outcomes = await self._outcomes(release, points, labels, timer)
+        outcomes = await self._outcomes(release, channel, points, labels, timer)
         timings: list[Json] = []
         for request in requests:
             shared = {"validate": request.validate_ms, **timer.stages_ms}
@@ -131,60 +133,81 @@ class Passes:
     async def _outcomes(
         self,
         release: LoadedRelease,
+        channel: str,
         points: Sequence[Point],
         labels: Sequence[Json | None],
         timer: Timer,
     ) -> list[Outcome]:
         with timer.stage("read"):
-            readings, degraded = await self._read(release, points)
+            readings, degraded, lapses = await self._read(release, points)
         with timer.stage("transform"):
             arrays = model_inputs(release.plan, points, readings)
             transforms = apply_transforms(release.plan, arrays)
             values = {**arrays, **transforms}
             vectors = vector_of(release.plan, values)
         with timer.stage("score"):
-            scores = await release.scorer.score(vectors)
-        decided = release.decider.decide(scores, values)
+            found = await judged(
+                release, vectors, values, lapses, may_descend=channel != "challenger"
+            )
         with timer.stage("explain"):
-            explanations = await self._explain(release, points, vectors)
+            explanations = await self._explain(release, points, vectors, found.is_of_model)
         computed = {name: array.tolist() for name, array in transforms.items()}
-        plain = scores.tolist()
         return [
             Outcome(
                 point=point,
                 reading=readings[i],
                 transforms={name: values[i] for name, values in computed.items()},
                 vector=vectors[i],
-                score=plain[i],
-                rule=decided[i].rule,
-                decision=decided[i].decision,
-                reason=decided[i].reason,
+                score=found.scores[i],
+                rule=found.decided[i].rule,
+                decision=found.decided[i].decision,
+                reason=found.decided[i].reason,
                 explanation=explanations[i],
-                degraded=degraded or labels[i],
+                degraded=found.degraded[i] or degraded or labels[i],
             )
             for i, point in enumerate(points)
         ]
 
     async def _read(
         self, release: LoadedRelease, points: Sequence[Point]
-    ) -> tuple[list[Reading], Json | None]:
-        """Readings, and what is missing: without its features an answer still leaves, labelled."""
+    ) -> tuple[list[Reading], Json | None, list[Lapse | None] | None]:
+        """Readings, how to label all answers, and how points fall short of a declared ladder.
+
+        Without its features an answer still leaves: where no ladder is declared, scored by the
+        model with nulls.
+        """
+        ladder = release.ladder
         try:
-            return await read_features(release.plan, points, self._reader), None
+            readings = await read_features(release.plan, points, self._reader)
+            lapses = None if ladder is None else ladder.lapses(readings)
+            if ladder is not None and lapses is not None:
+                pairs = zip(readings, lapses, strict=True)
+                readings = [ladder.without(reading, lapse) for reading, lapse in pairs]
         except DependencyError as error:
             because = error.wrong if error.code in (SLOW, RESTING) else SILENT
         except OSError:
             because = SILENT
         except IntegrityError:
             because = "the online store holds values that cannot be read"
+        else:
+            return readings, None, lapses
         missing = no_features(release.plan, len(points))
-        return missing, {"level": "no_features", "because": because}
+        if ladder is None:
+            return missing, {"level": "no_features", "because": because}, None
+        return missing, None, ladder.nothing(because, len(points))
 
     async def _explain(
-        self, release: LoadedRelease, points: Sequence[Point], vectors: NDArray[np.float32]
+        self,
+        release: LoadedRelease,
+        points: Sequence[Point],
+        vectors: NDArray[np.float32],
+        is_of_model: Sequence[bool],
     ) -> list[Explanation | None]:
-        asked = [i for i, point in enumerate(points) if point.is_explained]
-        explanations: list[Explanation | None] = [None] * len(points)
+        """Explanations of the points that ask for one; of the release's own model or of none."""
+        explanations: list[Explanation | None] = [
+            Explanation("unavailable") if point.is_explained else None for point in points
+        ]
+        asked = [i for i, p in enumerate(points) if p.is_explained and is_of_model[i]]
         if asked:
             found = await self._explaining.explain(
                 release, [vectors[i] for i in asked], budget_ms=self._budgets.explain_ms

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from core.decisions import DecisionPolicy
 from core.rollout.assignment import assignment_point
 from serving.answers import Outcome
 from serving.ports import Json, Records
@@ -29,6 +30,7 @@ class _Form:
     """What all records of one release in one channel have in common."""
 
     fixed: Mapping[str, object]
+    unscored: Mapping[str, object]
     features: Mapping[str, tuple[str, ...]]
     masked_keys: tuple[str, ...]
     masked_inputs: tuple[str, ...]
@@ -82,7 +84,7 @@ class Recording:
         explanation = outcome.explanation
         return _encoder.encode(
             {
-                **form.fixed,
+                **(form.fixed if outcome.score is not None else form.unscored),
                 "received_at_ms": point.received_at_ms,
                 "at_ms": point.at_ms,
                 "entities": self._masked(point.keys, form.masked_keys),
@@ -135,15 +137,16 @@ def _form_of(release: LoadedRelease, model: Json) -> _Form:
         "manifest_digest": release.manifest_digest,
         "plan_digest": release.plan_digest,
     }
+    fixed = {
+        "version": RECORD_VERSION,
+        "use_case": manifest.use_case,
+        "masked": _raw(masked),
+        "model": _raw(about),
+    }
+    ladder = manifest.degradation
     return _Form(
-        fixed={
-            "version": RECORD_VERSION,
-            "use_case": manifest.use_case,
-            "masked": _raw(masked),
-            "model": _raw(about),
-            "policy_digest": manifest.decisions.digest,
-            "policy": _raw(manifest.decisions.model_dump(mode="json")),
-        },
+        fixed=fixed | _policy(manifest.decisions),
+        unscored=fixed | _policy(manifest.decisions if ladder is None else ladder.unscored),
         features={view.name: view.feature_names for view in manifest.plan.views},
         masked_keys=masked_keys,
         masked_inputs=masked_inputs,
@@ -151,6 +154,14 @@ def _form_of(release: LoadedRelease, model: Json) -> _Form:
         sample=f"records:{manifest.use_case}",
         share=1.0 if manifest.risk_tier == "high" else manifest.record_share,
     )
+
+
+def _policy(policy: DecisionPolicy) -> dict[str, object]:
+    """The policy that decided: another one where there was no score."""
+    return {
+        "policy_digest": policy.digest,
+        "policy": _raw(policy.model_dump(mode="json")),
+    }
 
 
 def _raw(value: object) -> msgspec.Raw:

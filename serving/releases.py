@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.decisions import Decider
+from core.degradation import check_degradation
 from core.features.plan import Plan
 from core.features.transforms import load_transform
 from core.ports import ModelRunner
 from serving.contract import RequestContract
 from serving.errors import NotFoundError
+from serving.ladder import Ladder, LoadedFallback
 from serving.ports import DirectScorer, Scorer
 from serving.slow_scorer import SLOW_MS, ThreadedScorer
 from stores.bundle import Bundle, Manifest
 from stores.channels import Channel, Channels, ChannelState
+from stores.golden import Golden
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
@@ -38,6 +41,7 @@ class LoadedRelease:
     decider: Decider
     runner: ModelRunner
     scorer: Scorer
+    ladder: Ladder | None = None
 
     @property
     def plan(self) -> Plan:
@@ -136,7 +140,7 @@ class Loader:
         IntegrityError
             If any of that does not hold.
         ConfigurationError
-            If its decision rules read what its plan does not yield.
+            If its rules read, or its ladder names, what its plan does not yield.
         """
         bundle = self._shelf.verified(use_case, release, self._keys())
         for transform in bundle.manifest.plan.transforms:
@@ -152,7 +156,23 @@ class Loader:
             decider=decider,
             runner=runner,
             scorer=scorer_of(runner, len(bundle.manifest.plan.vector)),
+            ladder=self._ladder(bundle),
         )
+
+    def _ladder(self, bundle: Bundle) -> Ladder | None:
+        degradation, plan = bundle.manifest.degradation, bundle.manifest.plan
+        if degradation is None:
+            return None
+        check_degradation(degradation, plan)
+        fallbacks = []
+        for each in bundle.manifest.fallbacks:
+            runner = self._runner(bundle.files[each.model], len(each.reads))
+            golden = Golden.model_validate_json(bundle.files[each.golden])
+            golden.check(runner.score(golden.inputs()))
+            columns = np.array([plan.vector.index(name) for name in each.reads], dtype=np.intp)
+            scorer = scorer_of(runner, len(each.reads))
+            fallbacks.append(LoadedFallback(frozenset(each.without), columns, runner, scorer))
+        return Ladder(degradation, plan, fallbacks)
 
 
 def scorer_of(runner: ModelRunner, width: int) -> Scorer:

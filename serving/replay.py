@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.decisions import Decided
+from core.decisions import Decided, Decider
+from core.degradation import FALLBACK, UNSCORED, missing_views
 from core.errors import IntegrityError
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
@@ -41,13 +42,16 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
     taken = recorded_transforms([record], hidden)
     vectors = vector_of(release.plan, {**arrays, **transforms, **taken})
     recorded_vector = np.array([record["vector"]], dtype=np.float32)
-    score = float(release.runner.score(recorded_vector)[0])
-    if masked & set(release.decider.reads):
+    score, decider = _score(record, release, recorded_vector)
+    if masked & set(decider.reads):
         hidden = [*hidden, "decision"]
         decided = Decided(record["rule"], record["decision"], record["reason"])
     else:
         values = {**arrays, **transforms, **taken}
-        (decided,) = release.decider.decide(np.array([score]), values)
+        if score is None:
+            (decided,) = decider.decide_unscored(values, 1)
+        else:
+            (decided,) = decider.decide(np.array([score]), values)
     differences = [
         *_differing("transforms", record["transforms"], transforms),
         *_differing_vector(release, recorded_vector[0], vectors[0]),
@@ -66,6 +70,21 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
         },
         "unreplayable": {"why": "an input is masked", "names": hidden} if hidden else None,
     }
+
+
+def _score(
+    record: Mapping[str, Any], release: LoadedRelease, vector: NDArray[np.float32]
+) -> tuple[float | None, Decider]:
+    """Score from the rung of the ladder that the record names, and what decides by it."""
+    level, ladder = (record["degraded"] or {}).get("level"), release.ladder
+    if ladder is not None and level in UNSCORED:
+        return None, ladder.unscored
+    if ladder is not None and level == FALLBACK:
+        statuses = {view: read["status"] for view, read in record["features"].items()}
+        fallback = ladder.fallback(missing_views(statuses))
+        if fallback is not None:
+            return float(fallback.runner.score(fallback.vectors(vector))[0]), release.decider
+    return float(release.runner.score(vector)[0]), release.decider
 
 
 def _check_manifest(record: Mapping[str, Any], release: LoadedRelease) -> None:
@@ -107,10 +126,13 @@ def _differing_vector(
     ]
 
 
-def _differing_end(record: Mapping[str, Any], score: float, decided: Decided) -> list[Json]:
+def _differing_end(record: Mapping[str, Any], score: float | None, decided: Decided) -> list[Json]:
     differences: list[Json] = []
-    if abs(score - record["score"]) > SCORE_TOLERANCE:
-        differences.append({"where": "score", "recorded": record["score"], "replayed": score})
+    recorded = record["score"]
+    if (score is None) != (recorded is None) or (
+        score is not None and abs(score - recorded) > SCORE_TOLERANCE
+    ):
+        differences.append({"where": "score", "recorded": recorded, "replayed": score})
     for name, value in (("decision", decided.decision), ("reason", decided.reason)):
         if record[name] != value:
             differences.append({"where": name, "recorded": record[name], "replayed": value})

@@ -137,7 +137,7 @@ class Shadows:
         decided = taken.shadow.decider.decide(np.nan_to_num(scores), values)
         taken.count.requested(taken.spent_ms, taken.scoring_ms, spent_ms)
         for outcome, score, decision in zip(taken.outcomes, found, decided, strict=True):
-            if score is None:
+            if score is None or outcome.score is None:
                 taken.count.nonfinite()
             else:
                 taken.count.answered((outcome.score, outcome.decision), (score, decision.decision))

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError
 
 from core.contracts import FieldSpec, Source
 from core.decisions import DecisionPolicy
+from core.degradation import Degradation
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen, Plan, canonical_json
 from core.rollout.stages import Rollout
@@ -73,14 +74,31 @@ def _is_absent(value: object) -> bool:
     return value is None
 
 
+def _is_empty(value: Sequence[object]) -> bool:
+    return not value
+
+
+class FallbackModel(Frozen):
+    """A smaller model in the bundle, for where views are missing.
+
+    ``without`` are the views that it does without, ``reads`` the entries of the vector that it
+    takes, in order; ``model`` and ``golden`` are names of files.
+    """
+
+    without: tuple[str, ...]
+    reads: tuple[str, ...]
+    model: str
+    golden: str
+
+
 class Manifest(Frozen):
     """All that is fixed about a release. ``files`` maps a plain name to its SHA-256.
 
     ``metrics`` are those of the test part. ``read_versions`` are the Delta versions that
     the snapshot was built from. ``explainer`` says what ``explainer.json`` can explain.
     The digest of each request-time function is in ``plan.transforms``. ``record_share`` is
-    written where it is not 1 and ``rollout`` where one is declared, so manifests from before
-    they were there keep their digest.
+    written where it is not 1, ``rollout``, ``degradation`` and ``fallbacks`` where they are
+    declared, so manifests from before they were there keep their digest.
     """
 
     format: Literal[1] = 1
@@ -101,6 +119,8 @@ class Manifest(Frozen):
     risk_tier: Literal["low", "medium", "high"]
     record_share: float = Field(default=1.0, gt=0, le=1, exclude_if=_is_whole)
     rollout: Rollout | None = Field(default=None, exclude_if=_is_absent)
+    degradation: Degradation | None = Field(default=None, exclude_if=_is_absent)
+    fallbacks: tuple[FallbackModel, ...] = Field(default=(), exclude_if=_is_empty)
     files: dict[str, str] = Field(default_factory=dict)
 
     @property

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from core.decisions import Decided, Decider
+from core.degradation import STALE
 from core.errors import NotReadyError
 from core.features.plan import Frozen
 from core.features.transforms import apply_transforms
@@ -45,7 +46,7 @@ MASKED = "an input is masked"
 NO_RELEASE = "the release is no longer on the shelf"
 REMOVED = "rows were removed from the table since"
 NOT_OF_MODEL = "the answer was degraded and not the model's"
-OF_MODEL = frozenset({"no_features", "champion"})
+OF_MODEL = frozenset({"no_features", "champion", STALE})
 """Levels of degradation at which the recorded release scored the recorded vector all the same."""
 
 Bundles = Callable[[str, str, int], Bundle | None]

@@ -184,6 +184,8 @@ def _notes(diff: DecisionDiff) -> list[str]:
         notes.append(
             f"{diff.n_degraded:,} were answered degraded: what could not be read is missing"
         )
+    if diff.n_unscored:
+        notes.append(f"{diff.n_unscored:,} were answered without a score; they are left out")
     if diff.n_masked:
         notes.append(f"{diff.n_masked:,} hide an input that a rule reads; they are left out")
     notes += [

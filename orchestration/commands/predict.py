@@ -65,7 +65,7 @@ def answer_in_words(answer: Mapping[str, Any]) -> str:
     model = answer["model"]
     reasons = answer["reasons"]
     lines = [
-        f"{answer['decision']}  score {answer['score']:.4f}  ({reasons[0]['code']})",
+        f"{answer['decision']}  {score_in_words(answer['score'])}  ({reasons[0]['code']})",
         f"  by {model['name']} release {model['release']}, {model['channel']}; "
         + (f"id {record_id}" if (record_id := answer["prediction_id"]) else "no record is kept"),
     ]
@@ -79,6 +79,11 @@ def answer_in_words(answer: Mapping[str, Any]) -> str:
     seen = ", ".join(f"{view} {state(f)}" for view, f in answer["features"].items())
     lines.append(f"  features: {seen}")
     return "\n".join(lines)
+
+
+def score_in_words(score: float | None, digits: int = 4) -> str:
+    """A score for a terminal; none where no model could give one."""
+    return "no score" if score is None else f"score {score:.{digits}f}"
 
 
 def number(value: float | None) -> str:

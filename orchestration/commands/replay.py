@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchestration.client import call, record_path
+from orchestration.commands.predict import score_in_words
 from orchestration.shell import Shell
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def replay_in_words(replayed: Mapping[str, Any]) -> str:
     verdict = "equal" if replayed["is_equal"] else "NOT EQUAL"
     was, now = replayed["recorded"], replayed["replayed"]
     lines = [
-        f"{verdict}: recorded {was['decision']} {was['score']:.9f}, "
-        f"replayed {now['decision']} {now['score']:.9f}"
+        f"{verdict}: recorded {was['decision']} {score_in_words(was['score'], 9)}, "
+        f"replayed {now['decision']} {score_in_words(now['score'], 9)}"
     ]
     lines += [f"  {difference}" for difference in replayed["differences"]]
     if replayed["unreplayable"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.decisions import Rule
 from orchestration.client import call, record_path, service_address
-from orchestration.commands.predict import number, state
+from orchestration.commands.predict import number, score_in_words, state
 from orchestration.shell import Shell, table
 
 SHOWN = 8
@@ -36,7 +36,7 @@ def record_in_words(record: Mapping[str, Any]) -> str:
     """A record for a terminal."""
     model = record["model"]
     lines = [
-        f"{record['decision']}  score {record['score']:.6f}  ({record['reason']})",
+        f"{record['decision']}  {score_in_words(record['score'], 6)}  ({record['reason']})",
         f"  {rule_in_words(record)}",
         f"  decided {when(record['at_ms'])} by {model['name']} release {model['release']} "
         f"({model['channel']}, {model['kind']}, manifest {model['manifest_digest'][:12]})",

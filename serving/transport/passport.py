@@ -42,7 +42,8 @@ def _head(record: Json) -> Iterator[str]:
     model = record["model"]
     yield "<header><p class=kicker>Passport of a prediction</p>"
     yield f"<h1><span class=decision>{escape(record['decision'])}</span>"
-    yield f" <span class=score>{record['score']:.4f}</span></h1>"
+    score = record["score"]
+    yield f" <span class=score>{'no score' if score is None else f'{score:.4f}'}</span></h1>"
     yield f"<p class=lead>{escape(record['reason'])}, decided {_when(record['at_ms'])} by "
     yield f"{escape(str(model['name']))} release {model['release']} ({escape(model['channel'])})."
     yield f"</p><p class=id><code>{escape(record['prediction_id'])}</code></p>"
@@ -50,7 +51,7 @@ def _head(record: Json) -> Iterator[str]:
     if degraded:
         said = f"{escape(degraded['level'])}: {escape(degraded['because'])}"
         yield f"<p class=degraded><strong>Degraded.</strong> {said}.</p>"
-    yield score_bar(record["score"], _lines(record)) + "</header>"
+    yield ("" if score is None else score_bar(score, _lines(record))) + "</header>"
 
 
 def _lines(record: Json) -> list[Line]:

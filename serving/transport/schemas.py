@@ -77,7 +77,10 @@ _TIMINGS: Schema = {"type": "object", "additionalProperties": {"type": "number"}
 _FRESHNESS = object_of(
     {
         "status": {
-            "enum": ["PRESENT", "NOT_FOUND", "fresh", "stale", "missing", "unavailable"],
+            "enum": [
+                *("PRESENT", "NOT_FOUND", "fresh", "stale", "missing"),
+                *("expired", "unavailable"),
+            ],
         },
         "age_ms": _nullable("integer"),
     },
@@ -93,6 +96,11 @@ _REASON = object_of(
     required=["code"],
 )
 
+_SCORE: Schema = {
+    **_nullable("number"),
+    "description": "null where no model could score: see `degraded`.",
+}
+
 ANSWER = object_of(
     {
         "prediction_id": {
@@ -100,7 +108,7 @@ ANSWER = object_of(
             "description": "null where the use case keeps records of a share of its entities "
             "and this one is not among them.",
         },
-        "score": {"type": "number"},
+        "score": _SCORE,
         "decision": {"type": "string"},
         "reasons": {"type": "array", "items": _REASON},
         "model": _MODEL,
@@ -138,7 +146,7 @@ RECORD: Schema = {
         "features": {"type": "object"},
         "transforms": {"type": "object"},
         "vector": {"type": "array", "items": _nullable("number")},
-        "score": {"type": "number"},
+        "score": _SCORE,
         "decision": {"type": "string"},
         "reason": {"type": "string"},
         "rule": {

@@ -117,3 +117,9 @@ def test_the_policy_that_recorded_changes_nothing(rows):
         records.append((f"id-{n}", {**made, "decision": alone.decision, "reason": alone.reason}))
     diff = decision_diff(records, same)
     assert (diff.n, diff.n_changed, diff.n_other_reason) == (len(rows), 0, 0)
+
+
+def test_records_without_a_score_are_left_out_and_counted():
+    records = [record(score=None, degraded={"level": "rules"}), record()]
+    diff = diffed(records, ("REVIEW", READS))
+    assert (diff.n, diff.n_unscored, diff.n_degraded) == (1, 1, 0)
