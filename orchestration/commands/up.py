@@ -79,9 +79,12 @@ def started(shell: Shell, ports: Ports, *, has_pages: bool) -> Iterator[Processe
         children += page_children(shell, ports)
     with Processes(environment, layout.root / "logs", PROJECT) as processes:
         try:
+            ready = []
             for child in processes.start_all(children, within_s=READY_WITHIN_S):
                 shell.say(f"  {child.name:<11}{child.address or 'running'}")
-            write_addresses(layout, addresses_of(children))
+                ready.append(child)
+                # The service answers long before Dagster does: who asks it need not wait.
+                write_addresses(layout, addresses_of(ready))
             yield processes
         finally:
             forget_addresses(layout)
