@@ -73,3 +73,4 @@ if ! cmp -s uv.lock .tools/synced.lock || ! cmp -s pyproject.toml .tools/synced.
   cp uv.lock .tools/synced.lock; cp pyproject.toml .tools/synced.toml
 fi
 .venv/bin/python -m spark_jobs.jars
+.venv/bin/python -m stores.merging || say "online values will be merged in Python: correct, and slower"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,9 +13,9 @@ from core.errors import InvalidInputError
 from core.features.blob import base_key, delta_key
 from core.features.keys import entity_key
 from core.features.plan import Plan, ViewPlan
-from core.features.reading import ViewReading, read_view
 from serving.contract import Point
 from serving.ports import Reader
+from stores.merging import Merged, Merging, Question
 from stores.watermarks import (
     Watermark,
     covered_key,
@@ -30,12 +31,13 @@ UNAVAILABLE = "unavailable"
 class ViewValues:
     """What was read of one view for one point.
 
-    ``age_ms`` is that of the source for windows, of the row in force for attributes; None
-    when unknown. ``seen``: the read knew exactly the entity's rows up to that position, be it
-    from its values or from how far the folder had come for everybody; None when nobody knows.
+    ``values`` has NaN for null. ``age_ms`` is that of the source for windows, of the row in force
+    for attributes; None when unknown. ``seen``: the read knew exactly the entity's rows up to that
+    position, be it from its values or from how far the folder had come for everybody; None when
+    nobody knows.
     """
 
-    values: tuple[float | None, ...]
+    values: Sequence[float]
     status: str
     age_ms: int | None
     seen: int | None
@@ -44,8 +46,10 @@ class ViewValues:
 Reading = dict[str, ViewValues]
 
 
-async def read_features(plan: Plan, points: Sequence[Point], reader: Reader) -> list[Reading]:
-    """Values of every view of the plan for every point.
+async def read_features(
+    plan: Plan, merging: Merging, points: Sequence[Point], reader: Reader
+) -> list[Reading]:
+    """Values of every view of the plan for every point; ``merging`` is that of the plan.
 
     Raises
     ------
@@ -58,31 +62,27 @@ async def read_features(plan: Plan, points: Sequence[Point], reader: Reader) -> 
     for view in plan.views:
         for key in (watermark_key(view.source), covered_key(view.name)):
             wanted.setdefault(key, len(wanted))
-    slots = [_slots(plan, point, wanted) for point in points]
+    questions: dict[Question, int] = {}  # candidates of one request share entities
+    asked = [_asked(plan, point, wanted, questions) for point in points]
     values = await reader.read(list(wanted))
-    watermarks = {view.name: _watermark(view, wanted, values) for view in plan.views}
-    first_ms = {v.name: first_ms_of(values[wanted[covered_key(v.name)]]) for v in plan.views}
-    known: dict[tuple[int, int], ViewValues] = {}  # candidates of one request share entities
-    readings = []
-    for point, of_point in zip(points, slots, strict=True):
-        reading: Reading = {}
-        for view, (base, delta) in zip(plan.views, of_point, strict=True):
-            found = known.get((base, point.at_ms))
-            if found is None:
-                read = read_view(
-                    view, values[base], values[delta], point.at_ms, first_ms[view.name]
-                )
-                found = _values(view, read, watermarks[view.name], point.at_ms)
-                known[base, point.at_ms] = found
-            reading[view.name] = found
-        readings.append(reading)
-    return readings
+    watermarks = [_watermark(view, wanted, values) for view in plan.views]
+    first_ms = [first_ms_of(values[wanted[covered_key(view.name)]]) for view in plan.views]
+    found = [
+        _values(plan.views[question.view], merged, watermarks[question.view], question.at_ms)
+        for question, merged in zip(
+            questions, merging.merge(list(questions), values, first_ms), strict=True
+        )
+    ]
+    names = [view.name for view in plan.views]
+    return [
+        {name: found[place] for name, place in zip(names, places, strict=True)} for places in asked
+    ]
 
 
 def no_features(plan: Plan, n_points: int) -> list[Reading]:
     """Readings where nothing could be read: every value null, every view unavailable."""
     nothing = {
-        view.name: ViewValues((None,) * len(view.feature_names), UNAVAILABLE, None, None)
+        view.name: ViewValues((math.nan,) * len(view.feature_names), UNAVAILABLE, None, None)
         for view in plan.views
     }
     return [nothing] * n_points
@@ -105,18 +105,21 @@ def model_inputs(
     return arrays
 
 
-def _slots(plan: Plan, point: Point, wanted: dict[bytes, int]) -> list[tuple[int, int]]:
-    """Places of each view's two keys among the keys to read; the same key is read once."""
+def _asked(
+    plan: Plan, point: Point, wanted: dict[bytes, int], questions: dict[Question, int]
+) -> list[int]:
+    """Places of a point's questions, one a view; the same key is read once."""
     entities: dict[tuple[str, ...], bytes] = {}
-    slots = []
-    for view in plan.views:
+    places = []
+    for number, view in enumerate(plan.views):
         entity = entities.get(view.join_keys)
         if entity is None:
             entity = entities[view.join_keys] = _entity(view, point)
-        keys = base_key(view.name, entity), delta_key(view.name, entity)
-        base, delta = (wanted.setdefault(key, len(wanted)) for key in keys)
-        slots.append((base, delta))
-    return slots
+        base = wanted.setdefault(base_key(view.name, entity), len(wanted))
+        delta = wanted.setdefault(delta_key(view.name, entity), len(wanted))
+        question = Question(number, base, delta, point.at_ms)
+        places.append(questions.setdefault(question, len(questions)))
+    return places
 
 
 def _entity(view: ViewPlan, point: Point) -> bytes:
@@ -138,9 +141,7 @@ def _watermark(
     return None if data is None else decode_watermark(data)
 
 
-def _values(
-    view: ViewPlan, found: ViewReading, watermark: Watermark | None, at_ms: int
-) -> ViewValues:
+def _values(view: ViewPlan, found: Merged, watermark: Watermark | None, at_ms: int) -> ViewValues:
     if view.windows:
         newest_ms = None if watermark is None else watermark.available_ms
     else:

@@ -178,7 +178,7 @@ class Passes:
         """
         ladder = release.ladder
         try:
-            readings = await read_features(release.plan, points, self._reader)
+            readings = await read_features(release.plan, release.merging, points, self._reader)
             lapses = None if ladder is None else ladder.lapses(readings)
             if ladder is not None and lapses is not None:
                 pairs = zip(readings, lapses, strict=True)

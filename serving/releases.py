@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from serving.slow_scorer import SLOW_MS, ThreadedScorer
 from stores.bundle import Bundle, Manifest
 from stores.channels import Channel, Channels, ChannelState
 from stores.golden import Golden
+from stores.merging import Merging, compiled_merge
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
@@ -47,6 +49,11 @@ class LoadedRelease:
     def plan(self) -> Plan:
         """What it reads and computes."""
         return self.manifest.plan
+
+    @cached_property
+    def merging(self) -> Merging:
+        """What makes its features of online values."""
+        return Merging(self.plan, compiled_merge())
 
     @property
     def key(self) -> tuple[str, int]:

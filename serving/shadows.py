@@ -165,7 +165,7 @@ class Shadows:
         readings = [outcome.reading for outcome in outcomes]
         if not is_same:
             async with asyncio.timeout(READ_BUDGET_S):
-                readings = await read_features(shadow.plan, points, self._reader)
+                readings = await read_features(shadow.plan, shadow.merging, points, self._reader)
         arrays = model_inputs(shadow.plan, points, readings)
         values = {**arrays, **apply_transforms(shadow.plan, arrays)}
         return list(vector_of(shadow.plan, values)), values

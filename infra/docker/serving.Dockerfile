@@ -16,6 +16,10 @@ COPY serving serving
 COPY use_cases use_cases
 RUN useradd --uid 10001 --create-home throughline
 ENV PATH=/app/.venv/bin:$PATH PYTHONPATH=/app
+# The merge is compiled here; the compiler does not stay.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev \
+    && python -m stores.merging && apt-get purge -y -qq --auto-remove gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 USER 10001
 EXPOSE 8080
 CMD ["python", "-m", "serving.main"]

@@ -1,0 +1,233 @@
+"""Merging: online values of many entities into feature values, by compiled code where it is there.
+
+The compiled code (`merge/` beside this file) answers a whole pass in one call and equals the
+reader in Python (`core.features.reading`) to the last bit. What it does not answer, that reader
+does: views with functions it does not know, bytes that are not whole, points that are too old. So
+a machine without a C compiler loses speed and nothing else.
+
+``python -m stores.merging`` builds it; the library's name holds a digest of its source, so that
+an old one is never loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from array import array
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from core.errors import ConfigurationError
+from core.features import hll
+from core.features.merge_program import program_of
+from core.features.plan import Plan
+from core.features.reading import Status, reader_of
+
+SOURCES = Path(__file__).with_name("merge")
+COMPILERS = ("cc", "gcc", "clang")
+# A contracted multiply-add would round once where the reader in Python rounds twice.
+FLAGS = ("-O2", "-std=c11", "-fwrapv", "-ffp-contract=off")
+SHARED = ("-fPIC", "-shared", "-fvisibility=hidden")
+BUILD_WITHIN_S = 60.0
+
+_STATUSES: tuple[Status, ...] = ("PRESENT", "NOT_FOUND", "fresh", "stale", "missing")
+_ASK_PYTHON = len(_STATUSES)
+_NO_PROGRAM = -1
+_NEVER_MS = -(2**63)
+_RESULT_NUMBERS = 3  # status, newest, seen
+
+Library = ctypes.PyDLL
+
+
+class Question(NamedTuple):
+    """One entity of a view at an instant; ``base`` and ``delta`` are places among the values."""
+
+    view: int
+    base: int
+    delta: int
+    at_ms: int
+
+
+class Merged(NamedTuple):
+    """An answer: as `core.features.reading.ViewReading`, but NaN for null."""
+
+    values: Sequence[float]
+    status: Status
+    newest_ms: int | None
+    seen_position: int
+
+
+class Merging:
+    """Merges for one plan.
+
+    Parameters
+    ----------
+    library
+        The compiled merge. Without it all is merged in Python.
+    """
+
+    def __init__(self, plan: Plan, library: Library | None) -> None:
+        self._library = library
+        self._readers = [reader_of(view) for view in plan.views]
+        self._widths = [len(view.feature_names) for view in plan.views]
+        self._programs = array("q")
+        self._starts: list[int] = []
+        for view in plan.views:
+            program = program_of(view)
+            self._starts.append(_NO_PROGRAM if program is None else len(self._programs))
+            self._programs.extend(program or ())
+
+    def merge(
+        self,
+        questions: Sequence[Question],
+        values: Sequence[bytes | None],
+        first_ms: Sequence[int | None],
+    ) -> list[Merged]:
+        """Answers in the order of the questions.
+
+        Parameters
+        ----------
+        questions
+            Which view, whose values, at which instant.
+        values
+            What stands under all keys that were read.
+        first_ms
+            For each view the head of its last finished base, as `ViewReader.read` takes it.
+
+        Raises
+        ------
+        InvalidInputError, IntegrityError
+            As `ViewReader.read`.
+        """
+        if self._library is None:
+            return [self._in_python(question, values, first_ms) for question in questions]
+        heads_ms = [_NEVER_MS if ms is None else ms for ms in first_ms]
+        jobs: list[int] = []
+        size = 0
+        for view, base, delta, at_ms in questions:
+            jobs += (self._starts[view], base, delta, at_ms, heads_ms[view], size)
+            size += self._widths[view]
+        numbers, results = self._compiled(self._library, jobs, len(questions), values, size)
+        merged, at = [], 0
+        told = iter(results)
+        for question, status, newest_ms, seen in zip(questions, told, told, told, strict=True):
+            end = at + self._widths[question.view]
+            if status == _ASK_PYTHON:
+                merged.append(self._in_python(question, values, first_ms))
+            else:
+                newest = None if newest_ms == _NEVER_MS else newest_ms
+                merged.append(Merged(numbers[at:end], _STATUSES[status], newest, seen))
+            at = end
+        return merged
+
+    def _compiled(
+        self, library: Library, jobs: list[int], n: int, values: Sequence[bytes | None], size: int
+    ) -> tuple[list[float], list[int]]:
+        """All numbers end to end, and what is told of each question."""
+        given = array("q", jobs)
+        numbers = array("d", bytes(8 * size))
+        results = array("q", bytes(8 * _RESULT_NUMBERS * n))
+        sizes = array("q", [-1 if value is None else len(value) for value in values])
+        library.throughline_merge(
+            self._programs.buffer_info()[0],
+            given.buffer_info()[0],
+            n,
+            (ctypes.c_char_p * len(values))(*values),  # points into the values, copies nothing
+            sizes.buffer_info()[0],
+            numbers.buffer_info()[0],
+            results.buffer_info()[0],
+        )
+        return numbers.tolist(), results.tolist()
+
+    def _in_python(
+        self, question: Question, values: Sequence[bytes | None], first_ms: Sequence[int | None]
+    ) -> Merged:
+        view, base, delta, at_ms = question
+        found = self._readers[view].read(values[base], values[delta], at_ms, first_ms[view])
+        numbers = [math.nan if value is None else value for value in found.values]
+        return Merged(numbers, found.status, found.newest_ms, found.seen_position)
+
+
+@cache
+def compiled_merge() -> Library | None:
+    """The compiled merge, where it was built for this source and machine."""
+    path = library_path()
+    return loaded(path) if path.is_file() else None
+
+
+def library_path() -> Path:
+    """Where the library of this source is kept: beside it, with Python's own compiled files."""
+    parts = [" ".join((*FLAGS, *SHARED)).encode()]
+    parts += [path.read_bytes() for path in sorted(SOURCES.glob("*.[ch]"))]
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    return SOURCES / "__pycache__" / f"{digest[:16]}-{platform.machine()}.so"
+
+
+def loaded(path: Path) -> Library:
+    """A library, its tables filled from those of `core.features.hll`."""
+    library = ctypes.PyDLL(str(path))  # a call takes microseconds: the lock is kept
+    pointers = [ctypes.c_void_p] * 4
+    library.throughline_merge.argtypes = [
+        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *pointers
+    ]  # fmt: skip
+    library.throughline_merge.restype = None
+    library.throughline_prepare.argtypes = [ctypes.c_double, ctypes.c_double, ctypes.c_void_p]
+    library.throughline_prepare.restype = None
+    counts = array("d", hll.LINEAR_COUNTS)
+    library.throughline_prepare(hll.RAW_SCALE, hll.LINEAR_LIMIT, counts.buffer_info()[0])
+    return library
+
+
+def build(sources: Path, target: Path) -> None:
+    """Compile the folder ``sources`` into ``target``; a whole library appears there or none.
+
+    Raises
+    ------
+    ConfigurationError
+        If this machine has no C compiler, or it refuses.
+    """
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None or sys.byteorder != "little":
+        raise ConfigurationError(
+            "the merge cannot be compiled here",
+            found=f"none of {', '.join(COMPILERS)}, or numbers that begin with their high bytes",
+            remedy="install gcc, or let Python merge: the same values at half the speed",
+            code="no_compiler",
+        )
+    target.parent.mkdir(exist_ok=True)
+    unfinished = target.with_suffix(f".{os.getpid()}")
+    command = [compiler, *FLAGS, *SHARED, "-o", str(unfinished), str(sources / "merge.c")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_WITHIN_S)
+    if done.returncode != 0:
+        raise ConfigurationError(
+            "the merge cannot be compiled",
+            found=(done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[0],
+            remedy="install gcc and the headers of the C library (Debian: gcc, libc6-dev)",
+            code="not_compiled",
+        )
+    unfinished.replace(target)
+
+
+def main() -> int:
+    """Build the library unless it is there; say what came of it."""
+    path = library_path()
+    if not path.is_file():
+        try:
+            build(SOURCES, path)
+        except ConfigurationError as error:
+            sys.stderr.write(f"merging: {error}\n")
+            return 1
+    loaded(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

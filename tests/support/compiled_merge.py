@@ -1,0 +1,78 @@
+"""The compiled merge in tests: built once a session and source, asked like the reader in Python."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import shutil
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from core.features.plan import Plan, ViewPlan
+from core.features.reading import ViewReading
+from stores import merging
+from stores.merging import Merged, Merging, Question
+
+
+@cache
+def built(old: str = "", new: str = "") -> ctypes.PyDLL:
+    """The library; with ``new`` in place of ``old``, which must be there once."""
+    folder = Path(tempfile.mkdtemp(prefix="merge"))
+    try:
+        sources = folder / "merge"
+        shutil.copytree(merging.SOURCES, sources, ignore=shutil.ignore_patterns("__pycache__"))
+        if old:
+            texts = {path: path.read_text() for path in sources.glob("*.[ch]")}
+            found = [path for path, text in texts.items() if old in text]
+            assert sum(text.count(old) for text in texts.values()) == 1, f"{old!r}: {found}"
+            found[0].write_text(texts[found[0]].replace(old, new))
+        merging.build(sources, folder / "merge.so")
+        return merging.loaded(folder / "merge.so")
+    finally:
+        shutil.rmtree(folder)  # what is loaded stays in memory
+
+
+def plan_of(view: ViewPlan) -> Plan:
+    """A plan of one view."""
+    return Plan(service="s", views=(view,), transforms=(), request_fields=(), vector=())
+
+
+class CompiledRead:
+    """`read_view` by the compiled merge; counts what it answered by itself."""
+
+    def __init__(self, library: ctypes.PyDLL) -> None:
+        self._library = library
+        self._merging: dict[int, _Counted] = {}
+        self.n_read = self.n_in_python = 0
+
+    def __call__(
+        self,
+        view: ViewPlan,
+        base: bytes | None,
+        delta: bytes | None,
+        at_ms: int,
+        first_ms: int | None = None,
+    ) -> ViewReading:
+        """Values, status, newest and position of the compiled merge; None for null."""
+        mine = self._merging.get(id(view))
+        if mine is None:
+            mine = self._merging[id(view)] = _Counted(view, self._library, self)
+        self.n_read += 1
+        (found,) = mine.merge([Question(0, 0, 1, at_ms)], [base, delta], [first_ms])
+        values = tuple(None if math.isnan(value) else value for value in found.values)
+        seen = found.seen_position
+        return ViewReading(values, found.status, found.newest_ms, max(seen >> 32, -1), seen)
+
+
+class _Counted(Merging):
+    def __init__(self, view: ViewPlan, library: ctypes.PyDLL, read: CompiledRead) -> None:
+        super().__init__(plan_of(view), library)
+        self._view, self._read = view, read
+
+    def _in_python(
+        self, question: Question, values: Sequence[bytes | None], first_ms: Sequence[int | None]
+    ) -> Merged:
+        self._read.n_in_python += 1
+        return super()._in_python(question, values, first_ms)
