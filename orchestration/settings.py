@@ -33,6 +33,7 @@ OF_THE_SERVICE = (
     "folder",
     "controller",
     "metrics",
+    "log",
 )
 
 Environment = Literal["embedded", "test", "production"]

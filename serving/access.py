@@ -35,6 +35,7 @@ from serving.errors import (
     QuotaUsedError,
     RateLimitedError,
 )
+from serving.log_lines import Trouble
 from serving.process import Told
 from stores.access_keys import AccessKeyFile, AccessKeys, Stamp
 
@@ -163,7 +164,7 @@ class Access:
         except (PlatformError, OSError) as error:
             if str(error) != self._trouble:
                 self._trouble = str(error)
-                self._told(f"the access keys stay as they were: {error}")
+                self._told(Trouble(f"the access keys stay as they were: {error}"))
         with suppress(OSError):  # a full disk must not end the look at the keys
             self._file.audit.append([self._entry(*each) for each in refusals.items()])
 
@@ -302,7 +303,11 @@ def check_host(host: str, file: AccessKeyFile, clock: Clock, told: Told) -> None
             code="open_to_others",
         )
     if not keys.counter:
-        told("warning: no keys, so whoever is on this machine may ask; see docs/online.md, Keys")
+        told(
+            Trouble(
+                "warning: no keys, so whoever is on this machine may ask; see docs/online.md, Keys"
+            )
+        )
 
 
 def is_own_machine(host: str) -> bool:

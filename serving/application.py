@@ -23,17 +23,18 @@ from serving.events import EventIntake
 from serving.explainer_client import ExplainerProcess
 from serving.health import Health
 from serving.inference import Inference
+from serving.log_lines import ending_in_words
 from serving.online_values import OnlineValues
 from serving.passes import Budgets, Passes
 from serving.passports import Passports
-from serving.process import Told, teller
+from serving.process import Told, settings_and_teller
 from serving.record_logs import RecordLogs
 from serving.recording import Recording
 from serving.releases import Loader, Releases
 from serving.rollout_views import RolloutViews
 from serving.runtime import OnnxSession
 from serving.scraping import Scraping
-from serving.settings import Settings, read_settings
+from serving.settings import Settings
 from serving.shadow_process import ShadowProcess
 from serving.shadows import Shadows
 from serving.shipping import Shipper
@@ -127,7 +128,6 @@ class Service:
             telemetry=self._telemetry,
             clock=clock,
             http=settings.http,
-            told=told,
             access=self._access,
             rollouts=RolloutViews(self._releases, RolloutBoard(layout.shelf)),
             scraping=self._scraping,
@@ -188,7 +188,8 @@ class Service:
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Load what is on the shelf, then follow it; seal records at the end."""
         del app
-        await asyncio.to_thread(self._start)
+        with ending_in_words("the service cannot start"):
+            await asyncio.to_thread(self._start)
         works = (self._follow(), self._tick(), self._ship(), self._access.follow())
         beside = (self._publisher.follow(), self._shadows.follow(), self._scraping.follow())
         tasks = [asyncio.create_task(work) for work in (*works, *beside)]
@@ -246,4 +247,6 @@ class Service:
 
 def application() -> ASGIApp:
     """Application of one worker; uvicorn calls this in each."""
-    return Service(read_settings(os.environ), SystemClock(), teller("service")).app
+    settings, told = settings_and_teller("service", os.environ)
+    with ending_in_words("the service cannot be built"):
+        return Service(settings, SystemClock(), told).app

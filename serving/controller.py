@@ -17,6 +17,7 @@ from core.clock import Clock
 from core.errors import PlatformError
 from serving.channel_requests import Decisions, Move
 from serving.judging import WHO, Judge, Look
+from serving.log_lines import Trouble
 from serving.process import Stop, Told, run_process
 from serving.process_metrics import ControllerMetrics, served_metrics
 from serving.settings import Settings
@@ -216,7 +217,7 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
                 before, trouble = trouble, _looked(controller, told)
                 metrics.held(is_held=bool(trouble))
                 if trouble and trouble != before:
-                    told(f"rollouts stay where they are: {trouble}")
+                    told(Trouble(f"rollouts stay where they are: {trouble}"))
             if is_once or stop(settings.controller.poll_ms / 1_000):
                 return
 

@@ -18,6 +18,7 @@ from core.errors import PlatformError
 from core.rollout.comparison import ComparisonCount
 from core.rollout.counting import ArmCount
 from core.rollout.published import StageCounts, WorkerCounts
+from serving.log_lines import Trouble
 from serving.process import Told
 from stores.rollout_counts import RolloutCounts
 
@@ -167,7 +168,7 @@ class CountPublisher:
             elif name not in live:
                 self._ending.add(name)
         if trouble and not self._trouble:
-            self._told(f"counts of rollouts wait: {trouble}")
+            self._told(Trouble(f"counts of rollouts wait: {trouble}"))
         self._trouble = trouble
 
     async def _tell_entities(self, name: str, experiment: Experiment) -> None:

@@ -16,6 +16,7 @@ from core.errors import DependencyError, IntegrityError, NotReadyError
 from core.features.plan import ViewPlan
 from core.ports import OnlineStore
 from serving.folding import SourceFolder
+from serving.log_lines import Trouble
 from serving.log_watch import LogWatch
 from serving.process import Stop, Told, only_one, run_process
 from serving.process_metrics import FolderMetrics, served_metrics
@@ -77,7 +78,7 @@ class Folder:
             source.beat(self._settings.heartbeat_ms)
             self._metrics.folded(name, n_records=count, n_faults=len(source.faults))
             for fault in source.faults:
-                self._told(f"{name}: {fault}")
+                self._told(Trouble(f"{name}: {fault}"))
             source.faults.clear()
         return folded
 
@@ -95,7 +96,7 @@ class Folder:
             self._trouble = ""
         except (IntegrityError, NotReadyError) as error:
             if str(error) != self._trouble:
-                self._told(f"kept what is folded: {error}")
+                self._told(Trouble(f"kept what is folded: {error}"))
             self._trouble = str(error)
 
     def _manifests(self, channels: Channels, keys: KeyRing) -> Iterator[Manifest]:
@@ -149,7 +150,7 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told) -> None:
                 is_told = folder.turn() > 0 or watch.wait(folder.log_dirs)
                 pause_s = 0.0 if is_told else settings.folder.poll_ms / 1_000
             except DependencyError as error:
-                told(str(error))
+                told(Trouble(error))
                 metrics.failed()
                 pause_s = PAUSE_AFTER_FAILURE_S
     watch.close()

@@ -15,19 +15,21 @@ import uvicorn
 from core.clock import SystemClock
 from core.errors import PlatformError
 from serving.access import check_host
-from serving.process import teller
-from serving.settings import read_settings
+from serving.log_lines import Trouble
+from serving.process import settings_and_teller
 from stores.access_keys import AccessKeyFile
 
 
 def main() -> int:
     """Start the service; ends on SIGTERM or SIGINT."""
-    told = teller("service")
     # uvicorn ends in good order, then raises the signal again for whoever was there before it.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     try:
-        settings = read_settings(os.environ)
-        http = settings.http
+        settings, told = settings_and_teller("service", os.environ)
+    except PlatformError:
+        return 1
+    http = settings.http
+    try:
         hosts = {http.host, settings.grpc.host} if settings.grpc.port else {http.host}
         for host in hosts:
             check_host(host, AccessKeyFile(settings.layout.access), SystemClock(), told)
@@ -42,6 +44,7 @@ def main() -> int:
             workers=http.workers,
             loop="uvloop",
             http="httptools",
+            log_config=None,  # what it says goes where all that we say goes
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -49,7 +52,7 @@ def main() -> int:
             timeout_graceful_shutdown=http.shutdown_s,
         )
     except PlatformError as error:
-        told(str(error))
+        told(Trouble(error))
         return 1
     return 0
 

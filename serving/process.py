@@ -6,14 +6,14 @@ import fcntl
 import os
 import select
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from core.clock import Clock, SystemClock
 from core.errors import PlatformError
+from serving.log_lines import Trouble, set_up_logs
 from serving.settings import Settings, read_settings
 
 Told = Callable[[str], None]
@@ -25,14 +25,33 @@ Work = Callable[[Settings, Clock, Stop, Told], None]
 
 def run_process(name: str, work: Work) -> int:
     """Do ``work`` until SIGTERM or SIGINT; the exit status."""
-    stop, told = stop_on_signals(), teller(name)
+    stop = stop_on_signals()
     try:
-        settings = read_settings(os.environ)  # noqa: TID251 - a process's main is a root
+        settings, told = settings_and_teller(name, os.environ)  # noqa: TID251 - a root
+    except PlatformError:
+        return 1
+    try:
         work(settings, SystemClock(), stop, told)
     except PlatformError as error:
-        told(str(error))
+        told(Trouble(error))
         return 1
     return 0
+
+
+def settings_and_teller(name: str, environment: Mapping[str, str]) -> tuple[Settings, Told]:
+    """Settings, and how a process says sentences; what is wrong with settings has been said.
+
+    Raises
+    ------
+    ConfigurationError
+        If the settings cannot be used.
+    """
+    try:
+        settings = read_settings(environment)
+    except PlatformError as error:
+        set_up_logs(name, environment, is_json=False)(Trouble(error))
+        raise
+    return settings, set_up_logs(name, environment, is_json=settings.is_logged_as_json)
 
 
 def stop_on_signals() -> Stop:
@@ -56,16 +75,6 @@ def stop_on_signals() -> Stop:
         return bool(poll.poll(seconds * 1_000))
 
     return stop
-
-
-def teller(name: str) -> Told:
-    """Writes sentences to standard error, each with the process's name before it."""
-
-    def told(sentence: str) -> None:
-        sys.stderr.write(f"{name}: {sentence}\n")
-        sys.stderr.flush()
-
-    return told
 
 
 @contextmanager

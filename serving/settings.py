@@ -121,6 +121,12 @@ class Settings(BaseSettings):
     """All settings of the online processes. ``online_url`` empty means the embedded store."""
 
     model_config = SettingsConfigDict(
+class LogSettings(Section):
+    """How a process says things: JSON, a line each, or words. ``auto``: JSON in production."""
+
+    form: Literal["auto", "json", "words"] = "auto"
+
+
         env_prefix=PREFIX, env_nested_delimiter=DELIMITER, frozen=True, extra="forbid"
     )
 
@@ -140,6 +146,7 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
+    log: LogSettings = LogSettings()
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
@@ -159,6 +166,11 @@ class Settings(BaseSettings):
     def layout(self) -> Layout:
         """Paths of everything that is kept."""
         return Layout(self.home.absolute(), self.lake_uri)
+    @property
+    def is_logged_as_json(self) -> bool:
+        """Whether lines of the log are for a collector and not for a person."""
+        return self.log.form == "json" or (self.log.form == "auto" and not self.is_local)
+
 
     @property
     def online(self) -> str:

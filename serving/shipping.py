@@ -15,6 +15,7 @@ from pathlib import Path
 
 from core.clock import HOUR_MS, Clock
 from core.errors import DependencyError
+from serving.log_lines import Trouble
 from serving.process import Told
 from stores.layout import Layout
 from stores.records import SHIPPED
@@ -59,7 +60,7 @@ class Shipper:
                     count += sum(self._ship(path) for path in _sealed(directory)) if is_ours else 0
         except (DependencyError, OSError) as error:
             if not self._is_failing:
-                self._told(f"records stay on this machine: {error}")
+                self._told(Trouble(f"records stay on this machine: {error}"))
             self._is_failing = True
             return count
         if self._is_failing:

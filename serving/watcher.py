@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.clock import Clock
 from core.errors import IntegrityError, PlatformError
+from serving.log_lines import Trouble
 from serving.releases import LoadedRelease, Loader, Releases, Roster, Served
 from stores.channels import ChannelBoard, Channels
 from stores.durable import write_durably
@@ -69,7 +70,7 @@ class ShelfWatcher:
         except (PlatformError, OSError) as error:
             trouble, is_replaced = str(error), False
         if trouble and trouble != self.trouble:
-            self._told(f"kept what is served: {trouble}")
+            self._told(Trouble(f"kept what is served: {trouble}"))
         self.trouble = trouble
         return is_replaced
 

@@ -21,9 +21,9 @@ from serving.errors import BrokenContractError, ConflictError, FieldFault, Unrea
 from serving.events import EventIntake, Result
 from serving.health import Health
 from serving.inference import Inference
+from serving.log_lines import tell_unforeseen
 from serving.passports import Passports
 from serving.ports import Json
-from serving.process import Told
 from serving.releases import Releases
 from serving.rollout_views import RolloutViews
 from serving.scraping import Scraping
@@ -57,7 +57,6 @@ class Services:
     telemetry: Telemetry
     clock: Clock
     http: HttpSettings
-    told: Told
     access: Access
     rollouts: RolloutViews
     scraping: Scraping
@@ -236,7 +235,7 @@ def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) 
                 response = PartingResponse(response, within_ms=services.http.body_timeout_ms)
         except Exception as error:  # the last line: nobody gets a trace
             services.telemetry.refused("internal")
-            services.told(f"{route}: {type(error).__name__} where none was foreseen")
+            tell_unforeseen(f"{route}: an error that was not foreseen", error)
             response = internal_problem(is_v2=is_v2)
         spent_s = services.clock.monotonic_s() - start_s
         services.telemetry.requested(route, response.status_code, spent_s)
