@@ -82,13 +82,15 @@ class FallbackModel(Frozen):
     """A smaller model in the bundle, for where views are missing.
 
     ``without`` are the views that it does without, ``reads`` the entries of the vector that it
-    takes, in order; ``model`` and ``golden`` are names of files.
+    takes, in order; ``model`` and ``golden`` are names of files. ``metrics`` are those of the
+    test part.
     """
 
     without: tuple[str, ...]
     reads: tuple[str, ...]
     model: str
     golden: str
+    metrics: dict[str, Estimate] = Field(default_factory=dict)
 
 
 class Manifest(Frozen):

@@ -23,6 +23,7 @@ from stores.golden import golden_of
 from stores.profile import Profile
 from training.card import card_data, card_markdown
 from training.contract import contract_of
+from training.fallback import fallback_files, load_fallbacks
 from training.onnx_export import OnnxScorer, to_onnx
 from training.parity import ParityReport, compare, parity_points, require_parity
 from training.points import drawn_points, ranges_of
@@ -70,7 +71,10 @@ def build_bundle(
     report = load_report(candidate_dir)
     _require_same_plan(plan, report)
     model, parity = gated_model(use_case, plan, candidate_dir)
-    _, profile, _ = load_evidence(candidate_dir)
+    rows, profile, _ = load_evidence(candidate_dir)
+    fallbacks, fallback_contents = fallback_files(
+        load_fallbacks(candidate_dir), use_case.decisions, plan, rows, profile, report.seed
+    )
     explainer = load_scorer(candidate_dir, report).model.explainer(
         plan.vector, report.winner.calibration
     )
@@ -82,6 +86,7 @@ def build_bundle(
         EXPLAINER: _json(explainer.model_dump(mode="json")),
         CARD: card_markdown(card).encode(),
         CARD_DATA: _json(card),
+        **fallback_contents,
     }
     if explainer.kind == "tree":
         files[BOOSTER] = (candidate_dir / BOOSTER).read_bytes()
@@ -103,6 +108,8 @@ def build_bundle(
         risk_tier=use_case.risk_tier,
         record_share=use_case.record_share,
         rollout=use_case.rollout,
+        degradation=use_case.degradation,
+        fallbacks=fallbacks,
     )
     return write_bundle(out_dir, facts, files)
 

@@ -20,6 +20,7 @@ from training.boosted import fit_boosted
 from training.calibration import Calibration, fit_platt
 from training.contract import contract_of
 from training.examples import PARTS, Examples, Part, examples_of
+from training.fallback import fit_fallbacks, save_fallbacks
 from training.logistic import fit_logistic
 from training.metrics import METRICS, Ranked, decision_rates, estimates, ranked
 from training.mlp import fit_network
@@ -120,6 +121,11 @@ def fit_candidates(
     profile, cases = _evidence(use_case, plan, examples, chosen, seed)
     chosen.scorer.model.save(out_dir)
     save_evidence(out_dir, _gate_rows(examples, seed), profile, cases)
+    fallbacks = fit_fallbacks(use_case, plan, examples, cases, seed)
+    save_fallbacks(out_dir, fallbacks)
+    for each in fallbacks:
+        value = each.test[report.metric].value
+        progress(f"without {', '.join(each.without)}: {report.metric} {value:.4f} on test")
     plots = _plots(use_case, examples, trained, report)
     for name, content in plots.items():
         (out_dir / name).write_bytes(content)

@@ -58,6 +58,11 @@ def transform_cases(
     return TransformCases(inputs=_columns(inputs), outputs=_columns(outputs))
 
 
+def case_inputs(cases: TransformCases) -> dict[str, NDArray[np.float64]]:
+    """Inputs of the cases as arrays of shape ``(n,)``, by qualified name."""
+    return {name: _array(column) for name, column in cases.inputs.items()}
+
+
 def require_same_transforms(plan: Plan, cases: TransformCases) -> int:
     """Number of cases that the transforms of ``plan`` answer as they did at fitting.
 
@@ -66,7 +71,7 @@ def require_same_transforms(plan: Plan, cases: TransformCases) -> int:
     IntegrityError
         If a function's code has another digest, or answers another value.
     """
-    now = apply_transforms(plan, {name: _array(column) for name, column in cases.inputs.items()})
+    now = apply_transforms(plan, case_inputs(cases))
     if now.keys() != cases.outputs.keys():
         raise _stale(f"outputs {sorted(now)}, not {sorted(cases.outputs)}")
     for name, values in now.items():

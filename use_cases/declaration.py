@@ -62,6 +62,8 @@ def _check_label(use_case: UseCase) -> None:
 def _check_decisions(use_case: UseCase) -> None:
     try:
         check_policy(use_case.decisions)
+        if use_case.degradation is not None:
+            check_policy(use_case.degradation.unscored)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"in the use case {use_case.name!r}, {error.wrong}",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.clock import DAY_MS, date_start_ms
 from core.contracts import FieldSpec, Source
 from core.decisions import DecisionPolicy, Rule
+from core.degradation import Degradation
 from core.features.plan import (
     AttributeFeature,
     Plan,
@@ -28,6 +29,10 @@ START_MS = date_start_ms("2026-01-01")
 Arrays = Mapping[str, NDArray[np.float64]]
 COUNTRIES = ("AT", "BE", "CH")
 LARGE_AND_UNSEEN = "request.amount_minor > 20_000 and card_activity_v1.amount_count_7d == 0"
+DEGRADATION = Degradation(
+    unscored=DecisionPolicy(rules=(), default="APPROVE", default_reason="not_scored"),
+    fallbacks=(("card_profile_v1",), ("card_activity_v1", "card_profile_v1")),
+)
 
 
 def payment_size(inputs: Arrays) -> dict[str, NDArray[np.float64]]:
@@ -134,6 +139,7 @@ def small_use_case(
             default="APPROVE",
             default_reason="no_sign_of_fraud",
         ),
+        degradation=DEGRADATION,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.decisions import DecisionPolicy, Rule
+from core.degradation import Degradation, Freshness
 from core.rollout.limits import Limits
 from core.rollout.stages import Rollout
 from core.use_case import Label, ModelSpec, Objectives, UseCase
@@ -36,6 +37,33 @@ DECISIONS = DecisionPolicy(
     default_reason="no_sign_of_fraud",
 )
 
+# What is answered when something fails. Payments are known within a second or two; a minute late
+# is told, a quarter of an hour late is no longer what the card has just done. Verdicts take days
+# to come, so a day more changes little. Where no model can score, who is asked for much waits for
+# a person, and the others are not kept waiting for a machine.
+DEGRADATION = Degradation(
+    freshness=(
+        Freshness(view="card_activity_v1", fresh_s=60, usable_s=900),
+        Freshness(view="terminal_activity_v1", fresh_s=60, usable_s=900),
+        Freshness(view="terminal_risk_v1", fresh_s=3_600, usable_s=86_400),
+    ),
+    fallbacks=(
+        ("terminal_risk_v1",),
+        ("card_activity_v1", "terminal_activity_v1", "terminal_risk_v1", "card_profile_v1"),
+    ),
+    unscored=DecisionPolicy(
+        rules=(
+            Rule(
+                decision="REVIEW",
+                when=f"request.amount_minor >= {LARGE_MINOR}",
+                reason="large_amount_not_scored",
+            ),
+        ),
+        default="APPROVE",
+        default_reason="small_amount_not_scored",
+    ),
+)
+
 # A card stays with one release, whatever terminal it pays at. Payments of one card in a row are
 # decided alike; in an hour, the longest stage, 0.2 % of the cards that pay do so more than thrice.
 ROLLOUT = Rollout(assigned_by=("card_id",), limits=Limits(requests_per_entity=3))
@@ -54,4 +82,5 @@ USE_CASE = UseCase(
     objectives=Objectives(p99_ms=100.0, availability_share=0.999),
     prediction_retention_days=400,
     rollout=ROLLOUT,
+    degradation=DEGRADATION,
 )

@@ -11,5 +11,6 @@ USE_CASE = FRAUD.model_copy(
         "description": "Whether a card payment was fraud, on transactions without card profiles.",
         "sources": (TRANSACTIONS, FRAUD_LABELS),
         "service": "fraud_without_profile_v1",
+        "degradation": None,  # it replays history: nothing in it is late
     }
 )
