@@ -22,6 +22,31 @@ class MalformedBodyError(InvalidInputError):
     code = "malformed"
 
 
+class MalformedRequestError(InvalidInputError):
+    """The bytes on a connection are not a request, or one of a kind that is not taken."""
+
+    code = "malformed_request"
+
+
+class HeadersTooLargeError(InvalidInputError):
+    """The address and headers of a request have more bytes than are taken."""
+
+    code = "headers_too_large"
+
+
+class SlowHeadersError(InvalidInputError):
+    """The head of a request did not arrive in time."""
+
+    code = "slow_headers"
+    is_retryable = True
+
+
+class TooManyConnectionsError(NotReadyError):
+    """More connections are open than this process takes."""
+
+    code = "too_many_connections"
+
+
 class UnreadBodyError(InvalidInputError):
     """The body was refused before it was read to its end; the sender may still be sending it."""
 

@@ -43,7 +43,9 @@ def main() -> int:
             port=http.port,
             workers=http.workers,
             loop="uvloop",
-            http="httptools",
+            http="serving.transport.connections:Connection",
+            ws="none",
+            proxy_headers=False,
             log_config=None,  # what it says goes where all that we say goes
             log_level="warning",
             access_log=False,

@@ -54,7 +54,11 @@ class HttpSettings(Section):
     port: int = Field(default=8080, ge=0, le=65_535)
     workers: int = Field(default=1, ge=1, le=64)
     max_body_bytes: int = Field(default=1 << 20, ge=1_024)
+    max_header_bytes: int = Field(default=16 << 10, ge=1_024)
+    max_connections: int = Field(default=1_000, ge=1)  # of each worker
+    header_timeout_ms: int = Field(default=10_000, ge=1)
     body_timeout_ms: int = Field(default=10_000, ge=1)
+    write_timeout_ms: int = Field(default=10_000, ge=1)  # of an answer that nobody reads
     keep_alive_s: int = Field(default=30, ge=1)
     shutdown_s: int = Field(default=10, ge=0)
 
@@ -117,16 +121,16 @@ class MetricsSettings(Section):
     controller_port: int = Field(default=0, ge=0, le=65_535)
 
 
-class Settings(BaseSettings):
-    """All settings of the online processes. ``online_url`` empty means the embedded store."""
-
-    model_config = SettingsConfigDict(
 class LogSettings(Section):
     """How a process says things: JSON, a line each, or words. ``auto``: JSON in production."""
 
     form: Literal["auto", "json", "words"] = "auto"
 
 
+class Settings(BaseSettings):
+    """All settings of the online processes. ``online_url`` empty means the embedded store."""
+
+    model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter=DELIMITER, frozen=True, extra="forbid"
     )
 
@@ -142,11 +146,11 @@ class LogSettings(Section):
     folder: FolderSettings = FolderSettings()
     controller: ControllerSettings = ControllerSettings()
     metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
 
     @classmethod
     def settings_customise_sources(
         cls,
-    log: LogSettings = LogSettings()
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
@@ -163,14 +167,14 @@ class LogSettings(Section):
         return self.environment != "production"
 
     @property
-    def layout(self) -> Layout:
-        """Paths of everything that is kept."""
-        return Layout(self.home.absolute(), self.lake_uri)
-    @property
     def is_logged_as_json(self) -> bool:
         """Whether lines of the log are for a collector and not for a person."""
         return self.log.form == "json" or (self.log.form == "auto" and not self.is_local)
 
+    @property
+    def layout(self) -> Layout:
+        """Paths of everything that is kept."""
+        return Layout(self.home.absolute(), self.lake_uri)
 
     @property
     def online(self) -> str:

@@ -182,7 +182,7 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
     }
     app.add_exception_handler(HTTPException, _http_problem)
     app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
-    return Shortcut(app, handlers=often)
+    return Shortcut(app, handlers=often, limits=services.http, refused=services.telemetry.refused)
 
 
 Route = tuple[str, str, Handler, Verb | None]

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serving.settings import HttpSettings
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 _EVENTS = "events"  # beside the use cases, and none of them
@@ -25,10 +27,23 @@ class Shortcut:
         Answers everything else.
     handlers
         By prefix, then by name.
+    limits
+        What a connection may use, for `serving.transport.connections`.
+    refused
+        Told the code of what a connection was refused for.
     """
 
-    def __init__(self, app: ASGIApp, *, handlers: Mapping[str, Mapping[str, Handler]]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        handlers: Mapping[str, Mapping[str, Handler]],
+        limits: HttpSettings,
+        refused: Callable[[str], None],
+    ) -> None:
         self.app = app
+        self.limits = limits
+        self.refused = refused
         self._handlers = tuple(handlers.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

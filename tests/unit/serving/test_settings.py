@@ -79,7 +79,15 @@ def test_only_production_holds_requests_to_the_present():
 @pytest.mark.parametrize("section", [s for s in Settings.model_fields])
 def test_bare_numbers_carry_their_unit(section):
     units = ("_ms", "_s", "_bytes")
-    counts = {"port", "workers", "max_calls", "batch_events", "folder_port", "controller_port"}
+    counts = {
+        "port",
+        "workers",
+        "max_calls",
+        "max_connections",
+        "batch_events",
+        "folder_port",
+        "controller_port",
+    }
     field = Settings.model_fields[section].annotation
     if isinstance(field, type) and issubclass(field, BaseModel):
         for name, inner in field.model_fields.items():

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from starlette.responses import PlainTextResponse
 
+from serving.settings import HttpSettings
 from serving.transport.shortcut import Shortcut
 
 
@@ -40,7 +41,11 @@ def answered(method, path, kind="http"):
         "/v1/": {"predictions": one, "predictions:batch": many},
         "/v2/models/": {"infer": infer},
     }
-    asyncio.run(Shortcut(application, handlers=handlers)(scope, receive, send))
+    asyncio.run(
+        Shortcut(application, handlers=handlers, limits=HttpSettings(), refused=print)(
+            scope, receive, send
+        )
+    )
     return sent[1]["body"].decode()
 
 

@@ -1,0 +1,258 @@
+"""A connection: uvicorn's, with the limits that it lacks, and refusals that say why.
+
+uvicorn bounds how long a connection may rest between requests, and nothing else: one that sends
+a header a second, or garbage, or never reads its answer, stays for ever, and httptools takes
+headers of any size. So a clock runs whenever the next request is to come and is not there whole;
+it costs nothing where a request's head comes in one piece. The bodies of requests have their
+clock where they are read (`serving.transport.body`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from core.errors import PlatformError
+from serving.errors import (
+    HeadersTooLargeError,
+    MalformedRequestError,
+    SlowHeadersError,
+    TooManyConnectionsError,
+)
+from serving.request_ids import HEADER, request_id
+from serving.settings import HttpSettings
+from serving.transport.problems import problem
+
+MOST_PIPELINED = 100
+"""Requests that may wait on one connection for the answer to the one before."""
+LINGER_S = 5.0
+"""How long a closing connection may take to read its last answer."""
+ALWAYS_ANSWERED = (b"/livez", b"/readyz", b"/metrics")
+"""Asked by what watches over us, which must not wait for a place."""
+
+
+class _Refusal(Exception):  # noqa: N818 - carries an error out of the parser's callbacks
+    def __init__(self, error: PlatformError) -> None:
+        self.error = error
+
+
+class Connection(HttpToolsProtocol):
+    """One connection. Its application says what it may use: ``limits``, ``refused``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._limits: HttpSettings = self.app.limits
+        self._clock: asyncio.TimerHandle | None = None
+        self._write_clock: asyncio.TimerHandle | None = None
+        self._running: Any = None  # the cycle that is being answered, or was last
+        self._refused_after: PlatformError | None = None  # to be told behind whole requests
+        self._is_refused = False
+        self._is_over = False
+        self._is_begun = False  # a request has begun and its head is not whole
+        self._is_begun_now = False
+        self._n_head_least = 0  # bytes of it so far; what was read with it may be of another
+        self._n_head_most = 0
+
+    # -- what asyncio calls ---------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock; cut it off at once where there are far too many."""
+        super().connection_made(transport)
+        most, n_open = self._limits.max_connections, len(self.connections)
+        if n_open > most + most // 4 + len(ALWAYS_ANSWERED):
+            self.app.refused(TooManyConnectionsError.code)
+            transport.abort()
+            return
+        self._is_over = n_open > most
+        self._start_clock()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop every clock."""
+        self._stop_clock()
+        self.resume_writing()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; refuse what is no request; see that a head comes whole in time."""
+        if self._is_refused:
+            return
+        self._unset_keepalive_if_required()
+        self._is_begun_now = False
+        self._n_head_most = len(data) + (self._n_head_most if self._is_begun else 0)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.cycle.keep_alive = False  # answered as if it had not asked; the parser is spent
+        except httptools.HttpParserError as error:
+            found = error.__context__
+            self._refuse(found.error if isinstance(found, _Refusal) else _malformed())
+            return
+        if self._is_begun:
+            came = self._held() if self._is_begun_now else self._n_head_least + len(data)
+            self._n_head_least = came
+            if self._n_head_least > self._limits.max_header_bytes:
+                self._refuse(self._headers_too_large())
+                return
+        if not self._is_answering:
+            self._start_clock()
+
+    def pause_writing(self) -> None:
+        """The other side does not read: not for ever."""
+        super().pause_writing()
+        if self._write_clock is None:
+            seconds = self._limits.write_timeout_ms / 1_000
+            self._write_clock = self.loop.call_later(seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The other side reads again."""
+        if self._write_clock is not None:
+            self._write_clock.cancel()
+            self._write_clock = None
+        if self.flow is not None:
+            super().resume_writing()
+
+    # -- what the parser calls ------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._is_begun = self._is_begun_now = True
+
+    def on_headers_complete(self) -> None:
+        """Its head is whole: answer it, or say why not."""
+        self._stop_clock()
+        self._is_begun = False
+        most = self._limits.max_header_bytes
+        if self._n_head_most > most and self._held() > most:
+            raise _Refusal(self._headers_too_large())
+        if self.parser.should_upgrade() and self._has_body():
+            raise _Refusal(_malformed("send a body without asking for an upgrade"))
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise _Refusal(_malformed(f"wait for answers when {MOST_PIPELINED} are to come"))
+        if self._is_over and self.url not in ALWAYS_ANSWERED:
+            raise _Refusal(self._too_many())
+        super().on_headers_complete()
+        if self._is_over:
+            self.cycle.keep_alive = False
+
+    # -- what uvicorn calls ---------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request; tell a refusal that had to wait for this answer."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._linger()
+        elif not self.pipeline and self._running.response_complete:
+            if self._refused_after is not None:
+                self._tell(self._refused_after)
+            elif self._is_begun:
+                self._start_clock()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """It rested for too long."""
+        self._close()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    # -- clocks ---------------------------------------------------------------------------
+
+    @property
+    def _is_answering(self) -> bool:
+        return self._running is not None and not self._running.response_complete
+
+    def _start_clock(self) -> None:
+        if self._clock is None:
+            seconds = self._limits.header_timeout_ms / 1_000
+            self._clock = self.loop.call_later(seconds, self._late)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _late(self) -> None:
+        self._clock = None
+        if self.transport.is_closing() or self._is_answering:
+            return
+        if not self._is_begun:
+            self._close()
+            return
+        self._refuse(
+            SlowHeadersError(
+                "the head of the request did not arrive in time",
+                found=f"more than {self._limits.header_timeout_ms} ms",
+                remedy="send it at once",
+            )
+        )
+
+    # -- refusals -------------------------------------------------------------------------
+
+    def _refuse(self, error: PlatformError) -> None:
+        """Answer no more on this connection; what was asked whole before is answered first."""
+        self._is_refused = True
+        self._stop_clock()
+        if not self._is_answering:
+            self._tell(error)
+        elif self._running is self.cycle and self.cycle.more_body:  # its body is at fault
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self._close()
+            else:
+                self._tell(error)
+        else:
+            if self.pipeline and self.cycle.more_body:
+                self.pipeline.popleft()  # the one whose body is at fault came last
+            self._refused_after = error
+
+    def _tell(self, error: PlatformError) -> None:
+        self.app.refused(error.code)
+        answer = problem(error)
+        headers = [*self.server_state.default_headers, *answer.raw_headers]
+        headers += [(HEADER, request_id(None)), (b"connection", b"close")]
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        head = b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n"])
+        self.transport.write(head + bytes(answer.body))
+        self._close()
+
+    def _close(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._linger()
+
+    def _linger(self) -> None:
+        """Let what was written be read, for a while: a closing transport waits for ever."""
+        self._stop_clock()
+        self._clock = self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _held(self) -> int:
+        """Bytes of a head so far, without the piece of it that is not whole."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _has_body(self) -> bool:
+        sized = dict(self.headers)
+        return sized.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in sized
+
+    def _headers_too_large(self) -> HeadersTooLargeError:
+        return HeadersTooLargeError(
+            "the head of the request is too large",
+            found=f"more than {self._limits.max_header_bytes} bytes",
+            remedy="send less in its address and headers",
+        )
+
+    def _too_many(self) -> TooManyConnectionsError:
+        return TooManyConnectionsError(
+            "there are too many connections",
+            found=f"more than {self._limits.max_connections}",
+            remedy="come back later, or send requests over fewer",
+        )
+
+
+def _malformed(remedy: str = "send HTTP/1.1") -> MalformedRequestError:
+    return MalformedRequestError("the bytes are not a request that is taken", remedy=remedy)
