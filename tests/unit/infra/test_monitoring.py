@@ -60,6 +60,7 @@ def test_every_alert_fires_when_it_should_and_none_on_a_good_day():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.prometheus
 @pytest.mark.parametrize("alert", [rule["alert"] for rule in ALERTS])
 def test_the_cases_notice_when_an_alert_is_lost(tmp_path, alert):

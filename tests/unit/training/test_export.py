@@ -29,6 +29,7 @@ def copied(fitted, tmp_path):
     return candidate
 
 
+@pytest.mark.slow
 def test_the_manifest_holds_the_lineage(bundle, fitted):
     manifest = bundle.manifest
     assert (manifest.use_case, manifest.release, manifest.created_at_ms) == ("small", 1, 5)

@@ -46,6 +46,7 @@ def test_arms_that_drift_together_are_not_taken_for_different():
     assert false_rollbacks(world, runs=500, looks=8, seed=4).share <= 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CAUGHT_BY)
 def test_a_harmful_challenger_is_rolled_back_within_a_thousand_of_its_requests(name):
     found = found_within(harmful()[name], runs=200, looks=50)

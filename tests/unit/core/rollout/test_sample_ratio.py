@@ -39,6 +39,7 @@ def test_evidence_is_the_dirichlet_multinomial_over_the_multinomial():
     assert math.isclose(float(sample_ratio_log_e(counts, weights)), direct, rel_tol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.05, 0.5])
 def test_a_right_assignment_looked_at_after_every_entity_is_seldom_doubted(weight):
     rng, runs, alpha = np.random.default_rng(21), 2_000, 0.05
