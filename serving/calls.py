@@ -9,6 +9,7 @@ from serving.contract import Point
 from serving.errors import BrokenContractError, FieldFault
 from serving.ports import Json
 from serving.releases import LoadedRelease
+from serving.tracing import Trace
 
 MAX_FAULTS = 20
 
@@ -21,6 +22,7 @@ class Call:
     raws: Sequence[object]
     pointers: Sequence[str]
     received_at_ms: int
+    trace: Trace | None = None
 
     def part(self, places: Sequence[int]) -> Call:
         """Some of the requests."""
@@ -29,6 +31,7 @@ class Call:
             [self.raws[place] for place in places],
             [self.pointers[place] for place in places],
             self.received_at_ms,
+            self.trace,
         )
 
 
@@ -42,7 +45,10 @@ def points_of(call: Call, release: LoadedRelease) -> list[Point]:
     faults: list[FieldFault] = []
     for raw, pointer in zip(call.raws, call.pointers, strict=True):
         try:
-            points.append(release.contract.point(raw, now_ms=call.received_at_ms, pointer=pointer))
+            point = release.contract.point(
+                raw, now_ms=call.received_at_ms, pointer=pointer, trace=call.trace
+            )
+            points.append(point)
         except BrokenContractError as error:
             faults.extend(error.faults)
             if len(faults) >= MAX_FAULTS:

@@ -10,6 +10,7 @@ from core.clock import MINUTE_MS
 from core.contracts import FieldSpec
 from core.field_checks import RefusedValue, check_of
 from serving.errors import BrokenContractError, FieldFault
+from serving.tracing import Trace
 from stores.bundle import Contract
 
 TOLERANCE_MS = 5 * MINUTE_MS
@@ -26,6 +27,7 @@ class Point:
     at_ms: int
     received_at_ms: int
     is_explained: bool = False
+    trace: Trace | None = None
 
 
 class RequestContract:
@@ -46,7 +48,9 @@ class RequestContract:
         self._inputs = _Part("/inputs", contract.inputs)
         self._check_at = check_of(_AT)
 
-    def point(self, raw: object, *, now_ms: int, pointer: str = "") -> Point:
+    def point(
+        self, raw: object, *, now_ms: int, pointer: str = "", trace: Trace | None = None
+    ) -> Point:
         """Point of a raw request.
 
         Raises
@@ -67,7 +71,7 @@ class RequestContract:
             faults.append(FieldFault(f"{pointer}/explain", "wrong_type", "must be true or false"))
         if faults:
             raise BrokenContractError(faults)
-        return Point(keys, inputs, at_ms, now_ms, is_explained)
+        return Point(keys, inputs, at_ms, now_ms, is_explained, trace)
 
     def _at_ms(self, raw: object, now_ms: int, pointer: str, faults: list[FieldFault]) -> int:
         if raw is None:

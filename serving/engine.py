@@ -18,6 +18,7 @@ from serving.ports import Json, Observer
 from serving.releases import LoadedRelease, Releases
 from serving.splitting import Splitting
 from serving.together import Together
+from serving.tracing import current
 
 MAX_POINTS = 1_000
 
@@ -76,7 +77,7 @@ class Engine:
         self, use_case: str, raws: Sequence[object], pointers: Sequence[str]
     ) -> list[Json]:
         served = self._releases.served(use_case)
-        call = Call(use_case, raws, pointers, self._clock.now_ms())
+        call = Call(use_case, raws, pointers, self._clock.now_ms(), current.get())
         rollout = served.state.rollout
         if rollout is None:
             return await self._run(call, served.champion, "champion", None)

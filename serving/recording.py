@@ -107,6 +107,8 @@ class Recording:
                 "explanation": None if explanation is None else explanation.to_json(),
                 "degraded": outcome.degraded,
                 "timings_ms": timings_ms,
+                "request_id": None if point.trace is None else point.trace.request_id,
+                "traceparent": None if point.trace is None else point.trace.traceparent,
             }
         )
 

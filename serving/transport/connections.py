@@ -22,8 +22,8 @@ from serving.errors import (
     SlowHeadersError,
     TooManyConnectionsError,
 )
-from serving.request_ids import HEADER, request_id
 from serving.settings import HttpSettings
+from serving.tracing import current, trace_of
 from serving.transport.problems import problem
 
 MOST_PIPELINED = 100
@@ -135,7 +135,10 @@ class Connection(HttpToolsProtocol):
             raise _Refusal(_malformed(f"wait for answers when {MOST_PIPELINED} are to come"))
         if self._is_over and self.url not in ALWAYS_ANSWERED:
             raise _Refusal(self._too_many())
+        trace = trace_of(self.headers)
+        current.set(trace)  # the task that answers takes it along
         super().on_headers_complete()
+        self.cycle.default_headers = [*self.server_state.default_headers, *trace.headers()]
         if self._is_over:
             self.cycle.keep_alive = False
 
@@ -214,8 +217,9 @@ class Connection(HttpToolsProtocol):
     def _tell(self, error: PlatformError) -> None:
         self.app.refused(error.code)
         answer = problem(error)
-        headers = [*self.server_state.default_headers, *answer.raw_headers]
-        headers += [(HEADER, request_id(None)), (b"connection", b"close")]
+        trace = trace_of(self.headers or ())
+        headers = [*self.server_state.default_headers, *trace.headers(), *answer.raw_headers]
+        headers.append((b"connection", b"close"))
         lines = [b"%b: %b\r\n" % header for header in headers]
         head = b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n"])
         self.transport.write(head + bytes(answer.body))

@@ -38,6 +38,7 @@ from serving.process import Told
 from serving.settings import GrpcSettings, HttpSettings
 from serving.telemetry import Telemetry
 from serving.tensors import MAX_ID, SCORE_TYPE, Tensor, check_output, fault, tensor
+from serving.tracing import current, trace_of
 from serving.transport.inference_proto import METHODS, SERVICE, messages
 from serving.transport.problems import status_of
 from stores.bundle import MODEL_OUTPUT
@@ -168,6 +169,9 @@ class Gate:
 
         async def called(sent: bytes, context: Any) -> Any:
             start_s = self._clock.monotonic_s()
+            trace = trace_of((k.encode(), _bytes(v)) for k, v in context.invocation_metadata())
+            current.set(trace)
+            context.set_trailing_metadata([(k.decode(), v) for k, v in trace.headers()])
             status, code = 200, grpc.StatusCode.OK
             answer, said = None, ""
             try:
@@ -245,6 +249,10 @@ async def listening(
         yield
     finally:
         await server.stop(grace=settings.shutdown_s)
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
 
 
 def _message(sent: bytes, read: Read) -> Any:

@@ -159,6 +159,8 @@ RECORD: Schema = {
         "explanation": _nullable("object"),
         "degraded": _DEGRADED,
         "timings_ms": _TIMINGS,
+        "request_id": _nullable("string"),
+        "traceparent": _nullable("string"),
     },
 }
 
