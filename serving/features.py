@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
-from core.features.blob import base_key, delta_key
+from core.features.blob import KEY_END, key_starts
 from core.features.keys import entity_key
-from core.features.plan import Plan, ViewPlan
+from core.features.plan import Plan
 from serving.contract import Point
 from serving.ports import Reader
-from stores.merging import Merged, Merging, Question
+from stores.merging import Library, Merged, Merging, Question
 from stores.watermarks import (
     Watermark,
     covered_key,
@@ -27,8 +27,7 @@ from stores.watermarks import (
 UNAVAILABLE = "unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class ViewValues:
+class ViewValues(NamedTuple):
     """What was read of one view for one point.
 
     ``values`` has NaN for null. ``age_ms`` is that of the source for windows, of the row in force
@@ -46,85 +45,140 @@ class ViewValues:
 Reading = dict[str, ViewValues]
 
 
-async def read_features(
-    plan: Plan, merging: Merging, points: Sequence[Point], reader: Reader
-) -> list[Reading]:
-    """Values of every view of the plan for every point; ``merging`` is that of the plan.
+class _Group(NamedTuple):
+    """Views of one entity: their join keys, and for each its number and how its keys begin."""
 
-    Raises
-    ------
-    InvalidInputError
-        If a point lies before what is kept (``at_too_old``).
-    DependencyError, IntegrityError, OSError
-        If the store fails or holds what cannot be read.
+    join_keys: tuple[str, ...]
+    views: list[tuple[int, bytes, bytes]]
+
+
+class FeatureReading:
+    """Reads the features of one plan. Made once: no request pays for names.
+
+    Parameters
+    ----------
+    library
+        The compiled merge, where it was built.
     """
-    wanted: dict[bytes, int] = {}
-    for view in plan.views:
-        for key in (watermark_key(view.source), covered_key(view.name)):
-            wanted.setdefault(key, len(wanted))
-    questions: dict[Question, int] = {}  # candidates of one request share entities
-    asked = [_asked(plan, point, wanted, questions) for point in points]
-    values = await reader.read(list(wanted))
-    watermarks = [_watermark(view, wanted, values) for view in plan.views]
-    first_ms = [first_ms_of(values[wanted[covered_key(view.name)]]) for view in plan.views]
-    found = [
-        _values(plan.views[question.view], merged, watermarks[question.view], question.at_ms)
-        for question, merged in zip(
-            questions, merging.merge(list(questions), values, first_ms), strict=True
-        )
-    ]
-    names = [view.name for view in plan.views]
-    return [
-        {name: found[place] for name, place in zip(names, places, strict=True)} for places in asked
-    ]
+
+    def __init__(self, plan: Plan, library: Library | None) -> None:
+        self._merging = Merging(plan, library)
+        self._has_windows = [bool(view.windows) for view in plan.views]
+        self._columns = [
+            (view.name, [f"{view.name}:{name}" for name in view.feature_names])
+            for view in plan.views
+        ]
+        self._requests = [(field.name, f"request:{field.name}") for field in plan.request_fields]
+        watermarks = [watermark_key(view.source) for view in plan.views]
+        covered = [covered_key(view.name) for view in plan.views]
+        self._common = {key: n for n, key in enumerate(dict.fromkeys((*watermarks, *covered)))}
+        self._watermarks = [self._common[key] for key in watermarks]
+        self._covered = [self._common[key] for key in covered]
+        self._groups: list[_Group] = []
+        by_keys: dict[tuple[str, ...], _Group] = {}
+        self._places: list[tuple[str, int, int]] = []  # name, group, place among its views
+        for number, view in enumerate(plan.views):
+            group = by_keys.get(view.join_keys)
+            if group is None:
+                group = by_keys[view.join_keys] = _Group(view.join_keys, [])
+                self._groups.append(group)
+            self._places.append((view.name, self._groups.index(group), len(group.views)))
+            group.views.append((number, *key_starts(view.name)))
+
+    async def read(self, points: Sequence[Point], reader: Reader) -> list[Reading]:
+        """Values of every view of the plan for every point.
+
+        Raises
+        ------
+        InvalidInputError
+            If a point lies before what is kept (``at_too_old``).
+        DependencyError, IntegrityError, OSError
+            If the store fails or holds what cannot be read.
+        """
+        wanted = self._common.copy()
+        questions: list[Question] = []
+        asked = self._questions(points, wanted, questions)
+        values = await reader.read(list(wanted))
+        watermarks = [_watermark(values[k]) for k in self._watermarks]
+        first_ms = [first_ms_of(values[k]) for k in self._covered]
+        merged = self._merging.merge(questions, values, first_ms)
+        found = [
+            self._values(question, each, watermarks)
+            for question, each in zip(questions, merged, strict=True)
+        ]
+        places = self._places
+        return [
+            {name: found[firsts[group] + place] for name, group, place in places}
+            for firsts in asked
+        ]
+
+    def nothing(self, n_points: int) -> list[Reading]:
+        """Readings where nothing could be read: every value null, every view unavailable."""
+        nulls = {
+            name: ViewValues((math.nan,) * len(columns), UNAVAILABLE, None, None)
+            for name, columns in self._columns
+        }
+        return [nulls] * n_points
+
+    def inputs(
+        self, points: Sequence[Point], readings: Sequence[Reading]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Arrays of shape ``(n,)`` by qualified name, as transforms and the vector take them."""
+        arrays = {"at_ms": np.array([point.at_ms for point in points], dtype=np.float64)}
+        for name, qualified in self._requests:
+            column = [point.inputs.get(name) for point in points]
+            arrays[qualified] = np.array(column, dtype=np.float64)
+        for name, columns in self._columns:
+            table = np.array([reading[name].values for reading in readings], dtype=np.float64)
+            arrays.update(zip(columns, table.T, strict=True))
+        return arrays
+
+    def _questions(
+        self, points: Sequence[Point], wanted: dict[bytes, int], questions: list[Question]
+    ) -> list[list[int]]:
+        """For each point the place of each group's first question; the same is asked once.
+
+        The candidates of one request share entities.
+        """
+        known: dict[tuple[int, bytes, int], int] = {}
+        asked = []
+        for point in points:
+            firsts = []
+            for number, (join_keys, views) in enumerate(self._groups):
+                entity = _entity(join_keys, point)
+                mark = number, entity, point.at_ms
+                first = known.get(mark)
+                if first is None:
+                    first = known[mark] = len(questions)
+                    for view, base, delta in views:
+                        at_base = wanted.setdefault(base + entity + KEY_END, len(wanted))
+                        at_delta = wanted.setdefault(delta + entity + KEY_END, len(wanted))
+                        questions.append((view, at_base, at_delta, point.at_ms))
+                firsts.append(first)
+            asked.append(firsts)
+        return asked
+
+    def _values(
+        self, question: Question, found: Merged, watermarks: Sequence[Watermark | None]
+    ) -> ViewValues:
+        view, at_ms = question[0], question[3]
+        values, status, newest_ms, seen = found
+        watermark = watermarks[view]
+        if self._has_windows[view]:
+            newest_ms = None if watermark is None else watermark.available_ms
+        if watermark is not None and watermark.position > seen:
+            seen = watermark.position
+        age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
+        return ViewValues(values, status, age_ms, seen if seen >= 0 else None)
 
 
-def no_features(plan: Plan, n_points: int) -> list[Reading]:
-    """Readings where nothing could be read: every value null, every view unavailable."""
-    nothing = {
-        view.name: ViewValues((math.nan,) * len(view.feature_names), UNAVAILABLE, None, None)
-        for view in plan.views
-    }
-    return [nothing] * n_points
+def _watermark(data: bytes | None) -> Watermark | None:
+    return None if data is None else decode_watermark(data)
 
 
-def model_inputs(
-    plan: Plan, points: Sequence[Point], readings: Sequence[Reading]
-) -> dict[str, NDArray[np.float64]]:
-    """Arrays of shape ``(n,)`` by qualified name, as transforms and the vector take them."""
-    arrays: dict[str, NDArray[np.float64]] = {
-        "at_ms": np.array([point.at_ms for point in points], dtype=np.float64)
-    }
-    for field in plan.request_fields:
-        column = [point.inputs.get(field.name) for point in points]
-        arrays[f"request:{field.name}"] = np.array(column, dtype=np.float64)
-    for view in plan.views:
-        table = np.array([reading[view.name].values for reading in readings], dtype=np.float64)
-        for index, name in enumerate(view.feature_names):
-            arrays[f"{view.name}:{name}"] = table[:, index]
-    return arrays
-
-
-def _asked(
-    plan: Plan, point: Point, wanted: dict[bytes, int], questions: dict[Question, int]
-) -> list[int]:
-    """Places of a point's questions, one a view; the same key is read once."""
-    entities: dict[tuple[str, ...], bytes] = {}
-    places = []
-    for number, view in enumerate(plan.views):
-        entity = entities.get(view.join_keys)
-        if entity is None:
-            entity = entities[view.join_keys] = _entity(view, point)
-        base = wanted.setdefault(base_key(view.name, entity), len(wanted))
-        delta = wanted.setdefault(delta_key(view.name, entity), len(wanted))
-        question = Question(number, base, delta, point.at_ms)
-        places.append(questions.setdefault(question, len(questions)))
-    return places
-
-
-def _entity(view: ViewPlan, point: Point) -> bytes:
+def _entity(join_keys: Sequence[str], point: Point) -> bytes:
     try:
-        return entity_key([point.keys[name] for name in view.join_keys])
+        return entity_key([point.keys[name] for name in join_keys])
     except KeyError as error:
         raise InvalidInputError(
             "a view needs a join key that the contract does not carry",
@@ -132,22 +186,3 @@ def _entity(view: ViewPlan, point: Point) -> bytes:
             remedy="build the release again: its contract must carry the join keys of its plan",
             code="contract_incomplete",
         ) from error
-
-
-def _watermark(
-    view: ViewPlan, wanted: dict[bytes, int], values: Sequence[bytes | None]
-) -> Watermark | None:
-    data = values[wanted[watermark_key(view.source)]]
-    return None if data is None else decode_watermark(data)
-
-
-def _values(view: ViewPlan, found: Merged, watermark: Watermark | None, at_ms: int) -> ViewValues:
-    if view.windows:
-        newest_ms = None if watermark is None else watermark.available_ms
-    else:
-        newest_ms = found.newest_ms
-    age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
-    seen = (
-        found.seen_position if watermark is None else max(found.seen_position, watermark.position)
-    )
-    return ViewValues(found.values, found.status, age_ms, seen if seen >= 0 else None)

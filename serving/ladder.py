@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,4 +85,4 @@ class Ladder:
 
     def _expired(self, view: str, reading: Reading) -> ViewValues:
         nulls = (math.nan,) * self._width[view]
-        return replace(reading[view], values=nulls, status=EXPIRED)
+        return reading[view]._replace(values=nulls, status=EXPIRED)

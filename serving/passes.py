@@ -7,8 +7,7 @@ beside it, and every request keeps its own instant, timings and record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +22,7 @@ from serving.answers import Outcome, answer_of, model_of
 from serving.contract import Point
 from serving.descent import judged
 from serving.explaining import Explaining, Explanation
-from serving.features import Reading, model_inputs, no_features, read_features
+from serving.features import Reading
 from serving.guard import RESTING, SLOW
 from serving.ports import Json, Observer, Reader
 from serving.recording import Recording
@@ -58,16 +57,28 @@ class Timer:
     use_case: str
     stages_ms: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> Stage:
         """Time what is inside, whatever comes of it."""
-        start_s = self.clock.monotonic_s()
-        try:
-            yield
-        finally:
-            spent_s = self.clock.monotonic_s() - start_s
-            self.stages_ms[name] = round(spent_s * 1_000, 3)
-            self.observer.stage(self.use_case, name, spent_s)
+        return Stage(self, name)
+
+
+class Stage:
+    """A block that is timed."""
+
+    __slots__ = ("_name", "_start_s", "_timer")
+
+    def __init__(self, timer: Timer, name: str) -> None:
+        self._timer = timer
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._start_s = self._timer.clock.monotonic_s()
+
+    def __exit__(self, *_: object) -> None:
+        timer = self._timer
+        spent_s = timer.clock.monotonic_s() - self._start_s
+        timer.stages_ms[self._name] = round(spent_s * 1_000, 3)
+        timer.observer.stage(timer.use_case, self._name, spent_s)
 
 
 class Passes:
@@ -141,7 +152,7 @@ class Passes:
         with timer.stage("read"):
             readings, degraded, lapses = await self._read(release, points)
         with timer.stage("transform"):
-            arrays = model_inputs(release.plan, points, readings)
+            arrays = release.features.inputs(points, readings)
             transforms = apply_transforms(release.plan, arrays)
             values = {**arrays, **transforms}
             vectors = vector_of(release.plan, values)
@@ -178,7 +189,7 @@ class Passes:
         """
         ladder = release.ladder
         try:
-            readings = await read_features(release.plan, release.merging, points, self._reader)
+            readings = await release.features.read(points, self._reader)
             lapses = None if ladder is None else ladder.lapses(readings)
             if ladder is not None and lapses is not None:
                 pairs = zip(readings, lapses, strict=True)
@@ -191,7 +202,7 @@ class Passes:
             because = "the online store holds values that cannot be read"
         else:
             return readings, None, lapses
-        missing = no_features(release.plan, len(points))
+        missing = release.features.nothing(len(points))
         if ladder is None:
             return missing, {"level": "no_features", "because": because}, None
         return missing, None, ladder.nothing(because, len(points))

@@ -17,13 +17,14 @@ from core.features.transforms import load_transform
 from core.ports import ModelRunner
 from serving.contract import RequestContract
 from serving.errors import NotFoundError
+from serving.features import FeatureReading
 from serving.ladder import Ladder, LoadedFallback
 from serving.ports import DirectScorer, Scorer
 from serving.slow_scorer import SLOW_MS, ThreadedScorer
 from stores.bundle import Bundle, Manifest
 from stores.channels import Channel, Channels, ChannelState
 from stores.golden import Golden
-from stores.merging import Merging, compiled_merge
+from stores.merging import compiled_merge
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
@@ -51,9 +52,9 @@ class LoadedRelease:
         return self.manifest.plan
 
     @cached_property
-    def merging(self) -> Merging:
-        """What makes its features of online values."""
-        return Merging(self.plan, compiled_merge())
+    def features(self) -> FeatureReading:
+        """What reads its features."""
+        return FeatureReading(self.plan, compiled_merge())
 
     @property
     def key(self) -> tuple[str, int]:

@@ -22,7 +22,6 @@ from core.features.vector import vector_of
 from core.rollout.comparison import ComparisonCount
 from serving.answers import Outcome
 from serving.counting import Counting
-from serving.features import model_inputs, read_features
 from serving.ports import Reader
 from serving.releases import LoadedRelease, Releases
 
@@ -165,7 +164,7 @@ class Shadows:
         readings = [outcome.reading for outcome in outcomes]
         if not is_same:
             async with asyncio.timeout(READ_BUDGET_S):
-                readings = await read_features(shadow.plan, shadow.merging, points, self._reader)
-        arrays = model_inputs(shadow.plan, points, readings)
+                readings = await shadow.features.read(points, self._reader)
+        arrays = shadow.features.inputs(points, readings)
         values = {**arrays, **apply_transforms(shadow.plan, arrays)}
         return list(vector_of(shadow.plan, values)), values

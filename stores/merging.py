@@ -47,13 +47,8 @@ _RESULT_NUMBERS = 3  # status, newest, seen
 Library = ctypes.PyDLL
 
 
-class Question(NamedTuple):
-    """One entity of a view at an instant; ``base`` and ``delta`` are places among the values."""
-
-    view: int
-    base: int
-    delta: int
-    at_ms: int
+Question = tuple[int, int, int, int]
+"""Number of a view; places of one entity's base and delta among the values; the instant (ms)."""
 
 
 class Merged(NamedTuple):
@@ -119,7 +114,7 @@ class Merging:
         merged, at = [], 0
         told = iter(results)
         for question, status, newest_ms, seen in zip(questions, told, told, told, strict=True):
-            end = at + self._widths[question.view]
+            end = at + self._widths[question[0]]
             if status == _ASK_PYTHON:
                 merged.append(self._in_python(question, values, first_ms))
             else:

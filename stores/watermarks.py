@@ -7,6 +7,7 @@ that the watermark speaks of.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from core.errors import IntegrityError
@@ -16,6 +17,7 @@ _VERSION = 1
 _POSITION = struct.Struct(">q")
 _COVERED = struct.Struct(">Bqq")
 _COVERED_VERSION = 2
+_KEPT = 256  # a pass reads one a source and one a view, mostly the same as the pass before
 
 
 class Watermark(NamedTuple):
@@ -47,6 +49,7 @@ def encode_watermark(watermark: Watermark) -> bytes:
     return _PACKED.pack(_VERSION, *watermark)
 
 
+@lru_cache(maxsize=_KEPT)
 def decode_watermark(data: bytes) -> Watermark:
     """Watermark of bytes; IntegrityError when they are not one."""
     if len(data) != _PACKED.size or data[0] != _VERSION:
@@ -105,6 +108,7 @@ def encode_covered(position: int, head_ms: int) -> bytes:
     return _COVERED.pack(_COVERED_VERSION, position, head_ms)
 
 
+@lru_cache(maxsize=_KEPT)
 def decode_covered(data: bytes) -> Covered:
     """What a finished base covers, of bytes; IntegrityError when they do not say.
 

@@ -35,6 +35,7 @@ BASE: Final = 0
 DELTA: Final = 1
 BlobKind = Literal[0, 1]
 KINDS: Final[tuple[BlobKind, ...]] = (BASE, DELTA)
+KEY_END: Final = b"}"
 NO_EPOCH = -1
 """Epoch of a value that covers none."""
 
@@ -52,23 +53,34 @@ _OFFSET = struct.Struct("<II")
 _CHECK = struct.Struct("<I")
 
 
-def base_key(view_name: str, entity_key: bytes) -> bytes:
-    r"""Key of what batch writes for an entity.
+def key_starts(view_name: str) -> tuple[bytes, bytes]:
+    r"""What stands before the entity in its two keys, base and delta; `KEY_END` stands behind.
 
     The braces keep both keys of an entity in one slot of a Redis Cluster, so that one
     command reads them at one moment.
 
     Examples
     --------
+    >>> key_starts("card_v1")
+    (b'base{card_v1/', b'delta{card_v1/')
+    """
+    return b"base{%b/" % view_name.encode(), b"delta{%b/" % view_name.encode()
+
+
+def base_key(view_name: str, entity_key: bytes) -> bytes:
+    r"""Key of what batch writes for an entity.
+
+    Examples
+    --------
     >>> base_key("card_v1", b"\x00\x02c1")
     b'base{card_v1/\x00\x02c1}'
     """
-    return b"base{%b/%b}" % (view_name.encode(), entity_key)
+    return key_starts(view_name)[BASE] + entity_key + KEY_END
 
 
 def delta_key(view_name: str, entity_key: bytes) -> bytes:
     """Key of what the folder writes for an entity."""
-    return b"delta{%b/%b}" % (view_name.encode(), entity_key)
+    return key_starts(view_name)[DELTA] + entity_key + KEY_END
 
 
 @dataclass
@@ -353,5 +365,5 @@ def codec_of(view: ViewPlan) -> Codec:
 
 
 @lru_cache(maxsize=256)
-def _codec(key: ByIdentity) -> Codec:
-    return Codec(key.view)
+def _codec(key: ByIdentity[ViewPlan]) -> Codec:
+    return Codec(key.object)

@@ -44,11 +44,11 @@ def entity_key(values: Sequence[str | int]) -> bytes:
         raise InvalidInputError(
             "an entity key has no part", remedy="give one value for each join key"
         )
-    return b"".join(_part(value) for value in values)
+    return b"".join([_part(value) for value in values])
 
 
 def _part(value: str | int) -> bytes:
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if type(value) is not str and (isinstance(value, bool) or not isinstance(value, str | int)):
         raise InvalidInputError(
             "a join key value is neither text nor integer",
             found=type(value).__name__,

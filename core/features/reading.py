@@ -80,8 +80,8 @@ def reader_of(view: ViewPlan) -> ViewReader:
 
 
 @lru_cache(maxsize=256)
-def _reader(key: ByIdentity) -> ViewReader:
-    return ViewReader(key.view)
+def _reader(key: ByIdentity[ViewPlan]) -> ViewReader:
+    return ViewReader(key.object)
 
 
 class ViewReader:

@@ -13,12 +13,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import ConfigurationError, IntegrityError, InvalidInputError
+from core.features.identity import ByIdentity
 from core.features.plan import Plan, TransformPlan
 from core.features.purity import function_digest
 
@@ -122,19 +123,42 @@ def apply_transforms(plan: Plan, values: Mapping[str, Array]) -> dict[str, Array
     {}
     """
     outputs: dict[str, Array] = {}
-    for transform in plan.transforms:
-        missing = [name for name in transform.inputs if name not in values]
-        if missing:
+    for step in _steps(ByIdentity(plan)):
+        try:
+            inputs = {short: values[name] for short, name in step.inputs}
+        except KeyError:
+            missing = [name for _, name in step.inputs if name not in values]
             raise InvalidInputError(
-                f"the request-time view {transform.name!r} lacks inputs",
+                f"the request-time view {step.transform.name!r} lacks inputs",
                 found=f"no {', '.join(missing)}",
                 remedy="send every declared request field and read every view of the plan",
-            )
-        inputs = {short_name(name): values[name] for name in transform.inputs}
-        results = call(load_transform(transform), inputs, transform.outputs, transform.reference)
-        for name, array in results.items():
-            outputs[f"{transform.name}:{name}"] = array
+            ) from None
+        transform = step.transform
+        results = call(step.function, inputs, transform.outputs, transform.reference)
+        outputs.update(zip(step.outputs, results.values(), strict=True))
     return outputs
+
+
+class _Step(NamedTuple):
+    """One transform of a plan, its function loaded and its names made."""
+
+    transform: TransformPlan
+    function: Transform
+    inputs: tuple[tuple[str, str], ...]
+    outputs: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def _steps(key: ByIdentity[Plan]) -> tuple[_Step, ...]:
+    return tuple(
+        _Step(
+            transform,
+            load_transform(transform),
+            tuple((short_name(name), name) for name in transform.inputs),
+            tuple(f"{transform.name}:{name}" for name in transform.outputs),
+        )
+        for transform in key.object.transforms
+    )
 
 
 def call(
@@ -156,17 +180,17 @@ def call(
             found=f"{sorted(returned)}, not {sorted(outputs)}",
             remedy="return exactly the declared names",
         )
-    results: dict[str, Array] = {}
-    for name in outputs:
-        array = np.asarray(returned[name], dtype=np.float64)
+    arrays = [np.asarray(returned[name], dtype=np.float64) for name in outputs]
+    for name, array in zip(outputs, arrays, strict=True):
         if array.shape != (n_rows,):
             raise ConfigurationError(
                 f"{reference!r} returned {name!r} in another shape",
                 found=f"{array.shape}, not ({n_rows},)",
                 remedy="return one number a row",
             )
-        results[name] = np.where(np.isfinite(array), array, np.nan)
-    return results
+    table = np.array(arrays)
+    table[~np.isfinite(table)] = np.nan
+    return dict(zip(outputs, table, strict=True))
 
 
 def from_lists(

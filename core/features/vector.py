@@ -53,9 +53,9 @@ def vector_of(plan: Plan, values: Mapping[str, NDArray[np.float64]]) -> NDArray[
             found=f"no value for {', '.join(missing)}",
             remedy="read every view of the plan and apply its transforms",
         )
-    n_points = len(values[plan.vector[0]]) if plan.vector else 0
-    vectors = np.empty((n_points, len(plan.vector)), dtype=np.float32)
+    columns = [values[name] for name in plan.vector]
+    if not columns:
+        return np.empty((0, 0), dtype=np.float32)
     with np.errstate(over="ignore"):
-        for index, name in enumerate(plan.vector):
-            vectors[:, index] = values[name]
+        vectors = np.array(columns, dtype=np.float64).T.astype(np.float32, order="C")
     return np.clip(vectors, -LARGEST, LARGEST, out=vectors)

@@ -29,7 +29,7 @@ from core.features.partials import RawRow
 from core.features.plan import ViewPlan, WindowFeature
 from core.features.reading import ViewReading, read_view
 from stores import merging
-from stores.merging import Merging, Question, build, library_path, loaded
+from stores.merging import Merging, build, library_path, loaded
 
 SEED, N_WORLDS, N_POINTS = 23, 90, 25
 MINUTE, NOW = 60_000, 50 * 60_000
@@ -277,7 +277,7 @@ def test_many_questions_of_several_views_are_answered_in_order():
     plan = plan_of(WHOLE).model_copy(update={"views": (WHOLE, view_of("stddev"), FLOATS)})
     cells: list[list[Any]] = [[1], [2.0], [3.5]]
     values = [*map(based, plan.views, cells), None]
-    questions = [Question(view, base, 3, 1_000) for view, base in [(0, 0), (1, 1), (2, 2), (0, 3)]]
+    questions = [(view, base, 3, 1_000) for view, base in [(0, 0), (1, 1), (2, 2), (0, 3)]]
 
     for library in (built(), None):
         found = Merging(plan, library).merge(questions, values, [None] * 3)
