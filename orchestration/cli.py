@@ -22,6 +22,7 @@ from core.errors import (
     OverloadedError,
     PlatformError,
 )
+from core.scrubbing import Scrubber, secrets_of
 from orchestration.third_parties import quieten
 
 IN_CHILD = "--in-child"
@@ -201,7 +202,8 @@ def in_words(work: Callable[[], int], *, is_child: bool = False) -> int:
 
 
 def _said(error: PlatformError) -> int:
-    sys.stderr.write(f"error: {error}\n")
+    scrubber = Scrubber(secrets_of(os.environ))
+    sys.stderr.write(f"error: {scrubber.scrub(str(error))}\n")
     return exit_code_of(error)
 
 

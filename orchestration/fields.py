@@ -38,7 +38,7 @@ def _on_paper(text: str, longest: int) -> str:
 
 
 def values_of(words: Sequence[str], specs: Mapping[str, FieldSpec]) -> dict[str, Any]:
-    """Values by name.
+    """Values by name. None is repeated in an error: it may be a person's.
 
     Raises
     ------
@@ -47,14 +47,14 @@ def values_of(words: Sequence[str], specs: Mapping[str, FieldSpec]) -> dict[str,
         Whether a value is in its range is for the service to say.
     """
     values: dict[str, Any] = {}
-    for word in words:
+    for place, word in enumerate(words, start=1):
         name, sign, text = word.partition("=")
         if not sign:
-            raise _refused("a word is not name=value", repr(word[:60]), specs)
+            raise _refused("a word is not name=value", f"no = in field {place}", specs)
         if name not in specs:
             raise _refused(f"there is no field {name[:60]!r}", f"{len(specs)} others", specs)
         if name in values:
-            raise _refused(f"{name} is given twice", repr(word[:60]), specs)
+            raise _refused(f"{name} is given twice", f"it again as field {place}", specs)
         values[name] = _read(name, text, specs[name].type, specs)
     return values
 
@@ -63,7 +63,7 @@ def _read(name: str, text: str, kind: ColumnType, specs: Mapping[str, FieldSpec]
     try:
         return READERS[kind](text)
     except (ValueError, KeyError):
-        raise _refused(f"{name} is not of type {kind}", repr(text[:60]), specs) from None
+        raise _refused(f"{name} is not of type {kind}", f"{len(text)} characters", specs) from None
 
 
 READERS: dict[ColumnType, Callable[[str], Any]] = {

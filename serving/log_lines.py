@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +22,10 @@ from typing import Any
 
 from core.errors import PlatformError
 from core.scrubbing import Scrubber, secrets_of
+from serving.tracing import current
 
 DEEPEST_FRAMES = 6
+_STANDARD_ERROR = 2
 _ROOT = Path(__file__).parents[1]
 _OURS = "throughline"
 
@@ -80,6 +83,9 @@ class _Lines(logging.Formatter):
             "pid": record.process,
             "message": self._scrub(record.getMessage()),
         }
+        trace = current.get()
+        if trace is not None:
+            facts |= {"request_id": trace.request_id, "trace_id": trace.trace_id}
         if not record.name.startswith(_OURS):
             facts["logger"] = record.name
             # asyncio, for one, writes errors with their messages below its first line.
@@ -107,7 +113,22 @@ class Words(_Lines):
         facts = self.facts(record)
         error = facts.get("error")
         came = f" ({error} at {' < '.join(facts['where'])})" if error else ""
-        return f"{self._process}: {facts['message']}{came}"
+        said = f": {facts['said']}" if "said" in facts else ""
+        return f"{self._process}: {facts['message']}{said}{came}"
+
+
+class _ToStandardError(logging.Handler):
+    """Writes each line at once and whole, so that those of several workers do not mix."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line; a closed or full standard error costs the line and nothing else."""
+        try:
+            line = self.format(record)
+        except Exception as error:  # the trace that logging would print has the message in it
+            line = json.dumps({"level": "error", "message": "a line of the log was lost",
+                               "error": type(error).__name__})  # fmt: skip
+        with suppress(OSError):
+            os.write(_STANDARD_ERROR, line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def set_up_logs(
@@ -118,7 +139,7 @@ def set_up_logs(
     Safe to call again: the last call holds.
     """
     form = JsonLines if is_json else Words
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStandardError()
     handler.setFormatter(form(process, Scrubber(secrets_of(environment))))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -137,6 +158,12 @@ def set_up_logs(
 def tell_unforeseen(sentence: str, error: BaseException) -> None:
     """Say that something went wrong in a way that nobody foresaw, and where it came from."""
     logging.getLogger(_OURS).error("%s", sentence, exc_info=error)
+
+
+def tell_failed(route: str, error: BaseException, repeats: str = "") -> None:
+    """Say that a request could not be answered for an error on our side."""
+    is_ours = isinstance(error, PlatformError)
+    tell_unforeseen(f"{route}: {'failed' if is_ours else 'an unforeseen error'}{repeats}", error)
 
 
 @contextmanager

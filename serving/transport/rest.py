@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 
 import msgspec
 from fastapi import FastAPI
@@ -21,10 +23,11 @@ from serving.errors import BrokenContractError, ConflictError, FieldFault, Unrea
 from serving.events import EventIntake, Result
 from serving.health import Health
 from serving.inference import Inference
-from serving.log_lines import tell_unforeseen
+from serving.log_lines import tell_failed
 from serving.passports import Passports
 from serving.ports import Json
 from serving.releases import Releases
+from serving.repeats import Repeats
 from serving.rollout_views import RolloutViews
 from serving.scraping import Scraping
 from serving.settings import HttpSettings
@@ -219,6 +222,7 @@ def _table(routes: Routes, inference: InferenceRoutes) -> tuple[Route, ...]:
 def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) -> Handler:
     """The handler behind its key, timed, its refusals counted and its errors told as problems."""
     is_v2 = route.startswith(V2)
+    repeats = Repeats(services.clock)
 
     async def timed(request: Request) -> Response:
         start_s = services.clock.monotonic_s()
@@ -231,11 +235,13 @@ def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) 
         except PlatformError as error:
             services.telemetry.refused(error.code)
             response = problem(error, is_v2=is_v2)
+            if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                repeats.met(error.code, partial(tell_failed, route, error))
             if not is_admitted or isinstance(error, UnreadBodyError):
                 response = PartingResponse(response, within_ms=services.http.body_timeout_ms)
         except Exception as error:  # the last line: nobody gets a trace
             services.telemetry.refused("internal")
-            tell_unforeseen(f"{route}: an error that was not foreseen", error)
+            repeats.met(type(error).__name__, partial(tell_failed, route, error))
             response = internal_problem(is_v2=is_v2)
         spent_s = services.clock.monotonic_s() - start_s
         services.telemetry.requested(route, response.status_code, spent_s)
