@@ -1,14 +1,18 @@
-"""Together: requests that come in one turn of the loop share a pass.
+"""Together: requests that come in one turn of the loop share a pass, and so do those that wait.
 
-Nobody waits for company: the pass starts in the next turn with whoever is there, alone on a
-quiet day. A request that a pass cannot answer must not fail its neighbours, so a shared pass
-that fails is run again, each request by itself.
+Alone on a quiet day a request starts its pass at once. While a pass of the same release runs,
+those that come gather and go when it ends: a pass costs hardly more for eight than for one,
+and the busier it is, the more go together. None waits longer than `LONGEST_HOLD_S` for another's
+pass, however long that takes. A request that a pass cannot answer must not fail its neighbours,
+so a shared pass that fails is run again, each request by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 from serving.passes import Asked
 from serving.ports import Json
@@ -17,8 +21,21 @@ from serving.releases import LoadedRelease
 MOST_TOGETHER = 64
 """Requests of one pass: longer ones would hold up the loop for more than a few milliseconds."""
 
+LONGEST_HOLD_S = 0.002
+"""A pass takes less than a millisecond where the store answers at once; if not, others go on."""
+
 Run = Callable[[LoadedRelease, str, Sequence[Asked]], Awaitable[list[list[Json]]]]
 Waiting = list[tuple[Asked, asyncio.Future[list[Json]]]]
+Key = tuple[int, str]
+
+
+@dataclass(slots=True)
+class _Group:
+    """Requests that gather for one pass, and what starts it."""
+
+    release: LoadedRelease
+    start: asyncio.Handle
+    waiting: Waiting = field(default_factory=list)
 
 
 class Together:
@@ -32,7 +49,8 @@ class Together:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._gathering: dict[tuple[int, str], tuple[LoadedRelease, Waiting]] = {}
+        self._groups: dict[Key, _Group] = {}
+        self._n_running: Counter[Key] = Counter()
         self._running: set[asyncio.Task[None]] = set()
 
     async def ask(self, release: LoadedRelease, channel: str, request: Asked) -> list[Json]:
@@ -40,39 +58,69 @@ class Together:
         loop = asyncio.get_running_loop()
         answers: asyncio.Future[list[Json]] = loop.create_future()
         key = id(release), channel
-        if key not in self._gathering:
-            self._gathering[key] = release, []
-            loop.call_soon(self._start, key)
-        waiting = self._gathering[key][1]
-        waiting.append((request, answers))
-        if len(waiting) >= MOST_TOGETHER:
+        group = self._groups.get(key)
+        if group is None:
+            if self._n_running[key]:
+                start: asyncio.Handle = loop.call_later(LONGEST_HOLD_S, self._start, key)
+            else:
+                start = loop.call_soon(self._start, key)
+            group = self._groups[key] = _Group(release, start)
+        group.waiting.append((request, answers))
+        if len(group.waiting) >= MOST_TOGETHER:
             self._start(key)
         return await answers
 
-    def _start(self, key: tuple[int, str]) -> None:
-        gathered = self._gathering.pop(key, None)
-        if gathered is not None:  # else it was full and is on its way
-            release, waiting = gathered
-            task = asyncio.get_running_loop().create_task(self._pass(release, key[1], waiting))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+    def _start(self, key: Key) -> None:
+        group = self._groups.pop(key)
+        group.start.cancel()
+        group.waiting = [each for each in group.waiting if not each[1].done()]  # others have gone
+        if not group.waiting:
+            return
+        self._n_running[key] += 1
+        work = self._first_pass(key, group)
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
-    async def _pass(self, release: LoadedRelease, channel: str, waiting: Waiting) -> None:
+    async def _first_pass(self, key: Key, group: _Group) -> None:
+        """A pass of a whole group; when it ends, those that gathered meanwhile go."""
+        requests = [request for request, _ in group.waiting]
+        found: list[list[Json]] | Exception
         try:
-            found = await self._run(release, channel, [request for request, _ in waiting])
-        except Exception as error:
-            if len(waiting) == 1:
-                _give(waiting[0][1], error)
+            try:
+                found = await self._run(group.release, key[1], requests)
+            except Exception as error:
+                found = error
+            self._has_ended(key)  # first: the store reads for the next while these leave
+            if isinstance(found, Exception):
+                await self._again(group, key[1], found)
                 return
-            for one in waiting:
-                await self._pass(release, channel, [one])
         except BaseException:  # the loop ends
-            for _, answers in waiting:
+            for _, answers in group.waiting:
                 answers.cancel()
             raise
-        else:
-            for (_, answers), of_request in zip(waiting, found, strict=True):
-                _give(answers, of_request)
+        for (_, answers), of_request in zip(group.waiting, found, strict=True):
+            _give(answers, of_request)
+
+    def _has_ended(self, key: Key) -> None:
+        self._n_running[key] -= 1
+        if not self._n_running[key]:
+            del self._n_running[key]
+            if key in self._groups:
+                self._start(key)
+
+    async def _again(self, group: _Group, channel: str, error: Exception) -> None:
+        """Each request of a failed pass by itself; who was alone is told."""
+        if len(group.waiting) == 1:
+            _give(group.waiting[0][1], error)
+            return
+        for request, answers in group.waiting:
+            try:
+                (found,) = await self._run(group.release, channel, [request])
+            except Exception as its_own:
+                _give(answers, its_own)
+            else:
+                _give(answers, found)
 
 
 def _give(answers: asyncio.Future[list[Json]], found: list[Json] | Exception) -> None:

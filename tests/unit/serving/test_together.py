@@ -125,3 +125,80 @@ def test_explained_requests_and_batches_have_passes_of_their_own(bench, passes):
     assert len(explained["reasons"]) > 1
     assert len(many["predictions"]) == 2
     assert passes == [1]
+
+
+def test_who_leaves_before_the_pass_begins_is_not_scored(bench, passes):
+    async def leave_early():
+        leaving = asyncio.create_task(bench.engine.predict("toy", asked(1)))
+        staying = asyncio.create_task(bench.engine.predict("toy", asked(2)))
+        asyncio.get_running_loop().call_soon(leaving.cancel)
+        return await asyncio.gather(leaving, staying, return_exceptions=True)
+
+    gone, answer = asyncio.run(leave_early())
+    assert isinstance(gone, asyncio.CancelledError)
+    assert answer["decision"]
+    assert passes == [1]
+
+
+class HeldPasses:
+    """Passes that end when they are let go."""
+
+    def __init__(self):
+        self.sizes = []
+        self.go = asyncio.Event()
+
+    async def run(self, release, channel, requests):
+        self.sizes.append(len(requests))
+        await self.go.wait()
+        return [[{"channel": channel}] for _ in requests]
+
+
+def test_those_that_come_while_a_pass_runs_go_together_when_it_ends(monkeypatch):
+    monkeypatch.setattr(together, "LONGEST_HOLD_S", 60)
+    passes, release = HeldPasses(), object()
+
+    async def come_later():
+        gathered = together.Together(passes.run)
+        tasks = [asyncio.create_task(gathered.ask(release, "champion", None))]
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            tasks.append(asyncio.create_task(gathered.ask(release, "champion", None)))
+        other = asyncio.create_task(gathered.ask(release, "challenger", None))
+        await asyncio.sleep(0.01)
+        assert passes.sizes == [1, 1]  # nobody waits for the pass of another channel
+        passes.go.set()
+        return await asyncio.gather(*tasks, other)
+
+    assert len(asyncio.run(come_later())) == 5
+    assert passes.sizes == [1, 1, 3]
+
+
+def test_a_pass_that_takes_long_holds_nobody_up():
+    passes, release = HeldPasses(), object()
+
+    async def come_later():
+        gathered = together.Together(passes.run)
+        tasks = []
+        for _ in range(3):
+            tasks.append(asyncio.create_task(gathered.ask(release, "champion", None)))
+            await asyncio.sleep(20 * together.LONGEST_HOLD_S)
+        assert passes.sizes == [1, 1, 1]
+        passes.go.set()
+        return await asyncio.gather(*tasks)
+
+    assert len(asyncio.run(come_later())) == 3
+
+
+def test_when_the_loop_ends_nobody_waits_for_ever():
+    passes = HeldPasses()
+
+    async def end():
+        gathered = together.Together(passes.run)
+        task = asyncio.create_task(gathered.ask(object(), "champion", None))
+        await asyncio.sleep(0.01)
+        for running in gathered._running:
+            running.cancel()
+        return await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 5)
+
+    (ended,) = asyncio.run(end())
+    assert isinstance(ended, asyncio.CancelledError)
