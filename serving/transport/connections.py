@@ -30,6 +30,10 @@ MOST_PIPELINED = 100
 """Requests that may wait on one connection for the answer to the one before."""
 LINGER_S = 5.0
 """How long a closing connection may take to read its last answer."""
+MOST_FRAMING_BYTES = 1 << 20
+"""Bytes of a body that are not its content, beyond those of chunks of one byte."""
+_FRAMING_OF_A_BYTE = 8
+_VERSIONS = ("1.1", "1.0")
 ALWAYS_ANSWERED = (b"/livez", b"/readyz", b"/metrics")
 """Asked by what watches over us, which must not wait for a place."""
 
@@ -55,6 +59,8 @@ class Connection(HttpToolsProtocol):
         self._is_begun_now = False
         self._n_head_least = 0  # bytes of it so far; what was read with it may be of another
         self._n_head_most = 0
+        self._n_body_bytes = 0  # bytes of a body as it came, and of its content
+        self._n_content = 0
 
     # -- what asyncio calls ---------------------------------------------------------------
 
@@ -99,6 +105,15 @@ class Connection(HttpToolsProtocol):
                 return
         if not self._is_answering:
             self._start_clock()
+        elif self.cycle.more_body:
+            self._check_framing(len(data))
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Nothing more comes: whoever asked whole still gets an answer."""
+        if not self._is_answering or self.cycle.more_body:
+            return False  # it is closed
+        self.cycle.keep_alive = False
+        return True
 
     def pause_writing(self) -> None:
         """The other side does not read: not for ever."""
@@ -122,10 +137,23 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._is_begun = self._is_begun_now = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; a trailer is dropped, as whoever reads headers has read them by then."""
+        if self._is_begun:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._n_content += len(body)
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """Its head is whole: answer it, or say why not."""
         self._stop_clock()
         self._is_begun = False
+        self._n_body_bytes = self._n_content = 0
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise _Refusal(_malformed())
         most = self._limits.max_header_bytes
         if self._n_head_most > most and self._held() > most:
             raise _Refusal(self._headers_too_large())
@@ -234,6 +262,11 @@ class Connection(HttpToolsProtocol):
         """Let what was written be read, for a while: a closing transport waits for ever."""
         self._stop_clock()
         self._clock = self.loop.call_later(LINGER_S, self.transport.abort)
+
+    def _check_framing(self, n_bytes: int) -> None:
+        self._n_body_bytes += n_bytes
+        if self._n_body_bytes - _FRAMING_OF_A_BYTE * self._n_content > MOST_FRAMING_BYTES:
+            self._refuse(_malformed("send chunks with little beside their content"))
 
     def _held(self) -> int:
         """Bytes of a head so far, without the piece of it that is not whole."""

@@ -172,7 +172,12 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
     inferences.
     """
     app = FastAPI(
-        title="Throughline", version="1", lifespan=lifespan, docs_url=None, redoc_url=None
+        title="Throughline",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # it would tell the caller's Host back
     )
     routes = Routes(services)
     table = _table(routes, InferenceRoutes(services.inference, services.http))

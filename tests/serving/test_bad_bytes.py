@@ -1,0 +1,93 @@
+"""The corpus of bad bytes over raw sockets: a stable answer to each, in time, and no echo."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+from bad_bodies import BODIES, GOOD, MARK
+from bad_messages import MESSAGES, Message
+from bundles import serve, shelve
+from online_processes import service
+from wire import Answer, Wire, request, wire
+
+from stores.layout import Layout
+
+HEADER_S = BODY_S = 0.5
+WITHIN_S = 3.0
+LIMITS = {
+    "HTTP__MAX_BODY_BYTES": 200_000,
+    "HTTP__HEADER_TIMEOUT_MS": int(HEADER_S * 1_000),
+    "HTTP__BODY_TIMEOUT_MS": int(BODY_S * 1_000),
+}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    layout = Layout(tmp_path_factory.mktemp("home")).create()
+    serve(layout, shelve(layout), counter=1)
+    with service(layout, **LIMITS) as process:
+        yield process.url
+
+
+def sent(connection: Wire, message: Message) -> Answer | None:
+    """The answer to a message; None where the connection ended without one."""
+    for part in message.parts:
+        if isinstance(part, float):
+            time.sleep(part)
+        elif not connection.send(part):
+            break  # refused before all was sent
+    if message.is_ended:
+        connection.half_close()
+    return connection.answer_or_end(WITHIN_S)
+
+
+def assert_told(answer: Answer | None, status: int, code: str) -> None:
+    if status == 0:
+        assert answer is None
+        return
+    assert answer is not None, "no answer"
+    assert (answer.status, answer.json().get("code", "")) == (status, code)
+    assert MARK.encode() not in answer.body
+    assert answer.headers["x-request-id"]
+    assert answer.headers.get("x-request-id") != MARK
+    if status >= 400:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == status
+
+
+def assert_unhurt(url: str) -> None:
+    with wire(url) as connection:
+        connection.send(request(GOOD))
+        assert connection.answer(WITHIN_S).status == 200
+
+
+@pytest.mark.parametrize(("body", "code"), BODIES.values(), ids=BODIES.keys())
+def test_a_bad_body_gets_its_code(url, body, code):
+    with wire(url) as connection:
+        answer = sent(connection, Message((request(body),), 0))
+        assert_told(answer, 422 if code == "contract" else 400, code)
+        connection.send(request(GOOD))  # a bad body costs nobody the connection
+        assert connection.answer(WITHIN_S).status == 200
+    assert_unhurt(url)
+
+
+@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES.keys())
+def test_a_bad_message_gets_its_code_or_an_end(url, message):
+    with wire(url) as connection:
+        assert_told(sent(connection, message), message.status, message.code)
+    assert_unhurt(url)
+
+
+def test_the_corpus_is_large_and_every_sort_is_in_it():
+    assert len(BODIES) + len(MESSAGES) >= 240
+    codes = {message.code for message in MESSAGES.values()}
+    assert {"malformed_request", "headers_too_large", "slow_headers", "slow_body"} <= codes
+    assert {"too_large", "unsupported_media_type", "duplicate_key", "contract"} <= codes
+
+
+def test_nothing_of_the_corpus_was_an_error_of_ours(url):
+    metrics = httpx.get(f"{url}/metrics").text
+    assert 'status="5' not in metrics
+    assert 'code="internal"' not in metrics
