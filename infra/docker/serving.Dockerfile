@@ -7,6 +7,8 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 ARG EXTRA=serving
 COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
+# Not below /root, where uv would put it: the service does not run as root and may not look there.
+ENV UV_PYTHON_INSTALL_DIR=/opt/python
 WORKDIR /app
 COPY pyproject.toml uv.lock README.md ./
 RUN uv sync --locked --no-dev --no-install-project --extra ${EXTRA} --extra explainer
