@@ -22,7 +22,7 @@ from core.use_case import UseCase
 from feature_store.plans import plan_for
 from orchestration.automation import automated, automation_sensor
 from orchestration.decisions import Patience
-from orchestration.environments import resources_of
+from orchestration.environments import executor_of, resources_of
 from orchestration.jobs import all_jobs
 from orchestration.mirror import mirror_sensor
 from orchestration.predictions import predictions_sensors
@@ -70,7 +70,7 @@ def _definitions(settings: Settings) -> dg.Definitions:
         schedules=all_schedules(declared, jobs),
         sensors=all_sensors(declared, jobs, settings),
         resources=resources_of(settings),
-        executor=dg.in_process_executor,
+        executor=executor_of(settings),
     )
 
 

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from assets.resources import Launcher, Platform
 from orchestration.launcher import InProcessLauncher, PipesLauncher, PodLauncher
 from orchestration.settings import PREFIX, Environment, Launch, Settings
+
+if TYPE_CHECKING:
+    from infra.settings import ClusterSettings
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -34,17 +37,22 @@ def _pipes(settings: Settings) -> Launcher:
     return PipesLauncher(cores=settings.spark.cores, memory=settings.spark.memory)
 
 
-def _pod(settings: Settings) -> Launcher:
-    from infra.instance import pipes_pod
+def _cluster(settings: Settings) -> "ClusterSettings":
     from infra.settings import ClusterSettings
 
-    cluster = ClusterSettings(
+    return ClusterSettings(
         namespace=settings.pods.namespace,
         orchestration_image=settings.pods.image,
         lake_uri=settings.lake_uri,
         redis_url=settings.online_url,
         kafka_servers=settings.kafka_servers,
     )
+
+
+def _pod(settings: Settings) -> Launcher:
+    from infra.instance import pipes_pod
+
+    cluster = _cluster(settings)
     return PodLauncher(namespace=cluster.namespace, pod=pipes_pod(cluster))
 
 
@@ -53,6 +61,18 @@ LAUNCHERS: dict[Launch, Callable[[Settings], Launcher]] = {
     "pipes": _pipes,
     "pod": _pod,
 }
+
+
+def executor_of(settings: Settings) -> dg.ExecutorDefinition:
+    """What runs the steps of a run: a pod each in a cluster, else the run's own process."""
+    if launch_of(settings) != "pod":
+        return dg.in_process_executor
+    from dagster_k8s import k8s_job_executor
+
+    from infra.instance import step_executor
+
+    in_pods: dg.ExecutorDefinition = k8s_job_executor.configured(step_executor(_cluster(settings)))
+    return in_pods
 
 
 @cache
@@ -93,10 +113,14 @@ def platform_of(settings: Settings, *, is_shown: bool = False) -> Platform:
     )
 
 
+def launch_of(settings: Settings) -> Launch:
+    """How Spark jobs start: as the settings say, else as is usual in the environment."""
+    return settings.launch or LAUNCH_OF[settings.environment]
+
+
 def resources_of(settings: Settings) -> dict[str, Any]:
     """Resources by key, the same keys in every environment."""
-    launch = settings.launch or LAUNCH_OF[settings.environment]
     return {
         "platform": platform_of(settings, is_shown=True),
-        "launcher": LAUNCHERS[launch](settings),
+        "launcher": LAUNCHERS[launch_of(settings)](settings),
     }

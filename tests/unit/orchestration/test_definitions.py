@@ -193,6 +193,18 @@ def test_every_environment_has_the_same_resources(environment, tmp_path):
     assert set(resources_of(settings)) == {"platform", "launcher"}
 
 
+@pytest.mark.parametrize(
+    ("environment", "executor"),
+    [("embedded", "in_process"), ("test", "in_process"), ("production", "k8s")],
+)
+def test_steps_run_in_pods_of_their_own_in_a_cluster_only(environment, executor, tmp_path):
+    found = code_location(Settings(home=tmp_path, environment=environment))
+    assert isinstance(found.executor, dg.ExecutorDefinition)
+    assert found.executor.name == executor
+    with beta_is_known():
+        assert found.resolve_job_def("retrain_fraud").executor_def.name == executor
+
+
 def test_definitions_file_is_short():
     from pathlib import Path
 
