@@ -22,14 +22,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+import uvloop
 
 from core.errors import DependencyError
 
 CONNECTIONS = 128
 PATIENCE_S = 10.0
 LEAD_S = 0.05  # between connecting and the first request
+REFUSED = ("429", "503")
 PR_SET_TIMERSLACK = 29
 CLOSED, UNANSWERED, UNREADABLE = "closed", "unanswered", "unreadable"
 
@@ -44,6 +47,7 @@ class Outcome:
     ``answered`` are answers of class 2xx; ``errors`` counts all others by status, or by
     ``closed``, ``unreadable`` and ``unanswered``. Percentiles are over the answered and over
     the unanswered, which count with the time they had waited when patience ended.
+    ``refused_p99_ms`` is over answers of 429 and 503.
     ``lateness_p99_ms`` is how late the generator itself was: read latencies of that size with care.
     """
 
@@ -56,6 +60,7 @@ class Outcome:
     p999_ms: float
     max_ms: float
     lateness_p99_ms: float
+    refused_p99_ms: float = math.nan
 
     @property
     def said(self) -> str:
@@ -141,8 +146,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready for a request."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is none by its class
 
     def send(self, job: Job) -> None:
         """Ask; the answer is reported to the load."""
@@ -197,6 +201,7 @@ class OpenLoop:
         self._reconnecting: set[asyncio.Task[None]] = set()
         self._waiting: deque[Job] = deque()
         self._latencies: list[float] = []
+        self._refusals: list[float] = []
         self._statuses: Counter[str] = Counter()
         self._lateness: list[float] = []
         self._n_settled = 0
@@ -256,8 +261,10 @@ class OpenLoop:
         self._progress.set()
         if status.startswith("2"):
             self._latencies.append(self._loop.time() - due)
-        else:
-            self._statuses[status] += 1
+            return
+        self._statuses[status] += 1
+        if status in REFUSED:
+            self._refusals.append(self._loop.time() - due)
 
     async def _connect(self) -> None:
         try:
@@ -306,14 +313,15 @@ class OpenLoop:
             p999_ms=percentile(ordered, 0.999),
             max_ms=percentile(ordered, 1.0),
             lateness_p99_ms=percentile(late, 0.99),
+            refused_p99_ms=percentile(sorted(1_000 * each for each in self._refusals), 0.99),
         )
 
 
 def open_loop(
     host: str, port: int, requests: Sequence[bytes], due_s: Sequence[float],
-    *, connections: int = CONNECTIONS, patience_s: float = PATIENCE_S,
+    *, connections: int = CONNECTIONS, patience_s: float = PATIENCE_S, is_coarse: bool = False,
 ) -> Outcome:  # fmt: skip
-    """One load, from its own event loop."""
+    """One load, from its own event loop. A coarse one costs less; it is a millisecond late."""
 
     async def run() -> Outcome:
         load = OpenLoop(host, port, connections=connections)
@@ -322,10 +330,12 @@ def open_loop(
     # epoll rounds a wait up to whole milliseconds; select does not, and the kernel adds 50 us
     # to a wait unless told otherwise: more than some of the latencies to be measured.
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    with asyncio.Runner(
-        loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())
-    ) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if is_coarse else _fine_loop) as runner:
         return runner.run(run())
+
+
+def _fine_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 def main() -> None:
@@ -337,11 +347,16 @@ def main() -> None:
     parser.add_argument("rate", type=float)
     parser.add_argument("seconds", type=float)
     parser.add_argument("--constant", action="store_true", help="evenly spaced, not Poisson")
+    parser.add_argument("--connections", type=int, default=CONNECTIONS)
+    parser.add_argument("--coarse", action="store_true", help="a millisecond late, for high rates")
     given = parser.parse_args()
     due_s = arrivals(given.rate, given.seconds, is_poisson=not given.constant)
     bodies = islice(given.bodies.read_bytes().splitlines(), len(due_s))
     requests = [request_bytes(given.host, given.port, given.path, body) for body in bodies]
-    outcome = open_loop(given.host, given.port, requests, due_s)
+    outcome = open_loop(
+        given.host, given.port, requests, due_s,
+        connections=given.connections, is_coarse=given.coarse,
+    )  # fmt: skip
     print(json.dumps({**asdict(outcome), "profile": outcome.said}))
 
 

@@ -110,6 +110,18 @@ class OutOfScopeError(InvalidInputError):
     code = "not_in_scope"
 
 
+class BusyError(OverloadedError):
+    """More is asked of the service than it can answer in time."""
+
+    code = "busy"
+
+
+class LateError(OverloadedError):
+    """The answer would come after the time that the caller gave."""
+
+    code = "late"
+
+
 class RateLimitedError(OverloadedError):
     """The key asked for more points a second than it may."""
 

@@ -43,7 +43,7 @@ def main() -> int:
             port=http.port,
             workers=http.workers,
             loop="uvloop",
-            http="serving.transport.connections:Connection",
+            http="serving.transport.door:Door",
             ws="none",
             proxy_headers=False,
             log_config=None,  # what it says goes where all that we say goes

@@ -20,8 +20,10 @@ from core.errors import (
 from serving.errors import (
     BodyTooLargeError,
     BrokenContractError,
+    BusyError,
     ConflictError,
     HeadersTooLargeError,
+    LateError,
     ListTooLongError,
     MalformedBodyError,
     MalformedRequestError,
@@ -54,6 +56,8 @@ STATUS: dict[type[PlatformError], int] = {
     NotReadyError: 503,
     NotFoundError: 404,
     OverloadedError: 429,
+    BusyError: 503,
+    LateError: 503,
     DependencyError: 503,
 }
 RETRY_AFTER_S = "1"

@@ -21,6 +21,7 @@ from serving.calls import MAX_FAULTS
 from serving.engine import Engine
 from serving.errors import BrokenContractError, ConflictError, FieldFault, UnreadBodyError
 from serving.events import EventIntake, Result
+from serving.gate import Gate
 from serving.health import Health
 from serving.inference import Inference
 from serving.log_lines import tell_failed
@@ -190,7 +191,11 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
     }
     app.add_exception_handler(HTTPException, _http_problem)
     app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
-    return Shortcut(app, handlers=often, limits=services.http, refused=services.telemetry.refused)
+    http = services.http
+    gate = Gate(services.clock, most=http.max_waiting, patience_ms=http.patience_ms)
+    return Shortcut(
+        app, handlers=often, limits=services.http, refused=services.telemetry.refused, gate=gate
+    )
 
 
 Route = tuple[str, str, Handler, Verb | None]

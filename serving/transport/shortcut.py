@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serving.gate import Gate
 from serving.settings import HttpSettings
+from serving.transport.crowding import INSIDE, late, timeout_ms_of
+from serving.transport.problems import problem
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -31,6 +35,8 @@ class Shortcut:
         What a connection may use, for `serving.transport.connections`.
     refused
         Told the code of what a connection was refused for.
+    gate
+        Who is inside, for `serving.transport.door`; left here.
     """
 
     def __init__(
@@ -40,14 +46,23 @@ class Shortcut:
         handlers: Mapping[str, Mapping[str, Handler]],
         limits: HttpSettings,
         refused: Callable[[str], None],
+        gate: Gate,
     ) -> None:
         self.app = app
         self.limits = limits
         self.refused = refused
+        self.gate = gate
         self._handlers = tuple(handlers.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the application answer."""
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            if INSIDE in scope:
+                self.gate.leave()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             path = scope["path"]
             for prefix, named in self._handlers:
@@ -57,7 +72,22 @@ class Shortcut:
                     if handler is None or not use_case or use_case == _EVENTS:
                         break
                     scope["path_params"] = {"use_case": use_case}
-                    response = await handler(Request(scope, receive))
+                    response = await self._in_time(handler, Request(scope, receive))
                     await response(scope, receive, send)
                     return
         await self.app(scope, receive, send)
+
+    async def _in_time(self, handler: Handler, request: Request) -> Response:
+        """The handler's answer; a refusal where it would not come in the time the caller gave."""
+        timeout_ms = timeout_ms_of(request.scope["headers"])
+        if timeout_ms is None:
+            return await handler(request)
+        if self.gate.expected_s * 1_000 < timeout_ms:
+            try:
+                async with asyncio.timeout(timeout_ms / 1_000):
+                    return await handler(request)
+            except TimeoutError:
+                pass
+        error = late(timeout_ms)
+        self.refused(error.code)
+        return problem(error)

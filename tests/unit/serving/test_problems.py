@@ -17,7 +17,7 @@ from core.errors import (
     OverloadedError,
     PlatformError,
 )
-from serving.errors import BrokenContractError, FieldFault, NotFoundError
+from serving.errors import BrokenContractError, BusyError, FieldFault, LateError, NotFoundError
 from serving.transport.problems import (
     MEDIA_TYPE,
     STATUS,
@@ -60,6 +60,7 @@ def test_every_error_has_a_status_a_code_and_a_shape(error):
 @pytest.mark.parametrize("error", all_errors())
 def test_a_caller_s_fault_is_4xx_and_ours_is_5xx(error):
     is_callers = issubclass(error, InvalidInputError | OverloadedError | NotFoundError)
+    is_callers = is_callers and not issubclass(error, BusyError | LateError)
     assert (status_of(an(error)) < 500) == is_callers
 
 

@@ -84,6 +84,7 @@ def test_bare_numbers_carry_their_unit(section):
         "workers",
         "max_calls",
         "max_connections",
+        "max_waiting",
         "batch_events",
         "folder_port",
         "controller_port",

@@ -1,0 +1,116 @@
+"""More asked than can be answered, of a real service: refused quickly, healthy meanwhile."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from itertools import count
+
+import httpx
+import pytest
+from bundles import REQUEST, serve, shelve
+from online_processes import service
+
+from stores.layout import Layout
+
+ROUTE = "/v1/toy/predictions"
+BODY = json.dumps(REQUEST)
+THREADS, SECONDS = 24, 3.0
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    layout = Layout(tmp_path_factory.mktemp("home")).create()
+    serve(layout, shelve(layout), counter=1)
+    with service(layout, HTTP__MAX_WAITING=2) as process:
+        yield process
+
+
+class Crowd:
+    """Threads that ask again as soon as they are answered, whatever the answer was."""
+
+    def __init__(self, url):
+        self.address = httpx.URL(url)
+        self.answers: list[tuple[int, float, str]] = []
+        self._is_over = False
+        self._threads = [threading.Thread(target=self._ask) for _ in range(THREADS)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over = True
+        for thread in self._threads:
+            thread.join(timeout=20)
+
+    def _ask(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.address.port, timeout=10)
+        while not self._is_over:
+            began = time.monotonic()
+            connection.request("POST", ROUTE, BODY, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+            if answer.status == 503:
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert answer.headers["retry-after"] == "1"
+                assert answer.headers["x-request-id"]
+            spent_ms = (time.monotonic() - began) * 1_000
+            self.answers.append((answer.status, spent_ms, body.get("code", "")))
+        connection.close()
+
+
+def test_a_crowd_is_sent_away_while_some_are_answered_and_health_answers(started):
+    waits = []
+    with Crowd(started.url) as crowd, httpx.Client(base_url=started.url, timeout=10) as client:
+        until = time.monotonic() + SECONDS
+        for path in ("/livez", "/readyz", "/metrics") * 1_000:
+            if time.monotonic() > until:
+                break
+            began = time.monotonic()
+            assert client.get(path).status_code == 200
+            waits.append((time.monotonic() - began) * 1_000)
+            time.sleep(0.02)
+    statuses = Counter(status for status, _, _ in crowd.answers)
+    assert set(statuses) == {200, 503}
+    assert min(statuses.values()) > 50
+    assert {code for status, _, code in crowd.answers if status == 503} == {"busy"}
+    assert sorted(waits)[len(waits) // 2] < 250
+
+
+def test_afterwards_everybody_is_answered(started):
+    with httpx.Client(base_url=started.url, timeout=10) as client:
+        assert [client.post(ROUTE, json=REQUEST).status_code for _ in range(20)] == [200] * 20
+        assert 'throughline_refusals_total{code="busy"}' in client.get("/metrics").text
+
+
+def test_a_caller_s_deadline_is_kept(started):
+    points = {"points": [REQUEST] * 1_000}
+    with httpx.Client(base_url=started.url, timeout=10) as client:
+        answer = client.post(f"{ROUTE}:batch", json=points, headers={"x-request-timeout-ms": "1"})
+        assert answer.status_code in (200, 503)
+        if answer.status_code == 503:
+            assert answer.json()["code"] == "late"
+        enough = {"x-request-timeout-ms": "5000"}
+        assert client.post(ROUTE, json=REQUEST, headers=enough).status_code == 200
+
+
+def test_who_is_slow_to_ask_takes_nobody_s_place(started):
+    slow, port = [], httpx.URL(started.url).port
+    for _ in range(5):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.putrequest("POST", ROUTE)
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", str(len(BODY)))
+        connection.endheaders(BODY[:10].encode())
+        slow.append(connection)
+    with httpx.Client(base_url=started.url, timeout=10) as client:
+        assert [client.post(ROUTE, json=REQUEST).status_code for _ in range(20)] == [200] * 20
+    for connection, _ in zip(slow, count(), strict=False):
+        connection.send(BODY[10:].encode())
+        assert connection.getresponse().status == 200
+        connection.close()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from serving.transport.crowding import (
+    LONGEST_MS,
+    Refusal,
+    is_counted,
+    is_whole_request,
+    timeout_ms_of,
+)
+
+LINE = b"POST /v1/fraud/predictions HTTP/1.1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "is_whole"),
+    [
+        (LINE + b"content-length: 2\r\n\r\n{}", True),
+        (LINE + b"Host: x\r\nCONTENT-LENGTH:2\r\nA: b\r\n\r\n{}", True),
+        (b"POST /v2/models/fraud/infer HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}", True),
+        (LINE + b"content-length: 3\r\n\r\n{}", False),
+        (LINE + b"content-length: 2\r\n\r\n{}P", False),
+        (LINE + b"content-length: 2\r\n\r\n{}" + LINE, False),
+        (LINE + b"content-length: 2\r\n", False),
+        (LINE + b"\r\n{}", False),
+        (LINE + b"content-length: x\r\n\r\n{}", False),
+        (LINE + b"content-length: 9999999999\r\n\r\n{}", False),
+        (LINE + b"transfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n{}", False),
+        (LINE + b"connection: close\r\ncontent-length: 2\r\n\r\n{}", False),
+        (LINE + b"expect: 100-continue\r\ncontent-length: 0\r\n\r\n", False),
+        (b"POST /v1/events/payments HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}", False),
+        (b"GET /livez HTTP/1.1\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+def test_only_a_plain_request_that_is_whole_is_sent_away_unparsed(data, is_whole):
+    assert is_whole_request(data) == is_whole
+
+
+def test_events_and_whoever_watches_are_not_counted():
+    assert is_counted("POST", "/v1/fraud/predictions")
+    assert is_counted("POST", "/v2/models/fraud/infer")
+    assert not is_counted("POST", "/v1/events/payments")
+    assert not is_counted("GET", "/readyz")
+
+
+@pytest.mark.parametrize(
+    ("value", "timeout_ms"),
+    [
+        (b"1", 1),
+        (b"250", 250),
+        (b"999999999", LONGEST_MS),
+        (b"", None),
+        (b"-5", None),
+        (b"1.5", None),
+        (b"1" * 500, None),
+        ("٣".encode(), None),
+    ],
+)
+def test_a_timeout_is_a_plain_number_or_nothing(value, timeout_ms):
+    assert timeout_ms_of([(b"a", b"b"), (b"x-request-timeout-ms", value)]) == timeout_ms
+
+
+def test_the_ready_refusal_is_a_problem_with_a_trace_of_its_own():
+    refusal = Refusal.of([(b"date", b"now")])
+    assert Refusal.of([(b"date", b"now")]) is refusal
+    request = LINE + b"X-Request-Id: order-7\r\ncontent-length: 2\r\n\r\n{}"
+    head, _, body = refusal.to(request).partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    headers = dict(line.split(b": ", 1) for line in lines[1:])
+    assert lines[0].startswith(b"HTTP/1.1 503")
+    assert headers[b"x-request-id"] == b"order-7"
+    assert headers[b"retry-after"] == b"1"
+    assert headers[b"content-type"] == b"application/problem+json"
+    assert int(headers[b"content-length"]) == len(body)
+    found = json.loads(body)
+    assert (found["code"], found["status"], found["retryable"]) == ("busy", 503, True)
