@@ -6,6 +6,8 @@ import math
 import re
 from typing import Literal
 
+from pydantic import Field
+
 from core.errors import ConfigurationError
 from core.features.plan import ColumnType, Frozen
 
@@ -28,7 +30,13 @@ RESERVED_NAMES = frozenset(
 )
 """Columns that every events table has; no field may bear their names."""
 
+RAW_RETENTION_DAYS = 90
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def _is_usual(days: int) -> bool:
+    return days == RAW_RETENTION_DAYS
 
 
 class FieldSpec(Frozen):
@@ -59,6 +67,11 @@ class Source(Frozen):
 
     ``event_id``, ``event_timestamp`` are always there (declared once, here, not as
     fields); ``fields`` are the payload columns, entity keys among them.
+
+    Accepted rows, and the tiles made of them, are kept ``retention_days``; what came as it
+    came (refused rows, epochs of the log, landed files) ``raw_retention_days``, and never
+    longer than the rows. That number is written where it is not the usual one, so manifests
+    from before it was there keep their digest.
     """
 
     name: str
@@ -68,7 +81,13 @@ class Source(Frozen):
     references: tuple[Reference, ...] = ()
     partitions: int = 1
     is_empty_allowed: bool = False
-    retention_days: int = 365
+    retention_days: int = Field(default=365, ge=1)
+    raw_retention_days: int = Field(default=RAW_RETENTION_DAYS, ge=1, exclude_if=_is_usual)
+
+    @property
+    def raw_days(self) -> int:
+        """Days that what came is kept as it came."""
+        return min(self.raw_retention_days, self.retention_days)
 
     def field(self, name: str) -> FieldSpec:
         """Field called ``name``; KeyError when the contract has none."""

@@ -65,7 +65,9 @@ class UseCase(Frozen):
     are all sources it reads, labels among them. ``entities`` maps an entity to its
     join keys, as requests spell them. ``scores_grain`` says what a batch score is about: one
     row of the label's example source, or one entity as of midnight. ``record_share`` is the
-    share of entities whose predictions leave a record; 1 at the risk tier high. ``rollout`` says
+    share of entities whose predictions leave a record; 1 at the risk tier high. The
+    ``..._retention_days`` are how long records, batch scores, training sets with the runs that
+    used them, and bundles are kept. ``rollout`` says
     how a release comes to everybody; without one it is promoted in one step. ``degradation`` says
     what is answered when online values or a model fail; without one the model scores with nulls.
     ``package`` is where the declaration was found; discovery fills it in.
@@ -83,6 +85,9 @@ class UseCase(Frozen):
     decisions: DecisionPolicy
     objectives: Objectives = Objectives()
     prediction_retention_days: int = Field(default=400, ge=1)
+    score_retention_days: int = Field(default=400, ge=1)
+    training_retention_days: int = Field(default=400, ge=1)
+    bundle_retention_days: int = Field(default=400, ge=1)
     record_share: float = Field(default=1.0, gt=0, le=1)
     scores_grain: Literal["example", "entity"] = "example"
     rollout: Rollout | None = None

@@ -100,6 +100,11 @@ class Layout:
         return self.root / "access"
 
     @property
+    def holds(self) -> Path:
+        """Legal holds; readable by the owner only."""
+        return self.root / "holds"
+
+    @property
     def online_path(self) -> Path:
         """Embedded online store."""
         return self.root / "online.sqlite"

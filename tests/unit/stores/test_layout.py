@@ -25,6 +25,7 @@ PLACES = {
     "shelf": "shelf",
     "keys": "keys",
     "access": "access",
+    "holds": "holds",
     "online_path": "online.sqlite",
     "rollout_counts": "rollouts.sqlite",
     "artifacts": "mlflow",
