@@ -7,69 +7,110 @@ never promises another contract than the one that holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from core.contracts import FieldSpec, Source
 from serving.engine import MAX_POINTS
 from serving.events import MAX_EVENTS
 from serving.ports import Json
 from serving.releases import Roster, Served
+from serving.transport.openapi_examples import (
+    answer_of,
+    event_of,
+    events_answer,
+    health_of,
+    record_id_of,
+    record_of,
+    replay_of,
+    request_of,
+    rollout_of,
+)
+from serving.transport.openapi_inference import INFERENCE_SCHEMAS, model_paths, server_paths
+from serving.transport.openapi_operations import answered, body, in_path, operation, reference
+from serving.transport.problem_codes import (
+    EVENT,
+    HEADERS,
+    PREDICTION,
+    PROBLEMS,
+    RECORD,
+    REPLAY,
+    ROLLOUT,
+    TRACED,
+    example_of,
+)
 from serving.transport.schemas import (
     ANSWER,
     EVENTS_ANSWER,
     HEALTH,
     LIFE,
     PROBLEM,
-    RECORD,
-    REPLAY,
-    ROLLOUT,
     object_of,
     schema_of,
 )
+from serving.transport.schemas import RECORD as RECORD_SCHEMA
+from serving.transport.schemas import REPLAY as REPLAY_SCHEMA
+from serving.transport.schemas import ROLLOUT as ROLLOUT_SCHEMA
 
-_PROBLEMS = {
-    "400": "The body is not JSON, or an object in it has a key twice (`duplicate_key`).",
-    "401": "No key came (`no_key`), or one that opens nothing (`unknown_key`).",
-    "403": "The key does not open this (`not_in_scope`).",
-    "404": "There is no such thing.",
-    "413": "The body is too large, or has more points than the key may spend at once "
-    "(`over_burst`).",
-    "415": "The body's type is not taken.",
-    "422": "The contract is broken; `errors` lists where. Or the instant lies before what is kept "
-    "online (`at_too_old`): `detail` says by how much, and from when on one is answered.",
-    "429": "More work than room, or than the key may ask for (`rate_limited`, `quota_used`); come "
-    "back after `Retry-After` seconds.",
-    "503": "Not ready, or a dependency failed.",
+_SCHEMAS: Json = {
+    "Answer": ANSWER,
+    "Record": RECORD_SCHEMA,
+    "Replay": REPLAY_SCHEMA,
+    "Rollout": ROLLOUT_SCHEMA,
+    "EventsAnswer": EVENTS_ANSWER,
+    "Health": HEALTH,
+    "Life": LIFE,
+    "Problem": PROBLEM,
+    **INFERENCE_SCHEMAS,
+}
+_SECURITY_SCHEME: Json = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "tl_<id>_<secret>",
+    "description": "A key made by `throughline keys create`, whose scopes say what it opens.",
+}
+_EXPLAIN: Json = {
+    "name": "explain",
+    "in": "query",
+    "description": "Add the exact contributions to the score.",
+    "schema": {"type": "boolean", "default": False},
+}
+_FORMAT: Json = {
+    "name": "format",
+    "in": "query",
+    "description": "`json` gives JSON to a browser too, which else gets a page.",
+    "schema": {"enum": ["json"]},
 }
 
 
 def openapi_of(roster: Roster, sources: Mapping[str, Source], *, is_open: bool) -> Json:
     """OpenAPI 3.1 document; of a service that is open, or asks for a key."""
-    schemas: Json = {
-        "Answer": ANSWER,
-        "Record": RECORD,
-        "Replay": REPLAY,
-        "Rollout": ROLLOUT,
-        "EventsAnswer": EVENTS_ANSWER,
-        "Health": HEALTH,
-        "Life": LIFE,
-        "Problem": PROBLEM,
-    }
-    paths: Json = {}
-    for name, served in sorted(roster.use_cases.items()):
+    schemas, paths = dict(_SCHEMAS), {}
+    served_by_name = sorted(roster.use_cases.items())
+    for name, served in served_by_name:
         schemas[f"{name}_request"] = _request(served)
-        paths.update(_prediction_paths(name))
+        paths.update(_prediction_paths(name, served))
     for name, source in sorted(sources.items()):
         schemas[f"{name}_event"] = _event(source)
         paths[f"/v1/events/{name}"] = {"post": _events_operation(source)}
-    paths.update(_RECORD_PATHS)
-    paths.update(_ROLLOUT_PATHS)
-    paths.update(_PROCESS_PATHS)
+    for name, served in served_by_name[:1]:  # routes of every use case, shown by the first
+        paths.update(_record_paths(name, served))
+        paths.update(_rollout_paths(name, served))
+    for name, served in served_by_name:
+        paths.update(model_paths(name, served))
+    paths.update(server_paths())
+    paths.update(_process_paths(roster))
     return {
         "openapi": "3.1.0",
         "info": {"title": "Throughline", "version": "1", "description": __doc__},
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"key": _SECURITY_SCHEME}},
+        "components": {
+            "schemas": schemas,
+            "headers": HEADERS,
+            "examples": {
+                code: {"summary": known.when, "value": example_of(code)}
+                for code, known in PROBLEMS.items()
+            },
+            "securitySchemes": {"key": _SECURITY_SCHEME},
+        },
         "security": [{}, {"key": []}] if is_open else [{"key": []}],
     }
 
@@ -90,35 +131,12 @@ def _request(served: Served) -> Json:
         },
         required=["entities", *(["inputs"] if contract.inputs else [])],
     )
-    return {**schema, "examples": [_example(served)]}
+    return {**schema, "examples": [request_of(served)]}
 
 
 def _fields(specs: tuple[FieldSpec, ...]) -> Json:
     required = [spec.name for spec in specs if not spec.is_nullable]
     return object_of({spec.name: schema_of(spec) for spec in specs}, required=required)
-
-
-def _example(served: Served) -> Json:
-    contract = served.champion.manifest.contract
-    return {
-        "entities": {spec.name: _sample(spec) for spec in contract.keys},
-        "inputs": {spec.name: _sample(spec) for spec in contract.inputs},
-        "explain": True,
-    }
-
-
-def _sample(spec: FieldSpec) -> Any:
-    if spec.allowed:
-        return spec.allowed[0]
-    low = 1 if spec.minimum is None else spec.minimum
-    samples: Json = {
-        "string": "a1",
-        "int64": int(low),
-        "float64": float(low),
-        "bool": True,
-        "timestamp": "2026-01-01T00:00:00Z",
-    }
-    return samples[spec.type]
 
 
 def _event(source: Source) -> Json:
@@ -130,47 +148,66 @@ def _event(source: Source) -> Json:
     return {**_fields(specs), "description": source.description}
 
 
-def _prediction_paths(use_case: str) -> Json:
-    request = _reference(f"{use_case}_request")
+def _prediction_paths(use_case: str, served: Served) -> Json:
+    request, example = reference(f"{use_case}_request"), request_of(served)
+    answer = answer_of(use_case, served)
     many = object_of(
         {"points": {"type": "array", "items": request, "minItems": 1, "maxItems": MAX_POINTS}},
         required=["points"],
     )
     answers = object_of(
-        {"predictions": {"type": "array", "items": _reference("Answer")}}, required=["predictions"]
+        {"predictions": {"type": "array", "items": reference("Answer")}}, required=["predictions"]
     )
     base = f"/v1/{use_case}/predictions"
-    one = _operation(f"Decide about one point of {use_case}.", "predictions", _reference("Answer"))
-    batch = _operation(f"Decide about up to {MAX_POINTS} points together.", "predictions", answers)
+    one = operation(
+        f"Decide about one point of {use_case}.",
+        "predictions",
+        reference("Answer"),
+        problems=PREDICTION,
+        example=answer,
+    )
+    batch = operation(
+        f"Decide about up to {MAX_POINTS} points together.",
+        "predictions",
+        answers,
+        problems=PREDICTION,
+        example={"predictions": [answer]},
+    )
     return {
-        base: {"post": {**one, "requestBody": _body(request)}},
-        f"{base}:batch": {"post": {**batch, "requestBody": _body(many)}},
+        base: {"post": {**one, "requestBody": body(request, example)}},
+        f"{base}:batch": {"post": {**batch, "requestBody": body(many, {"points": [example]})}},
     }
 
 
 def _events_operation(source: Source) -> Json:
-    event = _reference(f"{source.name}_event")
+    event = reference(f"{source.name}_event")
     many = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
-    operation = _operation(
+    taken = operation(
         f"Take one event of {source.name} or many; durable before the answer.",
         "events",
-        _reference("EventsAnswer"),
+        reference("EventsAnswer"),
+        problems=EVENT,
+        example=events_answer(),
     )
-    operation["responses"]["207"] = {
-        "description": "Some were taken, some refused.",
-        "content": {"application/json": {"schema": _reference("EventsAnswer")}},
-    }
-    return {**operation, "requestBody": _body({"oneOf": [event, many]})}
-
-
-def _operation(summary: str, tag: str, answer: Json) -> Json:
-    problem = {"application/problem+json": {"schema": _reference("Problem")}}
-    responses: Json = {
-        "200": {"description": "Done.", "content": {"application/json": {"schema": answer}}}
-    }
-    for status, description in _PROBLEMS.items():
-        responses[status] = {"description": description, "content": problem}
-    return {"summary": summary, "tags": [tag], "responses": responses}
+    taken["responses"]["207"] = answered(
+        "Some were taken, some refused.",
+        reference("EventsAnswer"),
+        {
+            "accepted": 0,
+            "duplicate": 1,
+            "rejected": 1,
+            "results": [
+                {"status": "duplicate", "position": 0},
+                {
+                    "status": "rejected",
+                    "code": "missing_field",
+                    "field": "event_id",
+                    "message": "must be there",
+                },
+            ],
+        },
+    )
+    return {**taken, "requestBody": body({"oneOf": [event, many]}, event_of(source))}
 
 
 def _with_page(operation: Json) -> Json:
@@ -179,96 +216,63 @@ def _with_page(operation: Json) -> Json:
     return operation
 
 
-def _open(operation: Json) -> Json:
-    """The operation, as one that asks for no key."""
-    responses = {k: v for k, v in operation["responses"].items() if k not in ("401", "403")}
-    return {**operation, "responses": responses, "security": []}
+def _record_paths(use_case: str, served: Served) -> Json:
+    record_id = in_path("record_id", "The `prediction_id` of an answer.", record_id_of(use_case))
+    record = operation(
+        "The record of a prediction.",
+        "records",
+        reference("Record"),
+        problems=RECORD,
+        example=record_of(use_case, served),
+    )
+    replay = operation(
+        "Transforms, vector, score and decision computed again.",
+        "records",
+        reference("Replay"),
+        problems=REPLAY,
+        example=replay_of(use_case, served),
+    )
+    base = "/v1/predictions/{record_id}"
+    return {
+        base: {"get": {**_with_page(record), "parameters": [record_id, _EXPLAIN, _FORMAT]}},
+        f"{base}/replay": {"get": {**replay, "parameters": [record_id]}},
+    }
 
 
-def _reference(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+def _rollout_paths(use_case: str, served: Served) -> Json:
+    rollout = operation(
+        "Where the rollout of a use case stands and why; a page for `Accept: text/html`.",
+        "rollouts",
+        reference("Rollout"),
+        problems=ROLLOUT,
+        example=rollout_of(use_case, served),
+    )
+    name = in_path("use_case", "A use case that is served.", use_case)
+    return {"/v1/rollouts/{use_case}": {"get": {**_with_page(rollout), "parameters": [name]}}}
 
 
-def _body(schema: Json) -> Json:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
-
-
-_SECURITY_SCHEME: Json = {
-    "type": "http",
-    "scheme": "bearer",
-    "bearerFormat": "tl_<id>_<secret>",
-    "description": "A key made by `throughline keys create`, whose scopes say what it opens.",
-}
-_RECORD_ID = {
-    "name": "record_id",
-    "in": "path",
-    "required": True,
-    "description": "The `prediction_id` of an answer.",
-    "schema": {"type": "string"},
-}
-_EXPLAIN = {
-    "name": "explain",
-    "in": "query",
-    "description": "Add the exact contributions to the score.",
-    "schema": {"type": "boolean", "default": False},
-}
-_FORMAT = {
-    "name": "format",
-    "in": "query",
-    "description": "`json` gives JSON to a browser too, which else gets a page.",
-    "schema": {"enum": ["json"]},
-}
-_RECORD_PATHS: Json = {
-    "/v1/predictions/{record_id}": {
-        "get": {
-            **_with_page(
-                _operation("The record of a prediction.", "records", _reference("Record"))
-            ),
-            "parameters": [_RECORD_ID, _EXPLAIN, _FORMAT],
-        }
-    },
-    "/v1/predictions/{record_id}/replay": {
-        "get": {
-            **_operation(
-                "Transforms, vector, score and decision computed again.",
-                "records",
-                _reference("Replay"),
-            ),
-            "parameters": [_RECORD_ID],
-        }
-    },
-}
-_ROLLOUT_PATHS: Json = {
-    "/v1/rollouts/{use_case}": {
-        "get": {
-            **_operation(
-                "Where the rollout of a use case stands and why; a page for `Accept: text/html`.",
-                "rollouts",
-                _reference("Rollout"),
-            ),
-            "parameters": [
-                {
-                    "name": "use_case",
-                    "in": "path",
-                    "required": True,
-                    "description": "A use case that is served.",
-                    "schema": {"type": "string"},
-                }
-            ],
-        }
-    },
-}
-_PROCESS_PATHS: Json = {
-    "/livez": {"get": _open(_operation("The process runs.", "process", _reference("Life")))},
-    "/readyz": {
-        "get": _open(_operation("The process can answer.", "process", _reference("Health")))
-    },
-    "/metrics": {
-        "get": {
-            "summary": "Prometheus metrics.",
-            "tags": ["process"],
-            "security": [],
-            "responses": {"200": {"description": "Text.", "content": {"text/plain": {}}}},
-        }
-    },
-}
+def _process_paths(roster: Roster) -> Json:
+    life = operation(
+        "The process runs.",
+        "process",
+        reference("Life"),
+        problems=(),
+        example={"live": True, "home": "1f2e3d4c"},
+    )
+    ready = operation(
+        "The process can answer.",
+        "process",
+        reference("Health"),
+        problems=(),
+        example=health_of(roster.use_cases),
+    )
+    nothing = health_of({}) | {"ready": False}
+    ready["responses"]["503"] = answered("Nothing is served.", reference("Health"), nothing)
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    metrics = {
+        "summary": "Prometheus metrics.",
+        "tags": ["process"],
+        "security": [],
+        "responses": {"200": {"description": "Text.", "headers": TRACED, "content": text}},
+    }
+    return {"/livez": {"get": life}, "/readyz": {"get": ready}, "/metrics": {"get": metrics}}

@@ -51,8 +51,9 @@ def _operation(path: str, method: str, operation: Json, schemas: Json) -> Iterat
         said = escape(parameter["description"])
         yield f"<p><code>{escape(parameter['name'])}</code> ({parameter['in']}): {said}</p>"
     if "requestBody" in operation:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        body = json.dumps(_sample(schema, schemas))
+        taken = operation["requestBody"]["content"]["application/json"]
+        schema = taken["schema"]
+        body = json.dumps(taken["examples"]["one"]["value"])
         yield f"<pre>{escape(_curl(path, body))}</pre>"
         yield _details("What it takes", _resolved(schema, schemas))
     yield "<table>"
@@ -83,24 +84,3 @@ def _resolved(schema: Any, schemas: Json) -> Any:
     if isinstance(schema, list):
         return [_resolved(value, schemas) for value in schema]
     return schema
-
-
-def _sample(schema: Json, schemas: Json) -> Any:
-    """A value that fits the schema: its example, or the plainest of its kind."""
-    schema = _resolved(schema, schemas)
-    for key in ("oneOf", "anyOf"):
-        if key in schema:
-            return _sample(schema[key][0], schemas)
-    if "examples" in schema:
-        return schema["examples"][0]
-    if "enum" in schema:
-        return schema["enum"][0]
-    kind = schema.get("type")
-    kind = kind[0] if isinstance(kind, list) else kind
-    if kind == "object":
-        properties = schema.get("properties", {})
-        return {name: _sample(properties[name], schemas) for name in schema.get("required", ())}
-    if kind == "array":
-        return [_sample(schema["items"], schemas)]
-    plain = {"integer": max(1, schema.get("minimum", 1)), "number": 1.0, "boolean": True}
-    return plain.get(str(kind), "a1")

@@ -13,6 +13,7 @@ from online_processes import OnlineProcess, service
 
 from core.clock import SystemClock
 from orchestration.processes import free_port
+from serving.transport.problem_codes import NOWHERE
 from stores.home_id import known_home_id
 from stores.layout import Layout
 
@@ -167,6 +168,15 @@ def test_the_pages_describe_every_route_and_contract(client):
         "/v1/events/card_states",
         "/v1/predictions/{record_id}",
         "/v1/predictions/{record_id}/replay",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/toy",
+        "/v2/models/toy/ready",
+        "/v2/models/toy/infer",
+        "/v2/models/toy/versions/{release}",
+        "/v2/models/toy/versions/{release}/ready",
+        "/v2/models/toy/versions/{release}/infer",
         "/livez",
         "/readyz",
         "/metrics",
@@ -183,8 +193,9 @@ def test_the_page_stands_alone_and_its_commands_work(client):
     assert "https://" not in page
     assert "<script" not in page
     commands = re.findall(r"<pre>curl -s localhost:8080(\S+) .*? -d &#x27;(.*?)&#x27;</pre>", page)
-    assert len(commands) == 5
+    assert len(commands) == 7
     for path, body in commands:
+        path = path.replace("{release}", "1")
         answer = client.post(
             path, content=unescape(body), headers={"content-type": "application/json"}
         )
@@ -199,7 +210,12 @@ def test_the_example_of_the_pages_is_taken(client):
 
 def test_every_reference_of_the_pages_leads_somewhere(client):
     document = client.get("/openapi.json").json()
-    schemas = document["components"]["schemas"]
+    components = document["components"]
+    known = {
+        f"#/components/{kind}/{name}"
+        for kind in ("schemas", "headers", "examples")
+        for name in components[kind]
+    }
 
     def references(node):
         if isinstance(node, dict):
@@ -213,9 +229,9 @@ def test_every_reference_of_the_pages_leads_somewhere(client):
 
     found = set(references(document))
     assert found
-    assert found <= {f"#/components/schemas/{name}" for name in schemas}
-    used = {reference.rpartition("/")[2] for reference in found}
-    assert used == set(schemas)
+    assert found <= known
+    of_no_route = {f"#/components/examples/{code}" for code in NOWHERE}
+    assert known - found == of_no_route
 
 
 def test_answers_keep_to_their_schemas(client):
