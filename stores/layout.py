@@ -96,8 +96,13 @@ class Layout:
 
     @property
     def access(self) -> Path:
-        """Access keys of the service and their audit; readable by the owner only."""
+        """Access keys of the service; readable by the owner only."""
         return self.root / "access"
+
+    @property
+    def audit(self) -> Path:
+        """The audit log; readable by the owner only."""
+        return self.root / "audit"
 
     @property
     def holds(self) -> Path:

@@ -9,16 +9,13 @@ records are about the same, and what was recorded can no longer be computed from
 from __future__ import annotations
 
 import hashlib
-import secrets
 from pathlib import Path
 
 from core.contracts import FieldSpec
-from core.errors import ConfigurationError
 from core.features.keys import entity_key
-from stores.durable import exclusive_lock, write_durably
+from stores.secret_keys import ensure_secret_key
 
 KEY_FILE = "mask.key"
-KEY_BYTES = 32
 PREFIX = "masked:"
 _DIGEST_BYTES = 10
 _MASKED_CLASSES = ("personal", "sensitive")
@@ -42,13 +39,6 @@ class Mask:
     """
 
     def __init__(self, key: bytes) -> None:
-        if len(key) != KEY_BYTES:
-            raise ConfigurationError(
-                "the key of masks has another length",
-                found=f"{len(key)} bytes",
-                remedy=f"restore the file {KEY_FILE}; without it old masks cannot be told apart",
-                code="bad_mask_key",
-            )
         self._keyed = hashlib.blake2b(key=key, digest_size=_DIGEST_BYTES)
 
     def of(self, value: str | int) -> str:
@@ -66,18 +56,4 @@ def ensure_mask(directory: Path) -> Mask:
     ConfigurationError
         If others may read the key, or it is not one.
     """
-    path = directory / KEY_FILE
-    if not path.exists():
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with exclusive_lock(directory / ".lock"):
-            if not path.exists():
-                write_durably(path, secrets.token_bytes(KEY_BYTES), mode=0o600)
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        raise ConfigurationError(
-            "the key of masks is readable by others",
-            found=f"mode {mode:o} of {KEY_FILE}",
-            remedy=f"chmod 600 {KEY_FILE}; who read it can tell whose records these are",
-            code="bad_mask_key",
-        )
-    return Mask(path.read_bytes())
+    return Mask(ensure_secret_key(directory, KEY_FILE))

@@ -30,7 +30,7 @@ from core.errors import ConfigurationError, IntegrityError
 from core.features.plan import Frozen
 from stores.durable import exclusive_lock, write_durably
 
-Role = Literal["release", "approval", "channels"]
+Role = Literal["release", "approval", "channels", "audit"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
