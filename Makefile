@@ -29,11 +29,12 @@ test: setup ## The whole suite, doctests included, two at a time (under 25 minut
 test-fast: setup ## The part without Spark and long proofs, three at a time (under 2 minutes)
 	@$(RUN) pytest -n 3 $(BY_FILE) -m "not spark and not slow" $(PYTEST_ARGS)
 
-check: setup ## Lint, format, types, import contracts
+check: setup ## Lint, format, types, import contracts, sizes, and what documents say
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports --no-cache
+	$(RUN) pytest -q tests/docs tests/unit/test_house.py
 
 bench: setup ## Benchmarks against peers: a table and JSON
 	@$(RUN) python -m benchmarks

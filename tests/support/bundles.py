@@ -126,33 +126,38 @@ def expected_score(
 
 
 def bundle_files(
-    *, bias: float = BIAS, explainer: Literal["linear", "none"] = "linear"
+    *,
+    bias: float = BIAS,
+    explainer: Literal["linear", "none"] = "linear",
+    weights: Sequence[float] = WEIGHTS,
+    features: Sequence[str] = TOY_PLAN.vector,
 ) -> dict[str, bytes]:
     """Contents of a bundle, its golden points true."""
+    n = len(weights)
     rng = np.random.default_rng(3)
-    vectors: NDArray[np.float32] = rng.uniform(0, 100, (8, len(WEIGHTS))).astype(np.float32)
+    vectors: NDArray[np.float32] = rng.uniform(0, 100, (8, n)).astype(np.float32)
     vectors[0, :] = np.nan
     scores = np.array(
-        [expected_score([None if np.isnan(v) else float(v) for v in row], bias=bias)
+        [expected_score([None if np.isnan(v) else float(v) for v in row], weights, bias)
          for row in vectors]
     )  # fmt: skip
-    n = len(WEIGHTS)
     form = LinearForm(
-        fill=(0.0,) * n, centre=(0.0,) * n, scale=(1.0,) * n, weight=WEIGHTS, bias=bias, clip=1e12
-    )
+        fill=(0.0,) * n, centre=(0.0,) * n, scale=(1.0,) * n, weight=tuple(weights),
+        bias=bias, clip=1e12,
+    )  # fmt: skip
     spec = ExplainerSpec(
         kind=explainer,
-        features=TOY_PLAN.vector,
+        features=tuple(features),
         slope=1.0,
         intercept=0.0,
         linear=form if explainer == "linear" else None,
     )
     flat = Histogram(edges=(0.0, 1.0), counts=(0, 1, 0), n_null=0)
     profile = Profile(
-        n=1, features=dict.fromkeys(TOY_PLAN.vector, flat), score=flat, decisions={"APPROVE": 1}
+        n=1, features=dict.fromkeys(features, flat), score=flat, decisions={"APPROVE": 1}
     )
     return {
-        MODEL: logistic_onnx(bias=bias),
+        MODEL: logistic_onnx(weights, bias),
         GOLDEN: golden_of(vectors, scores).model_dump_json().encode(),
         PROFILE: profile.model_dump_json().encode(),
         EXPLAINER: spec.model_dump_json().encode(),
