@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import importlib
-from unittest import mock
+from typing import Any
 
 import pytest
 
@@ -66,10 +66,15 @@ def test_a_wrong_option_says_where_to_read_on(home, capsys):
 )
 def test_fields_stand_on_either_side_of_an_option(home, monkeypatch, words):
     push = importlib.import_module("orchestration.commands.push")
-    run = mock.Mock(return_value=0)
+    ran: list[Any] = []
+
+    def run(arguments, shell):
+        ran.append(arguments)
+        return 0
+
     monkeypatch.setattr(push, "run", run)
     assert cli.main(["push", *words]) == 0
-    arguments, _ = run.call_args.args
+    (arguments,) = ran
     assert (arguments.source, arguments.id) == ("transactions", "e1")
     assert arguments.field == ["card_id=c1", "terminal_id=t1"]
 

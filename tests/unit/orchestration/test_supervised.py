@@ -19,13 +19,12 @@ ROOT = Path(__file__).parents[3]
 
 PARENT = """
 import sys
-from unittest import mock
 from orchestration import supervised
-with mock.patch.object(supervised, "command_of", lambda words: [sys.executable, "-c", words[0]]):
-    try:
-        code = supervised.supervise([sys.argv[1]], dict(__import__("os").environ))
-    except KeyboardInterrupt:
-        code = 130
+supervised.command_of = lambda words: [sys.executable, "-c", words[0]]
+try:
+    code = supervised.supervise([sys.argv[1]], dict(__import__("os").environ))
+except KeyboardInterrupt:
+    code = 130
 raise SystemExit(code)
 """
 CHILD = """
