@@ -1,7 +1,7 @@
 """The service: ``python -m serving.main``. Reads the environment, checks, starts the workers.
 
-What a worker is made of stands in `serving.application`, and only workers import it: whoever
-starts them would take as long as they do, before they begin.
+What a worker is made of stands in `serving.application`. Several workers are forked from a process
+that has imported it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 
 import uvicorn
 
@@ -16,8 +17,15 @@ from core.clock import SystemClock
 from core.errors import PlatformError
 from serving.access import check_host
 from serving.log_lines import Trouble
-from serving.process import settings_and_teller
+from serving.process import Told, settings_and_teller, stop_on_signals
+from serving.settings import HttpSettings
+from serving.workers import CANNOT_START, Workers
 from stores.access_keys import AccessKeyFile
+
+# Not ONNX Runtime: it starts a thread when it is imported, which a fork would not take along.
+IMPORTED_ONCE = ("serving.application", "serving.transport.door", "uvicorn.lifespan.on", "uvloop")
+ENDING_S = 5
+"""What a worker may take to seal its records once its requests are answered, or cut off."""
 
 
 def main() -> int:
@@ -36,27 +44,50 @@ def main() -> int:
         told(f"listening on http://{http.host}:{http.port} (docs at /docs)")
         if settings.grpc.port:
             told(f"listening for gRPC on {settings.grpc.host}:{settings.grpc.port}")
-        uvicorn.run(
-            "serving.application:application",
-            factory=True,
-            host=http.host,
-            port=http.port,
-            workers=http.workers,
-            loop="uvloop",
-            http="serving.transport.door:Door",
-            ws="none",
-            proxy_headers=False,
-            log_config=None,  # what it says goes where all that we say goes
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=http.keep_alive_s,
-            timeout_graceful_shutdown=http.shutdown_s,
-        )
+        return _serve(http, told)
     except PlatformError as error:
         told(Trouble(error))
         return 1
-    return 0
+
+
+def _serve(http: HttpSettings, told: Told) -> int:
+    """Serve until told to stop; the exit status."""
+    config = uvicorn.Config(
+        "serving.application:application",
+        factory=True,
+        host=http.host,
+        port=http.port,
+        loop="uvloop",
+        http="serving.transport.door:Door",
+        ws="none",
+        proxy_headers=False,
+        log_config=None,  # what it says goes where all that we say goes
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=http.keep_alive_s,
+        timeout_graceful_shutdown=http.shutdown_s,
+    )
+    if http.workers == 1:
+        server = uvicorn.Server(config)
+        server.run()
+        return 0 if server.started else CANNOT_START
+    stop = stop_on_signals()
+    socket = config.bind_socket()
+    for module in IMPORTED_ONCE:
+        import_module(module)
+
+    def work() -> None:
+        server = uvicorn.Server(config)
+        server.run(sockets=[socket])
+        if not server.started:
+            sys.exit(CANNOT_START)
+
+    grace_s = http.shutdown_s + ENDING_S
+    workers = Workers(
+        http.workers, work, stop=stop, clock=SystemClock(), told=told, grace_s=grace_s
+    )
+    return workers.run()
 
 
 if __name__ == "__main__":

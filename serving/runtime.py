@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from core.errors import IntegrityError
@@ -32,6 +31,9 @@ class OnnxSession:
     """
 
     def __init__(self, model: bytes, width: int) -> None:
+        import onnxruntime  # starts a thread of its own, so not before a worker was forked
+
+        onnxruntime.disable_telemetry_events()
         refuse_external_data(model)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

@@ -1,0 +1,173 @@
+"""Workers: processes that share one port, and all that was imported before they were forked.
+
+Importing is most of a worker's start; done once, before the fork, it is waited for once, and its
+memory is shared. Nothing that has threads or connections may exist by then. A worker that
+ends is replaced; one that stands still is killed first. Workers end when their parent does.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from core.clock import Clock
+from serving.process import Stop, Told
+
+CANNOT_START = 3
+"""Exit status of a worker that would not start the next time either, as uvicorn has it."""
+
+LOOK_EVERY_S, BEAT_EVERY_S, SILENT_S = 0.1, 1.0, 10.0
+REST_S = 1.0
+"""A worker that ended sooner is replaced only then: one that ends at once shall not spin."""
+
+Work = Callable[[], object]
+
+
+@dataclass(slots=True)
+class _Worker:
+    pid: int
+    beats: int  # descriptor
+    started_s: float
+    heard_s: float
+
+
+class Workers:
+    """Keeps ``n`` workers running.
+
+    Parameters
+    ----------
+    work
+        What a worker does; it ends by itself on SIGTERM. An exit status of `CANNOT_START` ends
+        all.
+    stop
+        Waits, and says whether to end; made by ``serving.process.stop_on_signals``.
+    grace_s
+        How long workers may take to end before they are killed.
+    """
+
+    def __init__(
+        self, n: int, work: Work, *, stop: Stop, clock: Clock, told: Told, grace_s: float
+    ) -> None:
+        self._n = n
+        self._work = work
+        self._stop = stop
+        self._clock = clock
+        self._told = told
+        self._grace_s = grace_s
+        self._workers: list[_Worker] = []
+
+    def run(self) -> int:
+        """Run them until told to stop; the exit status."""
+        gc.collect()
+        gc.freeze()  # nothing of this is looked at again, so that its pages stay shared
+        for _ in range(self._n):
+            self._workers.append(self._started())
+        status = 0
+        looked_s = self._clock.monotonic_s()
+        while not status and not self._stop(LOOK_EVERY_S):
+            now_s = self._clock.monotonic_s()
+            was_away = now_s - looked_s > SILENT_S / 2  # stopped ourselves, as they may have been
+            looked_s = now_s
+            status = self._look(now_s, was_away=was_away)
+        self._end()
+        return status
+
+    def _look(self, now_s: float, *, was_away: bool) -> int:
+        """Replace those that ended, kill those that stand still; not 0 where none could start."""
+        for worker in list(self._workers):
+            if was_away or _has_beaten(worker.beats):
+                worker.heard_s = now_s
+            elif now_s - worker.heard_s > SILENT_S:
+                self._told(f"worker {worker.pid} stood still for {SILENT_S:g} s and was killed")
+                os.kill(worker.pid, signal.SIGKILL)
+                worker.heard_s = now_s
+            status = _ended(worker.pid)
+            if status is None:
+                continue
+            self._workers.remove(worker)
+            os.close(worker.beats)
+            if status == CANNOT_START:
+                return CANNOT_START
+            self._told(f"worker {worker.pid} ended with status {status}; another starts")
+            self._stop(max(0.0, worker.started_s + REST_S - now_s))
+            self._workers.append(self._started())
+        return 0
+
+    def _started(self) -> _Worker:
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        pid = os.fork()
+        if pid == 0:
+            for worker in self._workers:
+                os.close(worker.beats)
+            os.close(reader)
+            self._be_worker(writer)
+        os.close(writer)
+        now_s = self._clock.monotonic_s()
+        return _Worker(pid, reader, now_s, now_s)
+
+    def _be_worker(self, beats: int) -> NoReturn:
+        """Work in this process, and never come back from it."""
+        status = 1
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            threading.Thread(target=_beat, args=(beats,), daemon=True).start()
+            self._work()
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        finally:
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)  # what the parent registered for its own end is not ours
+
+    def _end(self) -> None:
+        """Ask all to end, wait for them, kill those that do not."""
+        for worker in self._workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGTERM)
+        deadline_s = self._clock.monotonic_s() + self._grace_s
+        for worker in self._workers:
+            while _ended(worker.pid) is None:
+                if self._clock.monotonic_s() > deadline_s:
+                    os.kill(worker.pid, signal.SIGKILL)
+                    os.waitpid(worker.pid, 0)
+                    break
+                select.select([], [], [], LOOK_EVERY_S / 10)
+            os.close(worker.beats)
+
+
+def _ended(pid: int) -> int | None:
+    """Exit status of a child, minus the signal that ended it; None while it runs."""
+    found, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def _has_beaten(beats: int) -> bool:
+    with suppress(BlockingIOError):
+        return bool(os.read(beats, 4_096))
+    return False
+
+
+def _beat(beats: int) -> None:
+    """Tell the parent that this process runs; end with it."""
+    while True:
+        try:
+            os.write(beats, b".")
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return
+        time.sleep(BEAT_EVERY_S)
