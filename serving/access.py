@@ -11,12 +11,12 @@ import ipaddress
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from core.access import (
     AccessKey,
     Bucket,
+    RateLimit,
     Used,
     Verb,
     allows,
@@ -26,6 +26,7 @@ from core.access import (
     standing,
     use,
 )
+from core.audit import Entry
 from core.clock import Clock
 from core.errors import ConfigurationError, IntegrityError, PlatformError
 from serving.errors import (
@@ -40,8 +41,11 @@ from serving.process import Told
 from stores.access_keys import AccessKeyFile, AccessKeys, Stamp
 
 LOOK_EVERY_S = 0.5
-MAX_KINDS_OF_REFUSAL = 1_000
+MAX_KINDS_OF_REFUSAL = 100
 """Kinds told apart between two looks; those beyond it are counted together."""
+
+AUDITED = RateLimit(per_s=1 / 30, burst=60)
+"""Records about refusals that a worker writes: somebody who tries keys must not fill the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ class Access:
         self._keys: Mapping[str, AccessKey] = {}
         self._spent: dict[str, _Spent] = {}
         self._refusals: Counter[Refusal] = Counter()
+        self._unwritten: Counter[Refusal] = Counter()
+        self._room = Bucket(AUDITED.burst, clock.monotonic_s())
         self._follow(file.read())  # what cannot be read must not leave the service open
 
     @property
@@ -151,8 +157,8 @@ class Access:
         refusals, self._refusals = self._refusals, Counter()
         return refusals
 
-    def look(self, refusals: Mapping[Refusal, int]) -> None:
-        """Read the keys if they changed; put down who was refused.
+    def look(self, refusals: Mapping[Refusal, int], *, is_last: bool = False) -> None:
+        """Read the keys if they changed; put down who was refused, now or, of many, later.
 
         Keys that cannot be read, or are older than those known, change nothing.
         """
@@ -165,8 +171,31 @@ class Access:
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 self._told(Trouble(f"the access keys stay as they were: {error}"))
-        with suppress(OSError):  # a full disk must not end the look at the keys
-            self._file.audit.append([self._entry(*each) for each in refusals.items()])
+        for refusal, count in refusals.items():
+            _count(self._unwritten, refusal, count)
+        self._put_down(is_last=is_last)
+
+    def _put_down(self, *, is_last: bool) -> None:
+        if not self._unwritten:
+            return
+        self._room, wait_s = spend(self._room, AUDITED, self._clock.monotonic_s(), 1)
+        if wait_s and not is_last:
+            return
+        entry = Entry(
+            at_ms=self._clock.now_ms(),
+            what="access_refused",
+            who="the service",
+            why="keys that do not open what was asked for",
+            about={"refusals": [_in_record(*each) for each in self._unwritten.items()]},
+        )
+        try:
+            self._file.audit.append([entry])
+        except (PlatformError, OSError) as error:  # must not end the look at the keys
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                self._told(Trouble(f"who was refused is not in the audit log: {error}"))
+        else:
+            self._unwritten.clear()
 
     def _follow(self, found: AccessKeys) -> None:
         if found.counter < self._counter:
@@ -251,23 +280,25 @@ class Access:
     def _refused(
         self, asked: Asked, error: PlatformError, why: str, key_id: str = ""
     ) -> PlatformError:
-        refusal = Refusal(error.code, why, key_id, asked.route, asked.client)
-        if refusal not in self._refusals and len(self._refusals) >= MAX_KINDS_OF_REFUSAL:
-            refusal = Refusal("many", "more kinds than are told apart", "", "", "")
-        self._refusals[refusal] += 1
+        _count(self._refusals, Refusal(error.code, why, key_id, asked.route, asked.client), 1)
         return error
 
-    def _entry(self, refusal: Refusal, count: int) -> dict[str, object]:
-        return {
-            "at_ms": self._clock.now_ms(),
-            "what": "refused",
-            "key": refusal.key_id,
-            "who": refusal.client,
-            "why": refusal.why,
-            "code": refusal.code,
-            "route": refusal.route,
-            "count": count,
-        }
+
+def _count(refusals: Counter[Refusal], refusal: Refusal, count: int) -> None:
+    if refusal not in refusals and len(refusals) >= MAX_KINDS_OF_REFUSAL:
+        refusal = Refusal("many", "more kinds than are told apart", "", "", "")
+    refusals[refusal] += count
+
+
+def _in_record(refusal: Refusal, count: int) -> dict[str, object]:
+    return {
+        "key": refusal.key_id,
+        "client": refusal.client,
+        "why": refusal.why,
+        "code": refusal.code,
+        "route": refusal.route,
+        "count": count,
+    }
 
 
 def _most_at_once(key: AccessKey) -> float:

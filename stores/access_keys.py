@@ -1,20 +1,15 @@
-"""The access keys of a home, and the audit of what was done to them and of who was refused.
+"""The access keys of a home: ``access/keys.json``, which holds digests of secrets and no secret.
 
-::
-
-    access/keys.json   access/audit.jsonl   access/audit.1.jsonl ...
-
-Neither holds a secret: of those ``keys.json`` has digests, the audit nothing at all.
+What is done to them is in the home's audit log before it is done.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -28,13 +23,14 @@ from core.access import (
     secret_digest,
     written_key,
 )
+from core.audit import Entry
 from core.errors import ConfigurationError, InvalidInputError
 from core.features.plan import Frozen
+from stores.audit import AuditLog
 from stores.channels import MAX_DOCUMENT_BYTES, document_bytes, read_document
 from stores.durable import exclusive_lock, write_durably
+from stores.layout import Layout
 
-AUDIT_BYTES = 8 << 20
-AUDIT_FILES = 5
 Change = Literal["created", "rotated", "revoked"]
 Stamp = tuple[int, int, int]
 
@@ -50,50 +46,15 @@ class AccessKeys(Frozen):
         return {key.key_id: key for key in self.keys}
 
 
-class AccessAudit:
-    """JSON lines, appended; the oldest of ``n_files`` files goes when one is full."""
-
-    def __init__(
-        self, directory: Path, *, max_bytes: int = AUDIT_BYTES, n_files: int = AUDIT_FILES
-    ) -> None:
-        self._directory = directory
-        self._max_bytes = max_bytes
-        self._n_files = n_files
-
-    @property
-    def path(self) -> Path:
-        """The file that is written now."""
-        return self._directory / "audit.jsonl"
-
-    def append(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Put entries down, whole lines, on the disk when this returns."""
-        lines = b"".join(json.dumps(dict(entry)).encode() + b"\n" for entry in entries)
-        if not lines:
-            return
-        _private(self._directory)
-        with exclusive_lock(self._directory / ".audit.lock"):
-            if self.path.exists() and self.path.stat().st_size + len(lines) > self._max_bytes:
-                self._rotate()
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(descriptor, "ab") as file:
-                file.write(lines)
-                file.flush()
-                os.fsync(file.fileno())
-
-    def _rotate(self) -> None:
-        for number in range(self._n_files - 1, 0, -1):
-            older = self._directory / f"audit.{number}.jsonl"
-            younger = self.path if number == 1 else self._directory / f"audit.{number - 1}.jsonl"
-            if younger.exists():
-                younger.replace(older)
-
-
 class AccessKeyFile:
-    """Reads the keys; creates, rotates and revokes them, each change audited before it is made."""
+    """Reads the keys; creates, rotates and revokes them, each change audited before it is made.
 
-    def __init__(self, directory: Path) -> None:
+    ``directory`` lies in its home; ``audit`` is that home's log, unsigned when none is given.
+    """
+
+    def __init__(self, directory: Path, audit: AuditLog | None = None) -> None:
         self._directory = directory
-        self.audit = AccessAudit(directory)
+        self.audit = audit or AuditLog.of(Layout(directory.parent), is_signing=False)
 
     @property
     def path(self) -> Path:
@@ -201,7 +162,8 @@ class AccessKeyFile:
             kept = self.read()
             keys = kept.by_id()
             keys[key_id] = edit(keys)
-            entry = {"at_ms": now_ms, "what": what, "key": key_id, "who": who, "why": why}
+            about = {"key": key_id}
+            entry = Entry(at_ms=now_ms, what=f"key_{what}", who=who, why=why, about=about)
             counter = max(kept.counter + 1, now_ms)
             after = AccessKeys(counter=counter, keys=tuple(keys.values()))
             content = document_bytes(after)

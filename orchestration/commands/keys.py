@@ -9,6 +9,7 @@ from core.errors import InvalidInputError
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.access_keys import AccessKeyFile
+from stores.audit import AuditLog
 from stores.home_id import home_id
 
 OVERLAP_H = 24.0
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Create, list, rotate or revoke."""
     layout = shell.settings.layout
-    file = AccessKeyFile(layout.access)
+    file = AccessKeyFile(layout.access, AuditLog.of(layout, is_signing=True))
     if arguments.action == "list":
         return _list(file, shell)
     home_id(layout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import contextmanager
 
@@ -54,8 +53,10 @@ def bearer(key):
 
 def audited(layout, **wanted):
     """Refusals in the audit so far that have these values."""
-    path = AccessKeyFile(layout.access).audit.path
-    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    records = AccessKeyFile(layout.access).audit.latest(10_000, hint="access_refused")
+    entries = [
+        {**each, "at_ms": record.at_ms} for record in records for each in record.about["refusals"]
+    ]
     return [e for e in entries if all(e.get(name) == value for name, value in wanted.items())]
 
 
@@ -161,7 +162,7 @@ def test_another_secret_of_a_known_id_is_refused_as_unknown_and_audited_by_the_i
     assert (answer.status_code, answer.json()["code"]) == (401, "unknown_key")
     eventually(lambda: audited(layout, key=key_id, why="wrong_secret", code="unknown_key"))
     (entry,) = audited(layout, key=key_id, why="wrong_secret")
-    assert (entry["who"], entry["count"]) == ("127.0.0.1", 1)
+    assert (entry["client"], entry["count"]) == ("127.0.0.1", 1)
     assert entry["route"] == "/v1/{use_case}/predictions"
     assert abs(entry["at_ms"] - NOW()) < 10_000
 
@@ -264,7 +265,7 @@ def test_no_secret_is_in_any_file_metric_or_answer(client, keys, layout, started
     shown = b"".join(client.get(path).content for path in ("/metrics", "/readyz", "/docs"))
     files = [path for path in layout.root.rglob("*") if path.is_file()]
     assert started.log in files
-    assert AccessKeyFile(layout.access).audit.path in files
+    assert layout.audit / "head.json" in files
     for secret in [*planted, wrong]:
         assert secret.encode() not in shown
         assert not [path for path in files if secret.encode() in path.read_bytes()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.audit import Entry
 from stores.audit import AuditLog
-from stores.signing import KeyRing, ensure_signer
+from stores.signing import KeyRing, Signer, ensure_signer
 
 Files = dict[str, bytes]
 KEY = bytes(range(32))
@@ -32,7 +32,7 @@ class Home:
         return KeyRing.from_directory(self.root / "keys")
 
     def log(self, *, is_signing: bool = True) -> AuditLog:
-        def signer():
+        def signer() -> Signer:
             return ensure_signer(self.root / "keys", "audit")
 
         return AuditLog(

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from core.access import read_key, standing
@@ -8,6 +6,7 @@ from orchestration import cli
 from orchestration.service_environment import service_environment
 from orchestration.settings import Settings
 from stores.access_keys import AccessKeyFile
+from stores.signing import KeyRing
 
 WHO = ("--who", "Ada")
 CREATE = ("create", "--owner", "shop", "--scope", "fraud:predict,explain", *WHO)
@@ -54,13 +53,15 @@ def test_a_key_is_created_listed_rotated_and_revoked(keys, file):
     assert "good, two secrets" in keys("list")[1]
     assert keys("revoke", key_id, "--why", "left the firm", *WHO)[0] == 0
     assert "revoked" in keys("list")[1]
-    entries = [json.loads(line) for line in file.audit.path.read_text().splitlines()]
-    assert [(e["what"], e["who"]) for e in entries] == [
-        ("created", "Ada"),
-        ("rotated", "Ada"),
-        ("revoked", "Ada"),
+    entries = file.audit.latest(9)
+    assert [(e.what, e.who) for e in entries] == [
+        ("key_created", "Ada"),
+        ("key_rotated", "Ada"),
+        ("key_revoked", "Ada"),
     ]
-    assert entries[-1]["why"] == "left the firm"
+    assert entries[-1].why == "left the firm"
+    found = file.audit.verify(KeyRing.from_directory(file.path.parents[1] / "keys"))
+    assert (found.is_whole, found.n_signed) == (True, 3)
 
 
 def test_limits_and_the_end_of_a_key_are_kept_as_given(keys, file):

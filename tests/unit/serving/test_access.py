@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from core.access import RateLimit, parsed_scopes
 from core.clock import DAY_MS, FixedClock
 from core.errors import ConfigurationError, IntegrityError, OverloadedError
-from serving.access import MAX_KINDS_OF_REFUSAL, Access, Asked, check_host
+from serving.access import AUDITED, MAX_KINDS_OF_REFUSAL, Access, Asked, check_host
 from serving.errors import (
     ListTooLongError,
     NoKeyError,
@@ -161,7 +160,8 @@ def test_refusals_are_counted_by_kind_and_their_kinds_are_bounded(file, clock):
         access.admit(asked(key, verb="events", client="c0"))
     access.look(access.taken_refusals())
     assert not access.taken_refusals()
-    entries = [json.loads(line) for line in file.audit.path.read_text().splitlines()][1:]
+    (record,) = file.audit.latest(9, lambda record: record.what == "access_refused")
+    entries = record.about["refusals"]
     assert len(entries) == MAX_KINDS_OF_REFUSAL + 1
     assert entries[0]["count"] == 2
     assert (entries[0]["code"], entries[0]["why"], entries[0]["key"]) == (
@@ -170,6 +170,38 @@ def test_refusals_are_counted_by_kind_and_their_kinds_are_bounded(file, clock):
         key.split("_")[1],
     )
     assert (entries[-1]["code"], entries[-1]["count"]) == ("many", 50)
+
+
+def test_who_tries_keys_for_hours_does_not_fill_the_disk_and_none_is_forgotten(file, clock):
+    key = made(file, clock)
+    access = access_of(file, clock)
+
+    def refused(times):
+        for _ in range(times):
+            with pytest.raises(OutOfScopeError):
+                access.admit(asked(key, verb="events"))
+            access.look(access.taken_refusals())
+            clock.advance(500)
+
+    refused(7_200)  # an hour
+    records = file.audit.latest(9_999, lambda record: record.what == "access_refused")
+    assert len(records) <= AUDITED.burst + 3_600 * AUDITED.per_s + 1
+    access.look({}, is_last=True)
+    records = file.audit.latest(9_999, lambda record: record.what == "access_refused")
+    assert sum(record.about["refusals"][0]["count"] for record in records) == 7_200
+
+
+def test_a_changed_audit_log_is_told_and_the_keys_are_followed_all_the_same(file, clock):
+    key = made(file, clock)
+    told: list[str] = []
+    access = access_of(file, clock, told)
+    (file.audit.directory / "head.json").unlink()
+    with pytest.raises(OutOfScopeError):
+        access.admit(asked(key, verb="events"))
+    for _ in range(3):
+        access.look(access.taken_refusals())
+    assert len(told) == 1
+    assert "who was refused is not in the audit log" in told[0]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9"])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 
 from core.access import RateLimit, parsed_scopes, read_key, standing
 from core.errors import ConfigurationError, IntegrityError, InvalidInputError
-from stores.access_keys import AccessAudit, AccessKeyFile
+from stores.access_keys import AccessKeyFile
 
 SAID = {"who": "ada", "why": "for the test"}
 SCOPES = parsed_scopes(["fraud:predict"])
@@ -41,7 +40,7 @@ def parts(key):
 
 
 def audited(file):
-    return [json.loads(line) for line in file.audit.path.read_text().splitlines()]
+    return file.audit.latest(100)
 
 
 def test_a_home_without_keys_has_none_and_its_counter_is_0(file):
@@ -56,14 +55,13 @@ def test_a_key_that_was_made_opens_and_its_secret_is_nowhere_on_the_disk(file):
     assert key is not None
     assert (why, key.owner, key.scopes) == ("good", "shop", SCOPES)
     assert (key.rate, key.daily_quota) == (rate, 9)
-    for path in file.path.parent.iterdir():
-        assert secret.encode() not in path.read_bytes(), path
+    for path in file.path.parents[1].rglob("*"):
+        assert path.is_dir() or secret.encode() not in path.read_bytes(), path
 
 
 def test_files_are_for_their_owner_alone(file):
     made(file)
     assert file.path.stat().st_mode & 0o777 == 0o600
-    assert file.audit.path.stat().st_mode & 0o777 == 0o600
     assert file.path.parent.stat().st_mode & 0o777 == 0o700
 
 
@@ -91,16 +89,16 @@ def test_a_revoked_key_opens_nothing_and_is_neither_rotated_nor_revoked_again(fi
     with pytest.raises(InvalidInputError) as refused:
         file.rotate(key_id, overlap_ms=1, now_ms=8, **SAID)
     assert refused.value.code == "unknown_key"
-    assert [entry["what"] for entry in audited(file)] == ["created", "revoked"]
+    assert [entry.what for entry in audited(file)] == ["key_created", "key_revoked"]
 
 
 def test_every_change_is_audited_with_who_what_when_and_why(file):
     key_id, _ = made(file)
     file.rotate(key_id, overlap_ms=1, now_ms=2, **SAID)
     file.revoke(key_id, now_ms=3, **SAID)
-    assert audited(file) == [
-        {"at_ms": at_ms, "what": what, "key": key_id, **SAID}
-        for at_ms, what in ((1, "created"), (2, "rotated"), (3, "revoked"))
+    assert [(e.at_ms, e.what, e.about, e.who, e.why) for e in audited(file)] == [
+        (at_ms, what, {"key": key_id}, *SAID.values())
+        for at_ms, what in ((1, "key_created"), (2, "key_rotated"), (3, "key_revoked"))
     ]
 
 
@@ -152,18 +150,3 @@ def test_keys_of_another_user_are_said_and_not_taken_for_none(file, monkeypatch)
     monkeypatch.setattr(type(file.path), "exists", denied)
     with pytest.raises(ConfigurationError, match="belong to another user"):
         file.read()
-
-
-def test_the_audit_is_rotated_by_size_and_keeps_so_many_files(tmp_path):
-    audit = AccessAudit(tmp_path, max_bytes=200, n_files=3)
-    for number in range(60):
-        audit.append([{"number": number, "filling": "x" * 30}])
-    files = sorted(path.name for path in tmp_path.glob("audit*"))
-    assert files == ["audit.1.jsonl", "audit.2.jsonl", "audit.jsonl"]
-    assert all(path.stat().st_size <= 200 for path in tmp_path.glob("audit*"))
-    kept = [
-        json.loads(line)["number"]
-        for name in ("audit.2.jsonl", "audit.1.jsonl", "audit.jsonl")
-        for line in (tmp_path / name).read_text().splitlines()
-    ]
-    assert kept == list(range(kept[0], 60))
