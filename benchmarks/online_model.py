@@ -6,20 +6,34 @@ depth, not on what they know. Everything else is what the pipeline would put on 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.degradation import Degradation
 from core.features.plan import Plan
+from core.stats.histogram import Histogram
 from core.use_case import UseCase
-from stores.bundle import CARD, CARD_DATA, EXPLAINER, GOLDEN, MODEL, PROFILE, Manifest, write_bundle
+from stores.bundle import (
+    CARD,
+    CARD_DATA,
+    EXPLAINER,
+    GOLDEN,
+    MODEL,
+    PROFILE,
+    FallbackModel,
+    Manifest,
+    write_bundle,
+)
 from stores.channels import Channels, ChannelState
 from stores.explainer import ExplainerSpec
 from stores.golden import golden_of
 from stores.layout import Layout
 from stores.papers import VerdictStatement
-from stores.profile import Histogram, Profile
+from stores.profile import Profile
 from stores.shelf import Shelf
 from stores.signing import ensure_signer
 from training.contract import contract_of
@@ -64,12 +78,32 @@ def trained(width: int) -> bytes:
     return to_onnx(Scorer(BoostedModel(booster), Calibration()), width)
 
 
-def put_on_shelf(layout: Layout, use_case: UseCase, plan: Plan, model: bytes, now_ms: int) -> None:
+@dataclass(frozen=True)
+class LadderParts:
+    """What a release needs beside its model to answer where something is missing."""
+
+    degradation: Degradation
+    fallbacks: tuple[FallbackModel, ...]
+    files: Mapping[str, bytes]
+
+
+def put_on_shelf(
+    layout: Layout,
+    use_case: UseCase,
+    plan: Plan,
+    model: bytes,
+    now_ms: int,
+    ladder: LadderParts | None = None,
+) -> None:
     """Bundle, signature, verdict, approval and channel of the one release that serves."""
     shelf = Shelf(layout.shelf)
     release = shelf.allocate_release(use_case.name)
     folder = layout.root / "built" / str(release)
-    write_bundle(folder, _manifest(use_case, plan, release, now_ms), _files(plan, model))
+    facts, files = _manifest(use_case, plan, release, now_ms), _files(plan, model)
+    if ladder is not None:
+        declared = {"degradation": ladder.degradation, "fallbacks": ladder.fallbacks}
+        facts, files = facts.model_copy(update=declared), {**files, **ladder.files}
+    write_bundle(folder, facts, files)
     statement = shelf.put(folder)
     signer = ensure_signer(layout.keys, "release")
     shelf.sign(use_case.name, release, signer)

@@ -34,7 +34,8 @@ from benchmarks.scoring_data import (
     vectors_of,
 )
 from benchmarks.sessions import PROFILE, bench_session, scratch_folder
-from stores.profile import SCORE_EDGES, Profile, histogram_of
+from core.stats.histogram import histogram_of
+from stores.profile import SCORE_EDGES, Profile
 
 CALL_ROWS = (8_192, 65_536)
 

@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from core.features.plan import Frozen
-from stores.profile import Histogram, Profile, histogram_of
+from core.stats.distances import population_stability_index
+from core.stats.histogram import Histogram, histogram_of
+from stores.profile import Profile
 
 
 class AuditLimits(Frozen):
@@ -67,7 +69,7 @@ def audit(
     scores = np.asarray(scored["score"].to_numpy(), dtype=np.float64)
     n = len(scores)
     score_nulls = int((~np.isfinite(scores)).sum())
-    shift = stability_index(profile.score, histogram_of(scores, profile.score.edges))
+    shift = _score_shift(profile.score, scores)
     nulls = null_shares(scored["nulls"], len(vector))
     trained = np.array(
         [h.n_null / h.n if h.n else 0.0 for h in (profile.features[name] for name in vector)]
@@ -111,6 +113,14 @@ def faults_of(outcome: Audit, limits: AuditLimits) -> tuple[str, ...]:
     return tuple(faults)
 
 
+def _score_shift(trained: Histogram, scores: NDArray[np.float64]) -> float:
+    """Stability index of the scores that are numbers; 0 where there is none."""
+    counts = histogram_of(scores, trained.edges).counts
+    if not (sum(counts) and sum(trained.counts)):
+        return 0.0
+    return float(population_stability_index(trained.counts, counts))
+
+
 def null_shares(nulls: pa.ChunkedArray, width: int) -> NDArray[np.float64]:
     """Share of nulls of each entry, from packed bits; zeros for no rows."""
     packed = np.frombuffer(b"".join(nulls.to_pylist()), dtype=np.uint8)
@@ -118,20 +128,3 @@ def null_shares(nulls: pa.ChunkedArray, width: int) -> NDArray[np.float64]:
         return np.zeros(width)
     bits = np.unpackbits(packed.reshape(len(nulls), -1), axis=1)[:, :width]
     return np.asarray(bits.mean(axis=0), dtype=np.float64)
-
-
-def stability_index(reference: Histogram, current: Histogram, floor: float = 1e-4) -> float:
-    """Population stability index between two histograms over the same edges, in nats.
-
-    Examples
-    --------
-    >>> flat = Histogram(edges=(0.0,), counts=(5, 5), n_null=0)
-    >>> stability_index(flat, flat)
-    0.0
-    """
-    shares = []
-    for histogram in (reference, current):
-        counts = np.asarray(histogram.counts, dtype=np.float64)
-        shares.append(np.maximum(counts / max(counts.sum(), 1.0), floor))
-    r, c = shares
-    return float(((c - r) * np.log(c / r)).sum())

@@ -14,8 +14,7 @@ from core.rollout.evidence import Array, log_e_above, log_mean
 from core.rollout.limits import Limits
 from core.rollout.tallies import Arms
 from core.rollout.verdicts import Observation
-
-PSI_PSEUDO_COUNT = 0.5  # an empty bin would make the index infinite
+from core.stats.distances import population_stability_index
 
 
 def scores_log_e(arms: Arms, limits: Limits) -> Array:
@@ -56,7 +55,7 @@ def scores_observed(arms: Arms, limits: Limits) -> Observation:
     distances = np.abs(below - reference)
     at = int(distances.argmax())
     distance = float(distances[at])
-    psi = stability_index(arms.champion.scores, arms.challenger.scores)
+    psi = float(population_stability_index(arms.champion.scores, arms.challenger.scores))
     return Observation(
         f"{below[at]:.1%} of {n:.0f} challenger scores are below {SCORE_EDGES[at]:.4f} and "
         f"{reference[at]:.1%} of {n_champion:.0f} of the champion's, "
@@ -64,28 +63,6 @@ def scores_observed(arms: Arms, limits: Limits) -> Observation:
         is_beyond=distance > limits.score_shift_share,
         numbers={"distance": distance, "at_score": SCORE_EDGES[at], "psi": psi, "n": n},
     )
-
-
-def stability_index(reference: Array, current: Array) -> float:
-    """Population stability index between two rows of counts, in nats; for people, not for tests.
-
-    ``sum((c - r) * ln(c / r))`` over shares, half a count added to each bin. It depends on the
-    binning and, for few counts, on noise: about ``bins * (1 / n_reference + 1 / n_current)``
-    when nothing has changed.
-
-    References
-    ----------
-    Kullback & Leibler (1951), "On information and sufficiency", Ann. Math. Statist. 22(1),
-    79-86.  (the symmetric divergence J)
-
-    Examples
-    --------
-    >>> stability_index(np.array([50.0, 50.0]), np.array([500.0, 500.0]))
-    0.0
-    """
-    shares = [(counts + PSI_PSEUDO_COUNT) for counts in (reference, current)]
-    r, c = (values / values.sum() for values in shares)
-    return float(((c - r) * np.log(c / r)).sum())
 
 
 def decisions_log_e(arms: Arms, limits: Limits) -> Array:

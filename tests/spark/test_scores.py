@@ -21,6 +21,7 @@ from shared_spark import ingested
 from core.clock import event_date
 from core.decisions import Decider
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
+from core.stats.histogram import Histogram
 from spark_jobs import scores, tiles
 from spark_jobs.audit import AuditLimits
 from spark_jobs.delta import latest_version, read_table
@@ -28,7 +29,7 @@ from stores.bundle import GOLDEN, MODEL, PROFILE
 from stores.frames import plan_table
 from stores.golden import golden_of
 from stores.layout import Layout
-from stores.profile import Histogram, Profile
+from stores.profile import Profile
 
 pytestmark = pytest.mark.spark
 

@@ -19,6 +19,7 @@ from payments import NOW_MS, PAYMENTS, PLAN, VERDICTS
 from core.contracts import FieldSpec, Source
 from core.decisions import DecisionPolicy, Rule
 from core.features.plan import AttributeFeature, Plan, ViewPlan
+from core.stats.histogram import Histogram
 from stores.bundle import (
     CARD,
     CARD_DATA,
@@ -36,7 +37,7 @@ from stores.explainer import ExplainerSpec, LinearForm
 from stores.golden import golden_of
 from stores.layout import Layout
 from stores.papers import VerdictStatement
-from stores.profile import Histogram, Profile
+from stores.profile import Profile
 from stores.shelf import Shelf
 from stores.signing import KeyRing, ensure_signer
 

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from spark_jobs.audit import AuditLimits, audit, stability_index
-from stores.profile import Histogram, profile_of
+from spark_jobs.audit import AuditLimits, audit
+from stores.profile import profile_of
 
 VECTOR = tuple(f"v:f{n}" for n in range(9))
 
@@ -70,11 +70,3 @@ def test_an_empty_date_may_be_declared_as_allowed():
     rng = np.random.default_rng(4)
     limits = AuditLimits(is_empty_allowed=True)
     assert audit(scored(rng, n=0), VECTOR, profile(rng), limits, expected_rows=0).is_passed
-
-
-def test_the_index_grows_with_the_distance_and_is_symmetric():
-    here = Histogram(edges=(0.0,), counts=(50, 50), n_null=3)
-    near = Histogram(edges=(0.0,), counts=(45, 55), n_null=0)
-    far = Histogram(edges=(0.0,), counts=(5, 95), n_null=0)
-    assert 0 < stability_index(here, near) < stability_index(here, far)
-    assert stability_index(here, far) == pytest.approx(stability_index(far, here))

@@ -20,7 +20,6 @@ from core.rollout.counters import (
     Period,
 )
 from core.rollout.evidence import log_e_above
-from core.rollout.score_gates import stability_index
 from core.rollout.tallies import Arms
 
 
@@ -61,12 +60,6 @@ def test_scores_may_differ_by_the_limit_and_no_more():
 def test_scores_are_found_whichever_way_they_moved():
     one, other = scored((0.1, 900), (0.9, 100)), scored((0.1, 100), (0.9, 900))
     assert states_of(one, other)["scores"] == states_of(other, one)["scores"] == "broken"
-
-
-def test_psi_is_zero_for_equal_shares_and_symmetric():
-    one, other = np.array([90.0, 10.0]), np.array([10.0, 90.0])
-    assert stability_index(one, one) == 0.0
-    assert stability_index(one, other) == pytest.approx(stability_index(other, one))
 
 
 def test_decisions_break_on_a_rate_that_doubles_and_pass_within_the_ratio():
