@@ -22,7 +22,7 @@ settings.load_profile("suite")
 # and children that were born deaf to it are waited for in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-REAL_PARTS = ("spark", "redis", "postgres", "prometheus", "data")
+ONLY_ASKED_FOR = "gpu"
 COMPILING = pytest.StashKey[Compiling]()
 
 
@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips",
         action="store_true",
-        help="fail a test that skips for want of Spark, Redis or another real part",
+        help="fail a test that skips for want of Spark, Redis, a compiler or another real part",
     )
 
 
@@ -79,8 +79,8 @@ def pytest_collection():
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     report = yield
-    needs_real_part = any(item.get_closest_marker(name) for name in REAL_PARTS)
-    if report.skipped and needs_real_part and item.config.getoption("--no-skips"):
+    is_promised = item.get_closest_marker(ONLY_ASKED_FOR) is None
+    if report.skipped and is_promised and item.config.getoption("--no-skips"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} skipped where every real part must be: {report.longrepr}"
     return report

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from batches import bases
-from compiled_merge import CompiledRead, built, plan_of
+from compiled_merge import CompiledRead, built, compiler_or_skip, plan_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_store import MemoryOnlineStore
@@ -300,6 +300,7 @@ def test_without_a_compiler_the_build_says_so(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_source_that_does_not_compile_leaves_no_library(tmp_path: Path):
+    compiler_or_skip()
     (tmp_path / "merge.c").write_text("int broken(")
     with pytest.raises(ConfigurationError, match="cannot be compiled"):
         build(tmp_path, tmp_path / "out" / "merge.so")
@@ -307,6 +308,7 @@ def test_a_source_that_does_not_compile_leaves_no_library(tmp_path: Path):
 
 
 def test_a_library_is_whole_and_can_be_loaded(tmp_path: Path):
+    compiler_or_skip()
     build(merging.SOURCES, tmp_path / "merge.so")
 
     assert loaded(tmp_path / "merge.so").throughline_merge
