@@ -34,6 +34,7 @@ OF_THE_SERVICE = (
     "controller",
     "metrics",
     "log",
+    "models",
 )
 
 Environment = Literal["embedded", "test", "production"]
@@ -57,6 +58,15 @@ class SparkSettings(Section):
     ingest_age_s: int = Field(
         60, ge=0, description="Age in seconds of the first one from which fewer are ingested."
     )
+
+
+class RetentionSettings(Section):
+    """How long this installation keeps what no use case declares a period for."""
+
+    history_days: int = Field(
+        30, ge=7, description="Days until rows that a table no longer has are purged from disk."
+    )
+    run_days: int = Field(90, ge=1, description="Days that finished runs of Dagster are kept.")
 
 
 class ClusterPods(Section):
@@ -87,6 +97,7 @@ class Settings(Section):
     mlflow_ui_url: str = Field("http://127.0.0.1:5000", description="Where MLflow's pages are.")
     spark: SparkSettings = SparkSettings()
     pods: ClusterPods = ClusterPods()
+    retention: RetentionSettings = RetentionSettings()
     _from_variables: frozenset[str] = PrivateAttr(default=frozenset())
 
     @property

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from core.clock import Clock, SystemClock
 from serving.access import Access
 from serving.appending import GroupAppender
+from serving.background import Background
 from serving.counting import Counting, CountPublisher
 from serving.engine import Engine
 from serving.events import EventIntake
@@ -26,7 +27,7 @@ from serving.inference import Inference
 from serving.log_lines import ending_in_words
 from serving.online_values import OnlineValues
 from serving.passes import Budgets, Passes
-from serving.passports import Passports
+from serving.passports import KEPT_RELEASES, Passports
 from serving.process import Told, settings_and_teller
 from serving.record_logs import RecordLogs
 from serving.recording import Recording
@@ -41,6 +42,8 @@ from serving.shipping import Shipper
 from serving.splitting import Splitting
 from serving.telemetry import Telemetry
 from serving.transport.rest import Services, build_app
+from serving.trials import Trials
+from serving.warming import Warming
 from serving.watcher import ShelfWatcher
 from serving.worker_metrics import WorkerMetrics
 from stores.access_keys import AccessKeyFile
@@ -98,10 +101,11 @@ class Service:
         self._explainer = ExplainerProcess(
             self._bundle_of, start_budget_ms=settings.explainer.start_budget_ms
         )
+        self._warming = self._new_warming(loader)
         self._watcher = ShelfWatcher(
             shelf.board,
             keys,
-            loader,
+            self._warming,
             self._releases,
             clock=clock,
             counter_path=layout.state / "channels_followed",
@@ -114,6 +118,7 @@ class Service:
             loader=loader,
             explaining=self._explainer,
             explain_budget_ms=settings.explainer.record_budget_ms,
+            n_kept=0 if settings.models.budget_bytes else KEPT_RELEASES,
         )
         logs = LogAppenders(layout, clock)
         intake = EventIntake(self._releases, self._online.store, logs, clock, self._online.claims)
@@ -134,6 +139,20 @@ class Service:
             inference=self._inference,
         )
         self.app = build_app(services, self._lifespan)
+
+    def _new_warming(self, loader: Loader) -> Warming:
+        models, layout = self._settings.models, self._settings.layout
+        patience_s = models.patience_ms / 1_000
+        return Warming(
+            loader,
+            self._releases,
+            # A trial that hangs is ended by its own patience, and said to.
+            Background(self._clock, patience_s=2 * patience_s),
+            Trials(layout.state / "trials", patience_s=patience_s),
+            budget_bytes=models.budget_bytes,
+            clock=self._clock,
+            told=self._told,
+        )
 
     def _new_scraping(self, registry: CollectorRegistry, health: Health, clock: Clock) -> Scraping:
         layout = self._settings.layout
@@ -233,6 +252,7 @@ class Service:
         if self._watcher.look():
             roster = self._releases.roster
             self._telemetry.serving(roster.channels.counter, roster.use_cases)
+            self._telemetry.models(self._warming.sizes())
 
     async def _tick(self) -> None:
         while True:

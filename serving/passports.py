@@ -16,7 +16,7 @@ from serving.releases import LoadedRelease, Loader, Releases
 from serving.replay import replayed
 
 KEPT_RELEASES = 4
-"""Releases that serve no longer but were asked for lately."""
+"""Releases that serve no longer but were asked for lately; none where memory has a budget."""
 
 _decoder = msgspec.json.Decoder()
 
@@ -32,12 +32,14 @@ class Passports:
         loader: Loader,
         explaining: Explaining,
         explain_budget_ms: int,
+        n_kept: int = KEPT_RELEASES,
     ) -> None:
         self._records = records
         self._releases = releases
         self._loader = loader
         self._explaining = explaining
         self._explain_budget_ms = explain_budget_ms
+        self._n_kept = n_kept
         self._kept: OrderedDict[tuple[str, int], LoadedRelease] = OrderedDict()
 
     async def record(self, record_id: str) -> Json:
@@ -76,6 +78,6 @@ class Passports:
         if release is None:
             release = await asyncio.to_thread(self._loader.load, *key)
             self._kept[key] = release
-            while len(self._kept) > KEPT_RELEASES:
+            while len(self._kept) > self._n_kept:
                 self._kept.popitem(last=False)
         return release

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from serving.contract import RequestContract
 from serving.errors import NotFoundError
 from serving.features import FeatureReading
 from serving.ladder import Ladder, LoadedFallback
+from serving.memory import resident_bytes
 from serving.ports import DirectScorer, Scorer
 from serving.slow_scorer import SLOW_MS, ThreadedScorer
 from stores.bundle import Bundle, Manifest
@@ -33,6 +35,19 @@ WARM_UP_ROWS = (1, 1_000)
 ROWS_TIMED = 3
 
 
+class CountedRunner:
+    """A model that counts how often it is asked: who is not may be the first to go."""
+
+    def __init__(self, runner: ModelRunner) -> None:
+        self._runner = runner
+        self.calls = 0
+
+    def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores, shape ``(n,)``, for vectors of shape ``(n, d)``."""
+        self.calls += 1
+        return self._runner.score(vectors)
+
+
 @dataclass(frozen=True)
 class LoadedRelease:
     """One release, ready to answer."""
@@ -45,11 +60,18 @@ class LoadedRelease:
     runner: ModelRunner
     scorer: Scorer
     ladder: Ladder | None = None
+    grown_bytes: int = 0
+    """What this process grew by while the models were loaded; others may have grown it too."""
 
     @property
     def plan(self) -> Plan:
         """What it reads and computes."""
         return self.manifest.plan
+
+    @property
+    def calls(self) -> int:
+        """How often its model was asked."""
+        return self.runner.calls if isinstance(self.runner, CountedRunner) else 0
 
     @cached_property
     def features(self) -> FeatureReading:
@@ -83,6 +105,21 @@ class Served:
             "shadow": self.shadow,
         }
         return {channel: loaded for channel, loaded in named.items() if loaded is not None}
+
+    def without(self, keys: Collection[tuple[str, int]]) -> Served:
+        """The same without some challenger or shadow: as if the channel were empty.
+
+        So the champion answers for it, and nobody counts that as an error of the challenger.
+        """
+        state, challenger, shadow = self.state, self.challenger, self.shadow
+        name = self.champion.manifest.use_case
+        if state.challenger is not None and (name, state.challenger) in keys:
+            change = {"challenger": None, "challenger_weight": 0.0, "rollout": None}
+            state, challenger = state.model_copy(update=change), None
+        if state.shadow is not None and (name, state.shadow) in keys:
+            state = state.model_copy(update={"shadow": None, "shadow_experiment": ""})
+            shadow = None
+        return Served(state, self.champion, challenger, shadow)
 
 
 @dataclass(frozen=True)
@@ -151,36 +188,52 @@ class Loader:
             If its rules read, or its ladder names, what its plan does not yield.
         """
         bundle = self._shelf.verified(use_case, release, self._keys())
-        for transform in bundle.manifest.plan.transforms:
-            load_transform(transform)
-        runner = self._runner(bundle.model, len(bundle.manifest.plan.vector))
-        decider = Decider.of(bundle.manifest.decisions, bundle.manifest.plan)
-        prove(bundle, runner, decider)
-        return LoadedRelease(
-            manifest=bundle.manifest,
-            manifest_digest=bundle.manifest.digest,
-            plan_digest=bundle.manifest.plan.digest,
-            contract=RequestContract(bundle.manifest.contract, is_any_time=self._is_any_time),
-            decider=decider,
-            runner=runner,
-            scorer=scorer_of(runner, len(bundle.manifest.plan.vector)),
-            ladder=self._ladder(bundle),
-        )
+        return release_of(bundle, self._runner, is_any_time=self._is_any_time)
 
-    def _ladder(self, bundle: Bundle) -> Ladder | None:
-        degradation, plan = bundle.manifest.degradation, bundle.manifest.plan
-        if degradation is None:
-            return None
-        check_degradation(degradation, plan)
-        fallbacks = []
-        for each in bundle.manifest.fallbacks:
-            runner = self._runner(bundle.files[each.model], len(each.reads))
-            golden = Golden.model_validate_json(bundle.files[each.golden])
-            golden.check(runner.score(golden.inputs()))
-            columns = np.array([plan.vector.index(name) for name in each.reads], dtype=np.intp)
-            scorer = scorer_of(runner, len(each.reads))
-            fallbacks.append(LoadedFallback(frozenset(each.without), columns, runner, scorer))
-        return Ladder(degradation, plan, fallbacks)
+    def bundle(self, use_case: str, release: int) -> tuple[Path, str]:
+        """Folder of a signed release, and the digest of its manifest; raises as ``load`` does."""
+        statement = self._shelf.verify(use_case, release, self._keys())
+        return self._shelf.bundle(use_case, release), statement.manifest_digest
+
+
+def release_of(bundle: Bundle, runner_of: RunnerFactory, *, is_any_time: bool) -> LoadedRelease:
+    """Release of a bundle that was verified; raises as `Loader.load` does."""
+    manifest, width = bundle.manifest, len(bundle.manifest.plan.vector)
+    for transform in manifest.plan.transforms:
+        load_transform(transform)
+    before = resident_bytes()
+    runner = CountedRunner(runner_of(bundle.model, width))
+    decider = Decider.of(manifest.decisions, manifest.plan)
+    prove(bundle, runner, decider)
+    ladder = ladder_of(bundle, runner_of)
+    return LoadedRelease(
+        manifest=manifest,
+        manifest_digest=manifest.digest,
+        plan_digest=manifest.plan.digest,
+        contract=RequestContract(manifest.contract, is_any_time=is_any_time),
+        decider=decider,
+        runner=runner,
+        scorer=scorer_of(runner, width),
+        ladder=ladder,
+        grown_bytes=max(0, resident_bytes() - before),
+    )
+
+
+def ladder_of(bundle: Bundle, runner_of: RunnerFactory) -> Ladder | None:
+    """Ladder that a bundle declares, its models proved; None where it declares none."""
+    degradation, plan = bundle.manifest.degradation, bundle.manifest.plan
+    if degradation is None:
+        return None
+    check_degradation(degradation, plan)
+    fallbacks = []
+    for each in bundle.manifest.fallbacks:
+        runner = runner_of(bundle.files[each.model], len(each.reads))
+        golden = Golden.model_validate_json(bundle.files[each.golden])
+        golden.check(runner.score(golden.inputs()))
+        columns = np.array([plan.vector.index(name) for name in each.reads], dtype=np.intp)
+        scorer = scorer_of(runner, len(each.reads))
+        fallbacks.append(LoadedFallback(frozenset(each.without), columns, runner, scorer))
+    return Ladder(degradation, plan, fallbacks)
 
 
 def scorer_of(runner: ModelRunner, width: int) -> Scorer:

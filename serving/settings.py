@@ -37,6 +37,7 @@ OF_THE_BATCH_SIDE = frozenset(
         "ui_url",
         "spark",
         "pods",
+        "retention",
     }
 )
 
@@ -81,6 +82,13 @@ class EngineSettings(Section):
     shelf_poll_ms: int = Field(default=500, ge=10)
     challenger_patience_ms: int = Field(default=1_000, ge=1)  # then the champion answers
     shadow_patience_ms: int = Field(default=1_000, ge=1)  # then its process is killed
+
+
+class ModelSettings(Section):
+    """Memory for models, and how long one may take to be ready. A budget of 0 is no limit."""
+
+    budget_bytes: int = Field(default=0, ge=0)
+    patience_ms: int = Field(default=60_000, ge=100)
 
 
 class RecordSettings(Section):
@@ -143,6 +151,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
     engine: EngineSettings = EngineSettings()
+    models: ModelSettings = ModelSettings()
     records: RecordSettings = RecordSettings()
     explainer: ExplainerSettings = ExplainerSettings()
     folder: FolderSettings = FolderSettings()

@@ -100,6 +100,10 @@ class Telemetry:
         """Show what is served."""
         self._channels.show(counter, use_cases)
 
+    def models(self, sizes: Mapping[tuple[str, int], int]) -> None:
+        """Show what is in memory."""
+        self._channels.hold(sizes)
+
     def exposition(self, families: Iterable[Metric] | None = None) -> bytes:
         """Families, those of this process when none are given, in Prometheus' text format."""
         given = self._registry.collect() if families is None else families
@@ -125,6 +129,12 @@ class _Channels:
             ("use_case", "channel"),
             registry=registry,
         )
+        self._models = Gauge(
+            "throughline_model_memory_bytes",
+            "What the models of a release in memory take, measured when they were loaded.",
+            ("use_case", "release"),
+            registry=registry,
+        )
         self._weight = Gauge(
             "throughline_challenger_weight",
             "Share of entities that the challenger answers, where there is one.",
@@ -134,6 +144,12 @@ class _Channels:
         self._counter = Gauge(
             "throughline_channels_version", "Version of the channels followed.", registry=registry
         )
+
+    def hold(self, sizes: Mapping[tuple[str, int], int]) -> None:
+        """Show what the models in memory take."""
+        self._models.clear()
+        for (use_case, release), n_bytes in sizes.items():
+            self._models.labels(use_case, str(release)).set(n_bytes)
 
     def show(self, counter: int, use_cases: Mapping[str, Served]) -> None:
         """Put down what is served; what no longer is, goes."""

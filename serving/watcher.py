@@ -9,18 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from core.clock import Clock
-from core.errors import IntegrityError, PlatformError
+from core.errors import IntegrityError, OverloadedError, PlatformError
+from serving.background import PendingError
 from serving.log_lines import Trouble
-from serving.releases import LoadedRelease, Loader, Releases, Roster, Served
-from stores.channels import ChannelBoard, Channels
+from serving.model_room import Key
+from serving.releases import LoadedRelease, Releases, Roster, Served
+from serving.warming import Warming
+from stores.channels import ChannelBoard, Channels, ChannelState
 from stores.durable import write_durably
 from stores.signing import KeyRing
 
 Told = Callable[[str], None]
 RETRY_S = 5.0
 """A shelf that was found bad is looked at again after this, though its channels stand still."""
+WAIT_S = 1.0
+"""How long one look waits for releases on their way; the next look asks again."""
+
+
+class _Found(NamedTuple):
+    """What came of asking for a release; ``is_left_out``: not there, by no fault of its own."""
+
+    loaded: LoadedRelease | None = None
+    key: Key = ("", 0)
+    is_left_out: bool = False
 
 
 class ShelfWatcher:
@@ -38,7 +52,7 @@ class ShelfWatcher:
         self,
         board: ChannelBoard,
         keys: Callable[[], KeyRing],
-        loader: Loader,
+        warming: Warming,
         releases: Releases,
         *,
         clock: Clock,
@@ -47,13 +61,15 @@ class ShelfWatcher:
     ) -> None:
         self._board = board
         self._keys = keys
-        self._loader = loader
+        self._warming = warming
         self._releases = releases
         self._clock = clock
         self._counter_path = counter_path
         self._told = told
         self._looked_at: tuple[int, int, int] | None = None
         self._again_s = 0.0
+        self._wait_until_s = 0.0
+        self.is_pending = False
         self.trouble = ""
 
     def look(self) -> bool:
@@ -62,9 +78,12 @@ class ShelfWatcher:
         Blocking: call it in a thread. Never raises on what is on the shelf.
         """
         stamp, now_s = self._stamp(), self._clock.monotonic_s()
-        if stamp == self._looked_at and not (self.trouble and now_s >= self._again_s):
+        self._warming.begin()
+        is_due = self.is_pending or (self.trouble and now_s >= self._again_s)
+        if stamp == self._looked_at and not is_due:
             return False
         self._looked_at, self._again_s = stamp, now_s + RETRY_S
+        self._wait_until_s = now_s + WAIT_S
         try:
             trouble, is_replaced = self._follow()
         except (PlatformError, OSError) as error:
@@ -87,7 +106,7 @@ class ShelfWatcher:
         before = self._releases.roster
         channels = self._board.read(self._keys())
         self._refuse_older(channels)
-        if channels == before.channels and not self.trouble:
+        if channels == before.channels and not self.trouble and not self.is_pending:
             return "", False
         roster, faults = self._roster(channels, before)
         is_replaced = roster != before
@@ -111,33 +130,64 @@ class ShelfWatcher:
     def _roster(self, channels: Channels, before: Roster) -> tuple[Roster, list[str]]:
         """Roster of the channels; a use case whose new champion is bad keeps what it has.
 
-        A challenger that is bad is served as one that answers nothing, so that the gates see it.
+        Champions come first: they may turn others out. A challenger that is bad is served as one
+        that answers nothing, so that the gates see it; one that is on its way, or has no room, as
+        if it were not there.
         """
-        use_cases: dict[str, Served] = {}
         faults: list[str] = []
-        for name, state in channels.use_cases.items():
-            if state.champion is None:
-                continue
-            champion = self._release(name, state.champion, faults)
+        self.is_pending = False
+        serving = {name: s for name, s in channels.use_cases.items() if s.champion is not None}
+        champions = {
+            name: self._release(name, state.champion, faults, is_champion=True).loaded
+            for name, state in serving.items()
+        }
+        use_cases: dict[str, Served] = {}
+        for name, state in serving.items():
+            champion = champions[name]
             if champion is not None:
-                challenger = self._release(name, state.challenger, faults)
-                shadow = self._release(name, state.shadow, faults)
-                use_cases[name] = Served(state, champion, challenger, shadow)
-            elif name in before.use_cases:
-                use_cases[name] = before.use_cases[name]
+                use_cases[name] = self._served(name, state, champion, before, faults)
+            elif name in self._releases.roster.use_cases:
+                use_cases[name] = self._releases.roster.use_cases[name]
         return Roster(channels, use_cases), faults
 
+    def _served(
+        self,
+        name: str,
+        state: ChannelState,
+        champion: LoadedRelease,
+        before: Roster,
+        faults: list[str],
+    ) -> Served:
+        challenger = self._release(name, state.challenger, faults)
+        shadow = self._release(name, state.shadow, faults)
+        served = Served(state, champion, challenger.loaded, shadow.loaded)
+        missing = {each.key for each in (challenger, shadow) if each.is_left_out}
+        kept = before.use_cases.get(name)
+        is_swap = kept is None or kept.champion.key != champion.key
+        if missing and self.is_pending and not is_swap and kept is not None:
+            return self._releases.roster.use_cases.get(name, kept)  # until it is loaded
+        return served.without(missing)
+
     def _release(
-        self, use_case: str, release: int | None, faults: list[str]
-    ) -> LoadedRelease | None:
+        self, use_case: str, release: int | None, faults: list[str], *, is_champion: bool = False
+    ) -> _Found:
         if release is None:
-            return None
+            return _Found()
+        key = use_case, release
+        wait_s = max(0.0, self._wait_until_s - self._clock.monotonic_s())
         try:
-            loaded = self._releases.loaded(use_case, release)
-            return loaded or self._loader.load(use_case, release)
+            return _Found(
+                self._warming.release(key, is_champion=is_champion, wait_s=wait_s), key=key
+            )
+        except PendingError:
+            self.is_pending = True
+            return _Found(key=key, is_left_out=True)
+        except OverloadedError as error:
+            faults.append(f"{use_case} {release}: {error}")
+            return _Found(key=key, is_left_out=True)
         except (PlatformError, OSError) as error:
             faults.append(f"{use_case} {release}: {error}")
-            return None
+            return _Found(key=key)
 
     def _kept_counter(self) -> int:
         try:

@@ -15,6 +15,7 @@ from payments import NOW_MS
 from core.breaker import Breaker, State
 from core.clock import FixedClock
 from core.errors import NotReadyError
+from serving.background import Background
 from serving.counting import Counting
 from serving.engine import Engine
 from serving.explaining import Explaining, Explanation
@@ -26,6 +27,8 @@ from serving.releases import LoadedRelease, Loader, Releases
 from serving.runtime import OnnxSession
 from serving.shadows import Scores, Shadows
 from serving.splitting import Splitting
+from serving.trials import Trials
+from serving.warming import Warming
 from serving.watcher import ShelfWatcher
 from stores.layout import Layout
 from stores.masking import Mask
@@ -113,6 +116,8 @@ class Bench:
         read_budget_ms: int = 1_000,
         patience_ms: int = 1_000,
         shadow_scores: Scores | None = None,
+        trials: Trials | None = None,
+        budget_bytes: int = 0,
         **changes: Any,
     ) -> None:
         self.layout = layout
@@ -125,6 +130,7 @@ class Bench:
         self.changes: list[State] = []
         self.shelf = Shelf(layout.shelf)
         self.loader = Loader(self.shelf, self.keys, OnnxSession, is_any_time=is_any_time)
+        self.trials, self.budget_bytes = trials, budget_bytes
         self.watcher = self.new_watcher()
         use_case = changes.get("use_case", USE_CASE)
         serve(layout, shelve(layout, **changes), counter=1, use_case=use_case)
@@ -170,7 +176,15 @@ class Bench:
         return ShelfWatcher(
             self.shelf.board,
             self.keys,
-            self.loader,
+            Warming(
+                self.loader,
+                self.releases,
+                Background(self.clock, patience_s=60.0),
+                self.trials,
+                budget_bytes=self.budget_bytes,
+                clock=self.clock,
+                told=self.told.append,
+            ),
             self.releases,
             clock=self.clock,
             counter_path=self.layout.state / "channels_followed",

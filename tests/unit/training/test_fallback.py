@@ -8,7 +8,7 @@ from training_sets import DEGRADATION, small_plan
 
 from core.errors import ConfigurationError
 from serving.ladder import Ladder
-from serving.releases import Loader
+from serving.releases import ladder_of
 from serving.runtime import OnnxSession
 from stores.bundle import load_bundle
 from stores.golden import Golden
@@ -76,8 +76,7 @@ def test_the_bundle_holds_them_with_proof(bundle, fitted):
 
 
 def test_the_service_makes_a_ladder_of_it(bundle):
-    loader = Loader(None, None, OnnxSession, is_any_time=True)  # type: ignore[arg-type]
-    ladder = loader._ladder(bundle)
+    ladder = ladder_of(bundle, OnnxSession)
     assert isinstance(ladder, Ladder)
     everything = ladder.fallback({"card_activity_v1"})
     assert everything is ladder.fallbacks[1]

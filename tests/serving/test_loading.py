@@ -1,0 +1,105 @@
+"""A large release comes to one use case, and a hanging one to another, while a third answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+import pytest
+from bundles import REQUEST, serve, shelve
+from large_models import files_of, hanging_model, large_model
+from online_processes import service
+
+from stores.layout import Layout
+
+pytestmark = pytest.mark.slow
+LARGE_BYTES = 64 << 20
+ROLLED_BACK_WITHIN_S = 5.0
+
+
+class Traffic:
+    """Predictions one after another; when each was asked, and how long it took."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/v1/toy/predictions"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+        self.taken: list[tuple[float, float]] = []
+        self.failed: list[str] = []
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        with httpx.Client(timeout=10) as client:
+            while not self._stop.wait(0.005):
+                began_s = time.monotonic()
+                answer = client.post(self._url, json=REQUEST)
+                self.taken.append((began_s, (time.monotonic() - began_s) * 1_000))
+                if answer.status_code != 200:
+                    self.failed.append(answer.text)
+
+    def between(self, from_s: float, until_s: float) -> list[float]:
+        return sorted(ms for at_s, ms in self.taken if from_s <= at_s < until_s)
+
+
+def p99(times_ms: list[float]) -> float:
+    return times_ms[int(len(times_ms) * 0.99)]
+
+
+def champions(url: str) -> dict[str, int]:
+    serving = httpx.get(f"{url}/readyz", timeout=10).json()["serving"]
+    return {name: each["champion"] for name, each in serving.items()}
+
+
+@pytest.fixture
+def layout(tmp_path):
+    layout = Layout(tmp_path / "home").create()
+    serve(layout, shelve(layout), counter=1)
+    return layout
+
+
+def test_loading_a_large_release_stalls_no_other(layout):
+    large = shelve(layout, files=files_of(large_model(LARGE_BYTES)), use_case="large")
+    with service(layout) as running, Traffic(running.url) as traffic:
+        before_s = time.monotonic()
+        time.sleep(3)
+        begun_s = time.monotonic()
+        serve(layout, large, counter=2, use_case="large")
+        running.wait_until(lambda: "large" in champions(running.url), within_s=60)
+        loaded_s = time.monotonic()
+        metrics = httpx.get(f"{running.url}/metrics", timeout=10).text
+    quiet, loading = traffic.between(before_s, begun_s), traffic.between(begun_s, loaded_s)
+    print(
+        f"\nalone: {len(quiet)} requests, p99 {p99(quiet):.1f} ms, worst {quiet[-1]:.1f} ms; "
+        f"while {LARGE_BYTES >> 20} MiB load for {loaded_s - begun_s:.1f} s: {len(loading)}, "
+        f"p99 {p99(loading):.1f} ms, worst {loading[-1]:.1f} ms"
+    )
+    assert traffic.failed == []
+    assert len(loading) >= 20
+    assert p99(loading) <= max(100.0, 5 * p99(quiet))
+    assert loading[-1] <= 500.0
+    held = next(line for line in metrics.splitlines() if 'use_case="large"' in line
+                and line.startswith("throughline_model_memory_bytes"))  # fmt: skip
+    assert float(held.rpartition(" ")[2]) > LARGE_BYTES
+
+
+def test_a_release_that_hangs_keeps_no_other_from_being_moved(layout):
+    second = shelve(layout)
+    hanging = shelve(layout, files=files_of(hanging_model()), use_case="hanging")
+    with service(layout, MODELS__PATIENCE_MS=20_000) as running, Traffic(running.url) as traffic:
+        serve(layout, second, counter=2)
+        running.wait_until(lambda: champions(running.url) == {"toy": 2})
+        serve(layout, hanging, counter=3, use_case="hanging")
+        time.sleep(2)  # its trial is under way
+        began_s = time.monotonic()
+        serve(layout, 1, counter=4)
+        running.wait_until(lambda: champions(running.url) == {"toy": 1})
+        assert time.monotonic() - began_s < ROLLED_BACK_WITHIN_S
+    assert traffic.failed == []
