@@ -41,6 +41,7 @@ from serving.transport.schemas import (
     ANSWER,
     EVENTS_ANSWER,
     HEALTH,
+    INSTANT,
     LIFE,
     PROBLEM,
     object_of,
@@ -122,6 +123,7 @@ def _request(served: Served) -> Json:
             "entities": _fields(contract.keys),
             "inputs": _fields(contract.inputs),
             "at": {
+                **INSTANT,
                 "type": ["string", "integer", "null"],
                 "description": "Instant to decide at (ISO 8601 or epoch ms); now when left out. "
                 "In production within 5 minutes of receipt (`at_out_of_range`); anywhere not "

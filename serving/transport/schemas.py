@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.contracts import FieldSpec
+from core.field_checks import EARLIEST_MS, INT64_MAX, INT64_MIN, LATEST_MS
 
 Schema = dict[str, Any]
 
+INSTANT: Schema = {
+    "type": ["string", "integer"],
+    "format": "date-time",
+    "minimum": EARLIEST_MS,
+    "maximum": LATEST_MS,
+    "description": "ISO 8601, in UTC where no zone is told, or epoch milliseconds.",
+    "examples": ["2026-01-01T00:00:00Z"],
+}
 _TYPES: dict[str, Schema] = {
-    "int64": {"type": "integer"},
+    "int64": {"type": "integer", "minimum": INT64_MIN, "maximum": INT64_MAX},
     "float64": {"type": "number"},
-    "string": {"type": "string"},
+    "string": {"type": "string", "pattern": "^[^\\u0000]*$"},
     "bool": {"type": "boolean"},
-    "timestamp": {
-        "type": ["string", "integer"],
-        "description": "ISO 8601, or epoch milliseconds.",
-        "examples": ["2026-01-01T00:00:00Z"],
-    },
+    "timestamp": INSTANT,
 }
 
 
