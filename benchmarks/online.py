@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -61,10 +62,16 @@ def closed(target: Target, *, connections: int, seconds: int) -> Measurement:
         said = wrk.closed_loop(target.url, target.bodies, connections=connections, seconds=seconds)
     except (PlatformError, subprocess.TimeoutExpired) as error:
         return failed(name, error)
-    times = {"seconds": float(seconds), "cpu_s": target.server.cpu_s - before}
-    result = {**asdict(said), **times, "profile": said.said}
+    times = _costs(target.server.cpu_s - before, said.rate * seconds)
+    result = {**asdict(said), "seconds": float(seconds), **times}
+    result["profile"] = f"{said.said}, {times['cpu_us']:,.0f} us of CPU each"
     failure = f"{said.errors:,} of its answers were errors" if said.errors else ""
     return Measurement(name, float(seconds), target.server.worker_mb, result, failure)
+
+
+def _costs(cpu_s: float, answers: float) -> dict[str, float]:
+    """What a server spent; of Redis and the load, which all of them share, nothing is in it."""
+    return {"cpu_s": cpu_s, "cpu_us": 1e6 * cpu_s / answers if answers else math.inf}
 
 
 def open_looped(target: Target, *, rate: float, seconds: float) -> Measurement:
@@ -84,7 +91,8 @@ def open_looped(target: Target, *, rate: float, seconds: float) -> Measurement:
     except subprocess.TimeoutExpired as error:
         return failed(name, error)
     result = json.loads(done.stdout.splitlines()[-1])
-    result["cpu_s"] = target.server.cpu_s - before
+    result |= _costs(target.server.cpu_s - before, result["answered"])
+    result["profile"] += f", {result['cpu_us']:,.0f} us of CPU each"
     failure = f"not all was answered well: {result['profile']}" if result["errors"] else ""
     return Measurement(name, seconds, target.server.worker_mb, result, failure)
 

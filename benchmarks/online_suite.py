@@ -25,10 +25,12 @@ from core.errors import PlatformError
 
 TITLE = "Online: requests answered, two entities and 42 inputs each"
 ROUTE = f"/v1/{USE_CASE}/predictions"
+INFER = f"/v2/models/{USE_CASE}/infer"
 CONNECTIONS = (1, 8, 32)
 FULLEST = CONNECTIONS[-1]
 PROVED_POINTS = 20
 READY_LIMIT_S, WORKER_LIMIT_MB = 1.2, 250.0
+GROWN_LIMIT_MB = 10.0  # what histograms, caches and the allocator settle to
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,10 @@ class Size:
     seconds: int
     rounds: int
     starts: int
+    long_s: int
 
 
-FULL, SMALL = Size(2_000, 6, 3, 5), Size(200, 1, 1, 1)
+FULL, SMALL = Size(2_000, 6, 3, 5, 180), Size(200, 1, 1, 1, 0)
 
 Runs = dict[tuple[str, int], Measurement]
 """The middle run of a target at a number of connections."""
@@ -74,10 +77,12 @@ def _with_redis(section: Section, folder: Path, redis_url: str, size: Size) -> N
         runs = _throughput(section, (ours, twin, echo), size)
         _open_loop(section, runs, ours, echo, size)
         _batch(section, folder, ours, runs, size)
+        scored = _inference(section, folder, ours, size)
+        _long_run(section, ours, size)
         most_mb = ours.server.worker_mb
     section.floors.append(Floor("MB of a worker, ours", most_mb, WORKER_LIMIT_MB, is_ceiling=True))
     shutil.rmtree(folder / "home")  # some hundred MB of records
-    _model_only(section, folder, number(runs["ours", FULLEST], "rate"), size)
+    _model_only(section, folder, number(scored, "rate"), size)
 
 
 @contextmanager
@@ -142,6 +147,9 @@ def _throughput(section: Section, targets: tuple[Target, ...], size: Size) -> Ru
             Floor(f"requests/s, ours / twin, c={connections}", rate, 2, note=note),
             Floor(f"p99, ours / twin, c={connections}", p99, 1, is_ceiling=True),
         ]
+        cpu = share(number(twin, "cpu_us"), number(ours, "cpu_us"))
+        if cpu is not None:
+            section.notes.append(f"CPU a request, twin / ours, c={connections}: {cpu:.2f}")
     return runs
 
 
@@ -173,6 +181,29 @@ def _batch(section: Section, folder: Path, ours: Target, runs: Runs, size: Size)
     section.floors.append(Floor(what, value, 4, is_ceiling=True))
 
 
+def _inference(section: Section, folder: Path, ours: Target, size: Size) -> Measurement:
+    """The model alone over the Open Inference Protocol, features in the body, as its peers."""
+    bodies = folder / "inference.ndjson"
+    target = Target("ours, model only", ours.server, INFER, bodies)
+    runs = [
+        online.closed(target, connections=FULLEST, seconds=size.seconds) for _ in range(size.rounds)
+    ]
+    return section.add(online.middle(runs))
+
+
+def _long_run(section: Section, ours: Target, size: Size) -> None:
+    """A million requests, where they are asked for: memory must not grow with them."""
+    if not size.long_s:
+        return
+    before_mb = ours.server.worker_mb
+    run = section.add(online.closed(ours, connections=FULLEST, seconds=size.long_s))
+    if not run.failure:
+        asked = run.result["rate"] * run.seconds
+        what = f"MB more of a worker after {asked:,.0f} requests more"
+        grown_mb = run.peak_rss_mb - before_mb
+        section.floors.append(Floor(what, grown_mb, GROWN_LIMIT_MB, is_ceiling=True))
+
+
 def _model_only(section: Section, folder: Path, ours: float | None, size: Size) -> None:
     """Servers of the model alone, one after another, the features in the body."""
     rates = {
@@ -181,8 +212,7 @@ def _model_only(section: Section, folder: Path, ours: float | None, size: Size) 
     }
     others = [rate for name, rate in rates.items() if name != "mlflow" and rate is not None]
     best = max(others, default=None)
-    note = "ours is the whole route: it reads, decides and records"
     section.floors += [
         Floor("requests/s, ours / mlflow models serve", share(ours, rates["mlflow"]), 20),
-        Floor("requests/s, ours / best of BentoML, LitServe", share(ours, best), 5, note=note),
+        Floor("requests/s, ours / best of BentoML, LitServe", share(ours, best), 5),
     ]
