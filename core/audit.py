@@ -22,6 +22,7 @@ FIRST = "0" * 64
 """What stands in the place of a digest before the first record."""
 
 MAX_LINE_BYTES = 1 << 20
+LONGEST_WHY = 8_000
 _DIGEST = r"^[0-9a-f]{64}$"
 
 
@@ -35,7 +36,7 @@ class Entry(Frozen):
     at_ms: int
     what: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
     who: str = Field(max_length=200)
-    why: str = Field(default="", max_length=8_000)
+    why: str = Field(default="", max_length=LONGEST_WHY)
     about: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -2,25 +2,27 @@
 
 It takes requests from the shelf in order of arrival, verifies what they ask for, and answers
 each with the reason. While a rollout runs it looks at what the workers counted, judges, and
-moves the stages by itself; what it did and why is in the audit beside the channels.
+moves the stages by itself; what it did and why is in the audit log, which it signs.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 from typing import Any, Literal
 
+from core.audit import LONGEST_WHY, Entry
 from core.clock import Clock
-from core.errors import PlatformError
+from core.errors import IntegrityError, PlatformError
 from serving.channel_requests import Decisions, Move
 from serving.judging import WHO, Judge, Look
 from serving.log_lines import Trouble
 from serving.process import Stop, Told, run_process
 from serving.process_metrics import ControllerMetrics, served_metrics
 from serving.settings import Settings
+from stores.audit import AuditLog
 from stores.channels import ChannelAnswer, ChannelRequest, Channels, ChannelState
 from stores.durable import exclusive_lock
 from stores.rollout_counts import RolloutCounts, open_rollout_counts
@@ -49,6 +51,7 @@ class Controller:
         self._decisions = Decisions(shelf, keys, clock)
         self._judge = Judge(shelf, keys, clock, counts)
         self._rollouts = RolloutBoard(shelf.root)
+        self._audit = AuditLog.beside(shelf.root, is_signing=True)
 
     def work(self) -> list[ChannelAnswer]:
         """Answer every request that is waiting; the answers, in order."""
@@ -71,6 +74,10 @@ class Controller:
                     done += sentences
             return done
 
+    def sign(self) -> None:
+        """Put a checkpoint under what others wrote into the audit log."""
+        self._audit.sign(self._clock.now_ms())
+
     def _looked(self, use_case: str, channels: Channels) -> tuple[Channels, list[str]]:
         state = channels.state(use_case)
         last = self._rollouts.report(use_case)
@@ -79,7 +86,8 @@ class Controller:
             self._rollouts.write_report(look.report)
             return channels, []
         entry = self._entry(use_case, channels, look.event, look.because, WHO, look.after)
-        after = self._put(channels, use_case, look.after, entry.model_copy(update=_numbers(look)))
+        entry = entry.model_copy(update=_numbers(look))
+        after = self._put(channels, use_case, look.after, WHO, look.because, entry)
         self._rollouts.write_report(look.report)
         self._ended(use_case, state, look.event)
         return after, [f"{use_case}: {look.event} release {entry.release}: {look.because}"]
@@ -97,6 +105,7 @@ class Controller:
                 counter, code = self._moved(request, channels, move), "done"
         except PlatformError as error:
             because, code = str(error), error.code
+            self._refused(request, request_id, because, code)
         answer = ChannelAnswer(
             request_id=request_id,
             request=request,
@@ -109,31 +118,80 @@ class Controller:
         board.answer(answer)
         return answer
 
+    def _refused(
+        self, request: ChannelRequest | None, request_id: str, because: str, code: str
+    ) -> None:
+        about = {"request": request_id, "code": code}
+        if request is not None:
+            about |= request.model_dump(mode="json", include={"action", "use_case", "release"})
+        entry = Entry(
+            at_ms=self._clock.now_ms(),
+            what="request_refused",
+            who=request.who if request is not None else "nobody known",
+            why=because[:LONGEST_WHY],
+            about=about,
+        )
+        with suppress(PlatformError):  # the answer says so in any case
+            self._audit.append([entry])
+
     def _moved(self, request: ChannelRequest, channels: Channels, move: Move) -> int:
-        entry = None
+        entry, why = None, f"{request.why}; {move.because}"
         if move.event is not None:
-            why = f"{request.why}; {move.because}"
             entry = self._entry(
                 request.use_case, channels, move.event, why, request.who, move.after
             )
-        counter = self._put(channels, request.use_case, move.after, entry).counter
+        after = self._put(channels, request.use_case, move.after, request.who, why, entry)
         if move.event is not None:
             self._ended(request.use_case, channels.state(request.use_case), move.event)
-        return counter
+        return after.counter
 
     def _put(
-        self, channels: Channels, use_case: str, after: ChannelState, entry: AuditEntry | None
+        self,
+        channels: Channels,
+        use_case: str,
+        after: ChannelState,
+        who: str,
+        why: str,
+        entry: AuditEntry | None,
     ) -> Channels:
-        """Channels with a use case's state replaced; audited first, so nothing moves unsaid."""
+        """Channels with a use case's state replaced; audited first, so nothing moves unsaid.
+
+        Only the way back is open while the audit log is not what was written: a release that
+        does harm must not stay for that. The history of the channels tells of it then.
+        """
         changed = Channels(
             counter=channels.counter + 1,
             written_at_ms=self._clock.now_ms(),
             use_cases={**channels.use_cases, use_case: after},
         )
-        if entry is not None:
-            self._rollouts.append(entry)
+        before = channels.state(use_case)
+        entries = [] if entry is None else [entry.in_log()]
+        if after.champion != before.champion:
+            entries.append(self._champion_entry(use_case, before, changed, who, why))
+        with suppress(IntegrityError) if _is_way_back(before, after) else nullcontext():
+            self._audit.append(entries)
         self._shelf.board.write(changed, self._signer)
         return changed
+
+    def _champion_entry(
+        self, use_case: str, before: ChannelState, changed: Channels, who: str, why: str
+    ) -> Entry:
+        champion = changed.state(use_case).champion
+        about: dict[str, Any] = {
+            "use_case": use_case,
+            "release": champion,
+            "before": before.champion,
+            "counter": changed.counter,
+        }
+        if champion is not None:
+            about["manifest_digest"] = self._shelf.statement(use_case, champion).manifest_digest
+        return Entry(
+            at_ms=changed.written_at_ms,
+            what="rolled_back" if champion in before.former_champions else "promoted",
+            who=who,
+            why=why[:LONGEST_WHY],
+            about=about,
+        )
 
     def _entry(
         self,
@@ -155,7 +213,7 @@ class Controller:
             release=release or before.challenger,
             experiment=rollout.experiment if rollout is not None and not is_shadow else "",
             who=who,
-            why=why,
+            why=why[:LONGEST_WHY],
             counter=channels.counter + 1,
             stage=rollout.stage if rollout is not None else 0,
             weight=after.challenger_weight,
@@ -173,6 +231,12 @@ class Controller:
         self._rollouts.write_report(report.model_copy(update={"rollout": over}))
         with suppress(PlatformError):  # what nobody writes to goes by its age
             self._judge.forget(before.rollout.experiment)
+
+
+def _is_way_back(before: ChannelState, after: ChannelState) -> bool:
+    """Whether nobody is given a release that he was not given before, and none is watched."""
+    is_known = after.champion in (before.champion, *before.former_champions)
+    return is_known and after.challenger is None and after.shadow in (None, before.shadow)
 
 
 def _is_watched(state: ChannelState) -> bool:
@@ -217,19 +281,24 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
                 before, trouble = trouble, _looked(controller, told)
                 metrics.held(is_held=bool(trouble))
                 if trouble and trouble != before:
-                    told(Trouble(f"rollouts stay where they are: {trouble}"))
+                    told(Trouble(trouble))
             if is_once or stop(settings.controller.poll_ms / 1_000):
                 return
 
 
 def _looked(controller: Controller, told: Told) -> str:
-    """Let it look at rollouts; what is wrong, if anything is."""
+    """Let it look at rollouts and sign the audit log; what is wrong, if anything is."""
+    troubles = []
     try:
         for sentence in controller.look():
             told(sentence)
     except (PlatformError, OSError) as error:
-        return str(error)
-    return ""
+        troubles.append(f"rollouts stay where they are: {error}")
+    try:
+        controller.sign()
+    except (PlatformError, OSError) as error:
+        troubles.append(f"the audit log is not signed: {error}")
+    return "; ".join(troubles)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,7 +29,6 @@ from core.features.plan import Frozen
 from stores.audit import AuditLog
 from stores.channels import MAX_DOCUMENT_BYTES, document_bytes, read_document
 from stores.durable import exclusive_lock, write_durably
-from stores.layout import Layout
 
 Change = Literal["created", "rotated", "revoked"]
 Stamp = tuple[int, int, int]
@@ -54,7 +53,7 @@ class AccessKeyFile:
 
     def __init__(self, directory: Path, audit: AuditLog | None = None) -> None:
         self._directory = directory
-        self.audit = audit or AuditLog.of(Layout(directory.parent), is_signing=False)
+        self.audit = audit or AuditLog.beside(directory, is_signing=False)
 
     @property
     def path(self) -> Path:

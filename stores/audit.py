@@ -77,6 +77,11 @@ class AuditLog:
         signer = partial(ensure_signer, layout.keys, "audit") if is_signing else None
         return cls(layout.audit, partial(ensure_secret_key, layout.keys, KEY_FILE), signer)
 
+    @classmethod
+    def beside(cls, folder: Path, *, is_signing: bool) -> AuditLog:
+        """The log of the home that ``folder`` lies in."""
+        return cls.of(Layout(folder.parent), is_signing=is_signing)
+
     def append(self, entries: Sequence[Entry]) -> None:
         """Put entries down in order, all of them on the disk when this returns.
 

@@ -1,23 +1,22 @@
-"""What rollouts did and why: a report and an audit for each use case, on the shelf.
+"""What rollouts did and why: each move in the audit log, and a report for each use case.
 
 ::
 
-    rollouts/<use_case>/report.json   rollouts/<use_case>/audit.jsonl
+    rollouts/<use_case>/report.json
 
-The controller writes both; the service shows them. The audit is only ever appended to: one line
-for each move, with the reason and the numbers it was made on. The report is where things stood
-when the controller last looked; it is replaced.
+The controller writes both; the service shows them. A move stands in the audit log with the reason
+and the numbers it was made on. The report is where things stood when the controller last looked; it
+is replaced.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from core.audit import Entry, Record
 from core.errors import IntegrityError
 from core.features.plan import Frozen
 from core.rollout.comparison import ShadowVerdict
@@ -26,8 +25,9 @@ from core.rollout.health_gates import p50_ms, p99_ms
 from core.rollout.stages import Step
 from core.rollout.tallies import Tally
 from core.rollout.verdicts import Verdict
+from stores.audit import AuditLog
 from stores.channels import document_bytes, read_document
-from stores.durable import exclusive_lock, write_durably
+from stores.durable import write_durably
 from stores.layout import checked_name
 
 Event = Literal[
@@ -44,9 +44,10 @@ Event = Literal[
     "shadow_removed",
 ]
 SHOWN_ENTRIES = 100
-"""Latest lines of an audit that are read back for a page."""
+"""Latest moves that are read back for a page."""
 
-_LINE_BYTES = 64 << 10
+MOVE = "rollout_"
+"""How what a rollout did is called in the audit log, before the event's name."""
 
 
 class ArmSummary(Frozen):
@@ -143,12 +144,19 @@ class AuditEntry(Frozen):
     weight: float = 0.0
     numbers: dict[str, Any] = Field(default_factory=dict)
 
+    def in_log(self) -> Entry:
+        """The same as the audit log takes it."""
+        about = self.model_dump(mode="json", exclude={"at_ms", "who", "why"})
+        what = MOVE + self.event
+        return Entry(at_ms=self.at_ms, what=what, who=self.who, why=self.why, about=about)
+
 
 class RolloutBoard:
-    """Reports and audits below a shelf."""
+    """Reports below a shelf, and moves in the audit log of its home."""
 
     def __init__(self, shelf: Path) -> None:
         self._root = shelf / "rollouts"
+        self._audit = AuditLog.beside(shelf, is_signing=False)
 
     def report(self, use_case: str) -> Report:
         """Report of a use case; an empty one when none was written."""
@@ -161,62 +169,33 @@ class RolloutBoard:
         folder.mkdir(parents=True, exist_ok=True)
         write_durably(folder / "report.json", document_bytes(report))
 
-    def append(self, entry: AuditEntry) -> None:
-        """Put a line at the end of the audit, on the disk when this returns."""
-        folder = self._folder(entry.use_case)
-        folder.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(entry.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
-        with exclusive_lock(folder / ".audit.lock"):
-            descriptor = os.open(self._audit(entry.use_case), os.O_RDWR | os.O_CREAT, 0o644)
-            with os.fdopen(descriptor, "r+b") as file:
-                end = file.seek(0, os.SEEK_END)
-                if end and (file.seek(end - 1), file.read(1))[1] != b"\n":
-                    line = b"\n" + line  # a line torn by a crash stays alone
-                file.seek(end)
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-
     def audit(self, use_case: str, *, latest: int = SHOWN_ENTRIES) -> list[AuditEntry]:
-        """Latest entries, oldest first; a line torn by a crash is passed over.
+        """Latest moves, oldest first.
 
         Raises
         ------
         IntegrityError
-            If a whole line is none of ours.
+            If a line of the audit log is none of ours.
         """
-        path = self._audit(use_case)
-        if not path.exists():
-            return []
-        with path.open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            start = max(0, end - latest * _LINE_BYTES)
-            file.seek(start)
-            lines = file.read().split(b"\n")
-        entries = [_entry(line) for line in lines[1 if start else 0 :] if _is_whole(line)]
-        return entries[-latest:]
 
-    def _audit(self, use_case: str) -> Path:
-        return self._folder(use_case) / "audit.jsonl"
+        def is_wanted(record: Record) -> bool:
+            return record.what.startswith(MOVE) and record.about.get("use_case") == use_case
+
+        records = self._audit.latest(latest, is_wanted, hint=f'"what":"{MOVE}')
+        return [_entry(record) for record in records]
 
     def _folder(self, use_case: str) -> Path:
         return self._root / checked_name(use_case)
 
 
-def _is_whole(line: bytes) -> bool:
+def _entry(record: Record) -> AuditEntry:
+    said = {"at_ms": record.at_ms, "who": record.who, "why": record.why}
     try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
-
-
-def _entry(line: bytes) -> AuditEntry:
-    try:
-        return AuditEntry.model_validate_json(line)
+        return AuditEntry.model_validate({**record.about, **said})
     except ValidationError as error:
         raise IntegrityError(
-            "a line of a rollout's audit is none of ours",
-            found=f"{error.error_count()} fields that do not fit",
-            remedy="restore the file; it is written by the controller only",
+            "a rollout's move in the audit log is none of ours",
+            found=f"{error.error_count()} fields that do not fit, in record {record.n}",
+            remedy="run `throughline audit verify`",
             code="bad_document",
         ) from None

@@ -9,6 +9,7 @@ from rollouts import WEIGHTS, fast_rollout, worker_counts
 
 from core.rollout.comparison import ComparisonCount
 from core.rollout.published import WorkerCounts
+from stores.audit import AuditLog
 from stores.layout import Layout
 from stores.papers import StageApproval, StageApprovalStatement, signed_bytes
 from stores.rollouts import AuditEntry, RolloutBoard
@@ -310,10 +311,49 @@ def test_channels_without_rollouts_are_signed_as_they_always_were(desk):
     assert "shadow_experiment" not in state
 
 
-def test_a_torn_line_of_the_audit_is_passed_over(running):
-    path = running.layout.shelf / "rollouts" / "toy" / "audit.jsonl"
-    with path.open("ab") as file:
+def test_a_torn_line_of_the_audit_log_is_passed_over(running):
+    with (running.layout.audit / "000000000001.jsonl").open("ab") as file:
         file.write(b'{"at_ms": 1, "numbers": {}')
+    assert running.events() == ["started"]
     running.ask("withdraw")
     assert running.events() == ["started", "withdrawn"]
     assert all(isinstance(entry, AuditEntry) for entry in running.board.audit("toy", latest=1))
+
+
+def audited(desk):
+    return [record.what for record in AuditLog.of(desk.layout, is_signing=False).latest(99)]
+
+
+def test_on_a_changed_audit_log_nothing_goes_on_but_the_way_back_is_open(running):
+    (running.layout.audit / "head.json").unlink()
+    answer = running.ask("promote", running.release)
+    assert (answer.is_accepted, answer.code) == (False, "audit_changed")
+    assert running.state().challenger == running.release
+    assert running.ask("withdraw").is_accepted
+    assert running.state().challenger is None
+    assert audited(running) == ["promoted", "rollout_started"]
+
+
+def test_every_move_and_every_refusal_is_in_the_log_and_signed(running):
+    running.ask("promote", 99)
+    running.ask("promote", running.release)
+    running.ask("rollback")
+    log = AuditLog.of(running.layout, is_signing=False)
+    records = log.latest(99)
+    assert [record.what for record in records] == [
+        "promoted",
+        "rollout_started",
+        "request_refused",
+        "rollout_promoted",
+        "promoted",
+        "rolled_back",
+    ]
+    assert records[2].about["code"] == "unknown_release"
+    assert records[2].about["release"] == 99
+    promoted = records[4]
+    statement = running.shelf.statement("toy", running.release)
+    assert (promoted.who, promoted.about["before"]) == ("ann", records[0].about["release"])
+    assert promoted.about["manifest_digest"] == statement.manifest_digest
+    assert records[5].about["release"] == records[0].about["release"]
+    found = log.verify(running.keys)
+    assert (found.is_whole, found.n_signed) == (True, 6)
