@@ -28,6 +28,7 @@ OF_OTHER_PROCESSES = {
 AT_START_AND_AT_SWAPS = {
     *("open_to_others", "bad_setting", "unknown_setting", "counter_went_back", "metrics_port"),
     *("model_unreadable", "model_shape", "contract_incomplete"),
+    *("model_hangs", "model_crashes", "no_room"),
 }
 FAMILIES = {"platform_error", "configuration", "invalid_input", "overloaded", "unread_body"}
 """Codes of classes that are raised under codes of their own only."""
