@@ -85,6 +85,7 @@ COMMANDS = (
     Command("why", "why", "explain a decision by its id"),
     Command("decisions", "decisions", "show what another policy would have decided"),
     Command("keys", "keys", "create, list, rotate and revoke keys to the service"),
+    Command("audit", "audit", "verify and list who did what, when and why"),
     Command("replay", "replay", "score a recorded decision again and compare"),
 )
 EXIT_CODES: dict[type[BaseException], int] = {

@@ -112,7 +112,7 @@ def instant_ms(text: str) -> int:
             remedy="write 2026-01-31 or 2026-01-31T12:00:00Z",
         ) from None
     aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-    return int(aware.timestamp() * 1_000)
+    return round(aware.timestamp() * 1_000)
 
 
 def set_in_words(made: Any) -> str:
