@@ -59,7 +59,7 @@ class RequestContract:
             With every field that does not fit, its pointer below ``pointer``.
         """
         faults: list[FieldFault] = []
-        if not isinstance(raw, Mapping):
+        if not isinstance(raw, dict):
             raise BrokenContractError([FieldFault(pointer, "malformed", "must be an object")])
         if not raw.keys() <= _FIELDS:
             faults.append(FieldFault(pointer, "unknown_field", _only(_FIELDS)))
@@ -103,7 +103,7 @@ class _Part:
 
     def values(self, raw: object, pointer: str, faults: list[FieldFault]) -> dict[str, Any]:
         here = pointer + self._pointer
-        if not isinstance(raw, Mapping):
+        if not isinstance(raw, dict):
             faults.append(FieldFault(here, "malformed", "must be an object"))
             return {}
         if not raw.keys() <= self._known:  # the unknown name itself is input: not repeated

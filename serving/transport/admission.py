@@ -10,9 +10,15 @@ from serving.access import Access, Asked, Grant
 from serving.events import EventIntake
 from stores.records import parse_record_id
 
+_GRANT = "throughline.grant"
+_OPEN = Grant()
+
 
 def admit(request: Request, access: Access, intake: EventIntake, *, verb: Verb, route: str) -> None:
     """Let a request pass, or raise; what it may go on to do is kept with it."""
+    if access.is_open:
+        request.scope[_GRANT] = _OPEN
+        return
     asked = Asked(
         authorization=request.headers.get("authorization"),
         verb=verb,
@@ -20,12 +26,12 @@ def admit(request: Request, access: Access, intake: EventIntake, *, verb: Verb, 
         route=route,
         client=request.client.host if request.client else "",
     )
-    request.state.grant = access.admit(asked)
+    request.scope[_GRANT] = access.admit(asked)
 
 
 def grant_of(request: Request) -> Grant:
     """What an admitted request may do."""
-    grant: Grant = request.state.grant
+    grant: Grant = request.scope[_GRANT]
     return grant
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
+from starlette.types import Message
 
 from serving.errors import (
     BodyTooLargeError,
@@ -16,6 +17,7 @@ from serving.errors import (
     SlowBodyError,
     UnsupportedMediaError,
 )
+from serving.transport.begun import Finished, begun
 
 _JSON = b"application/json"
 _TENSORS = b"application/octet-stream"
@@ -53,17 +55,22 @@ async def tensor_body(request: Request, *, max_bytes: int, timeout_ms: int) -> b
 async def _whole(
     request: Request, headers: Mapping[bytes, bytes], max_bytes: int, timeout_ms: int
 ) -> bytes:
+    told = headers.get(b"content-length", b"")
+    if told.isdigit() and int(told[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    first = begun(request.receive())
+    if isinstance(first, Finished) and not first.value.get("more_body", False):
+        return await _read(request, first.value, max_bytes)  # all was there, as mostly
     try:
         async with asyncio.timeout(timeout_ms / 1_000):
-            return await _read(request, headers.get(b"content-length", b""), max_bytes)
+            message = first.value if isinstance(first, Finished) else await first
+            return await _read(request, message, max_bytes)
     except TimeoutError:
         raise SlowBodyError(
             "the body did not arrive in time",
             found=f"more than {timeout_ms} ms",
             remedy="send it at once",
         ) from None
-    except ClientDisconnect:
-        raise MalformedBodyError("the body ended before it was whole") from None
 
 
 def strict_json(body: bytes) -> Any:
@@ -140,17 +147,20 @@ def _check_type(headers: Mapping[bytes, bytes], *, also: tuple[bytes, ...] = ())
         )
 
 
-async def _read(request: Request, told: bytes, max_bytes: int) -> bytes:
-    if told.isdigit() and int(told[:20]) > max_bytes:
-        raise _too_large(max_bytes)
+async def _read(request: Request, message: Message, max_bytes: int) -> bytes:
+    """The body that a message begins."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    while message["type"] == "http.request":
+        chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > max_bytes:
             raise _too_large(max_bytes)
+        if not message.get("more_body", False):
+            return b"".join([*chunks, chunk]) if chunks else chunk
         chunks.append(chunk)
-    return b"".join(chunks)
+        message = await request.receive()
+    raise MalformedBodyError("the body ended before it was whole")
 
 
 def _too_large(max_bytes: int) -> BodyTooLargeError:

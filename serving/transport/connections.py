@@ -24,6 +24,7 @@ from serving.errors import (
 )
 from serving.settings import HttpSettings
 from serving.tracing import current, trace_of
+from serving.transport.joined_writes import JoinedWrites
 from serving.transport.problems import problem
 
 MOST_PIPELINED = 100
@@ -167,6 +168,9 @@ class Connection(HttpToolsProtocol):
         current.set(trace)  # the task that answers takes it along
         super().on_headers_complete()
         self.cycle.default_headers = [*self.server_state.default_headers, *trace.headers()]
+        if self.cycle.scope["method"] != "HEAD":  # its answer ends with the head
+            joined: Any = JoinedWrites(self.transport, self.cycle)  # as much as a cycle asks of it
+            self.cycle.transport = joined
         if self._is_over:
             self.cycle.keep_alive = False
 
