@@ -204,6 +204,8 @@ def write_online(url: str, plan: Plan, world: World) -> dict[bytes, bytes]:
     store = open_online_store(url)
     store.write(values)
     store.close()
+    if url.startswith("sqlite:"):
+        return values  # nothing of the twin's: it reads Redis
     with Redis.from_url(url) as client:
         pipeline = client.pipeline(transaction=False)
         for name, fields in ready_features(plan, world, values).items():
@@ -231,9 +233,14 @@ def write_bodies(folder: Path, world: World, width: int) -> None:
     def vector() -> list[float]:
         return [round(float(x), 3) for x in np.exp(draw.normal(4, 2.5, width))]
 
+    def inference() -> Json:
+        tensor = {"name": "vector", "datatype": "FP32", "shape": [1, width], "data": vector()}
+        return {"inputs": [tensor]}
+
     _write(folder / "points.ndjson", point, BODIES)
     _write(folder / "batches.ndjson", batch, BATCHES)
     _write(folder / "vectors.ndjson", lambda: {"vector": vector()}, BODIES)
+    _write(folder / "inference.ndjson", inference, BODIES)
     _write(folder / "mlflow.ndjson", lambda: {"inputs": [vector()]}, BODIES)
 
 
