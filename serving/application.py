@@ -234,10 +234,10 @@ class Service:
         settings = self._settings
         if not settings.grpc.port:
             return nullcontext()
-        from serving.transport.grpc_inference import Gate, listening
+        from serving.transport.grpc_inference import Desk, listening
 
-        gate = Gate(self._access, self._telemetry, self._clock, self._told)
-        return listening(settings.grpc, settings.http, self._inference, gate)
+        desk = Desk(self.app.gate, self._access, self._telemetry, self._clock)
+        return listening(settings.grpc, settings.http, self._inference, desk)
 
     def _start(self) -> None:
         self._records.adopt()

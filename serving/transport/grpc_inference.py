@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import grpc
@@ -33,12 +35,15 @@ from serving.errors import (
     NotFoundError,
     OutOfScopeError,
 )
+from serving.gate import Gate
 from serving.inference import SERVER, Inference
-from serving.process import Told
+from serving.log_lines import tell_failed
+from serving.repeats import Repeats
 from serving.settings import GrpcSettings, HttpSettings
 from serving.telemetry import Telemetry
 from serving.tensors import MAX_ID, SCORE_TYPE, Tensor, check_output, fault, tensor
 from serving.tracing import current, trace_of
+from serving.transport.crowding import busy, late
 from serving.transport.inference_proto import METHODS, SERVICE, messages
 from serving.transport.problems import status_of
 from stores.bundle import MODEL_OUTPUT
@@ -153,14 +158,15 @@ class GrpcInference:
         return behaviour
 
 
-class Gate:
-    """Keys before each RPC, its errors as statuses behind it, and its time."""
+class Desk:
+    """Gate and keys before each RPC, its errors as statuses behind it, and its time."""
 
-    def __init__(self, access: Access, telemetry: Telemetry, clock: Clock, told: Told) -> None:
+    def __init__(self, gate: Gate, access: Access, telemetry: Telemetry, clock: Clock) -> None:
+        self._gate = gate
         self._access = access
         self._telemetry = telemetry
         self._clock = clock
-        self._told = told
+        self._repeats = Repeats(clock)
 
     def guarded(self, name: str, read: Read, behaviour: Behaviour) -> Any:
         """The behaviour as grpc calls it, with the bytes of a message."""
@@ -176,14 +182,21 @@ class Gate:
             answer, said = None, ""
             try:
                 request = _message(sent, read)
-                grant = Grant() if verb is None else self._admit(request, context, verb, route)
-                answer = await behaviour(request, grant)
+                if verb is None:
+                    answer = await behaviour(request, Grant())
+                else:
+                    self._check_gate(context)
+                    answer = await self._inside(
+                        behaviour(request, self._admit(request, context, verb, route))
+                    )
             except PlatformError as error:
                 self._telemetry.refused(error.code)
                 status, code, said = status_of(error), code_of(error), in_words(error)
+                if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    self._repeats.met(error.code, partial(tell_failed, route, error))
             except Exception as error:  # the last line: nobody gets a trace
                 self._telemetry.refused("internal")
-                self._told(f"{route}: {type(error).__name__} where none was foreseen")
+                self._repeats.met(type(error).__name__, partial(tell_failed, route, error))
                 status, code, said = 500, grpc.StatusCode.INTERNAL, "an internal error"
             self._telemetry.requested(route, status, self._clock.monotonic_s() - start_s)
             if code is not grpc.StatusCode.OK:
@@ -191,6 +204,21 @@ class Gate:
             return answer
 
         return called
+
+    def _check_gate(self, context: Any) -> None:
+        """Return where the call may come in: there is room, and time before its deadline."""
+        left_s = context.time_remaining()
+        if self._gate.is_full:
+            raise busy()
+        if left_s is not None and self._gate.expected_s > left_s:
+            raise late(max(0, int(left_s * 1_000)))
+
+    async def _inside(self, answering: Awaitable[Any]) -> Any:
+        self._gate.enter()
+        try:
+            return await answering
+        finally:
+            self._gate.leave()
 
     def _admit(self, request: Any, context: Any, verb: Verb, route: str) -> Grant:
         sent = dict(context.invocation_metadata() or ())
@@ -217,7 +245,7 @@ def in_words(error: PlatformError) -> str:
 
 @asynccontextmanager
 async def listening(
-    settings: GrpcSettings, http: HttpSettings, inference: Inference, gate: Gate
+    settings: GrpcSettings, http: HttpSettings, inference: Inference, desk: Desk
 ) -> AsyncIterator[None]:
     """Answer as long as this is entered; then let calls under way end.
 
@@ -234,7 +262,7 @@ async def listening(
         ],
         maximum_concurrent_rpcs=settings.max_calls,
     )
-    server.add_generic_rpc_handlers((GrpcInference(inference).handler(gate.guarded),))
+    server.add_generic_rpc_handlers((GrpcInference(inference).handler(desk.guarded),))
     address = f"{settings.host}:{settings.port}"
     try:
         server.add_insecure_port(address)

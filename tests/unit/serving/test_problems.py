@@ -1,13 +1,9 @@
-import importlib
 import json
-import pkgutil
 
 import pytest
+from every_error import all_errors, an
 from starlette.exceptions import HTTPException
 
-import core
-import serving
-import stores
 from core.errors import (
     ConfigurationError,
     DependencyError,
@@ -15,9 +11,8 @@ from core.errors import (
     InvalidInputError,
     NotReadyError,
     OverloadedError,
-    PlatformError,
 )
-from serving.errors import BrokenContractError, BusyError, FieldFault, LateError, NotFoundError
+from serving.errors import BrokenContractError, BusyError, LateError, NotFoundError
 from serving.transport.problems import (
     MEDIA_TYPE,
     STATUS,
@@ -26,22 +21,6 @@ from serving.transport.problems import (
     problem,
     status_of,
 )
-
-
-def all_errors(root=PlatformError):
-    for package in (core, stores, serving):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
-    found = [root]
-    for error in found:
-        found.extend(error.__subclasses__())
-    return list(dict.fromkeys(found))
-
-
-def an(error):
-    if error is BrokenContractError:
-        return error([FieldFault("/entities/card_id", "missing_field", "must be there")])
-    return error("something was wrong", found="this", remedy="do that")
 
 
 @pytest.mark.parametrize("error", all_errors())
