@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 from pyspark.sql.types import (
+    ArrayType,
     BinaryType,
     BooleanType,
     DataType,
@@ -146,6 +147,25 @@ def predictions_table(layout: Layout, use_case: str) -> TableSpec:
     )
     indexed = tuple(schema.names[: schema.names.index("record")])
     return TableSpec(layout.predictions(use_case), schema, ("event_date",), indexed)
+
+
+def profiles_table(layout: Layout, table: str, name: str) -> TableSpec:
+    """``monitoring/<table>_<name>_profiles``: one row a column of the table, by date.
+
+    Edges, categories and counts stay out of the statistics: they say what values there are.
+    """
+    schema = struct(
+        event_date=DateType(),
+        column=StringType(),
+        bins=StringType(),
+        edges=ArrayType(DoubleType()),
+        categories=ArrayType(StringType()),
+        counts=ArrayType(LongType()),
+        n=LongType(),
+        n_null=LongType(),
+    )
+    indexed = ("column", "bins", "n", "n_null")
+    return TableSpec(layout.profiles(table, name), schema, ("event_date",), indexed)
 
 
 def tiles_schema(keys: Sequence[str], partials: Sequence[tuple[str, str]]) -> StructType:

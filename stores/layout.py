@@ -64,6 +64,10 @@ class Layout:
         """Shipped prediction records of a use case."""
         return self._table("predictions", checked_name(use_case))
 
+    def profiles(self, table: str, name: str) -> str:
+        """What was counted of a table by date and column, to be compared."""
+        return self._table("monitoring", f"{checked_name(table)}_{checked_name(name)}_profiles")
+
     def segments(self, use_case: str) -> str:
         """Sealed segments of prediction records on their way into the table."""
         return self._table("segments", checked_name(use_case))

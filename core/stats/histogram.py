@@ -7,7 +7,7 @@ grouping; a missing value is counted apart and is never dropped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -18,8 +18,8 @@ from core.errors import InvalidInputError
 from core.features.plan import Frozen
 
 FINE_BINS = 256
-"""Bins of a profile that is compared: no bin of the reference holds more than 0.4 % unless one
-value does."""
+"""Bins of a profile that is compared: no bin of the reference holds more than 0.6 % of its rows
+unless one value does."""
 
 FINE_DIGITS = 5
 COARSE_DIGITS = 3
@@ -199,10 +199,8 @@ def histogram_of(values: NDArray[np.floating], edges: Sequence[float]) -> Histog
     return shape.with_bins(counts_between(floating, np.asarray(edges, dtype=np.float64)))
 
 
-def edges_of(
-    values: NDArray[np.floating], n_bins: int = 10, digits: int = COARSE_DIGITS
-) -> tuple[float, ...]:
-    """Edges at the quantiles of ``values``, rounded to ``digits`` significant digits.
+def edges_of(values: NDArray[np.floating], n_bins: int = 10) -> tuple[float, ...]:
+    """Edges at the quantiles of ``values``, rounded to three significant digits.
 
     Quantiles rather than equal widths, because money and counts have heavy tails. They are
     rounded so that none of them is one subject's value. A column without a value has the one
@@ -218,42 +216,57 @@ def edges_of(
     if len(known) == 0:
         return (0.0,)
     quantiles = np.quantile(known, np.linspace(0.0, 1.0, n_bins + 1))
-    return tuple(sorted({float(f"{edge:.{digits}g}") for edge in quantiles}))
+    return tuple(sorted({float(f"{edge:.{COARSE_DIGITS}g}") for edge in quantiles}))
 
 
 def fine_edges_of(values: NDArray[np.floating], n_bins: int = FINE_BINS) -> tuple[float, ...]:
     """Edges for a profile that is compared: at the distinct values where they are few.
 
     A column of few distinct values has an edge at each, so that what is counted is the column
-    itself; another has edges at its quantiles.
+    itself. Another has three edges in four at its quantiles, which bounds the error of
+    Kolmogorov's distance, and one in four at equal steps, which bounds that of Wasserstein's.
+    All are rounded down to five digits of themselves or of the column's range, whichever is
+    finer.
 
     Examples
     --------
     >>> fine_edges_of(np.array([3.0, 1.0, 1.0, np.nan]))
     (1.0, 3.0)
     """
-    known = np.asarray(values, dtype=np.float64)
-    distinct = np.unique(known[np.isfinite(known)])
-    if 0 < len(distinct) <= n_bins:
-        return tuple(sorted({float(f"{value:.{FINE_DIGITS}g}") for value in distinct}))
-    return edges_of(known, n_bins, FINE_DIGITS)
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    ordered = ordered[ordered.searchsorted(-np.inf, "right") : ordered.searchsorted(np.inf)]
+    if not len(ordered):
+        return (0.0,)
+    is_first = np.diff(ordered, prepend=-np.inf) > 0
+    if is_first.sum() <= n_bins:
+        return _rounded_down(ordered[is_first])
+    places = np.linspace(0, len(ordered) - 1, n_bins * 3 // 4 + 1).astype(np.int64)
+    steps = np.linspace(ordered[0], ordered[-1], n_bins // 4 + 1)[1:-1]
+    return _rounded_down(np.concatenate([ordered[places], steps]))
 
 
-def categories_of(texts: Sequence[str | None], most: int = MOST_CATEGORIES) -> Categories:
-    """Count ``texts`` by their most frequent values, ties by text; None is missing.
+def _rounded_down(values: NDArray[np.float64]) -> tuple[float, ...]:
+    size = np.minimum(np.abs(values), np.ptp(values) or np.inf)
+    scale = 10.0 ** (FINE_DIGITS - 1 - np.floor(np.log10(np.where(size > 0, size, 1.0))))
+    exact = values * scale
+    rounded = np.floor(exact + 1e-6) / scale  # 0.29 * 100 is a little below 29
+    return tuple(np.unique(np.minimum(rounded, values)).tolist())
+
+
+def categories_of(
+    counts: Mapping[str, int], *, n_null: int = 0, most: int = MOST_CATEGORIES
+) -> Categories:
+    """Profile of a column of texts by its most frequent values, ties by text.
 
     Examples
     --------
-    >>> categories_of(["b", "a", None, "b", "c"], most=2)
+    >>> categories_of({"b": 2, "a": 1, "c": 1}, n_null=1, most=2)
     Categories(categories=('a', 'b'), counts=(1, 2), n_other=1, n_null=1)
     """
-    known = [text for text in texts if text is not None]
-    values, counts = np.unique(np.array(known, dtype=object), return_counts=True)
-    kept = np.sort(np.lexsort((values, -counts))[:most])
-    held = tuple(int(count) for count in counts[kept])
+    kept = sorted(sorted(counts, key=lambda text: (-counts[text], text))[:most])
     return Categories(
-        categories=tuple(str(value) for value in values[kept]),
-        counts=held,
-        n_other=len(known) - sum(held),
-        n_null=len(texts) - len(known),
+        categories=tuple(kept),
+        counts=tuple(counts[text] for text in kept),
+        n_other=sum(counts.values()) - sum(counts[text] for text in kept),
+        n_null=n_null,
     )
