@@ -9,6 +9,7 @@ TRAINING = "4_training"
 MODELS = "5_models"
 SCORES = "6_scores"
 PREDICTIONS = "7_predictions"
+RETENTION = "9_retention"
 
 
 def events(source: str) -> dg.AssetKey:
@@ -59,6 +60,11 @@ def scores(use_case: str) -> dg.AssetKey:
 def predictions(use_case: str) -> dg.AssetKey:
     """Records of what a use case's service decided."""
     return dg.AssetKey(["predictions", use_case])
+
+
+def retention() -> dg.AssetKey:
+    """The sweep of everything whose period is over."""
+    return dg.AssetKey(["retention", "sweep"])
 
 
 def check_name(spec: dg.AssetCheckKey) -> str:

@@ -44,6 +44,8 @@ class Platform(Resource):
     mlflow_ui_url: str = ""
     code_version: str = "unknown"
     scores_url: str = ""
+    history_days: int = 30
+    run_days: int = 90
 
     @property
     def layout(self) -> Layout:

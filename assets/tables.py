@@ -92,6 +92,33 @@ def _one_of(dataset: Any, within: tuple[str, Sequence[str]] | None) -> Any:
     return ds.field(column).isin(pa.array(list(values), pa.string()).cast(kind))
 
 
+@dataclass(frozen=True)
+class PartitionFacts:
+    """A partition by its value: rows, bytes, and when its last file was written."""
+
+    value: str
+    rows: int
+    bytes: int
+    written_ms: int
+
+
+def partition_facts(uri: str, column: str) -> list[PartitionFacts]:
+    """Facts of every partition, in order, from the log alone; empty when there is no table."""
+    if not is_table(uri):
+        return []
+    import pyarrow as pa
+
+    held = pa.table(_open(uri).get_add_actions(flatten=True))
+    held = held.rename_columns([name.removeprefix("partition.") for name in held.column_names])
+    sums = [("num_records", "sum"), ("size_bytes", "sum"), ("modification_time", "max")]
+    grouped = held.group_by(column).aggregate(sums)
+    rows = zip(*(grouped[name].to_pylist() for name in (column, *map("_".join, sums))), strict=True)
+    return sorted(
+        (PartitionFacts(str(value), n or 0, size, at_ms) for value, n, size, at_ms in rows),
+        key=lambda facts: facts.value,
+    )
+
+
 def partition_range(uri: str, column: str) -> tuple[str, str] | None:
     """Least and greatest value of a partition column; None when there is no row."""
     values = [str(p[column]) for p in _open(uri).partitions()] if is_table(uri) else []

@@ -78,6 +78,12 @@ COMMANDS = (
         "rebuild a training set and compare it bit for bit",
         is_supervised=True,
     ),
+    Command(
+        "retention",
+        "retention",
+        "remove what has had its time, or show it; legal holds",
+        is_supervised=True,
+    ),
     Command("rollout", "rollout", "start, watch, hold, promote or take back a gradual rollout"),
     Command("rollback", "rollback", "ask for the former champion, or a given release, back"),
     Command("predict", "predict", "ask the service for a decision", takes_fields=True),

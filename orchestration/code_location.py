@@ -16,6 +16,7 @@ from assets.online import online_asset
 from assets.predictions import predictions_asset
 from assets.rejects import replayed_asset
 from assets.releases import release_asset
+from assets.retention import retention_asset
 from assets.scores import scores_asset
 from assets.training import training_asset
 from core.use_case import UseCase
@@ -26,7 +27,7 @@ from orchestration.environments import executor_of, resources_of
 from orchestration.jobs import all_jobs
 from orchestration.mirror import mirror_sensor
 from orchestration.predictions import predictions_sensors
-from orchestration.schedules import rebase_schedule, scores_schedule
+from orchestration.schedules import rebase_schedule, retention_schedule, scores_schedule
 from orchestration.sensors import Job, ingest_sensors
 from orchestration.settings import Settings
 from use_cases import discover
@@ -78,12 +79,13 @@ Jobs = Mapping[str, Job]
 
 
 def all_schedules(declared: Declared, jobs: Jobs) -> list[dg.ScheduleDefinition]:
-    """Daily scores of each use case, and the hourly re-base."""
+    """Daily scores of each use case, the hourly re-base, and the daily sweep."""
     daily = [
         scores_schedule(use_case, declared.plans[name], jobs[f"daily_scores_{name}"])
         for name, use_case in declared.use_cases.items()
     ]
-    return [*daily, rebase_schedule(declared, jobs["rebase_online_values"])]
+    rebase = rebase_schedule(declared, jobs["rebase_online_values"])
+    return [*daily, rebase, retention_schedule(jobs["sweep_retention"])]
 
 
 def all_sensors(declared: Declared, jobs: Jobs, settings: Settings) -> list[dg.SensorDefinition]:
@@ -112,7 +114,10 @@ def executable_assets(declared: Declared) -> list[Any]:
     ]
     models = [asset for u in declared.use_cases.values() for asset in model_assets(declared, u)]
     replayed = [replayed_asset(source) for source in sources.values()]
-    return [*replayed, *tiles, *online, *models]
+    made = [*replayed, *tiles, *online, *models]
+    checked = [*made, *(events_checks(source) for source in sources.values())]
+    checks = [key for asset in checked for key in asset.check_keys]
+    return [*made, retention_asset(declared, checks)]
 
 
 def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinition]:

@@ -110,6 +110,8 @@ def platform_of(settings: Settings, *, is_shown: bool = False) -> Platform:
         mlflow_ui_url=settings.mlflow_ui_url,
         code_version=code_version(),
         scores_url=scores,
+        history_days=settings.retention.history_days,
+        run_days=settings.retention.run_days,
     )
 
 

@@ -19,6 +19,7 @@ from stores.signing import KeyRing
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 SCORES_AT = "0 2 * * *"
 REBASE_AT = "15 * * * *"
+SWEEP_AT = "30 4 * * *"
 AFTER_A_CRASH = {"dagster/max_retries": "3", "dagster/retry_strategy": "FROM_FAILURE"}
 AFTER_A_FAILURE = dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL)
 
@@ -108,6 +109,29 @@ def rebase_schedule(declared: Declared, job: Job) -> dg.ScheduleDefinition:
         return as_request(rebase_decision(declared, platform, hour))
 
     return schedule
+
+
+def retention_job() -> Job:
+    """Job that removes everything whose period is over."""
+    return dg.define_asset_job(
+        "sweep_retention",
+        selection=dg.AssetSelection.assets(names.retention()),
+        description="Removes everything whose declared period is over, and joins small files.",
+        op_retry_policy=AFTER_A_FAILURE,
+        tags=AFTER_A_CRASH,
+    )
+
+
+def retention_schedule(job: Job) -> dg.ScheduleDefinition:
+    """Schedule of the daily sweep, when the night's scores are done."""
+    return dg.ScheduleDefinition(
+        name="sweep_retention_daily",
+        job=job,
+        cron_schedule=SWEEP_AT,
+        execution_timezone="UTC",
+        default_status=RUNNING,
+        description="Removes what has had its time, at 04:30 UTC.",
+    )
 
 
 def instant_of(at: datetime) -> int:

@@ -44,6 +44,9 @@ POINTS = (
     "predictions.in_write",
     "predictions.after_write",
     "predictions.in_removal",
+    "retention.before_delete",
+    "retention.after_delete",
+    "retention.before_purge",
 )
 POLL_S = 0.002
 

@@ -46,7 +46,7 @@ def log_candidate(tracking: Tracking, report: CandidateReport, plots: Mapping[st
     plots
         PNG bytes by file name.
     """
-    client = _client(tracking)
+    client = client_of(tracking)
     run = client.create_run(
         _experiment(client, tracking),
         run_name=f"{report.use_case}-{report.snapshot_id[:8]}",
@@ -71,7 +71,7 @@ def register_bundle(tracking: Tracking, manifest: Manifest, directory: Path) -> 
     Tags tie it to the release: its number and the manifest's digest.
     """
     mlflow = _mlflow()
-    client = _client(tracking)
+    client = client_of(tracking)
     if not client.search_registered_models(f"name = '{manifest.use_case}'"):
         client.create_registered_model(manifest.use_case)
     with _resumed(tracking, manifest.mlflow_run_id):
@@ -116,7 +116,7 @@ def mirror_channels(tracking: Tracking, use_case: str, releases: Mapping[str, in
     releases
         Release number by channel; a channel that is absent loses its alias.
     """
-    client = _client(tracking)
+    client = client_of(tracking)
     versions = {
         v.tags.get("release"): v.version
         for v in client.search_model_versions(f"name = '{use_case}'")
@@ -145,7 +145,8 @@ def _mlflow() -> Any:
     return mlflow
 
 
-def _client(tracking: Tracking) -> Any:
+def client_of(tracking: Tracking) -> Any:
+    """Client of where runs are kept."""
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
@@ -161,12 +162,18 @@ def _experiment(client: Any, tracking: Tracking) -> str:
 
 @contextmanager
 def _resumed(tracking: Tracking, run_id: str) -> Iterator[None]:
+    with tracked_at(tracking.uri), _mlflow().start_run(run_id=run_id):
+        yield
+
+
+@contextmanager
+def tracked_at(uri: str) -> Iterator[None]:
+    """What MLflow does without a client goes to ``uri`` meanwhile; nothing is left set after."""
     mlflow = _mlflow()
     before = mlflow.get_tracking_uri() if mlflow.tracking.is_tracking_uri_set() else None
-    mlflow.set_tracking_uri(tracking.uri)
+    mlflow.set_tracking_uri(uri)
     try:
-        with mlflow.start_run(run_id=run_id):
-            yield
+        yield
     finally:
         mlflow.set_tracking_uri(before)
 

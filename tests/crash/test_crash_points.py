@@ -44,7 +44,7 @@ from stores.segments import open_segments
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-JOBS = ("ingest", "tiles", "training_set", "scores", "predictions")
+JOBS = ("ingest", "tiles", "training_set", "scores", "predictions", "retention")
 PROJECT = Path(__file__).parents[2]
 LIMIT_S = 240
 AS_OF = event_date(NOW_MS - DAY_MS)
@@ -73,6 +73,10 @@ def arguments_for(job, layout):
         }
     elif job == "predictions":
         more = {"use_case": "toy"}
+    elif job == "retention":
+        due = [event_date(NOW_MS - day * DAY_MS) for day in range(30, 41)]
+        table = {"target": "events/payments", "uri": layout.events("payments")}
+        more = {"tables": [table | {"column": "event_date", "due": due, "history_hours": 168}]}
     else:
         more = {
             "use_case": "toy",
@@ -197,6 +201,8 @@ def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
         "ingest.after_merge": {"duplicates"},
         "tiles.after_replace": {"dates", "tiles", "rows_read"},
         "predictions.in_removal": {"segments", "rows", "touched"},
+        "retention.after_delete": {"tables"},
+        "retention.before_purge": {"tables"},
     }.get(point, set())
     assert report.model_dump(exclude=unequal) == wanted.model_dump(exclude=unequal)
     assert not list((layout.root / "lake").glob("staging/*/*.parquet"))
@@ -204,6 +210,6 @@ def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
         assert open_segments(layout.segments("toy")).waiting() == []
 
 
-def test_there_are_twenty_five_points_over_the_five_jobs():
-    assert len(set(POINTS)) == 25
+def test_there_are_twenty_eight_points_over_the_six_jobs():
+    assert len(set(POINTS)) == 28
     assert {point.partition(".")[0] for point in POINTS} == set(JOBS)

@@ -20,6 +20,7 @@ KEYS = {
     *(f"models/{u}_{part}" for u in USE_CASES for part in ("candidate", "bundle", "release")),
     *(f"scores/{use_case}" for use_case in USE_CASES),
     *(f"predictions/{use_case}" for use_case in USE_CASES),
+    "retention/sweep",
 }
 BLOCKING = {
     *(f"events/{source}:great_expectations" for source in SOURCES),
@@ -48,6 +49,7 @@ TELLING = {
     *(f"models/{use_case}_candidate:better_than_chance" for use_case in USE_CASES),
     *(f"models/{use_case}_release:beats_the_declared_rule" for use_case in USE_CASES),
     *(f"predictions/{use_case}:segments_are_whole" for use_case in USE_CASES),
+    "retention/sweep:what_is_due_is_gone",
 }
 JOBS = {
     *(f"ingest_{source}" for source in SOURCES),
@@ -58,6 +60,7 @@ JOBS = {
     "rebase_online_values",
     "mirror_channels",
     "rebuild_snapshot",
+    "sweep_retention",
 }
 SCHEDULES = {
     **{
@@ -65,6 +68,7 @@ SCHEDULES = {
         for use_case in USE_CASES
     },
     "rebase_online_values_hourly": ("15 * * * *", "rebase_online_values"),
+    "sweep_retention_daily": ("30 4 * * *", "sweep_retention"),
 }
 SENSORS = {
     "automation": 30,

@@ -1,0 +1,178 @@
+"""The daily sweep: everything whose period is over goes, with a report of what, why and next."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from assets import names
+from assets.declared import Declared
+from assets.resources import Launcher, Platform
+from assets.results import Result, check
+from assets.retention_pieces import Inventory, Kept
+from assets.retention_runs import dagster_runs, mlflow_runs
+from core.clock import event_date
+from core.errors import PlatformError
+from core.retention import TargetPlan, target_plan
+from stores.holds import Holds
+
+DONE = "what_is_due_is_gone"
+MEANS = "After the sweep nothing is left whose period is over, but what is needed or held."
+HOURS_A_DAY = 24
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is due at one instant, of everything that has a period."""
+
+    platform: Platform
+    kept: Sequence[Kept]
+    now_ms: int
+
+    def plans(self) -> list[TargetPlan]:
+        """What is due, target by target; nothing is changed."""
+        holds = Holds(self.platform.layout.holds).all()
+        return [
+            target_plan(k.target, k.days, k.pieces(), holds, now_ms=self.now_ms) for k in self.kept
+        ]
+
+    def tables(self, plans: Sequence[TargetPlan]) -> list[dict[str, Any]]:
+        """Tables for the job, held ones left out: a purge of their history would undo a hold."""
+        held = {
+            plan.target
+            for plan in plans
+            for hold in Holds(self.platform.layout.holds).all()
+            if hold.covers(plan.target, self.now_ms)
+        }
+        return [
+            {
+                "target": kept.target,
+                "uri": kept.uri,
+                "column": kept.column,
+                "due": list(plan.due),
+                "history_hours": self.platform.history_days * HOURS_A_DAY,
+                "is_compacted": kept.is_compacted,
+            }
+            for kept, plan in zip(self.kept, plans, strict=True)
+            if kept.uri and kept.target not in held
+        ]
+
+    def remove(self, plans: Sequence[TargetPlan]) -> dict[str, str]:
+        """Remove due files and runs; what could not be, by target, in words."""
+        failed = {}
+        for kept, plan in zip(self.kept, plans, strict=True):
+            if kept.remove is None:
+                continue
+            try:
+                kept.remove(plan.due)
+            except (PlatformError, OSError) as error:
+                failed[kept.target] = str(error)
+        return failed
+
+
+def sweep_of(
+    declared: Declared,
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    checks: Sequence[dg.AssetCheckKey],
+) -> Sweep:
+    """Sweep of everything that is declared, at the platform's present."""
+    now_ms = platform.clock.now_ms()
+    storage = platform.layout.dagster_home / "storage"
+    runs = dagster_runs(instance, checks, days=platform.run_days, now_ms=now_ms, storage=storage)
+    kept = Inventory(declared, platform, now_ms).kept()
+    tracked = [mlflow_runs(platform, use_case) for use_case in declared.use_cases.values()]
+    return Sweep(platform, [*kept, *tracked, runs], now_ms)
+
+
+def retention_asset(
+    declared: Declared, checks: Sequence[dg.AssetCheckKey] = ()
+) -> dg.AssetsDefinition:
+    """Asset of the sweep; ``checks`` are all there are, so that their last word is not removed."""
+    key = names.retention()
+
+    @dg.asset(
+        key=key,
+        deps=swept_assets(declared),
+        description=(
+            "The sweep of everything whose declared period is over: rows, tiles, training sets, "
+            "records, logs, bundles and runs.\n\n"
+            "Once a day; a sweep that was killed is finished by the next.\n\n"
+            "Read by whoever must show that nothing is kept for too long."
+        ),
+        group_name=names.RETENTION,
+        owners=sorted({o for use_case in declared.use_cases.values() for o in use_case.owners}),
+        kinds={"delta", "spark"},
+        check_specs=[dg.AssetCheckSpec(DONE, asset=key, description=MEANS)],
+        pool="spark",
+    )
+    def retention(
+        context: dg.AssetExecutionContext, launcher: Launcher, platform: Platform
+    ) -> Iterator[Any]:
+        sweep = sweep_of(declared, platform, context.instance, checks)
+        plans = sweep.plans()
+        tables = sweep.tables(plans)
+        report = launcher.launch(context, "retention", **platform.told(), tables=tables)
+        failed = sweep.remove(plans)
+        yield Result(metadata=shown(plans, report["tables"]))
+        yield gone(sweep.plans(), failed)
+
+    return retention
+
+
+def swept_assets(declared: Declared) -> list[dg.AssetKey]:
+    """Assets whose tables and files the sweep looks at."""
+    keys = [names.events(source) for source in declared.sources]
+    keys += [names.tiles(view.name) for view in declared.views.values() if view.windows]
+    per_use_case = (names.training, names.release, names.scores, names.predictions)
+    return [*keys, *(key_of(name) for name in declared.use_cases for key_of in per_use_case)]
+
+
+def gone(plans: Sequence[TargetPlan], failed: dict[str, str]) -> dg.AssetCheckResult:
+    """Whether nothing due is left; runs of the orchestrator may take several sweeps."""
+    left = {p.target: len(p.due) for p in plans if p.due and not p.target.startswith("runs/")}
+    words = [f"{target}: {why}" for target, why in failed.items()]
+    words += [f"{target}: {n} pieces left" for target, n in left.items()]
+    passed = not left and not failed
+    return check(DONE, passed=passed, why="; ".join(words[:SHOWN]), left=left, failed=failed)
+
+
+def shown(plans: Sequence[TargetPlan], swept: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the UI shows of a sweep."""
+    return {
+        "report": dg.MetadataValue.md(report_text(plans)),
+        "plans": [plan.model_dump(mode="json") for plan in plans],
+        "removed": sum(len(plan.due) for plan in plans),
+        "removed_bytes": sum(plan.due_bytes for plan in plans),
+        "purged_files": sum(table["files_purged"] for table in swept),
+        "purged_bytes": sum(table["bytes_purged"] for table in swept),
+        "compacted_partitions": sum(table["partitions_compacted"] for table in swept),
+    }
+
+
+REPORT = ("what", "days", "due", "rows", "bytes", "within its period", "kept beyond it", "next due")
+
+
+def report_rows(plans: Sequence[TargetPlan]) -> list[tuple[str, ...]]:
+    """Report as cells: what goes, how much, what stays and why, when the next is due."""
+    return [
+        (
+            plan.target,
+            str(plan.days),
+            str(len(plan.due)),
+            f"{plan.due_rows:,}",
+            f"{plan.due_bytes:,}",
+            str(plan.n_young),
+            "; ".join(f"{n} {why}" for why, n in plan.kept.items()) or "-",
+            event_date(plan.next_due_ms) if plan.next_due_ms is not None else "-",
+        )
+        for plan in plans
+    ]
+
+
+def report_text(plans: Sequence[TargetPlan]) -> str:
+    """Report as a Markdown table."""
+    lines = [REPORT, tuple("---" for _ in REPORT), *report_rows(plans)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

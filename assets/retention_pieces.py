@@ -1,0 +1,248 @@
+"""What there is of everything that has a period, and what of it is still needed by whom."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from assets.declared import Declared
+from assets.events import WRITER
+from assets.resources import Platform
+from assets.tables import partition_facts, writer_number
+from core.clock import DAY_MS
+from core.contracts import Source
+from core.features.keys import epoch_of
+from core.features.plan import ViewPlan
+from core.retention import Piece, dated_piece, longest_reach
+from core.use_case import UseCase
+from stores.bundle import Manifest, read_manifest
+from stores.channels import ChannelBoard
+from stores.records import SHIPPED
+from stores.segments import ASIDE, open_segments
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+from stores.sweeping import (
+    NEWEST,
+    bundle_pieces,
+    epoch_pieces,
+    landing_pieces,
+    remove_bundles,
+    remove_epochs,
+    remove_files,
+    segment_pieces,
+)
+from stores.watermarks import covered_key, decode_covered
+
+Column = Literal["event_date", "as_of", "snapshot"]
+SERVED = "of a release in a channel, or one to go back to"
+EVERY_EPOCH = 2**31
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A target: its period, how to list its pieces, and how to remove some.
+
+    A Delta table has an address and a ``column`` of partitions in the place of ``remove``: a
+    job deletes from it.
+    """
+
+    target: str
+    days: int
+    pieces: Callable[[], Iterable[Piece]]
+    remove: Callable[[Sequence[str]], None] | None = None
+    uri: str = ""
+    column: Column = "event_date"
+    is_compacted: bool = True
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Everything of one installation that tables and files hold, at one instant."""
+
+    declared: Declared
+    platform: Platform
+    now_ms: int
+
+    def kept(self) -> list[Kept]:
+        """Every target: tables first, in the order of the lifecycle."""
+        use_cases = self.declared.use_cases.values()
+        sources = self.declared.sources.values()
+        tables = [kept for source in sources for kept in self._tables_of(source)]
+        tables += [self._tiles(view) for view in self.declared.views.values() if view.windows]
+        tables += [kept for use_case in use_cases for kept in self._tables_of_use_case(use_case)]
+        files = [kept for source in sources for kept in self._files_of(source)]
+        return [*tables, *files, *(kept for u in use_cases for kept in self._files_of_use_case(u))]
+
+    # -- tables ------------------------------------------------------------------------
+
+    def _tables_of(self, source: Source) -> list[Kept]:
+        layout, name = self.platform.layout, source.name
+        reach_ms, view = longest_reach(self.views, name)
+        return [
+            self._dated(
+                f"events/{name}", source.retention_days, layout.events(name), reach_ms, view
+            ),
+            self._dated(f"events/{name}_rejected", source.raw_days, layout.rejected(name)),
+        ]
+
+    def _tiles(self, view: ViewPlan) -> Kept:
+        days = self.declared.sources[view.source].retention_days
+        reach_ms, _ = longest_reach([view], view.source)
+        uri = self.platform.layout.tiles(view.name)
+        return self._dated(f"features/{view.name}_tiles", days, uri, reach_ms, view.name)
+
+    def _tables_of_use_case(self, use_case: UseCase) -> list[Kept]:
+        layout, name = self.platform.layout, use_case.name
+        scores, records = use_case.score_retention_days, use_case.prediction_retention_days
+        return [
+            self._training(use_case),
+            self._dated(f"scores/{name}", scores, layout.scores(name), column="as_of"),
+            self._dated(f"predictions/{name}", records, layout.predictions(name)),
+        ]
+
+    def _dated(
+        self,
+        target: str,
+        days: int,
+        uri: str,
+        reach_ms: int = 0,
+        view: str = "",
+        column: Column = "event_date",
+    ) -> Kept:
+        """Table of dates; those that windows or attributes of a view may read are needed."""
+        needed_from_ms = self.now_ms - reach_ms if reach_ms else None
+
+        def pieces() -> list[Piece]:
+            return [
+                dated_piece(
+                    fact.value,
+                    rows=fact.rows,
+                    n_bytes=fact.bytes,
+                    needed_from_ms=needed_from_ms,
+                    by=f"read by values of {view}",
+                )
+                for fact in partition_facts(uri, column)
+            ]
+
+        return Kept(target, days, pieces, uri=uri, column=column)
+
+    def _training(self, use_case: UseCase) -> Kept:
+        name, uri = use_case.name, self.platform.layout.training(use_case.name)
+        served = {m.snapshot_id for m in self.manifests if m.use_case == name}
+
+        def pieces() -> list[Piece]:
+            return [
+                Piece(
+                    fact.value,
+                    fact.written_ms,
+                    fact.bytes,
+                    fact.rows,
+                    SERVED if fact.value in served else "",
+                )
+                for fact in partition_facts(uri, "snapshot")
+            ]
+
+        days = use_case.training_retention_days
+        target = f"training/{name}"
+        return Kept(target, days, pieces, uri=uri, column="snapshot", is_compacted=False)
+
+    # -- files -------------------------------------------------------------------------
+
+    def _files_of(self, source: Source) -> list[Kept]:
+        layout, name, days = self.platform.layout, source.name, source.raw_days
+        log, landing = self.platform.log, layout.landing_dir(name)
+        older_than_ms = self.now_ms - days * DAY_MS
+
+        def epochs() -> list[Piece]:
+            folder = layout.log_dir(name)
+            if not folder.is_dir():
+                return []
+            covered, by = self._covered(name)
+            ingested = writer_number(layout.events(name), WRITER)
+            found = log(name)
+            return epoch_pieces(found, ingested=ingested, covered=covered, uncovered_by=by)
+
+        def landed() -> list[Piece]:
+            if not landing.is_dir():
+                return []
+            return landing_pieces(landing, log(name), older_than_ms=older_than_ms)
+
+        # Landed files first: what says that one was landed is the epoch that it became.
+        return [
+            Kept(f"landing/{name}", days, landed, lambda names: remove_files(landing, names)),
+            Kept(
+                f"log/{name}",
+                days,
+                epochs,
+                lambda names: remove_epochs(layout.log_dir(name), names),
+            ),
+        ]
+
+    def _covered(self, source: str) -> tuple[int, str]:
+        """Last epoch in the base of every online view of a source, and what to say of later ones.
+
+        A folder that starts anew reads the log from behind the base.
+        """
+        views = self.declared.views_of_source(source)
+        found: list[tuple[int, str]] = [(EVERY_EPOCH, "")]
+        with self.platform.online_store() as store:
+            held = store.read([covered_key(view.name) for view in views])
+        for view, data in zip(views, held, strict=True):
+            epoch = 0 if data is None else epoch_of(decode_covered(data).position)
+            found.append((epoch, f"the online values of {view.name} do not hold it yet"))
+        return min(found)
+
+    def _files_of_use_case(self, use_case: UseCase) -> list[Kept]:
+        layout, name = self.platform.layout, use_case.name
+        days = use_case.prediction_retention_days
+        kept = [self._segments(f"records/{name}", days, layout.records(name), SHIPPED, name)]
+        if "://" not in layout.segments(name):
+            shared = Path(layout.segments(name))
+            kept.append(self._segments(f"segments/{name}_damaged", days, shared, ASIDE, name))
+        return [*kept, self._bundles(use_case)]
+
+    def _segments(self, target: str, days: int, folder: Path, place: str, name: str) -> Kept:
+        def pieces() -> list[Piece]:
+            store = open_segments(self.platform.layout.segments(name))
+            waiting = {segment.name for segment in store.waiting()}
+            return segment_pieces(folder, waiting, place)
+
+        return Kept(target, days, pieces, lambda names: remove_files(folder / place, names))
+
+    def _bundles(self, use_case: UseCase) -> Kept:
+        name, shelf = use_case.name, Shelf(self.platform.layout.shelf)
+        folder = self.platform.layout.shelf / "releases" / name
+        in_use = {m.release for m in self.manifests if m.use_case == name}
+
+        def pieces() -> list[Piece]:
+            newest = max(shelf.releases(name), default=0)
+
+            def needed(number: int) -> str:
+                return SERVED if number in in_use else NEWEST if number == newest else ""
+
+            return bundle_pieces(folder, needed)
+
+        days = use_case.bundle_retention_days
+        return Kept(f"bundles/{name}", days, pieces, lambda names: remove_bundles(folder, names))
+
+    # -- what is served ----------------------------------------------------------------
+
+    @cached_property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Manifests of all releases in a channel, and of former champions that are still there."""
+        layout = self.platform.layout
+        shelf = Shelf(layout.shelf)
+        channels = ChannelBoard(layout.shelf).latest(KeyRing.from_directory(layout.keys))
+        found = []
+        for use_case, state in channels.use_cases.items():
+            there = set(shelf.releases(use_case))
+            for release in sorted({*state.releases, *state.former_champions} & there):
+                found.append(read_manifest(shelf.bundle(use_case, release)))
+        return tuple(found)
+
+    @cached_property
+    def views(self) -> tuple[ViewPlan, ...]:
+        """Views that are declared, and those that a release in use reads."""
+        served = [view for manifest in self.manifests for view in manifest.plan.views]
+        return (*self.declared.views.values(), *served)

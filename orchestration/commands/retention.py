@@ -1,0 +1,150 @@
+"""``retention``: remove what has had its time, show what would go, hold and lift."""
+
+import argparse
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from core.clock import date_start_ms, event_date
+from core.errors import InvalidInputError
+from orchestration.fields import name_on_paper, reason_on_paper
+from orchestration.shell import Shell, table
+from stores.holds import Holds
+
+if TYPE_CHECKING:
+    from core.retention import Hold, TargetPlan
+
+ACTIONS = ("sweep", "holds", "hold", "lift")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("action", nargs="?", choices=ACTIONS, default="sweep")
+    parser.add_argument("id", nargs="?", help="id of the hold to lift")
+    parser.add_argument("--dry-run", action="store_true", help="show what would go; change nothing")
+    parser.add_argument("--target", help="what to hold: a name of the report, or a pattern of them")
+    parser.add_argument("--until", help="last date of the hold, YYYY-MM-DD")
+    parser.add_argument("--who", type=name_on_paper, help="your name, as it will stand in the file")
+    parser.add_argument("--why", type=reason_on_paper, help="the reason, kept with the hold")
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    """Sweep, or work on the holds."""
+    if arguments.action == "holds":
+        return _list(shell)
+    if arguments.action == "hold":
+        return _hold(arguments, shell)
+    if arguments.action == "lift":
+        return _lift(arguments, shell)
+    return _dry_run(shell) if arguments.dry_run else _sweep(shell)
+
+
+def _sweep(shell: Shell) -> int:
+    from assets import names
+    from core.retention import TargetPlan
+    from orchestration.runs import Runs
+
+    with (
+        Runs(shell.settings, shell.say) as runs,
+        shell.step("remove what has had its time") as step,
+    ):
+        seen = runs.assets([names.retention()])
+        made = seen.metadata_of(names.retention())
+        step.detail = (
+            f"{made['removed']:,} pieces, {made['removed_bytes']:,} bytes; purged "
+            f"{made['purged_files']:,} files of old versions, {made['purged_bytes']:,} bytes"
+        )
+    _say_plans(shell, [TargetPlan.model_validate(plan) for plan in made["plans"]])
+    failed = [check for check in seen.checks if not check.passed]
+    for each in failed:
+        shell.say(f"\n{each.name} failed: {each.why}")
+    return 1 if failed else 0
+
+
+def _dry_run(shell: Shell) -> int:
+    from assets.retention import sweep_of
+    from orchestration.environments import platform_of
+    from orchestration.runs import Runs
+
+    with Runs(shell.settings, shell.say) as runs:
+        checks = list(runs.definitions.resolve_asset_graph().asset_check_keys)
+        sweep = sweep_of(runs.declared, platform_of(shell.settings), runs.instance, checks)
+        plans = sweep.plans()
+    _say_plans(shell, plans)
+    shell.say("\nnothing was changed")
+    shell.next("throughline retention")
+    return 0
+
+
+def _say_plans(shell: Shell, plans: "list[TargetPlan]") -> None:
+    from assets.retention import REPORT, report_rows
+
+    shell.say(table([REPORT, *report_rows(plans)]))
+
+
+def _list(shell: Shell) -> int:
+    holds = Holds(shell.settings.layout.holds).all()
+    now_ms = shell.clock.now_ms()
+    if not holds:
+        shell.say("there is no legal hold")
+        return 0
+    rows = [(h.hold_id, _state(h, now_ms), h.target, _last_date(h), h.who, h.why) for h in holds]
+    shell.say(table([("id", "state", "target", "until", "by", "why"), *rows]))
+    return 0
+
+
+def _state(hold: "Hold", now_ms: int) -> str:
+    if hold.lifted_at_ms is not None:
+        return f"lifted by {hold.lifted_by}"
+    return "in force" if hold.is_in_force(now_ms) else "over"
+
+
+def _last_date(hold: "Hold") -> str:
+    return event_date(hold.until_ms - 1)
+
+
+def _hold(arguments: argparse.Namespace, shell: Shell) -> int:
+    _check_given(arguments, "target", "until", "who", "why")
+    hold = Holds(shell.settings.layout.holds).place(
+        arguments.target,
+        who=arguments.who,
+        why=arguments.why,
+        now_ms=shell.clock.now_ms(),
+        until_ms=_end_ms(arguments.until),
+    )
+    shell.say(f"hold {hold.hold_id} on {hold.target} until {_last_date(hold)}")
+    shell.next(f"throughline retention lift {hold.hold_id} --who NAME --why REASON")
+    return 0
+
+
+def _end_ms(text: str) -> int:
+    """First instant behind a date."""
+    try:
+        day = date.fromisoformat(text) + timedelta(1)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(
+            "a date cannot be read",
+            found=repr(text[:40]),
+            remedy="write the last date of the hold as YYYY-MM-DD",
+            code="bad_date",
+        ) from None
+    return date_start_ms(day.isoformat())
+
+
+def _lift(arguments: argparse.Namespace, shell: Shell) -> int:
+    _check_given(arguments, "id", "who", "why")
+    now_ms = shell.clock.now_ms()
+    holds = Holds(shell.settings.layout.holds)
+    hold = holds.lift(arguments.id, who=arguments.who, why=arguments.why, now_ms=now_ms)
+    shell.say(f"hold {hold.hold_id} on {hold.target} was lifted by {hold.lifted_by}")
+    return 0
+
+
+def _check_given(arguments: argparse.Namespace, *names: str) -> None:
+    missing = [name for name in names if not getattr(arguments, name)]
+    if missing:
+        raise InvalidInputError(
+            "something is missing",
+            found="no " + ", ".join(missing),
+            remedy="throughline retention --help",
+            code="missing_argument",
+        )
