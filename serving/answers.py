@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,7 @@ from serving.releases import LoadedRelease
 TOP_CONTRIBUTIONS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """All that is known about one decided point. ``rule`` is the place of the one that fired.
 
     ``score`` is None where nothing could score.

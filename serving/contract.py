@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.clock import MINUTE_MS
 from core.contracts import FieldSpec
@@ -18,8 +17,7 @@ _FIELDS = frozenset({"entities", "inputs", "at", "explain"})
 _AT = FieldSpec(name="at", type="timestamp")
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One thing to decide about. ``keys`` are the join keys of every entity, by name."""
 
     keys: Mapping[str, str | int]

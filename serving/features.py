@@ -140,16 +140,17 @@ class FeatureReading:
 
         The candidates of one request share entities.
         """
-        known: dict[tuple[int, bytes, int], int] = {}
+        known: dict[tuple[int, tuple[str | int, ...], int], int] = {}
         asked = []
         for point in points:
             firsts = []
             for number, (join_keys, views) in enumerate(self._groups):
-                entity = _entity(join_keys, point)
-                mark = number, entity, point.at_ms
+                keys = _keys(join_keys, point)
+                mark = number, keys, point.at_ms
                 first = known.get(mark)
                 if first is None:
                     first = known[mark] = len(questions)
+                    entity = entity_key(keys)
                     for view, base, delta in views:
                         at_base = wanted.setdefault(base + entity + KEY_END, len(wanted))
                         at_delta = wanted.setdefault(delta + entity + KEY_END, len(wanted))
@@ -176,9 +177,9 @@ def _watermark(data: bytes | None) -> Watermark | None:
     return None if data is None else decode_watermark(data)
 
 
-def _entity(join_keys: Sequence[str], point: Point) -> bytes:
+def _keys(join_keys: Sequence[str], point: Point) -> tuple[str | int, ...]:
     try:
-        return entity_key([point.keys[name] for name in join_keys])
+        return tuple([point.keys[name] for name in join_keys])
     except KeyError as error:
         raise InvalidInputError(
             "a view needs a join key that the contract does not carry",

@@ -14,6 +14,7 @@ import msgspec
 from core.decisions import DecisionPolicy
 from core.rollout.assignment import assignment_point
 from serving.answers import Outcome
+from serving.features import ViewValues
 from serving.ports import Json, Records
 from serving.releases import LoadedRelease
 from stores.masking import Mask, is_masked
@@ -65,8 +66,9 @@ class Recording:
         """
         form = self._form(release, model)
         kept = [form.share >= 1 or self._is_in_sample(form, outcome) for outcome in outcomes]
+        features = _SharedFeatures(form) if _share_views(outcomes) else _Features(form)
         payloads = [
-            self._payload(form, outcome, spent_ms)
+            self._payload(form, outcome, spent_ms, features.of(outcome))
             for outcome, is_kept, spent_ms in zip(outcomes, kept, timings_ms, strict=True)
             if is_kept
         ]
@@ -79,7 +81,9 @@ class Recording:
         subject = [outcome.point.keys[name] for name in form.subject]
         return assignment_point(form.sample, subject) < form.share
 
-    def _payload(self, form: _Form, outcome: Outcome, timings_ms: Json) -> bytes:
+    def _payload(
+        self, form: _Form, outcome: Outcome, timings_ms: Json, features: Mapping[str, object]
+    ) -> bytes:
         point = outcome.point
         explanation = outcome.explanation
         return _encoder.encode(
@@ -89,15 +93,7 @@ class Recording:
                 "at_ms": point.at_ms,
                 "entities": self._masked(point.keys, form.masked_keys),
                 "inputs": {**point.inputs, **dict.fromkeys(form.masked_inputs)},
-                "features": {
-                    name: {
-                        "status": read.status,
-                        "age_ms": read.age_ms,
-                        "seen_position": read.seen,
-                        "values": dict(zip(form.features[name], read.values, strict=True)),
-                    }
-                    for name, read in outcome.reading.items()
-                },
+                "features": features,
                 "transforms": outcome.transforms,  # a NaN is encoded as null
                 "vector": outcome.vector.tolist(),
                 "score": outcome.score,
@@ -125,6 +121,45 @@ class Recording:
                 del self._forms[next(iter(self._forms))]
             form = self._forms[key] = _form_of(release, model)
         return form
+
+
+class _Features:
+    """What was read for outcomes, as records have it."""
+
+    def __init__(self, form: _Form) -> None:
+        self._names = form.features
+
+    def of(self, outcome: Outcome) -> dict[str, object]:
+        """All views of one."""
+        return {name: self._view(name, read) for name, read in outcome.reading.items()}
+
+    def _view(self, name: str, read: ViewValues) -> object:
+        return {
+            "status": read.status,
+            "age_ms": read.age_ms,
+            "seen_position": read.seen,
+            "values": dict(zip(self._names[name], read.values, strict=True)),
+        }
+
+
+class _SharedFeatures(_Features):
+    """The same where outcomes share views: each is put into JSON once."""
+
+    def __init__(self, form: _Form) -> None:
+        super().__init__(form)
+        self._encoded: dict[int, msgspec.Raw] = {}  # by what the outcomes hold on to
+
+    def _view(self, name: str, read: ViewValues) -> object:
+        found = self._encoded.get(id(read))
+        if found is None:
+            found = self._encoded[id(read)] = _raw(super()._view(name, read))
+        return found
+
+
+def _share_views(outcomes: Sequence[Outcome]) -> bool:
+    """Whether points read the same entity: the candidates of one request do."""
+    first, *others = outcomes
+    return any(read is others[0].reading[name] for name, read in first.reading.items() if others)
 
 
 def _form_of(release: LoadedRelease, model: Json) -> _Form:

@@ -118,8 +118,9 @@ class SegmentedRecordLog:
         with self._lock:
             descriptor = self._open_segment()
             ids, offset = [], self._offset
+            first = str(RecordId(self._use_case, self._writer, self._segment, 0))[:-1]
             for frame in frames:
-                ids.append(str(RecordId(self._use_case, self._writer, self._segment, offset)))
+                ids.append(f"{first}{offset}")
                 offset += len(frame)
             self._write(descriptor, b"".join(frames))
             self._offset = offset
