@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 BY_FILE := --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-fast check bench bench-online real-data clean
+.PHONY: help setup demo up test test-fast check bench bench-online chaos real-data clean
 
 help: ## Print every target with its help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ bench: setup ## Benchmarks against peers: a table and JSON
 
 bench-online: setup ## The service against a hand-written twin, an echo and model servers, under load
 	@$(RUN) python -m benchmarks online
+
+chaos: setup ## Break every dependency under load, kill, overload, roll out; fails when a floor is missed
+	@$(RUN) python -m benchmarks.chaos
 
 real-data: setup ## Real card data through ingest, training and serving: make real-data FILE=...
 	@$(RUN) python -m benchmarks.real_data $(if $(FILE),"$(FILE)")

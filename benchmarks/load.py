@@ -18,7 +18,7 @@ import json
 import math
 import selectors
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -36,6 +36,9 @@ REFUSED = ("429", "503")
 PR_SET_TIMERSLACK = 29
 CLOSED, UNANSWERED, UNREADABLE = "closed", "unanswered", "unreadable"
 
+Kept = Callable[[float, float, str, bytes], None]
+"""Told of every request: when it was meant to leave and was answered, on the loop's clock; its
+status, and the bytes of its answer."""
 Job = tuple[float, bytes]
 """The instant a request was meant to leave, on the loop's clock, and its bytes."""
 
@@ -164,8 +167,9 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         if answer is not None and self._due is not None:
+            whole = bytes(self._received[: answer[1]]) if self._load.kept is not None else b""
             del self._received[: answer[1]]
-            self._report(answer[0])
+            self._report(answer[0], whole)
             self._load.is_free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -183,18 +187,21 @@ class Connection(asyncio.Protocol):
         """Intended instant of the request that it carries."""
         return self._due
 
-    def _report(self, status: str) -> None:
+    def _report(self, status: str, answer: bytes = b"") -> None:
         if self._due is not None:
             due, self._due = self._due, None
-            self._load.has_answer(due, status)
+            self._load.has_answer(due, status, answer)
 
 
 class OpenLoop:
     """One load against one address: all requests, at the instants they are due."""
 
-    def __init__(self, host: str, port: int, *, connections: int = CONNECTIONS) -> None:
+    def __init__(
+        self, host: str, port: int, *, connections: int = CONNECTIONS, kept: Kept | None = None
+    ) -> None:
         self._address = (host, port)
         self._n_connections = connections
+        self.kept = kept
         self._loop = asyncio.get_running_loop()
         self._free: deque[Connection] = deque()
         self._open: set[Connection] = set()
@@ -255,8 +262,10 @@ class OpenLoop:
             self._reconnecting.add(task)
             task.add_done_callback(self._reconnecting.discard)
 
-    def has_answer(self, due: float, status: str) -> None:
+    def has_answer(self, due: float, status: str, answer: bytes) -> None:
         """A request was answered, or never will be."""
+        if self.kept is not None:
+            self.kept(due, self._loop.time(), status, answer)
         self._n_settled += 1
         self._progress.set()
         if status.startswith("2"):
@@ -294,6 +303,9 @@ class OpenLoop:
         now = self._loop.time()
         carried = [c.waited_since for c in self._open if c.waited_since is not None]
         unanswered = [*carried, *(due for due, _ in self._waiting)]
+        if self.kept is not None:
+            for due in unanswered:
+                self.kept(due, now, UNANSWERED, b"")
         self._latencies += [now - due for due in unanswered]
         for connection in list(self._open):
             connection.close()

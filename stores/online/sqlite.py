@@ -48,12 +48,14 @@ class SqliteOnlineStore:
         self._lock = threading.Lock()
         self._opened: list[sqlite3.Connection] = []
         self._process = os.getpid()
+        self._is_made = False
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
             # SQLite does not wait while another process turns write-ahead logging on.
             with exclusive_lock(path.with_name(f".{path.name}.lock")):
                 self._connection().execute("PRAGMA journal_mode = WAL")
                 self._connection().executescript(_SCHEMA)
+                self._is_made = True
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values in the order of ``keys``; None where there is none."""
@@ -110,9 +112,15 @@ class SqliteOnlineStore:
             self._local = threading.local()
 
     def _connection(self) -> sqlite3.Connection:
-        if getattr(self._local, "process", None) != os.getpid():
+        # A file that was removed or replaced lives on for who has it open, and for nobody else.
+        there = self._path.stat() if self._is_made else None
+        held = getattr(self._local, "file", None)
+        is_ours = getattr(self._local, "process", None) == os.getpid()
+        if not is_ours or (there is not None and (there.st_dev, there.st_ino) != held):
             self._local.connection = self._open()
             self._local.process = os.getpid()
+            there = self._path.stat()
+            self._local.file = there.st_dev, there.st_ino
         connection: sqlite3.Connection = self._local.connection
         return connection
 

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.chaos import Report
+from benchmarks.chaos_crowd import Crowd
+from benchmarks.chaos_faults import Fault, figures_of
+from benchmarks.chaos_load import Answer, answer_of, read_answers
+
+ALONE = "reading online values failed again and again and is left alone for a while"
+TOTAL = Fault("f", lambda: None, lambda: None)
+PARTIAL = Fault("f", lambda: None, lambda: None, is_total=False)
+BEGAN_S, MENDED_S = 100.0, 106.0
+
+
+def answer(at_s, ms=5.0, status="200", **more):
+    return Answer(at_s, ms, status, **{"writer": "w1", **more})
+
+
+def degraded(at_s, ms=5.0, because="took more than 100 ms", **more):
+    return answer(at_s, ms, level="fallback", because=because, is_lacking=True, **more)
+
+
+def figures(*answers, fault=TOTAL):
+    return figures_of(fault, answers, BEGAN_S, MENDED_S)
+
+
+def test_what_was_sent_before_the_fault_does_not_count():
+    found = figures(answer(99.0, status="503"), degraded(101.0))
+    assert (found.sent, found.answered_share, found.degraded_share) == (1, 1.0, 1.0)
+
+
+def test_what_is_not_answered_counts_against_the_share():
+    found = figures(*[degraded(101.0)] * 3, answer(102.0, status="503"))
+    assert found.answered_share == 0.75
+
+
+@pytest.mark.parametrize(
+    ("one", "fault", "unlabelled"),
+    [
+        (answer(101.0, is_lacking=True), TOTAL, 1),
+        (answer(101.0, is_lacking=True), PARTIAL, 1),
+        (answer(101.0), TOTAL, 1),
+        (answer(101.0), PARTIAL, 0),
+        (answer(105.9), TOTAL, 0),
+        (answer(107.0), TOTAL, 0),
+        (degraded(101.0), TOTAL, 0),
+    ],
+)
+def test_an_answer_that_lacks_something_and_does_not_say_so_is_counted(one, fault, unlabelled):
+    assert figures(one, fault=fault).unlabelled == unlabelled
+
+
+def test_failures_are_counted_by_process_until_it_leaves_the_store_alone():
+    first = [degraded(100.0 + n / 10, 100.0) for n in range(12)]
+    waiting = [degraded(101.19, 100.0)] * 5
+    alone = [degraded(101.25 + n, because=ALONE) for n in range(4)]
+    other = [degraded(100.5, 100.0, writer="w2"), degraded(102.0, because=ALONE, writer="w2")]
+    found = figures(*first, *waiting, *alone, *other)
+    assert found.failures_to_open == 12
+    assert found.opened_ms == pytest.approx(1_250)
+    assert figures(*first).failures_to_open is None
+
+
+def test_it_is_whole_again_with_the_last_answer_that_was_not():
+    found = figures(degraded(105.0), degraded(106.75), answer(107.0))
+    assert found.closed_ms == pytest.approx(750)
+    assert figures(answer(107.0)).closed_ms == 0
+
+
+def test_an_answer_is_read_from_its_bytes():
+    body = {
+        "prediction_id": "fraud-0a1b-0-7",
+        "degraded": {"level": "stale", "because": "late"},
+        "features": {"v": {"status": "expired"}},
+    }
+    raw = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n" + json.dumps(body).encode()
+    found = answer_of(1.0, 2.0, "200", raw)
+    assert (found.level, found.because, found.writer) == ("stale", "late", "0a1b")
+    assert found.is_lacking
+    assert found.is_answered
+    assert not answer_of(1.0, 2.0, "503", b"").is_answered
+
+
+def test_answers_come_back_from_their_file(tmp_path):
+    path = tmp_path / "answers.ndjson"
+    path.write_text(json.dumps({"at_s": 1.0, "ms": 2.0, "status": "200"}) + "\n")
+    assert read_answers(path) == [Answer(1.0, 2.0, "200")]
+
+
+def test_a_floor_is_held_against_every_figure(capsys):
+    report = Report()
+    report.fault(figures(*[degraded(101.0)] * 999, answer(102.0, 600.0, status="closed")))
+    missed = {floor.what for floor in report.floors if not floor.is_met}
+    assert missed == {"f: worst, ms"}
+    report.crowd(Crowd(1_000, 3_000, 790, 99, 9, 20, 50, 1, 8))
+    missed = {floor.what for floor in report.floors if not floor.is_met}
+    assert missed == {
+        "f: worst, ms",
+        "overload: goodput, of the peak",
+        "overload: health that failed",
+    }
+    assert "99.90% of 1,000 answered" in capsys.readouterr().out
