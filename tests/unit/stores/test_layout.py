@@ -25,6 +25,7 @@ PLACES = {
     "shelf": "shelf",
     "keys": "keys",
     "access": "access",
+    "audit": "audit",
     "holds": "holds",
     "online_path": "online.sqlite",
     "rollout_counts": "rollouts.sqlite",
@@ -37,7 +38,8 @@ PLACES = {
 
 def test_every_path_is_listed_here():
     named = {name for name, _ in inspect.getmembers(Layout) if not name.startswith("_")}
-    assert named == {*TABLES, *FOLDERS, *PLACES, "mlflow_uri", "online_url", "create", "lake"}
+    others = {"profiles", "mlflow_uri", "online_url", "create", "lake"}
+    assert named == {*TABLES, *FOLDERS, *PLACES} | others
 
 
 @pytest.mark.parametrize(("name", "expected"), TABLES.items())
@@ -45,6 +47,13 @@ def test_tables_are_uris_below_the_lake(name, expected):
     assert getattr(Layout(ROOT), name)("abc") == f"{ROOT}/{expected}"
     remote = getattr(Layout(ROOT, lake="s3://bucket/lake/"), name)("abc")
     assert remote == f"s3://bucket/{expected}"
+
+
+def test_profiles_are_of_a_table_of_a_name():
+    assert Layout(ROOT).profiles("scores", "abc").endswith("lake/monitoring/scores_abc_profiles")
+    for table, name in (("../x", "abc"), ("scores", "../x")):
+        with pytest.raises(InvalidInputError, match="cannot become part of a path"):
+            Layout(ROOT).profiles(table, name)
 
 
 @pytest.mark.parametrize(("name", "expected"), FOLDERS.items())
