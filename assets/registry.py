@@ -24,7 +24,8 @@ def run_link(platform: Platform, use_case: str, run_id: str) -> dg.MetadataValue
     from mlflow import MlflowClient
 
     if not platform.mlflow_ui_url:
-        return dg.MetadataValue.text(f"run {run_id} in {platform.tracking_uri}")
+        where = platform.tracking_uri.rpartition("@")[2]  # no name, no password
+        return dg.MetadataValue.text(f"run {run_id} in {where}")
     experiment = MlflowClient(platform.tracking_uri).get_experiment_by_name(use_case)
     number = experiment.experiment_id if experiment else "0"
     return dg.MetadataValue.url(f"{platform.mlflow_ui_url}/#/experiments/{number}/runs/{run_id}")
