@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHANCE = "better_than_chance"
 PARITY = "served_as_trained"
 VERDICT = "beats_the_declared_rule"
+BUILT_BY = "throughline/built_by"
+"""Tag of a run: who started it, and so may not sign off what it builds."""
 MEANING = {
     CHANCE: "The 95 % interval of the AUC on the test part lies above one half.",
     PARITY: "ONNX Runtime answers as the source model on 10,000 points, thresholds included.",
@@ -131,7 +133,7 @@ def bundle_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
     def bundle(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[Any]:
         snapshot = last_metadata(context, names.candidate(use_case.name))["snapshot"]
         try:
-            made = built(platform, use_case, plan, snapshot)
+            made = built(platform, use_case, plan, snapshot, context.run.tags.get(BUILT_BY, ""))
         except IntegrityError as error:
             yield check(PARITY, passed=False, why=str(error), code=error.code)
             return
@@ -141,7 +143,9 @@ def bundle_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
     return bundle
 
 
-def built(platform: Platform, use_case: UseCase, plan: Plan, snapshot: str) -> dict[str, Any]:
+def built(
+    platform: Platform, use_case: UseCase, plan: Plan, snapshot: str, who: str
+) -> dict[str, Any]:
     """Bundle of a candidate, put on the shelf and registered; what the UI shows of it."""
     import json
 
@@ -156,7 +160,9 @@ def built(platform: Platform, use_case: UseCase, plan: Plan, snapshot: str) -> d
     now_ms = platform.clock.now_ms()
     source = candidate_folder(platform, use_case.name, snapshot)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    manifest = build_bundle(use_case, plan, source, release, folder, created_at_ms=now_ms)
+    manifest = build_bundle(
+        use_case, plan, source, release, folder, created_at_ms=now_ms, built_by=who
+    )
     shelf.put(folder)
     version = register_bundle(tracking_of(platform, use_case.name), manifest, folder)
     card = json.loads((folder / CARD_DATA).read_bytes())

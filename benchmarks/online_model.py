@@ -116,7 +116,9 @@ def put_on_shelf(
     )
     shelf.write_verdict(verdict, signer)
     approval = ensure_signer(layout.keys, "approval")
-    shelf.approve(use_case.name, release, who=WHO, comment="", at_ms=now_ms, signer=approval)
+    shelf.approve(
+        use_case.name, release, who=WHO, role="risk", comment="", at_ms=now_ms, signer=approval
+    )
     served = {use_case.name: ChannelState(champion=release)}
     channels = Channels(counter=1, written_at_ms=now_ms, use_cases=served)
     shelf.board.write(channels, ensure_signer(layout.keys, "channels"))

@@ -40,6 +40,7 @@ STATE, REPORT = "real-data.json", "report.json"
 LAST_DAYS = 14
 CUT_DAYS = 15  # after the last transaction: a week until its verdict, and a week to be sure
 WHO = "real-data"
+ROLES = ("risk", "owner")  # what a high risk tier takes
 STEP_TIME = re.compile(r"^\d+\.\d s +")
 SAID_WIDTH = 100
 
@@ -97,7 +98,10 @@ def batch_side(run: Run, file: Path, n_days: int) -> tuple[str, str]:
         )
     last = date.fromisoformat(found[1])
     cut = (last + timedelta(days=CUT_DAYS)).isoformat()
-    run.once("train", "train", USE_CASE, "--cut", cut, "--approve-as", WHO)
+    run.once("train", "train", USE_CASE, "--cut", cut)
+    for role in ROLES:
+        words = ("--role", role, "--who", f"{WHO}, {role}")
+        run.once(f"approve as {role}", "approve", USE_CASE, "1", *words)
     first = (last - timedelta(days=n_days - 1)).isoformat()
     run.once("score", "score", USE_CASE, "--from", first, "--as-of", last.isoformat())
     return first, last.isoformat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ from core.decisions import DecisionPolicy
 from core.degradation import Degradation
 from core.features.plan import Frozen
 from core.rollout.stages import Rollout
+from core.sign_offs import ROLE_PATTERN
 
 
 class Label(Frozen):
@@ -70,7 +71,8 @@ class UseCase(Frozen):
     used them, and bundles are kept. ``rollout`` says
     how a release comes to everybody; without one it is promoted in one step. ``degradation`` says
     what is answered when online values or a model fail; without one the model scores with nulls.
-    ``package`` is where the declaration was found; discovery fills it in.
+    ``sign_offs`` are roles that must sign a release off beside those of the risk tier
+    (`core.sign_offs`). ``package`` is where the declaration was found; discovery fills it in.
     """
 
     name: str
@@ -92,6 +94,7 @@ class UseCase(Frozen):
     scores_grain: Literal["example", "entity"] = "example"
     rollout: Rollout | None = None
     degradation: Degradation | None = None
+    sign_offs: tuple[Annotated[str, Field(pattern=ROLE_PATTERN)], ...] = ()
     package: str = ""
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 Both are made of the champion: one is its own model under a new number, the other answers every
 request alike, which no golden point shows. They are signed, judged and approved by the demo's
-operator, as what they are. In the end the champion that was trained serves again.
+people, as what they are. In the end the champion that was trained serves again.
 """
 
 import threading
@@ -27,6 +27,7 @@ from stores.signing import ensure_signer
 Request = dict[str, Any]
 USE_CASE = "fraud"
 WHO = "the demo's operator"
+APPROVERS = {"risk": "the demo's risk officer", "owner": "the demo's owner"}
 SENDERS = 3
 CARDS = 2_000
 ENDS_WITHIN_S = 90.0
@@ -108,7 +109,10 @@ def made(shell: Shell, what: str, changed: Callable[[bytes], bytes]) -> int:
         signer,
     )
     approver = ensure_signer(layout.keys, "approval")
-    shelf.approve(USE_CASE, release, who=WHO, comment=what, at_ms=now_ms, signer=approver)
+    for role, who in APPROVERS.items():
+        shelf.approve(
+            USE_CASE, release, who=who, role=role, comment=what, at_ms=now_ms, signer=approver
+        )
     return release
 
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from orchestration.runs import Runs
 
 USE_CASE = "fraud"
-WHO = "the demo's operator"
+WHO = {"risk": "the demo's risk officer", "owner": "the demo's owner"}
+"""Who signs off, by role: two people, neither of whom trains."""
+
 VIEW, COUNT = "card_activity_v1", "amount_minor_count_5m"
 SEEN_WITHIN_S = 10.0
 AMOUNTS = tuple(int(200 * 1.35**step) for step in range(30))
@@ -120,7 +122,7 @@ def is_computed(runs: "Runs", view: str) -> bool:
 
 
 def trained(shell: Shell, runs: "Runs", end_ms: int) -> None:
-    """A champion, approved by the demo's operator, and MLflow's alias on it."""
+    """A champion, signed off by the demo's two people, and MLflow's alias on it."""
     champion = channels_of(shell).state(USE_CASE).champion
     if champion is not None:
         shell.say(f"  (there)  release {champion} of {USE_CASE} is champion")
@@ -132,7 +134,8 @@ def trained(shell: Shell, runs: "Runs", end_ms: int) -> None:
             "the candidate was refused, so there is nothing to serve",
             remedy="read the line above; `throughline train` tries again",
         )
-    approve(shell, USE_CASE, release, who=WHO, comment="a release of made-up data")
+    for role, who in WHO.items():
+        approve(shell, USE_CASE, release, who=who, role=role, comment="a release of made-up data")
     with shell.step("mirror the channels to MLflow's aliases") as step:
         step.detail = "; ".join(runs.job("mirror_channels").only_output)
 

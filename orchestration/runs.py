@@ -3,6 +3,7 @@
 The runs are ordinary ones: the UI shows them, their events and their checks afterwards.
 """
 
+import getpass
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.models import BUILT_BY
 from core.errors import InvalidInputError, PlatformError
 from orchestration.code_location import beta_is_known, code_location, declared_by
 from orchestration.instance import open_instance
@@ -128,7 +130,7 @@ class Runs:
             asset_selection=set() if checks_only else set(chosen),
             asset_check_selection=checks if checks_only else None,
         )
-        tags = {TAG: process_mark()}
+        tags = {TAG: process_mark(), BUILT_BY: getpass.getuser()}
         if dates:
             tags |= {RANGE_START: dates[0], RANGE_END: dates[1]}
         result = job.execute_in_process(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from core.clock import Clock
 from core.errors import InvalidInputError, NotReadyError
+from core.sign_offs import roles_of
 from serving import channel_moves as moves
 from stores.bundle import Manifest
 from stores.channels import ChannelRequest, Channels, ChannelState, RolloutState
@@ -18,9 +19,6 @@ from stores.papers import StageApproval, signed_bytes
 from stores.rollouts import Event
 from stores.shelf import Shelf
 from stores.signing import KeyRing
-
-# People who must have approved a manifest before it may serve, by the use case's risk tier.
-REQUIRED_APPROVALS = {"low": 0, "medium": 1, "high": 1}
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,8 @@ class Decisions:
                 remedy="train a better candidate, or declare another rule",
                 code="verdict_refused",
             )
-        n_approvals = self._approved(manifest)
-        return manifest, f"{verdict.because}; {n_approvals} approvals; signature and digests hold"
+        signed_off = self._signed_off(manifest)
+        return manifest, f"{verdict.because}; {signed_off}; signature and digests hold"
 
     def _promote(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
         del channels
@@ -177,18 +175,22 @@ class Decisions:
         because = f"release {release} is scored beside the champion; signature and digests hold"
         return Move(moves.shadowed(state, release, experiment), because, "shadow_set")
 
-    def _approved(self, manifest: Manifest) -> int:
-        required = REQUIRED_APPROVALS[manifest.risk_tier]
-        approvals = self._shelf.approvals(manifest.use_case, manifest.release, self._keys)
-        if len(approvals) < required:
+    def _signed_off(self, manifest: Manifest) -> str:
+        """Which roles signed off; NotReadyError while any is missing."""
+        use_case, release = manifest.use_case, manifest.release
+        missing = self._shelf.missing_approvals(use_case, release, self._keys, self._clock.now_ms())
+        roles = roles_of(manifest.risk_tier, manifest.sign_offs)
+        if missing:
+            given = self._shelf.approvals(use_case, release, self._keys)
             raise NotReadyError(
-                f"release {manifest.release} of {manifest.use_case} is not approved",
-                found=f"{len(approvals)} of {required} approvals of this manifest "
-                f"(risk tier {manifest.risk_tier})",
-                remedy="have it approved, then ask again",
+                f"release {release} of {use_case} is not signed off by {' and '.join(missing)}",
+                found=f"{len(given)} approvals of this manifest; risk tier {manifest.risk_tier} "
+                f"takes {' and '.join(roles)}, each of another person, none of its author, "
+                "none expired",
+                remedy=f"`throughline approve {use_case} {release} --role {missing[0]}`",
                 code="not_approved",
             )
-        return len(approvals)
+        return f"signed off by {' and '.join(roles)}" if roles else "no sign-off asked for"
 
 
 def _named(request: ChannelRequest) -> int:

@@ -99,8 +99,9 @@ class Manifest(Frozen):
     ``metrics`` are those of the test part. ``read_versions`` are the Delta versions that
     the snapshot was built from. ``explainer`` says what ``explainer.json`` can explain.
     The digest of each request-time function is in ``plan.transforms``. ``record_share`` is
-    written where it is not 1, ``rollout``, ``degradation`` and ``fallbacks`` where they are
-    declared, so manifests from before they were there keep their digest.
+    written where it is not 1, ``rollout``, ``degradation``, ``fallbacks`` and ``sign_offs`` where
+    they are declared, and ``built_by`` where it is known who did (who may not sign it off), so
+    manifests from before they were there keep their digest.
     """
 
     format: Literal[1] = 1
@@ -123,6 +124,8 @@ class Manifest(Frozen):
     rollout: Rollout | None = Field(default=None, exclude_if=_is_absent)
     degradation: Degradation | None = Field(default=None, exclude_if=_is_absent)
     fallbacks: tuple[FallbackModel, ...] = Field(default=(), exclude_if=_is_empty)
+    sign_offs: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    built_by: str = Field(default="", max_length=200, exclude_if=_is_empty)
     files: dict[str, str] = Field(default_factory=dict)
 
     @property

@@ -10,7 +10,12 @@ from typing import Any
 from pydantic import Field
 
 from core.features.plan import Frozen, canonical_json
+from core.sign_offs import SignOff
 from stores.signing import Signature
+
+
+def _is_absent(value: object) -> bool:
+    return not value
 
 
 class ReleaseStatement(Frozen):
@@ -35,14 +40,24 @@ class Signatures(Frozen):
 
 
 class ApprovalStatement(Frozen):
-    """One person's word for one manifest."""
+    """One person's word for one manifest, in one role, until ``expires_at_ms``.
+
+    Without role and end, as it was before there were roles, it signs nothing off.
+    """
 
     use_case: str
     release: int
     manifest_digest: str
     who: str = Field(min_length=1, max_length=200)
+    role: str = Field(default="", exclude_if=_is_absent)
     comment: str = Field(default="", max_length=2_000)
     at_ms: int
+    expires_at_ms: int = Field(default=0, exclude_if=_is_absent)
+
+    @property
+    def sign_off(self) -> SignOff:
+        """The same as `core.sign_offs` counts it."""
+        return SignOff(who=self.who, role=self.role, expires_at_ms=self.expires_at_ms)
 
 
 class Approval(Frozen):

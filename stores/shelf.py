@@ -23,8 +23,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+from core.audit import Entry
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
-from stores.bundle import MANIFEST, Bundle, load_bundle
+from core.sign_offs import VALID_MS, missing_roles, name_of, roles_of
+from stores.audit import AuditLog
+from stores.bundle import MANIFEST, Bundle, load_bundle, read_manifest
 from stores.channels import ChannelBoard, document_bytes, read_document
 from stores.durable import exclusive_lock, sync_directory, write_durably
 from stores.papers import (
@@ -179,29 +182,71 @@ class Shelf:
         )
 
     def approve(
-        self, use_case: str, release: int, *, who: str, comment: str, at_ms: int, signer: Signer
+        self,
+        use_case: str,
+        release: int,
+        *,
+        who: str,
+        role: str,
+        comment: str,
+        at_ms: int,
+        signer: Signer,
+        valid_ms: int = VALID_MS,
     ) -> Approval:
-        """Put down one person's approval of the release as it stands."""
+        """Put down one person's approval of the release as it stands; audited first.
+
+        Raises
+        ------
+        InvalidInputError
+            If that person built the release.
+        """
+        built_by = read_manifest(self.bundle(use_case, release)).built_by
+        if built_by and name_of(who) == name_of(built_by):
+            raise InvalidInputError(
+                f"who built release {release} of {use_case} cannot approve it",
+                found=f"{built_by!r} in its manifest",
+                remedy="have somebody else look at it",
+                code="author_approves",
+            )
+        bound = self.statement(use_case, release)
         statement = ApprovalStatement(
-            **self.statement(use_case, release).model_dump(), who=who, comment=comment, at_ms=at_ms
+            **bound.model_dump(),
+            who=who,
+            role=role,
+            comment=comment,
+            at_ms=at_ms,
+            expires_at_ms=at_ms + valid_ms,
         )
+        about = {**bound.model_dump(), "role": role, "expires_at_ms": at_ms + valid_ms}
+        entry = Entry(at_ms=at_ms, what="approved", who=who, why=comment, about=about)
+        AuditLog.beside(self.root, is_signing=True).append([entry])
         approval = Approval(statement=statement, signature=signer.sign(signed_bytes(statement)))
         folder = self.release_folder(use_case, release) / "approvals"
         folder.mkdir(exist_ok=True)
-        write_durably(folder / f"{_sha256(who.encode())[:16]}.json", document_bytes(approval))
+        name = _sha256(f"{role}/{who}".encode())[:16]
+        write_durably(folder / f"{name}.json", document_bytes(approval))
         return approval
 
     def approvals(self, use_case: str, release: int, keys: KeyRing) -> tuple[Approval, ...]:
-        """Approvals by distinct people that are signed and bound to the manifest as it stands."""
+        """Approvals, one a person and role, that are signed and bound to the manifest now."""
         bound = self.statement(use_case, release).manifest_digest
-        found: dict[str, Approval] = {}
+        found: dict[tuple[str, str], Approval] = {}
         for path in sorted(self.release_folder(use_case, release).glob("approvals/*.json")):
             approval = read_document(path, Approval)
             said = approval.statement
             if (said.use_case, said.release, said.manifest_digest) == (use_case, release, bound):
                 keys.verify("approval", signed_bytes(said), approval.signature)
-                found[said.who] = approval
+                found[said.who, said.role] = approval
         return tuple(found.values())
+
+    def missing_approvals(
+        self, use_case: str, release: int, keys: KeyRing, now_ms: int
+    ) -> tuple[str, ...]:
+        """Roles that must still sign the release off, by its risk tier and declaration."""
+        manifest = read_manifest(self.bundle(use_case, release))
+        given = [a.statement.sign_off for a in self.approvals(use_case, release, keys)]
+        roles = roles_of(manifest.risk_tier, manifest.sign_offs)
+        return missing_roles(roles, given, author=manifest.built_by, now_ms=now_ms)
 
     def write_verdict(self, statement: VerdictStatement, signer: Signer) -> Verdict:
         """Put down what the declared rule said; the last word counts."""

@@ -42,6 +42,7 @@ def build_bundle(
     out_dir: Path,
     *,
     created_at_ms: int,
+    built_by: str = "",
 ) -> Manifest:
     """Build release ``release`` of a candidate in ``out_dir``.
 
@@ -57,6 +58,8 @@ def build_bundle(
         Must not exist; becomes the bundle.
     created_at_ms
         The present, for the manifest.
+    built_by
+        Who has it built, and so may not sign it off; empty where nobody knows.
 
     Raises
     ------
@@ -110,6 +113,8 @@ def build_bundle(
         rollout=use_case.rollout,
         degradation=use_case.degradation,
         fallbacks=fallbacks,
+        sign_offs=use_case.sign_offs,
+        built_by=built_by,
     )
     return write_bundle(out_dir, facts, files)
 

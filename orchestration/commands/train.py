@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from assets.partitions import FIRST_DATE
 from core.clock import date_start_ms, event_date
 from core.errors import InvalidInputError, NotReadyError
+from core.sign_offs import roles_of
 from orchestration.commands.predict import declared
 from orchestration.dates import date_called
-from orchestration.fields import name_on_paper
 from orchestration.shell import Shell
 
 if TYPE_CHECKING:
@@ -22,33 +22,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", help="first event date of examples; default when windows are filled"
     )
-    parser.add_argument(
-        "--approve-as",
-        metavar="WHO",
-        type=name_on_paper,
-        help="approve the release in this name and have it served",
-    )
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Train, and say what became of it."""
     from orchestration.runs import Runs
 
-    use_case = declared(shell, arguments.use_case).name
+    use_case = declared(shell, arguments.use_case)
     with Runs(shell.settings, shell.say) as runs:
         cut_ms = instant_ms(arguments.cut) if arguments.cut else shell.clock.now_ms()
-        start = arguments.start or first_date(runs, use_case)
+        start = arguments.start or first_date(runs, use_case.name)
         start = date_called(start, now_ms=shell.clock.now_ms())
-        release = train(shell, runs, use_case, cut_ms=cut_ms, start_date=start)
+        release = train(shell, runs, use_case.name, cut_ms=cut_ms, start_date=start)
     if release is None:
         return 1
-    if arguments.approve_as:
-        from orchestration.commands.approve import approve
-
-        approve(shell, use_case, release, who=arguments.approve_as, comment="")
-        shell.next(f"throughline score {use_case}, or `throughline up` and `throughline predict`")
-    else:
-        shell.next(f"throughline approve {use_case} {release} --who YOU")
+    role = next(iter(roles_of(use_case.risk_tier, use_case.sign_offs)), "")
+    shell.next(
+        f"throughline approve {use_case.name} {release} --role {role} --who WHO"
+        if role
+        else f"throughline score {use_case.name}, or `throughline up`"
+    )
     return 0
 
 

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from payments import NOW_MS, PAYMENTS, PLAN, VERDICTS
 
+from core.clock import DAY_MS
 from core.contracts import FieldSpec, Source
 from core.decisions import DecisionPolicy, Rule
 from core.features.plan import AttributeFeature, Plan, ViewPlan
+from core.sign_offs import roles_of
 from core.stats.histogram import Histogram
 from stores.bundle import (
     CARD,
@@ -194,8 +196,9 @@ def shelve(
     *,
     bias: float = BIAS,
     is_passed: bool = True,
-    approvers: Sequence[str] = ("ann",),
+    approvers: Sequence[str] = ("ann", "bob"),
     files: Mapping[str, bytes] | None = None,
+    valid_ms: int = 100 * 365 * DAY_MS,
     **changes: Any,
 ) -> int:
     """Build, put, sign, judge and approve one release; its number."""
@@ -219,10 +222,11 @@ def shelve(
         ),
         signer,
     )
-    for who in approvers:
+    roles = roles_of(changes.get("risk_tier", "medium"), changes.get("sign_offs", ()))
+    for role, who in zip(roles, approvers, strict=False):
         shelf.approve(
-            use_case, release, who=who, comment="", at_ms=NOW_MS,
-            signer=ensure_signer(layout.keys, "approval"),
+            use_case, release, who=who, role=role, comment="", at_ms=NOW_MS,
+            signer=ensure_signer(layout.keys, "approval"), valid_ms=valid_ms,
         )  # fmt: skip
     return release
 

@@ -4,14 +4,16 @@ import pytest
 from bundles import serve, shelve
 from desks import Desk
 
-from core.clock import FixedClock
-from core.errors import IntegrityError
-from serving.channel_requests import REQUIRED_APPROVALS
+from core.clock import DAY_MS, FixedClock
+from core.errors import IntegrityError, InvalidInputError
+from core.sign_offs import SignOff, missing_roles
 from serving.controller import run
 from serving.settings import Settings
+from stores.channels import document_bytes
 from stores.layout import Layout
+from stores.papers import Approval, ApprovalStatement, signed_bytes
 from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.signing import KeyRing, ensure_signer
 
 
 @pytest.fixture
@@ -54,6 +56,11 @@ def forged_verdict(desk, release):
     path.write_text(path.read_text().replace('"is_passed": false', '"is_passed": true'))
 
 
+def expired(desk, release):
+    del release
+    desk.clock.advance(DAY_MS)
+
+
 @pytest.mark.parametrize(
     ("spoil", "changes", "code"),
     [
@@ -64,6 +71,10 @@ def forged_verdict(desk, release):
         (forged_verdict, {"is_passed": False}, "bad_signature"),
         (None, {"approvers": ()}, "not_approved"),
         (None, {"approvers": (), "risk_tier": "high"}, "not_approved"),
+        (None, {"approvers": ("ann",), "risk_tier": "high"}, "not_approved"),
+        (None, {"approvers": ("ann", "Ann "), "risk_tier": "high"}, "not_approved"),
+        (None, {"approvers": ("ann",), "sign_offs": ("legal",)}, "not_approved"),
+        (expired, {"valid_ms": DAY_MS}, "not_approved"),
     ],
 )
 def test_a_release_that_is_not_fit_is_refused_with_the_reason(desk, spoil, changes, code):
@@ -85,8 +96,51 @@ def test_a_refusal_by_the_rule_says_its_numbers(desk):
 
 
 def test_low_risk_needs_no_approval(desk):
-    assert REQUIRED_APPROVALS["low"] == 0
     assert desk.ask("promote", shelve(desk.layout, risk_tier="low", approvers=())).is_accepted
+
+
+def test_a_high_risk_tier_takes_two_people_in_two_roles(desk):
+    answer = desk.ask("promote", shelve(desk.layout, risk_tier="high"))
+    assert answer.is_accepted
+    assert "signed off by risk and owner" in answer.because
+
+
+def test_what_is_missing_is_said(desk):
+    answer = desk.ask("promote", shelve(desk.layout, risk_tier="high", approvers=("ann",)))
+    assert "release 1 of toy is not signed off by owner" in answer.because
+    assert "`throughline approve toy 1 --role owner`" in answer.because
+
+
+def test_who_built_a_release_cannot_approve_it_nor_be_counted(desk):
+    with pytest.raises(InvalidInputError, match="who built release 1 of toy cannot approve it"):
+        shelve(desk.layout, built_by="Ann")
+    release = shelve(desk.layout, built_by="Carl", approvers=())
+    assert desk.ask("promote", release).code == "not_approved"
+    assert missing_roles(
+        ("risk",), [SignOff(who="carl", role="risk", expires_at_ms=9)], author="Carl", now_ms=1
+    ) == ("risk",)
+
+
+def test_a_changed_byte_of_the_manifest_voids_every_approval(desk):
+    release = shelve(desk.layout)
+    path = desk.shelf.bundle("toy", release) / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'"code_version":"test"', b'"code_version":"tesT"'))
+    assert desk.shelf.approvals("toy", release, desk.keys) == ()
+    assert desk.ask("promote", release).code == "bad_signature"
+
+
+def test_an_approval_from_before_there_were_roles_signs_nothing_off(desk):
+    release = shelve(desk.layout, approvers=())
+    statement = ApprovalStatement(
+        **desk.shelf.statement("toy", release).model_dump(), who="ann", at_ms=1
+    )
+    signer = ensure_signer(desk.layout.keys, "approval")
+    approval = Approval(statement=statement, signature=signer.sign(signed_bytes(statement)))
+    folder = desk.shelf.release_folder("toy", release) / "approvals"
+    folder.mkdir()
+    assert b"expires" not in document_bytes(approval)
+    (folder / "ann.json").write_bytes(document_bytes(approval))
+    assert desk.ask("promote", release).code == "not_approved"
 
 
 def test_an_approval_of_another_release_does_not_count(desk):

@@ -321,7 +321,9 @@ def test_a_torn_line_of_the_audit_log_is_passed_over(running):
 
 
 def audited(desk):
-    return [record.what for record in AuditLog.of(desk.layout, is_signing=False).latest(99)]
+    """Records but those of approvals, which the desk's releases begin with."""
+    log = AuditLog.of(desk.layout, is_signing=False)
+    return log.latest(99, lambda record: record.what != "approved")
 
 
 def test_on_a_changed_audit_log_nothing_goes_on_but_the_way_back_is_open(running):
@@ -331,15 +333,14 @@ def test_on_a_changed_audit_log_nothing_goes_on_but_the_way_back_is_open(running
     assert running.state().challenger == running.release
     assert running.ask("withdraw").is_accepted
     assert running.state().challenger is None
-    assert audited(running) == ["promoted", "rollout_started"]
+    assert [record.what for record in audited(running)] == ["promoted", "rollout_started"]
 
 
 def test_every_move_and_every_refusal_is_in_the_log_and_signed(running):
     running.ask("promote", 99)
     running.ask("promote", running.release)
     running.ask("rollback")
-    log = AuditLog.of(running.layout, is_signing=False)
-    records = log.latest(99)
+    records = audited(running)
     assert [record.what for record in records] == [
         "promoted",
         "rollout_started",
@@ -355,5 +356,5 @@ def test_every_move_and_every_refusal_is_in_the_log_and_signed(running):
     assert (promoted.who, promoted.about["before"]) == ("ann", records[0].about["release"])
     assert promoted.about["manifest_digest"] == statement.manifest_digest
     assert records[5].about["release"] == records[0].about["release"]
-    found = log.verify(running.keys)
-    assert (found.is_whole, found.n_signed) == (True, 6)
+    found = AuditLog.of(running.layout, is_signing=False).verify(running.keys)
+    assert (found.is_whole, found.n_signed) == (True, records[-1].n)

@@ -4,8 +4,10 @@ import threading
 
 import pytest
 from bundles import USE_CASE, bundle_files, manifest_of, serve, shelve
+from payments import NOW_MS
 
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
+from stores.audit import AuditLog
 from stores.bundle import MANIFEST, write_bundle
 from stores.channels import ChannelAnswer, Channels, ChannelState
 from stores.layout import Layout
@@ -143,10 +145,22 @@ def test_an_older_release_does_not_pass_for_a_newer_one(layout, shelf):
     assert refused.value.code == "wrong_release"
 
 
-def test_approvals_count_people_not_files(layout, shelf):
-    release = shelve(layout, approvers=("ann", "bob", "ann"))
-    found = shelf.approvals(USE_CASE, release, keys_of(layout))
-    assert sorted(approval.statement.who for approval in found) == ["ann", "bob"]
+def test_approvals_count_people_and_roles_not_files(layout, shelf):
+    release = shelve(layout, approvers=())
+    signer = ensure_signer(layout.keys, "approval")
+    for who, role in (("ann", "risk"), ("bob", "risk"), ("ann", "risk"), ("ann", "owner")):
+        shelf.approve(
+            USE_CASE, release, who=who, role=role, comment="", at_ms=NOW_MS, signer=signer
+        )
+    found = [a.statement for a in shelf.approvals(USE_CASE, release, keys_of(layout))]
+    expected = [("ann", "owner"), ("ann", "risk"), ("bob", "risk")]
+    assert sorted((each.who, each.role) for each in found) == expected
+    records = AuditLog.of(layout, is_signing=False).latest(9)
+    assert [(r.what, r.who, r.about["role"]) for r in records][-2:] == [
+        ("approved", "ann", "risk"),
+        ("approved", "ann", "owner"),
+    ]
+    assert records[-1].about["manifest_digest"] == found[0].manifest_digest
 
 
 def test_an_approval_of_another_manifest_does_not_count(layout, shelf):
