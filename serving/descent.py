@@ -5,6 +5,7 @@ Which rung was taken, and because of what, is in answer and record.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from core.decisions import Decided
 from core.degradation import DEFAULT, FALLBACK, RULES, STALE, Lapse
 from serving.ladder import Ladder
-from serving.ports import Json
+from serving.ports import DirectScorer, Json, Scorer
 from serving.releases import LoadedRelease
 
 Values = Mapping[str, NDArray[np.float64]]
 _FINE = Lapse(frozenset(), "")
+SCORE_BUDGET_S, SCORE_BUDGET_A_ROW_S = 0.2, 0.02
+"""A lower rung answers when a model that may wait takes longer than the larger of the two."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +63,35 @@ async def judged(
     ladder, because = release.ladder, ""
     if lapses is None or ladder is None:
         try:
-            scores = await release.scorer.score(vectors)
+            if ladder is None:
+                scores = await release.scorer.score(vectors)
+            else:
+                scores = await scored(release.scorer, vectors)
             decided = release.decider.decide(scores, values)
         except Exception as error:
             if ladder is None or not may_descend:
                 raise
-            because = f"the model failed ({type(error).__name__})"
+            because = _model_failed(error)
             lapses = [Lapse(frozenset(), because)] * len(vectors)
         else:
             n = len(vectors)
             return Judged(scores.tolist(), decided, [None] * n, [True] * n)
-    return await _Descent(release, ladder, vectors, values, has_model=not because).judged(lapses)
+    descent = _Descent(release, ladder, vectors, values)
+    return await descent.judged(lapses, has_model=not because, may_descend=may_descend)
+
+
+async def scored(scorer: Scorer, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores of a model, within its budget where it may wait for a thread, for company or a GPU.
+
+    Raises
+    ------
+    TimeoutError
+        If it took longer. A model on the loop is not timed: nothing else runs meanwhile.
+    """
+    if isinstance(scorer, DirectScorer):
+        return await scorer.score(vectors)
+    async with asyncio.timeout(max(SCORE_BUDGET_S, SCORE_BUDGET_A_ROW_S * len(vectors))):
+        return await scorer.score(vectors)
 
 
 class _Descent:
@@ -82,45 +103,49 @@ class _Descent:
         ladder: Ladder,
         vectors: NDArray[np.float32],
         values: Values,
-        *,
-        has_model: bool,
     ) -> None:
         self._release = release
         self._ladder = ladder
         self._vectors = vectors
         self._values = values
-        self._has_model = has_model
         n_points = len(vectors)
         self._scores: list[float | None] = [None] * n_points
         self._decided: list[Decided | None] = [None] * n_points
         self._degraded: list[Json | None] = [None] * n_points
         self._is_of_model = [False] * n_points
 
-    async def judged(self, lapses: Sequence[Lapse | None]) -> Judged:
+    async def judged(
+        self, lapses: Sequence[Lapse | None], *, has_model: bool, may_descend: bool
+    ) -> Judged:
         groups: dict[Lapse, list[int]] = {}
         for place, lapse in enumerate(lapses):
             groups.setdefault(lapse or _FINE, []).append(place)
         for lapse, places in groups.items():
-            await self._judge(lapse, np.array(places))
+            rows = np.array(places)
+            because = lapse.because
+            if has_model and not lapse.missing:
+                try:
+                    await self._by_model(rows, because)
+                    continue
+                except Exception as error:
+                    if not may_descend:
+                        raise
+                    because = _joined(because, _model_failed(error))
+            await self._by_fallback(rows, lapse, because)
         decided = [each for each in self._decided if each is not None]
         return Judged(self._scores, decided, self._degraded, self._is_of_model)
 
-    async def _judge(self, lapse: Lapse, places: NDArray[np.intp]) -> None:
-        because = lapse.because
-        if self._has_model and not lapse.missing:
-            try:
-                scores = await self._release.scorer.score(self._vectors[places])
-                self._take(places, scores, STALE if because else "", because)
-            except Exception as error:  # whatever it is, a lower rung answers
-                because = _joined(because, f"the model failed ({type(error).__name__})")
-            else:
-                for place in places.tolist():
-                    self._is_of_model[place] = True
-                return
+    async def _by_model(self, places: NDArray[np.intp], because: str) -> None:
+        scores = await scored(self._release.scorer, self._vectors[places])
+        self._take(places, scores, STALE if because else "", because)
+        for place in places.tolist():
+            self._is_of_model[place] = True
+
+    async def _by_fallback(self, places: NDArray[np.intp], lapse: Lapse, because: str) -> None:
         fallback = self._ladder.fallback(lapse.missing)
         if fallback is not None:
             try:
-                scores = await fallback.scorer.score(fallback.vectors(self._vectors[places]))
+                scores = await scored(fallback.scorer, fallback.vectors(self._vectors[places]))
                 self._take(places, scores, FALLBACK, because)
             except Exception as error:  # whatever it is, the rules answer
                 because = _joined(because, f"the fallback failed ({type(error).__name__})")
@@ -146,6 +171,12 @@ class _Descent:
 
     def _rows(self, places: NDArray[np.intp]) -> Values:
         return {name: array[places] for name, array in self._values.items()}
+
+
+def _model_failed(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "the model took too long"
+    return f"the model failed ({type(error).__name__})"
 
 
 def _joined(first: str, second: str) -> str:

@@ -13,7 +13,9 @@ from ladders import DEGRADATION, fallback_score, laddered
 from memory_store import MemoryOnlineStore
 from payments import NOW_MS
 
+from core.degradation import Lapse
 from core.errors import DependencyError, IntegrityError
+from serving.descent import judged
 from serving.ports import DirectScorer
 from serving.replay import replayed
 from serving.transport.passport import passport_page
@@ -139,6 +141,32 @@ def test_rung_2_a_model_that_fails_is_answered_for(layout, error):
     assert "the model failed" in answer["degraded"]["because"]
     assert answer["score"] == pytest.approx(fallback_score(0, 1_250), abs=1e-6)
     assert replay_of(bench)["is_equal"]
+
+
+class Hanging:
+    """A model that waits for a thread or a GPU which never comes."""
+
+    async def score(self, vectors):
+        await asyncio.sleep(30)
+
+
+def test_rung_2_a_model_that_takes_too_long_is_answered_for(layout, monkeypatch):
+    monkeypatch.setattr("serving.descent.SCORE_BUDGET_S", 0.02)
+    bench = bench_of(layout)
+    object.__setattr__(bench.releases.served("toy").champion, "scorer", Hanging())
+    answer = ask(bench)
+    assert answer["degraded"] == {"level": "fallback", "because": "the model took too long"}
+
+
+@pytest.mark.parametrize("payments_s", [0, 75])
+def test_a_challenger_that_fails_goes_down_no_ladder(layout, payments_s):
+    bench = bench_of(layout, ages={"payments_s": payments_s})
+    champion = bench.releases.served("toy").champion
+    vectors = np.zeros((1, 5), dtype=np.float32)
+    lapses = None if not payments_s else [Lapse(frozenset(), "late")]
+    object.__setattr__(champion, "scorer", DirectScorer(Broken(RuntimeError("onnx"))))
+    with pytest.raises(RuntimeError):
+        asyncio.run(judged(champion, vectors, {}, lapses, may_descend=False))
 
 
 @pytest.mark.parametrize(("amount", "level", "decision", "reason", "rule"), [
