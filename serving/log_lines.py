@@ -85,7 +85,8 @@ class _Lines(logging.Formatter):
         }
         trace = current.get()
         if trace is not None:
-            facts |= {"request_id": trace.request_id, "trace_id": trace.trace_id}
+            facts["request_id"] = trace.request_id
+            facts |= {"trace_id": trace.trace_id} if trace.trace_id else {}
         if not record.name.startswith(_OURS):
             facts["logger"] = record.name
             # asyncio, for one, writes errors with their messages below its first line.

@@ -1,7 +1,8 @@
 """Who asked, in which trace: the id of a request, and W3C trace context taken and given on.
 
 A caller's ``traceparent`` says in which trace it asks and which span of it; the request is a
-span of its own below that one. Without one, or with one that cannot be read, a trace begins here.
+span of its own below that one. Without one, or with one that cannot be read, there is no trace:
+the id tells the request, and a trace that nobody follows costs every request its headers.
 ``tracestate`` belongs to those who trace: it is given on as it came, and kept nowhere.
 """
 
@@ -9,9 +10,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 REQUEST_ID, TRACEPARENT, TRACESTATE = b"x-request-id", b"traceparent", b"tracestate"
 MAX_STATE_BYTES = 512
@@ -21,31 +22,32 @@ _PARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2}
 _STATE = re.compile(rb"[\x20-\x7e]+")
 _NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Collection[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """One request among others: ``parent_id`` is the caller's span, empty where there is none."""
+class Trace(NamedTuple):
+    """One request among others; but for its id all is empty where its caller traces nothing.
+
+    ``span_id`` is the request's own span, ``parent_id`` the caller's.
+    """
 
     request_id: str
-    trace_id: str
-    span_id: str
-    parent_id: str
-    flags: str
+    trace_id: str = ""
+    span_id: str = ""
+    parent_id: str = ""
+    flags: str = ""
     state: bytes = b""
 
     @property
-    def traceparent(self) -> str:
+    def traceparent(self) -> str | None:
         """What whoever is asked in turn, and whoever asked, gets."""
-        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags}" if self.trace_id else None
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Headers of the answer."""
-        given = [
-            (REQUEST_ID, self.request_id.encode()),
-            (TRACEPARENT, self.traceparent.encode()),
-        ]
+        given = [(REQUEST_ID, self.request_id.encode())]
+        if self.traceparent is not None:
+            given.append((TRACEPARENT, self.traceparent.encode()))
         return [*given, (TRACESTATE, self.state)] if self.state else given
 
 
@@ -62,26 +64,22 @@ def trace_of(headers: Headers) -> Trace:
     >>> trace = trace_of([(b"traceparent", parent), (b"x-request-id", b"order-17")])
     >>> trace.request_id, trace.trace_id, trace.parent_id, trace.flags
     ('order-17', '4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7', '01')
-    >>> len(trace.span_id), trace_of([(b"traceparent", b"nonsense")]).parent_id
-    (16, '')
+    >>> len(trace.span_id), trace_of([(b"traceparent", b"nonsense")]).traceparent
+    (16, None)
     """
-    given_id = parent = b""
-    states: list[bytes] = []
-    n_parents = 0
-    for name, value in headers:
-        if name == TRACEPARENT:
-            parent, n_parents = value, n_parents + 1
-        elif name == REQUEST_ID:
-            given_id = value
-        elif name == TRACESTATE:
-            states.append(value)
-    fresh = os.urandom(40).hex()
-    request_id = given_id.decode() if _SAFE_ID.fullmatch(given_id) else fresh[:32]
-    read = _read(parent) if n_parents == 1 else None
+    by_name = dict(headers)
+    given_id = by_name.get(REQUEST_ID)
+    is_safe = given_id is not None and _SAFE_ID.fullmatch(given_id) is not None
+    request_id = given_id.decode() if given_id and is_safe else os.urandom(16).hex()
+    if TRACEPARENT not in by_name:
+        return Trace(request_id)
+    parents = _values(headers, TRACEPARENT)
+    read = _read(parents[0]) if len(parents) == 1 else None
     if read is None:  # then whatever state came belongs to no trace
-        return Trace(request_id, fresh[32:64], fresh[64:], "", "00")
+        return Trace(request_id)
     trace_id, parent_id, flags = read
-    return Trace(request_id, trace_id, fresh[64:], parent_id, flags, _state(states))
+    state = _state(_values(headers, TRACESTATE))
+    return Trace(request_id, trace_id, os.urandom(8).hex(), parent_id, flags, state)
 
 
 def _read(parent: bytes) -> tuple[str, str, str] | None:
@@ -95,6 +93,10 @@ def _read(parent: bytes) -> tuple[str, str, str] | None:
         return None
     # Of flags only "sampled" means something to us; the rest may not be given on.
     return trace_id.decode(), span_id.decode(), f"{int(flags, 16) & 1:02x}"
+
+
+def _values(headers: Headers, wanted: bytes) -> list[bytes]:
+    return [value for name, value in headers if name == wanted]
 
 
 def _state(states: list[bytes]) -> bytes:

@@ -60,8 +60,8 @@ class Connection(HttpToolsProtocol):
         self._is_begun_now = False
         self._n_head_least = 0  # bytes of it so far; what was read with it may be of another
         self._n_head_most = 0
-        self._n_body_bytes = 0  # bytes of a body as it came, and of its content
-        self._n_content = 0
+        self._n_body_bytes = 0  # of a body that does not come in one piece, as it comes
+        self._n_content = 0  # of what it holds
 
     # -- what asyncio calls ---------------------------------------------------------------
 
@@ -89,6 +89,7 @@ class Connection(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._is_begun_now = False
+        held = len(self.cycle.body) if self._n_body_bytes else 0
         self._n_head_most = len(data) + (self._n_head_most if self._is_begun else 0)
         try:
             self.parser.feed_data(data)
@@ -104,10 +105,10 @@ class Connection(HttpToolsProtocol):
             if self._n_head_least > self._limits.max_header_bytes:
                 self._refuse(self._headers_too_large())
                 return
-        if not self._is_answering:
+        if self._running is None or self._running.response_complete:
             self._start_clock()
         elif self.cycle.more_body:
-            self._check_framing(len(data))
+            self._check_framing(len(data), held)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Nothing more comes: whoever asked whole still gets an answer."""
@@ -138,23 +139,11 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._is_begun = self._is_begun_now = True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; a trailer is dropped, as whoever reads headers has read them by then."""
-        if self._is_begun:
-            super().on_header(name, value)
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of a body."""
-        self._n_content += len(body)
-        super().on_body(body)
-
     def on_headers_complete(self) -> None:
         """Its head is whole: answer it, or say why not."""
         self._stop_clock()
         self._is_begun = False
-        self._n_body_bytes = self._n_content = 0
-        if self.parser.get_http_version() not in _VERSIONS:
-            raise _Refusal(_malformed())
+        self._n_body_bytes = 0
         most = self._limits.max_header_bytes
         if self._n_head_most > most and self._held() > most:
             raise _Refusal(self._headers_too_large())
@@ -168,6 +157,9 @@ class Connection(HttpToolsProtocol):
         current.set(trace)  # the task that answers takes it along
         super().on_headers_complete()
         self.cycle.default_headers = [*self.server_state.default_headers, *trace.headers()]
+        if self.scope["http_version"] not in _VERSIONS:
+            raise _Refusal(_malformed())
+        self.headers = []  # trailers, dropped: whoever reads headers has read them by then
         if self.cycle.scope["method"] != "HEAD":  # its answer ends with the head
             joined: Any = JoinedWrites(self.transport, self.cycle)  # as much as a cycle asks of it
             self.cycle.transport = joined
@@ -249,7 +241,7 @@ class Connection(HttpToolsProtocol):
     def _tell(self, error: PlatformError) -> None:
         self.app.refused(error.code)
         answer = problem(error)
-        trace = trace_of(self.headers or ())
+        trace = trace_of(list(self.scope["headers"]) if self.scope else ())
         headers = [*self.server_state.default_headers, *trace.headers(), *answer.raw_headers]
         headers.append((b"connection", b"close"))
         lines = [b"%b: %b\r\n" % header for header in headers]
@@ -267,7 +259,11 @@ class Connection(HttpToolsProtocol):
         self._stop_clock()
         self._clock = self.loop.call_later(LINGER_S, self.transport.abort)
 
-    def _check_framing(self, n_bytes: int) -> None:
+    def _check_framing(self, n_bytes: int, n_held: int) -> None:
+        """Refuse a body that is hardly content; ``n_held`` of that were there before."""
+        self._n_content = (
+            len(self.cycle.body) - n_held + (self._n_content if self._n_body_bytes else 0)
+        )
         self._n_body_bytes += n_bytes
         if self._n_body_bytes - _FRAMING_OF_A_BYTE * self._n_content > MOST_FRAMING_BYTES:
             self._refuse(_malformed("send chunks with little beside their content"))

@@ -175,7 +175,7 @@ class Desk:
 
         async def called(sent: bytes, context: Any) -> Any:
             start_s = self._clock.monotonic_s()
-            trace = trace_of((k.encode(), _bytes(v)) for k, v in context.invocation_metadata())
+            trace = trace_of([(k.encode(), _bytes(v)) for k, v in context.invocation_metadata()])
             current.set(trace)
             context.set_trailing_metadata([(k.decode(), v) for k, v in trace.headers()])
             status, code = 200, grpc.StatusCode.OK

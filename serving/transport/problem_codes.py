@@ -145,8 +145,8 @@ HEADERS: Json = {
         "schema": {"type": "string", "examples": ["order-17"]},
     },
     "traceparent": {
-        "description": "The request's span in the trace that it came with (W3C), else in a fresh "
-        "one. A `tracestate` comes back as it was sent.",
+        "description": "The request's span in the trace that it came with (W3C); left out where "
+        "it came with none. A `tracestate` comes back as it was sent.",
         "schema": {
             "type": "string",
             "examples": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],

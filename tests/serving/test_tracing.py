@@ -61,8 +61,7 @@ def test_every_answer_has_the_id_and_gives_the_trace_on(served, method, path, st
     assert span_id != SPAN
     plain = httpx.request(method, url + path, json=body)
     assert len(plain.headers["x-request-id"]) == 32
-    assert plain.headers["traceparent"].split("-")[1] != TRACE
-    assert "tracestate" not in plain.headers
+    assert {"traceparent", "tracestate"}.isdisjoint(plain.headers)
 
 
 def test_what_is_no_request_is_answered_with_an_id_too(served):
