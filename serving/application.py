@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from uuid import uuid4
@@ -18,10 +18,12 @@ from core.clock import Clock, SystemClock
 from serving.access import Access
 from serving.appending import GroupAppender
 from serving.background import Background
+from serving.batching import Batching
 from serving.counting import Counting, CountPublisher
 from serving.engine import Engine
 from serving.events import EventIntake
 from serving.explainer_client import ExplainerProcess
+from serving.gpu_metrics import Gpus
 from serving.health import Health
 from serving.inference import Inference
 from serving.log_lines import ending_in_words
@@ -33,7 +35,7 @@ from serving.record_logs import RecordLogs
 from serving.recording import Recording
 from serving.releases import Loader, Releases
 from serving.rollout_views import RolloutViews
-from serving.runtime import OnnxSession
+from serving.runtime import check_device, runner_on
 from serving.scraping import Scraping
 from serving.settings import Settings
 from serving.shadow_process import ShadowProcess
@@ -85,7 +87,7 @@ class Service:
         layout = settings.layout
         shelf = Shelf(layout.shelf)
         keys = partial(KeyRing.from_directory, layout.keys)
-        loader = Loader(shelf, keys, OnnxSession, is_any_time=settings.is_local)
+        loader = _loader(settings, shelf, keys)
         self._settings = settings
         self._clock, self._told = clock, told
         self._bundle_of = shelf.bundle
@@ -164,7 +166,13 @@ class Service:
             n_workers=self._settings.http.workers,
         )
         return Scraping(
-            layout, self._telemetry, workers, health=health, watcher=self._watcher, clock=clock
+            layout,
+            self._telemetry,
+            workers,
+            health=health,
+            watcher=self._watcher,
+            clock=clock,
+            gpus=None if self._settings.models.device == "cpu" else Gpus.found(),
         )
 
     def _new_engine(self, mask: Mask, clock: Clock, told: Told) -> Engine:
@@ -263,6 +271,19 @@ class Service:
         while True:
             await asyncio.sleep(self._settings.records.ship_every_ms / 1_000)
             await asyncio.to_thread(self._shipper.ship)
+
+
+def _loader(settings: Settings, shelf: Shelf, keys: Callable[[], KeyRing]) -> Loader:
+    """Loader of models for the device asked for; ConfigurationError where there is none."""
+    models = settings.models
+    check_device(models.device)
+    batching = Batching(
+        most_rows=models.batch_rows,
+        wait_s=models.batch_wait_ms / 1_000,
+        is_always=models.device != "cpu",
+    )
+    runner = partial(runner_on, device=models.device, is_cpu_allowed=models.is_cpu_allowed)
+    return Loader(shelf, keys, runner, is_any_time=settings.is_local, batching=batching)
 
 
 def application() -> ASGIApp:

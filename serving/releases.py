@@ -16,13 +16,13 @@ from core.degradation import check_degradation
 from core.features.plan import Plan
 from core.features.transforms import load_transform
 from core.ports import ModelRunner
+from serving.batching import PLAIN, Batching, BatchingScorer
 from serving.contract import RequestContract
 from serving.errors import NotFoundError
 from serving.features import FeatureReading
 from serving.ladder import Ladder, LoadedFallback
 from serving.memory import resident_bytes
 from serving.ports import DirectScorer, Scorer
-from serving.slow_scorer import SLOW_MS, ThreadedScorer
 from stores.bundle import Bundle, Manifest
 from stores.channels import Channel, Channels, ChannelState
 from stores.golden import Golden
@@ -33,6 +33,9 @@ from stores.signing import KeyRing
 RunnerFactory = Callable[[bytes, int], ModelRunner]
 WARM_UP_ROWS = (1, 1_000)
 ROWS_TIMED = 3
+SLOW_MS = 2.0
+"""From so long a row on a model leaves the loop. A hop to a thread and back costs a tenth of it
+under load."""
 
 
 class CountedRunner:
@@ -168,12 +171,19 @@ class Loader:
     """
 
     def __init__(
-        self, shelf: Shelf, keys: Callable[[], KeyRing], runner: RunnerFactory, *, is_any_time: bool
+        self,
+        shelf: Shelf,
+        keys: Callable[[], KeyRing],
+        runner: RunnerFactory,
+        *,
+        is_any_time: bool,
+        batching: Batching = PLAIN,
     ) -> None:
         self._shelf = shelf
         self._keys = keys
         self._runner = runner
         self._is_any_time = is_any_time
+        self._batching = batching
 
     def load(self, use_case: str, release: int) -> LoadedRelease:
         """Release that is signed, whole, of the code it was compiled from, and answers right.
@@ -188,7 +198,9 @@ class Loader:
             If its rules read, or its ladder names, what its plan does not yield.
         """
         bundle = self._shelf.verified(use_case, release, self._keys())
-        return release_of(bundle, self._runner, is_any_time=self._is_any_time)
+        return release_of(
+            bundle, self._runner, is_any_time=self._is_any_time, batching=self._batching
+        )
 
     def bundle(self, use_case: str, release: int) -> tuple[Path, str]:
         """Folder of a signed release, and the digest of its manifest; raises as ``load`` does."""
@@ -196,7 +208,13 @@ class Loader:
         return self._shelf.bundle(use_case, release), statement.manifest_digest
 
 
-def release_of(bundle: Bundle, runner_of: RunnerFactory, *, is_any_time: bool) -> LoadedRelease:
+def release_of(
+    bundle: Bundle,
+    runner_of: RunnerFactory,
+    *,
+    is_any_time: bool,
+    batching: Batching = PLAIN,
+) -> LoadedRelease:
     """Release of a bundle that was verified; raises as `Loader.load` does."""
     manifest, width = bundle.manifest, len(bundle.manifest.plan.vector)
     for transform in manifest.plan.transforms:
@@ -205,7 +223,7 @@ def release_of(bundle: Bundle, runner_of: RunnerFactory, *, is_any_time: bool) -
     runner = CountedRunner(runner_of(bundle.model, width))
     decider = Decider.of(manifest.decisions, manifest.plan)
     prove(bundle, runner, decider)
-    ladder = ladder_of(bundle, runner_of)
+    ladder = ladder_of(bundle, runner_of, batching)
     return LoadedRelease(
         manifest=manifest,
         manifest_digest=manifest.digest,
@@ -213,13 +231,15 @@ def release_of(bundle: Bundle, runner_of: RunnerFactory, *, is_any_time: bool) -
         contract=RequestContract(manifest.contract, is_any_time=is_any_time),
         decider=decider,
         runner=runner,
-        scorer=scorer_of(runner, width),
+        scorer=scorer_of(runner, width, batching),
         ladder=ladder,
         grown_bytes=max(0, resident_bytes() - before),
     )
 
 
-def ladder_of(bundle: Bundle, runner_of: RunnerFactory) -> Ladder | None:
+def ladder_of(
+    bundle: Bundle, runner_of: RunnerFactory, batching: Batching = PLAIN
+) -> Ladder | None:
     """Ladder that a bundle declares, its models proved; None where it declares none."""
     degradation, plan = bundle.manifest.degradation, bundle.manifest.plan
     if degradation is None:
@@ -231,20 +251,22 @@ def ladder_of(bundle: Bundle, runner_of: RunnerFactory) -> Ladder | None:
         golden = Golden.model_validate_json(bundle.files[each.golden])
         golden.check(runner.score(golden.inputs()))
         columns = np.array([plan.vector.index(name) for name in each.reads], dtype=np.intp)
-        scorer = scorer_of(runner, len(each.reads))
+        scorer = scorer_of(runner, len(each.reads), batching)
         fallbacks.append(LoadedFallback(frozenset(each.without), columns, runner, scorer))
     return Ladder(degradation, plan, fallbacks)
 
 
-def scorer_of(runner: ModelRunner, width: int) -> Scorer:
-    """Scores on the loop; in a thread, if a row takes so long that others would wait for it."""
+def scorer_of(runner: ModelRunner, width: int, batching: Batching = PLAIN) -> Scorer:
+    """Scores on the loop; in a thread and in batches, if others would wait for it."""
     row = np.zeros((1, width), dtype=np.float32)
     spent_ms = []
     for _ in range(ROWS_TIMED):
         start_s = time.perf_counter()
         runner.score(row)
         spent_ms.append((time.perf_counter() - start_s) * 1_000)
-    return ThreadedScorer(runner) if min(spent_ms) > SLOW_MS else DirectScorer(runner)
+    if batching.is_always or min(spent_ms) > SLOW_MS:
+        return BatchingScorer(runner, batching)
+    return DirectScorer(runner)
 
 
 def prove(bundle: Bundle, runner: ModelRunner, decider: Decider) -> float:

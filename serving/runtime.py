@@ -1,18 +1,34 @@
-"""ONNX Runtime as a ``ModelRunner``: one thread, CPU, nothing read but the bytes given."""
+"""ONNX Runtime as a ``ModelRunner``: one thread, nothing read but the bytes given."""
 
 from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import IntegrityError
+from core.ports import ModelRunner
+from serving.devices import (
+    CPU,
+    Device,
+    PlacedNode,
+    check_available,
+    check_got,
+    check_placed,
+    provider_of,
+    read_placement,
+)
 from stores.bundle import MODEL_INPUT, MODEL_OUTPUT, refuse_external_data
 
 _FATAL = 4  # ONNX Runtime's log level: it warns about models on standard error otherwise
 
 
 class OnnxSession:
-    """A model in memory.
+    """A model in memory, on the CPU or a GPU.
 
     One thread: a row takes microseconds, and threads that spin would take the cores from
     the loop. Parallel load is served by workers.
@@ -23,38 +39,29 @@ class OnnxSession:
         The ONNX file's bytes, as verified.
     width
         Number of columns that the plan's vector has.
+    device
+        What it shall run on; looked after node by node, unless ``is_cpu_allowed``.
+    is_cpu_allowed
+        Whether parts, or all of it, may run on the CPU though a GPU was asked for.
 
     Raises
     ------
     IntegrityError
         If the bytes are no model, refer to data outside, or take another vector.
+    ConfigurationError
+        If it runs elsewhere than it was asked to.
     """
 
-    def __init__(self, model: bytes, width: int) -> None:
-        import onnxruntime  # starts a thread of its own, so not before a worker was forked
-
-        onnxruntime.disable_telemetry_events()
+    def __init__(
+        self, model: bytes, width: int, *, device: Device = "cpu", is_cpu_allowed: bool = False
+    ) -> None:
         refuse_external_data(model)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = _FATAL
-        options.add_session_config_entry("session.load_model_format", "ONNX")
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its errors have no common class
-            raise IntegrityError(
-                "the model cannot be loaded",
-                found=type(error).__name__,
-                remedy="build the release again with the versions in uv.lock",
-                code="model_unreadable",
-            ) from error
+        self._session = _session(model, device)
         self._check_shape(width)
         self._outputs = [MODEL_OUTPUT]
+        if device != "cpu" and not is_cpu_allowed:
+            check_got(device, self._session.get_providers())
+            check_placed(device, placement_of(model, width, device))
 
     def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores, shape ``(n,)``, for vectors of shape ``(n, d)``; NaN is null."""
@@ -75,3 +82,71 @@ class OnnxSession:
                 f"and one output {MODEL_OUTPUT!r}",
                 code="model_shape",
             )
+
+
+class InOneProcess:
+    """A model on a GPU: whoever is forked from the process that made it cannot use it."""
+
+    def __init__(self, runner: ModelRunner) -> None:
+        self._runner = runner
+        self._maker = os.getpid()
+
+    def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores, shape ``(n,)``; IntegrityError in a fork, where CUDA would hang or crash."""
+        if os.getpid() != self._maker:
+            raise IntegrityError(
+                "a model on a GPU was asked after a fork",
+                found="another process than the one that made it",
+                remedy="load models in the workers and not before they are forked",
+                code="forked_session",
+            )
+        return self._runner.score(vectors)
+
+
+def runner_on(
+    model: bytes, width: int, *, device: Device = "cpu", is_cpu_allowed: bool = False
+) -> ModelRunner:
+    """A model on a device; raises as `OnnxSession`."""
+    session = OnnxSession(model, width, device=device, is_cpu_allowed=is_cpu_allowed)
+    return session if device == "cpu" else InOneProcess(session)
+
+
+def check_device(device: Device) -> None:
+    """Return when this machine's ONNX Runtime knows the device; ConfigurationError else."""
+    import onnxruntime
+
+    check_available(device, onnxruntime.get_available_providers())
+
+
+def placement_of(model: bytes, width: int, device: Device) -> list[PlacedNode]:
+    """Where each node of a model runs, found by running it once."""
+    with tempfile.TemporaryDirectory(prefix="throughline-placement-") as folder:
+        session = _session(model, device, profile_to=str(Path(folder) / "profile"))
+        session.run([MODEL_OUTPUT], {MODEL_INPUT: np.zeros((2, width), dtype=np.float32)})
+        return read_placement(Path(session.end_profiling()).read_text())
+
+
+def _session(model: bytes, device: Device, *, profile_to: str = "") -> Any:
+    import onnxruntime  # starts a thread of its own, so not before a worker was forked
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _FATAL
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile_to:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile_to
+    providers = [provider_of(device)] if device == "cpu" else [provider_of(device), CPU]
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=providers)
+    except Exception as error:  # its errors have no common class
+        raise IntegrityError(
+            "the model cannot be loaded",
+            found=type(error).__name__,
+            remedy="build the release again with the versions in uv.lock",
+            code="model_unreadable",
+        ) from error

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import chain
 
 from core.clock import Clock
+from serving.gpu_metrics import Gpus, gpu_families
 from serving.health import Health
 from serving.home_metrics import home_families, waiting_segments
 from serving.telemetry import Telemetry
@@ -28,6 +29,7 @@ class Scraping:
         health: Health,
         watcher: ShelfWatcher,
         clock: Clock,
+        gpus: Gpus | None = None,
     ) -> None:
         self._layout = layout
         self._telemetry = telemetry
@@ -35,6 +37,7 @@ class Scraping:
         self._health = health
         self._watcher = watcher
         self._clock = clock
+        self._gpus = gpus
 
     async def exposition(self) -> bytes:
         """All metrics in Prometheus' text format; files are read away from the requests."""
@@ -47,7 +50,8 @@ class Scraping:
             waiting_segments(self._layout),
             is_shelf_bad=bool(self._watcher.trouble),
         )
-        return self._telemetry.exposition(chain(self._workers.families(), of_home))
+        of_gpus = gpu_families(self._gpus.states()) if self._gpus is not None else []
+        return self._telemetry.exposition(chain(self._workers.families(), of_home, of_gpus))
 
     async def follow(self) -> None:
         """Leave this worker's counts for the others again and again, until cancelled."""

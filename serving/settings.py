@@ -85,10 +85,17 @@ class EngineSettings(Section):
 
 
 class ModelSettings(Section):
-    """Memory for models, and how long one may take to be ready. A budget of 0 is no limit."""
+    """Where models run, what memory they may take, how long one may take to be ready.
+
+    A budget of 0 is no limit.
+    """
 
     budget_bytes: int = Field(default=0, ge=0)
     patience_ms: int = Field(default=60_000, ge=100)
+    device: Literal["cpu", "cuda"] = "cpu"
+    is_cpu_allowed: bool = False  # else what cannot run on the device that was asked for is refused
+    batch_rows: int = Field(default=1_024, ge=1)  # of models on a GPU, and of slow ones
+    batch_wait_ms: int = Field(default=2, ge=0)  # of the oldest row, while others come too
 
 
 class RecordSettings(Section):

@@ -87,6 +87,7 @@ def test_bare_numbers_carry_their_unit(section):
         "max_waiting",
         "batch_events",
         "folder_port",
+        "batch_rows",
         "controller_port",
     }
     field = Settings.model_fields[section].annotation

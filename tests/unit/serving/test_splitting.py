@@ -13,10 +13,10 @@ from rollouts import request_of, roll_out
 from core.errors import DependencyError, IntegrityError
 from core.rollout.assignment import assignment_point
 from core.rollout.published import all_counts
+from serving.batching import Batching, BatchingScorer
 from serving.counting import CountPublisher
 from serving.errors import BrokenContractError
 from serving.releases import Served
-from serving.slow_scorer import ThreadedScorer
 from stores.layout import Layout
 from stores.rollout_counts.sqlite import SqliteRolloutCounts
 
@@ -228,7 +228,7 @@ class SlowRunner:
 
 
 def test_a_slow_challenger_holds_up_nobody_else(bench):
-    bench.with_scorer(ThreadedScorer(SlowRunner()))
+    bench.with_scorer(BatchingScorer(SlowRunner(), Batching()))
     slow = of_challenger(1)[0]
     fast = next(card for card in CARDS if channel_of(card, 0.3) == "champion")
 
