@@ -21,6 +21,16 @@ CASES = {
         ["spark_jobs.ingest", "spark_jobs.tiles", "spark_jobs.training_set", "spark_jobs.scores"],
         ("dagster", "feast", "mlflow", "fastapi"),
     ),
+    "orchestration": (
+        [
+            "orchestration.cli",
+            "orchestration.code_location",
+            "feature_store.offline",
+            "feature_store.online",
+            "training.fit",
+        ],
+        ("pyspark", "mlflow", "great_expectations", "serving", "spark_jobs"),
+    ),
 }
 
 
