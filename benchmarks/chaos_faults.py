@@ -41,6 +41,15 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Broken:
+    """When it was broken, for how long it certainly was, and when it was mended: epoch seconds."""
+
+    from_s: float
+    until_s: float
+    mended_s: float
+
+
+@dataclass(frozen=True)
 class Figures:
     """What became of the requests from the fault on. Shares of those sent; times in ms.
 
@@ -87,17 +96,19 @@ def run_fault(fault: Fault, server: Server, path: str, bodies: Path, out: Path) 
         began_s = time.time()
         fault.begin()
         time.sleep(FAULT_S)
+        broken_until_s = time.time()
         fault.end()
         mended_s = time.time()
         load.wait(timeout=ENDS_WITHIN_S)
     finally:
         load.kill()
         fault.end()
-    return figures_of(fault, read_answers(out), began_s, mended_s)
+    return figures_of(fault, read_answers(out), Broken(began_s, broken_until_s, mended_s))
 
 
-def figures_of(fault: Fault, answers: Sequence[Answer], began_s: float, mended_s: float) -> Figures:
+def figures_of(fault: Fault, answers: Sequence[Answer], broken: Broken) -> Figures:
     """Figures of the answers to what was sent from the fault on."""
+    began_s, mended_s = broken.from_s, broken.mended_s
     met = [answer for answer in answers if answer.at_s >= began_s]
     answered = [answer for answer in met if answer.is_answered]
     times = sorted(answer.ms for answer in met)
@@ -112,7 +123,7 @@ def figures_of(fault: Fault, answers: Sequence[Answer], began_s: float, mended_s
         sent=len(met),
         answered_share=len(answered) / max(1, len(met)),
         degraded_share=len(degraded) / max(1, len(met)),
-        unlabelled=sum(_is_unlabelled(answer, fault, began_s, mended_s) for answer in answered),
+        unlabelled=sum(_is_unlabelled(answer, fault, broken) for answer in answered),
         levels=levels,
         p50_ms=percentile(times, 0.5),
         p99_ms=percentile(times, 0.99),
@@ -123,8 +134,8 @@ def figures_of(fault: Fault, answers: Sequence[Answer], began_s: float, mended_s
     )
 
 
-def _is_unlabelled(answer: Answer, fault: Fault, began_s: float, mended_s: float) -> bool:
-    is_within = began_s + EDGE_S < answer.at_s < mended_s - EDGE_S
+def _is_unlabelled(answer: Answer, fault: Fault, broken: Broken) -> bool:
+    is_within = broken.from_s + EDGE_S < answer.at_s < broken.until_s - EDGE_S
     return not answer.level and (answer.is_lacking or (fault.is_total and is_within))
 
 

@@ -34,7 +34,7 @@ class OnlineValues:
         url, read_budget_ms = settings.online, settings.engine.read_budget_ms
         self.store = open_online_store(url)
 
-        def guard(use: str, name: str, budget_ms: int) -> Guard:
+        def guard(use: str, name: str, budget_ms: int | None) -> Guard:
             return Guard(
                 name,
                 Breaker(most_failures=MOST_FAILURES, rest_s=REST_S),
@@ -47,9 +47,10 @@ class OnlineValues:
         self._read_store = self.store
         if url.startswith("sqlite:"):
             self._read_store = open_online_store(url, timeout_s=LOCKED_S)
+        reader = _reader(url, self._read_store, read_budget_ms)
+        budget_ms = read_budget_ms if isinstance(reader, ThreadedReader) else None
         self.reader = GuardedReader(
-            _reader(url, self._read_store),
-            guard("online_values", "reading online values", read_budget_ms),
+            reader, guard("online_values", "reading online values", budget_ms)
         )
         self.claims = guard("event_claims", "claiming ids of events", CLAIM_BUDGET_MS)
 
@@ -60,8 +61,13 @@ class OnlineValues:
         self.store.close()
 
 
-def _reader(url: str, store: OnlineStore) -> Reader:
-    """Values without holding up the loop: from a file at once, from one Redis by the tick."""
+def _reader(url: str, store: OnlineStore, budget_ms: int) -> Reader:
+    """Values without holding up the loop: from a file at once, from one Redis by the tick.
+
+    A connection to Redis that is silent for the budget is given up, and made anew.
+    """
     if url.startswith("sqlite:"):
         return DirectReader(store)
-    return TickReader(url) if url.startswith(("redis://", "unix://")) else ThreadedReader(store)
+    if url.startswith(("redis://", "unix://")):
+        return TickReader(url, timeout_s=budget_ms / 1_000)
+    return ThreadedReader(store)

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.chaos import Report
 from benchmarks.chaos_crowd import Crowd
-from benchmarks.chaos_faults import Fault, figures_of
+from benchmarks.chaos_faults import Broken, Fault, figures_of
 from benchmarks.chaos_load import Answer, answer_of, read_answers
 
 ALONE = "reading online values failed again and again and is left alone for a while"
@@ -24,7 +24,7 @@ def degraded(at_s, ms=5.0, because="took more than 100 ms", **more):
 
 
 def figures(*answers, fault=TOTAL):
-    return figures_of(fault, answers, BEGAN_S, MENDED_S)
+    return figures_of(fault, answers, Broken(BEGAN_S, MENDED_S, MENDED_S))
 
 
 def test_what_was_sent_before_the_fault_does_not_count():
