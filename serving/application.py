@@ -244,7 +244,10 @@ class Service:
             return nullcontext()
         from serving.transport.grpc_inference import Desk, listening
 
-        desk = Desk(self.app.gate, self._access, self._telemetry, self._clock)
+        patience_ms = settings.http.body_timeout_ms
+        desk = Desk(
+            self.app.gate, self._access, self._telemetry, self._clock, patience_ms=patience_ms
+        )
         return listening(settings.grpc, settings.http, self._inference, desk)
 
     def _start(self) -> None:

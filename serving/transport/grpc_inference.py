@@ -5,6 +5,7 @@ Imported only where gRPC is asked for: it and its messages take time and memory 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 import grpc
+import grpc.aio
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
@@ -34,6 +36,7 @@ from serving.errors import (
     NoKeyError,
     NotFoundError,
     OutOfScopeError,
+    SlowBodyError,
 )
 from serving.gate import Gate
 from serving.inference import SERVER, Inference
@@ -55,6 +58,7 @@ STATUS: dict[type[PlatformError], grpc.StatusCode] = {
     InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
     NoKeyError: grpc.StatusCode.UNAUTHENTICATED,
     OutOfScopeError: grpc.StatusCode.PERMISSION_DENIED,
+    SlowBodyError: grpc.StatusCode.DEADLINE_EXCEEDED,
     ConflictError: grpc.StatusCode.ALREADY_EXISTS,
     NotReadyError: grpc.StatusCode.UNAVAILABLE,
     NotFoundError: grpc.StatusCode.NOT_FOUND,
@@ -142,7 +146,8 @@ class GrpcInference:
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
-                name: grpc.unary_unary_rpc_method_handler(
+                # As a stream of one, so that the message has a clock while it comes.
+                name: grpc.stream_unary_rpc_method_handler(
                     guarded(name, self._made[asked].FromString, behaviours[name]),
                     response_serializer=self._made[answered].SerializeToString,
                 )
@@ -161,19 +166,22 @@ class GrpcInference:
 class Desk:
     """Gate and keys before each RPC, its errors as statuses behind it, and its time."""
 
-    def __init__(self, gate: Gate, access: Access, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(
+        self, gate: Gate, access: Access, telemetry: Telemetry, clock: Clock, *, patience_ms: int
+    ) -> None:
         self._gate = gate
         self._access = access
         self._telemetry = telemetry
         self._clock = clock
         self._repeats = Repeats(clock)
+        self._patience_s = patience_ms / 1_000
 
     def guarded(self, name: str, read: Read, behaviour: Behaviour) -> Any:
         """The behaviour as grpc calls it, with the bytes of a message."""
         verb: Verb | None = "predict" if name.startswith("Model") else None
         route = f"/{SERVICE}/{name}"
 
-        async def called(sent: bytes, context: Any) -> Any:
+        async def called(_messages: Any, context: Any) -> Any:
             start_s = self._clock.monotonic_s()
             trace = trace_of([(k.encode(), _bytes(v)) for k, v in context.invocation_metadata()])
             current.set(trace)
@@ -181,7 +189,7 @@ class Desk:
             status, code = 200, grpc.StatusCode.OK
             answer, said = None, ""
             try:
-                request = _message(sent, read)
+                request = read_message(await self._sent(context), read)
                 if verb is None:
                     answer = await behaviour(request, Grant())
                 else:
@@ -204,6 +212,21 @@ class Desk:
             return answer
 
         return called
+
+    async def _sent(self, context: Any) -> bytes:
+        """Bytes of the one message, which must come in time: grpc itself would wait for ever."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                sent = await context.read()
+        except TimeoutError:
+            raise SlowBodyError(
+                "the message did not arrive in time",
+                found=f"more than {self._patience_s:g} s",
+                remedy="send it at once",
+            ) from None
+        if sent is grpc.aio.EOF:
+            raise MalformedBodyError("the call ended without its message")
+        return bytes(sent)
 
     def _check_gate(self, context: Any) -> None:
         """Return where the call may come in: there is room, and time before its deadline."""
@@ -257,6 +280,10 @@ async def listening(
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", http.max_body_bytes),
+            ("grpc.max_metadata_size", http.max_header_bytes),
+            ("grpc.absolute_max_metadata_size", http.max_header_bytes),
+            ("grpc.max_concurrent_streams", settings.max_calls),
+            ("grpc.server_handshake_timeout_ms", http.header_timeout_ms),
             ("grpc.max_connection_idle_ms", http.keep_alive_s * 1_000),
             ("grpc.so_reuseport", int(http.workers > 1)),  # else a second service would share it
         ],
@@ -283,7 +310,8 @@ def _bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
 
 
-def _message(sent: bytes, read: Read) -> Any:
+def read_message(sent: bytes, read: Read) -> Any:
+    """The message in bytes; MalformedBodyError where they are none."""
     try:
         return read(sent)
     except DecodeError:

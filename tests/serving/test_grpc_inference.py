@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import grpc
@@ -12,6 +13,7 @@ import tritonclient.grpc as triton
 from bundles import REQUEST, TOY_PLAN, USE_CASE, expected_score, serve, shelve
 from online_processes import OnlineProcess, service
 from tritonclient.utils import InferenceServerException
+from wire import wire
 
 from core.access import RateLimit, parsed_scopes
 from core.clock import SystemClock
@@ -259,6 +261,31 @@ def test_grpc_is_off_unless_asked_for_and_not_opened_to_others_without_keys(tmp_
     assert "open to other machines" in opened.log.read_text()
     with service(layout) as process:
         assert "gRPC" not in process.log.read_text()
+
+
+def test_a_message_that_never_comes_and_a_connection_that_says_nothing_are_cut(tmp_path):
+    layout = Layout(tmp_path).create()
+    serve(layout, shelve(layout), counter=1)
+    port = free_port()
+    limits = {"HTTP__BODY_TIMEOUT_MS": 300, "HTTP__HEADER_TIMEOUT_MS": 500}
+    with service(layout, GRPC__PORT=port, **limits):
+        began = time.monotonic()
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            rpc = channel.stream_unary(f"/{SERVICE}/ModelInfer")
+            never = threading.Event()
+
+            def nothing():
+                never.wait(10)
+                yield b""
+
+            with pytest.raises(grpc.RpcError) as refused:
+                rpc(nothing(), timeout=8)
+            never.set()
+        assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert refused.value.details().startswith("slow_body: ")
+        assert time.monotonic() - began < 5
+        with wire(f"http://127.0.0.1:{port}") as connection:
+            assert connection.ends_within(5.0) < 5.0
 
 
 @pytest.mark.slow

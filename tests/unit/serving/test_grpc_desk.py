@@ -26,9 +26,15 @@ class AbortedError(Exception):
 class Context:
     """What grpc hands to a handler, as far as it is asked."""
 
-    def __init__(self, left_s=None):
+    def __init__(self, left_s=None, sent=b""):
         self.left_s = left_s
         self.ended = None
+        self.sent = sent
+
+    async def read(self):
+        if self.sent is None:
+            await asyncio.sleep(10)
+        return self.sent
 
     def invocation_metadata(self):
         return (("x-request-id", "mine"),)
@@ -60,14 +66,14 @@ def gate():
 def desk(gate, tmp_path):
     clock = FixedClock(0)
     access = Access(AccessKeyFile(tmp_path), clock, print, n_workers=1)
-    return Desk(gate, access, Telemetry(CollectorRegistry()), clock)
+    return Desk(gate, access, Telemetry(CollectorRegistry()), clock, patience_ms=50)
 
 
 def called(desk, behaviour, context=None, name="ModelReady"):
     context = context or Context()
     handler = desk.guarded(name, lambda sent: Message(), behaviour)
     try:
-        return asyncio.run(handler(b"", context)), context
+        return asyncio.run(handler(None, context)), context
     except AbortedError:
         return None, context
 
@@ -103,6 +109,16 @@ def test_a_deadline_that_cannot_be_kept_is_refused_at_once(desk, gate, monkeypat
     _, context = called(desk, answer, Context(left_s=0.1))
     assert context.ended[1].startswith("late: ")
     assert called(desk, answer, Context(left_s=1.0))[0] == "answer"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [(None, "DEADLINE_EXCEEDED", "slow_body"), (grpc.aio.EOF, "INVALID_ARGUMENT", "malformed")],
+)
+def test_a_message_that_does_not_come_is_not_waited_for(desk, sent, status, code):
+    _, context = called(desk, answer, Context(sent=sent))
+    assert context.ended[0] is grpc.StatusCode[status]
+    assert context.ended[1].startswith(f"{code}: ")
 
 
 def test_an_error_that_nobody_foresaw_says_nothing_of_itself(desk, gate, caplog):
