@@ -91,6 +91,7 @@ COMMANDS = (
     Command("why", "why", "explain a decision by its id"),
     Command("decisions", "decisions", "show what another policy would have decided"),
     Command("keys", "keys", "create, list, rotate and revoke keys to the service"),
+    Command("signing", "signing", "list, rotate and revoke the keys that sign"),
     Command("audit", "audit", "verify and list who did what, when and why"),
     Command("replay", "replay", "score a recorded decision again and compare"),
 )

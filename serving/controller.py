@@ -75,8 +75,12 @@ class Controller:
             return done
 
     def sign(self) -> None:
-        """Put a checkpoint under what others wrote into the audit log."""
+        """Sign what others wrote into the audit log, and the channels after a key was rotated."""
         self._audit.sign(self._clock.now_ms())
+        board = self._shelf.board
+        if board.signed_by() not in ("", self._signer.key_id):
+            with exclusive_lock(self._shelf.root / ".controller.lock"):
+                board.write(board.latest(self._keys), self._signer)
 
     def _looked(self, use_case: str, channels: Channels) -> tuple[Channels, list[str]]:
         state = channels.state(use_case)
@@ -259,7 +263,6 @@ def _numbers(look: Look) -> dict[str, Any]:
 def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bool = False) -> None:
     """Work until ``stop(seconds)`` says so, or once."""
     layout = settings.layout
-    signer = ensure_signer(layout.keys, "channels")
     layout.shelf.mkdir(parents=True, exist_ok=True)
     shelf = Shelf(layout.shelf)
     counts = open_rollout_counts(settings.online, layout.rollout_counts)
@@ -270,7 +273,10 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
     with served_metrics(metrics.registry, host=ports.host, port=port), closing(counts):
         while True:
             # Keys are read anew: those of builders and approvers may appear after the controller.
-            keys = KeyRing.from_directory(layout.keys)
+            signer, keys = (
+                ensure_signer(layout.keys, "channels"),
+                KeyRing.from_directory(layout.keys),
+            )
             controller = Controller(shelf, keys, signer, clock, counts)
             for answer in controller.work():
                 word = "accepted" if answer.is_accepted else "refused"

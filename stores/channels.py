@@ -158,6 +158,12 @@ class ChannelBoard:
         keys.verify("channels", signed_bytes(signed.channels), signed.signature)
         return signed.channels
 
+    def signed_by(self) -> str:
+        """Id of the key that the channels name, not verified; empty when there are none."""
+        if not self.path.exists():
+            return ""
+        return read_document(self.path, SignedChannels).signature.key_id
+
     def write(self, channels: Channels, signer: Signer) -> None:
         """Sign and replace the channels. For the controller only."""
         signature = signer.sign(signed_bytes(channels))

@@ -5,7 +5,8 @@
     releases/<use_case>/<n>/bundle/         the bundle, written once, never changed
     releases/<use_case>/<n>/signatures.json
     releases/<use_case>/<n>/verdict.json
-    releases/<use_case>/<n>/approvals/<digest of who>.json
+    releases/<use_case>/<n>/approvals/<digest of role and who>.json
+    numbers/<use_case>                      the highest number ever given
     channels.json, history/, requests/, answers/    see stores.channels
 
 Everything beside a bundle is bound to the digest of its manifest, and the manifest names
@@ -56,20 +57,21 @@ class Shelf:
     # -- releases ---------------------------------------------------------------------
 
     def allocate_release(self, use_case: str) -> int:
-        """Number of a new release of ``use_case``. Taken for good: gaps are allowed."""
+        """Number of a new release of ``use_case``. Taken for good: gaps are allowed.
+
+        Numbers only grow, also where the folders of releases were removed.
+        """
         folder = self._use_case_folder(use_case)
-        folder.mkdir(parents=True, exist_ok=True)
-        number = max(
-            (int(path.name) for path in folder.iterdir() if path.name.isdigit()), default=0
-        )
-        while True:
-            number += 1
-            try:
-                (folder / str(number)).mkdir()
-            except FileExistsError:  # another process took it between the look and the step
-                continue
+        numbers = self.root / "numbers"
+        for each in (folder, numbers):
+            each.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(numbers / f".{use_case}.lock"):
+            there = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+            number = max([_last_number(numbers / use_case), *there]) + 1
+            write_durably(numbers / use_case, str(number).encode())
+            (folder / str(number)).mkdir()
             sync_directory(folder)
-            return number
+        return number
 
     def put(self, bundle: Path) -> ReleaseStatement:
         """Copy the folder ``bundle`` to the place its manifest names, whole or not at all.
@@ -306,6 +308,20 @@ class Shelf:
                 remedy="allocate a new release number; what is on the shelf never changes",
                 code="release_taken",
             )
+
+
+def _last_number(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except FileNotFoundError:
+        return 0
+    except ValueError:
+        raise IntegrityError(
+            "the last number of a release cannot be read",
+            found=f"another thing than a number in numbers/{path.name}",
+            remedy="write the highest number that was ever given there",
+            code="bad_document",
+        ) from None
 
 
 def _numbers(folders: Iterable[Path]) -> Iterator[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from pydantic import ValidationError
 
 from core.errors import ConfigurationError, IntegrityError
 from core.features.plan import Frozen
@@ -40,6 +41,22 @@ class Signature(Frozen):
     role: Role
     key_id: str
     value: str
+
+
+class RevokedKey(Frozen):
+    """A key that is believed no more, and why."""
+
+    key_id: str
+    role: Role
+    who: str
+    why: str
+    at_ms: int
+
+
+class RevokedKeys(Frozen):
+    """Content of ``revoked.json``."""
+
+    keys: tuple[RevokedKey, ...] = ()
 
 
 class Signer:
@@ -68,17 +85,23 @@ class Signer:
 class KeyRing:
     """Public keys, told apart by role and key id."""
 
-    def __init__(self, keys: Iterable[tuple[Role, Ed25519PublicKey]]) -> None:
+    def __init__(
+        self, keys: Iterable[tuple[Role, Ed25519PublicKey]], revoked: Collection[str] = ()
+    ) -> None:
         self._keys = {(role, _key_id(key)): key for role, key in keys}
+        self._revoked = frozenset(revoked)
 
     @classmethod
     def from_directory(cls, directory: Path) -> KeyRing:
-        """Every ``<role>*.public.pem`` of ``directory``; private files are not opened."""
-        found: list[tuple[Role, Ed25519PublicKey]] = []
-        for role in ROLES:
-            for path in sorted(directory.glob(f"{role}*.public.pem")):
-                found.append((role, _read_public_key(path)))
-        return cls(found)
+        """Every ``<role>*.public.pem`` of ``directory``; private files are not opened.
+
+        Raises
+        ------
+        IntegrityError
+            If the list of revoked keys is there and cannot be read.
+        """
+        found = [(role, _read_public_key(path)) for role, path in _public_paths(directory)]
+        return cls(found, {each.key_id for each in revoked_keys(directory).keys})
 
     def verify(self, role: Role, message: bytes, signature: Signature) -> None:
         """Return when ``signature`` is by a known key of ``role`` over ``message``.
@@ -88,6 +111,13 @@ class KeyRing:
         IntegrityError
             If the role or the key is another one, or the bytes do not fit.
         """
+        if signature.key_id in self._revoked:
+            raise IntegrityError(
+                f"the {role} signature is by a key that was revoked",
+                found=f"key {signature.key_id}",
+                remedy="have it judged and signed anew, with the key that signs now",
+                code="revoked_key",
+            )
         key = self._keys.get((role, signature.key_id))
         if signature.role != role or key is None:
             raise IntegrityError(
@@ -114,13 +144,11 @@ def ensure_signer(directory: Path, role: Role) -> Signer:
     private_path = directory / f"{role}.private.pem"
     with exclusive_lock(directory / ".lock"):
         if not private_path.exists():
-            key = Ed25519PrivateKey.generate()
-            pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            write_durably(private_path, pem, mode=0o600)
+            write_durably(private_path, private_pem(Ed25519PrivateKey.generate()), mode=0o600)
         signer = load_signer(directory, role)
         public_path = directory / f"{role}.public.pem"
-        if not public_path.exists():
-            write_durably(public_path, signer.public_pem)
+        if not public_path.exists() or public_path.read_bytes() != signer.public_pem:
+            write_durably(public_path, signer.public_pem)  # or a rotation was cut short
     return signer
 
 
@@ -153,6 +181,42 @@ def load_signer(directory: Path, role: Role) -> Signer:
             remedy="generate one with this project's command line",
         )
     return Signer(role, key)
+
+
+def public_keys(directory: Path) -> list[tuple[Role, str]]:
+    """Role and id of every public key in ``directory``."""
+    return [(role, _key_id(_read_public_key(path))) for role, path in _public_paths(directory)]
+
+
+def revoked_path(directory: Path) -> Path:
+    """File of the revoked keys."""
+    return directory / "revoked.json"
+
+
+def revoked_keys(directory: Path) -> RevokedKeys:
+    """Keys that are believed no more; IntegrityError when the file cannot be read."""
+    try:
+        return RevokedKeys.model_validate_json(revoked_path(directory).read_bytes())
+    except FileNotFoundError:
+        return RevokedKeys()
+    except ValidationError as error:
+        raise IntegrityError(
+            "the list of revoked keys cannot be read, so no signature is believed",
+            found=f"{error.error_count()} fields that do not fit in revoked.json",
+            remedy="restore the file",
+            code="bad_document",
+        ) from None
+
+
+def private_pem(key: Ed25519PrivateKey) -> bytes:
+    """A private key as it stands in its file."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _public_paths(directory: Path) -> list[tuple[Role, Path]]:
+    return [
+        (role, path) for role in ROLES for path in sorted(directory.glob(f"{role}*.public.pem"))
+    ]
 
 
 def _read_public_key(path: Path) -> Ed25519PublicKey:

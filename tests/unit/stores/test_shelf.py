@@ -34,6 +34,20 @@ def build(tmp_path, release, name="built"):
     return tmp_path / name
 
 
+def test_numbers_only_grow_though_releases_are_removed(layout, shelf):
+    for expected in (1, 2, 3):
+        assert shelf.allocate_release("fraud") == expected
+    (shelf.root / "releases" / "fraud" / "3").rmdir()
+    assert shelf.allocate_release("fraud") == 4
+    shutil.rmtree(shelf.root / "releases")
+    assert Shelf(layout.shelf).allocate_release("fraud") == 5
+    (shelf.root / "releases" / "fraud" / "9").mkdir()  # put there by another way
+    assert shelf.allocate_release("fraud") == 10
+    (shelf.root / "numbers" / "fraud").write_text("nine")
+    with pytest.raises(IntegrityError, match="the last number"):
+        shelf.allocate_release("fraud")
+
+
 def test_numbers_are_allocated_once_each_by_many_threads(shelf):
     taken: list[int] = []
     threads = [
