@@ -9,8 +9,10 @@ import httpx
 import pytest
 from bundles import REQUEST, serve, shelve
 from large_models import files_of, hanging_model, large_model
-from online_processes import service
+from online_processes import OnlineProcess, service
 
+from benchmarks.gpu import missing_gpu
+from orchestration.processes import free_port
 from stores.layout import Layout
 
 pytestmark = pytest.mark.slow
@@ -103,3 +105,13 @@ def test_a_release_that_hangs_keeps_no_other_from_being_moved(layout):
         running.wait_until(lambda: champions(running.url) == {"toy": 1})
         assert time.monotonic() - began_s < ROLLED_BACK_WITHIN_S
     assert traffic.failed == []
+
+
+@pytest.mark.skipif(not missing_gpu(), reason="there is a GPU, so asking for one is no fault")
+def test_a_service_asked_for_a_gpu_that_is_not_there_does_not_start(layout):
+    started = OnlineProcess("serving.main", layout, free_port(), MODELS__DEVICE="cuda")
+    try:
+        assert started.process.wait(timeout=30) != 0
+    finally:
+        started.end()
+    assert "models cannot run on cuda" in started.log.read_text()
