@@ -84,6 +84,7 @@ COMMANDS = (
         "remove what has had its time, or show it; legal holds",
         is_supervised=True,
     ),
+    Command("subject", "subject", "find every place where a person's identifier stands"),
     Command("rollout", "rollout", "start, watch, hold, promote or take back a gradual rollout"),
     Command("rollback", "rollback", "ask for the former champion, or a given release, back"),
     Command("predict", "predict", "ask the service for a decision", takes_fields=True),

@@ -99,6 +99,43 @@ def client_at(url: str, *, timeout_s: float) -> Any:
         return Redis.from_url(url, **options)
 
 
+def all_pairs(url: str, *, timeout_s: float = 10.0) -> Iterator[tuple[bytes, bytes]]:
+    """Every key with its value, whatever wrote it; members of a compound value have a NUL between.
+
+    For a search: what changes meanwhile may be missed.
+
+    Raises
+    ------
+    DependencyError
+        If the server fails, or holds a value of a kind that is not known here.
+    """
+    client = client_at(url, timeout_s=timeout_s)
+    with translated(), contextlib.closing(client):
+        for key in client.scan_iter(count=_CHUNK):
+            yield key, b"\0".join(_members(client, key))
+
+
+def _members(client: Any, key: bytes) -> Sequence[bytes]:
+    kind = client.type(key)
+    if kind == b"string":
+        return [client.get(key) or b""]
+    if kind == b"hash":
+        return [part for pair in client.hgetall(key).items() for part in pair]
+    if kind == b"set":
+        return list(client.smembers(key))
+    if kind == b"list":
+        return list(client.lrange(key, 0, -1))
+    if kind == b"zset":
+        return list(client.zrange(key, 0, -1))
+    if kind == b"none":  # gone meanwhile
+        return []
+    raise DependencyError(
+        "the online store (Redis) holds a value that cannot be searched",
+        found=f"a value of kind {kind.decode()}",
+        remedy="give Throughline a database of its own",
+    )
+
+
 def _chunks(members: list[Any]) -> Iterator[list[Any]]:
     for start in range(0, len(members), _CHUNK):
         yield members[start : start + _CHUNK]

@@ -1,0 +1,93 @@
+"""``subject``: everywhere a person's identifier stands, in every file and in every online value."""
+
+import argparse
+from pathlib import Path
+
+from core.errors import InvalidInputError
+from core.needles import needles
+from orchestration.shell import Shell, table
+from stores.scanning import Sighting, scan_tree, scan_values
+
+SHOWN = 200
+MASKED = "keyed"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("--entity", required=True, help="join key and value: card_id=...")
+    parser.add_argument(
+        "--also", action="append", default=[], type=Path, help="another folder, such as a backup"
+    )
+    parser.add_argument(
+        "--expect-none", action="store_true", help="fail when the identifier stands anywhere"
+    )
+
+
+def run(arguments: argparse.Namespace, shell: Shell) -> int:
+    """Search and print; the identifier itself is never repeated."""
+    sought = sought_for(identifier_of(arguments.entity), shell)
+    found: list[Sighting] = []
+    roots = [shell.settings.layout.root, *lake_on_disk(shell), *arguments.also]
+    for root in roots:
+        if not root.is_dir():
+            raise InvalidInputError("there is no such folder", found=str(root), remedy="see --also")
+        with shell.step(f"search {root}") as step:
+            seen = scan_tree(root, sought)
+            found += [sighting._replace(place=str(root / sighting.place)) for sighting in seen]
+            step.detail = f"{len(seen)} places"
+    if not shell.settings.online_store_url.startswith("sqlite"):
+        with shell.step("search the online store") as step:
+            seen = scan_values("online store", online_pairs(shell), sought)
+            found += seen
+            step.detail = f"{len(seen)} places"
+    return _said(shell, found, is_failure=arguments.expect_none)
+
+
+def identifier_of(text: str) -> str:
+    """Value behind the equals sign; it is not repeated in an error."""
+    name, sign, value = text.partition("=")
+    if not sign or not name or not value:
+        raise InvalidInputError(
+            "an entity is a join key and a value", remedy="write --entity card_id=VALUE"
+        )
+    return value
+
+
+def sought_for(identifier: str, shell: Shell) -> dict[bytes, str]:
+    """Every encoding of the identifier, and the keyed token that stands for it in records."""
+    from stores.masking import KEY_FILE, ensure_mask
+
+    found = needles(identifier)
+    keys = shell.settings.layout.keys
+    if (keys / KEY_FILE).exists():
+        found[ensure_mask(keys).of(identifier).encode()] = MASKED
+    return found
+
+
+def lake_on_disk(shell: Shell) -> list[Path]:
+    """The lake where it is a folder outside home."""
+    lake = shell.settings.lake_uri.removeprefix("file://")
+    if not lake or "://" in lake or Path(lake).is_relative_to(shell.settings.layout.root):
+        return []
+    return [Path(lake)]
+
+
+def online_pairs(shell: Shell) -> "list[tuple[bytes, bytes]]":
+    """Keys and values of a Redis."""
+    from stores.online.redis import all_pairs
+
+    return list(all_pairs(shell.settings.online_store_url))
+
+
+def _said(shell: Shell, found: list[Sighting], *, is_failure: bool) -> int:
+    named = [sighting for sighting in found if sighting.encoding != MASKED]
+    tokens = sum(sighting.times for sighting in found if sighting.encoding == MASKED)
+    if "://" in shell.settings.lake_uri.removeprefix("file://"):
+        shell.say("the lake is in an object store, and was not searched")
+    rows = [(s.place, s.part, s.encoding, f"{s.times:,}") for s in named[:SHOWN]]
+    if rows:
+        shell.say(table([("where", "what of it", "encoding", "times"), *rows]))
+    if len(named) > SHOWN:
+        shell.say(f"  and {len(named) - SHOWN:,} places more")
+    shell.say(f"\nthe identifier stands in {len(named):,} places; its keyed token {tokens:,} times")
+    return 1 if is_failure and named else 0
