@@ -26,11 +26,11 @@ from core.clock import DAY_MS, date_start_ms
 from core.features.keys import entity_key
 from core.features.oracle import KnownAt, Row, view_values
 from core.features.plan import Plan, ViewPlan, feature_column
+from core.stats.metrics import average_precision, ranked
 from stores.frames import plan_table
 from stores.layout import Layout
 from training.boosted import fit_boosted
 from training.examples import examples_of
-from training.metrics import average_precision, ranked
 
 SAMPLE = 200
 VERDICT_DAYS = 7

@@ -13,8 +13,8 @@ from deltalake import DeltaTable
 from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
+from core.stats.metrics import average_precision, estimates, ranked
 from stores.layout import Layout
-from training.metrics import average_precision, estimates, ranked
 
 USE_CASE = "handbook"
 SEED = 20_260_101

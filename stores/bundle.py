@@ -25,6 +25,7 @@ from core.degradation import Degradation
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen, Plan, canonical_json
 from core.rollout.stages import Rollout
+from core.stats.metrics import Estimate
 from stores.golden import Golden
 from stores.profile import Profile
 
@@ -43,14 +44,6 @@ MODEL_INPUT = "vector"
 MODEL_OUTPUT = "score"
 
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,79}")
-
-
-class Estimate(Frozen):
-    """A measured number with its bootstrap interval (95 %)."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Contract(Frozen):

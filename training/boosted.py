@@ -16,12 +16,12 @@ import optuna
 import xgboost
 from numpy.typing import NDArray
 
+from core.stats.metrics import METRICS, ranked
 from stores.bundle import BOOSTER
 from stores.explainer import ExplainerSpec
 from training.calibration import Calibration
 from training.examples import Examples, Part
 from training.graph import ML_DOMAIN, GraphBuilder
-from training.metrics import METRICS, ranked
 from training.models import Array, Fit
 
 MAX_ROUNDS = 400
@@ -91,7 +91,7 @@ def fit_boosted(
     examples
         Trees are grown on ``train``; ``stop`` ends them and chooses among the trials.
     metric
-        Name in ``training.metrics.METRICS``, larger is better.
+        Name in ``core.stats.metrics.METRICS``, larger is better.
     seed
         Of xgboost and of the search.
     trials

@@ -7,10 +7,9 @@ from typing import Any
 
 from core.clock import event_date
 from core.features.plan import Plan
+from core.stats.metrics import METRICS, Estimate
 from core.use_case import UseCase
-from stores.bundle import Estimate
 from training.examples import PARTS
-from training.metrics import METRICS
 from training.parity import ParityReport
 from training.report import CandidateReport
 

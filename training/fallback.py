@@ -18,15 +18,15 @@ from core.decisions import DecisionPolicy
 from core.errors import ConfigurationError
 from core.features.plan import Frozen, Plan, canonical_json
 from core.features.transforms import apply_transforms
+from core.stats.metrics import Estimate, estimates, ranked
 from core.use_case import UseCase
-from stores.bundle import Estimate, FallbackModel
+from stores.bundle import FallbackModel
 from stores.explainer import LinearForm
 from stores.golden import golden_of
 from stores.profile import Profile
 from training.calibration import Calibration, fit_platt
 from training.examples import PARTS, Examples
 from training.logistic import LinearModel, fit_logistic
-from training.metrics import estimates, ranked
 from training.models import Scorer
 from training.onnx_export import OnnxScorer, to_onnx
 from training.parity import compare, parity_points, require_parity

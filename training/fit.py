@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from core.decisions import Decider
 from core.features.plan import Plan
 from core.features.transforms import AT_MS
+from core.stats.metrics import METRICS, Ranked, decision_rates, estimates, ranked
 from core.use_case import UseCase
 from stores.profile import Profile, profile_of
 from training.boosted import fit_boosted
@@ -22,7 +23,6 @@ from training.contract import contract_of
 from training.examples import PARTS, Examples, Part, examples_of
 from training.fallback import fit_fallbacks, save_fallbacks
 from training.logistic import fit_logistic
-from training.metrics import METRICS, Ranked, decision_rates, estimates, ranked
 from training.mlp import fit_network
 from training.models import Fit, Scorer
 from training.plots import draw_all

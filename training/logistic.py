@@ -11,11 +11,11 @@ from sklearn.linear_model import LogisticRegression
 
 from core.errors import IntegrityError
 from core.features.plan import canonical_json
+from core.stats.metrics import METRICS, ranked
 from stores.explainer import ExplainerSpec, LinearForm
 from training.calibration import Calibration
 from training.examples import Examples, Part
 from training.graph import GraphBuilder, add_standard
-from training.metrics import METRICS, ranked
 from training.models import Array, Fit
 from training.standard import Standard, fit_standard
 

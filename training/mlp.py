@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 
 from core.features.plan import canonical_json
+from core.stats.metrics import log_loss, ranked
 from stores.explainer import ExplainerSpec
 from training.calibration import Calibration, sigmoid
 from training.examples import Examples, Part
 from training.graph import GraphBuilder, add_standard
-from training.metrics import log_loss, ranked
 from training.models import Array, Fit
 from training.standard import Standard, fit_standard
 

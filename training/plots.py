@@ -11,14 +11,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from core.decisions import DecisionPolicy
-from training.metrics import (
-    ECE_BINS,
+from core.stats.metrics import (
     Ranked,
     area_under_roc,
     average_precision,
     precision_recall_curve,
     roc_curve,
 )
+from core.stats.reliability import reliability
 
 SIZE_INCHES = (6.0, 4.5)
 DPI = 110
@@ -66,11 +66,9 @@ def roc(curves: Mapping[str, Ranked]) -> bytes:
 def calibration(rows: Ranked) -> bytes:
     """Share of positives against mean score, in bins of equal count, both on log axes."""
     figure, axes = _figure("Calibration, test part", "mean score", "share of positives")
-    weight = np.bincount(rows.bins, rows.weights, minlength=ECE_BINS)
-    score = np.bincount(rows.bins, rows.weights * rows.scores, minlength=ECE_BINS)
-    label = np.bincount(rows.bins, rows.weights * rows.labels, minlength=ECE_BINS)
-    is_filled = (weight > 0) & (label > 0) & (score > 0)
-    means, shares = score[is_filled] / weight[is_filled], label[is_filled] / weight[is_filled]
+    bins = reliability(rows)
+    is_drawn = (bins.share > 0) & (bins.score > 0)
+    means, shares = bins.score[is_drawn], bins.share[is_drawn]
     if len(means):
         ends = [min(means.min(), shares.min()), 1.0]
         axes.loglog(means, shares, "o-")

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from core.errors import IntegrityError, NotReadyError
 from core.features.plan import Frozen, canonical_json
-from stores.bundle import Estimate
+from core.stats.metrics import Estimate
+from core.stats.slices import Slice
 from stores.profile import Profile
 from training.boosted import load_boosted
 from training.calibration import Calibration
 from training.logistic import load_linear
 from training.mlp import load_network
 from training.models import Model, Scorer
-from training.slices import Slice
 from training.transform_parity import TransformCases
 
 REPORT = "report.json"

@@ -1,8 +1,8 @@
-"""The same metrics on parts of the test set: weeks, declared categories, the unknown.
+"""Parts of the test set that are measured apart: weeks, declared categories, the unknown.
 
-A number over all rows hides a group for which the model is no good. Slices come from the
+Slices come from the
 declaration alone: categories of attributes in the vector, entities without history, and
-time. Small slices are left out, because their numbers would only be noise.
+time.
 """
 
 from __future__ import annotations
@@ -13,49 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.clock import DAY_MS, event_date
-from core.features.plan import Frozen, Plan
+from core.features.plan import Plan
+from core.stats.slices import Mask, Slice, measured_slices
 from training.examples import Part
-from training.metrics import area_under_roc, average_precision, calibration_error, ranked
 
 WEEK_MS = 7 * DAY_MS
-MIN_ROWS = 100
-MIN_POSITIVE = 5
 MAX_CATEGORIES = 12
-
-Mask = NDArray[np.bool_]
-
-
-class Slice(Frozen):
-    """Metrics of one part of the test set."""
-
-    name: str
-    n_rows: int
-    n_positive: int
-    auc: float
-    average_precision: float
-    ece: float
 
 
 def slices_of(plan: Plan, part: Part, scores: NDArray[np.floating]) -> tuple[Slice, ...]:
     """Metrics of every slice with at least 100 rows and 5 of each class."""
-    found = []
-    for name, mask in [*_weeks(part), *_categories(plan, part), *_histories(plan, part)]:
-        labels = part.labels[mask]
-        n_positive = int(labels.sum())
-        if len(labels) < MIN_ROWS or min(n_positive, len(labels) - n_positive) < MIN_POSITIVE:
-            continue
-        rows = ranked(scores[mask], labels, part.weights[mask])
-        found.append(
-            Slice(
-                name=name,
-                n_rows=len(labels),
-                n_positive=n_positive,
-                auc=area_under_roc(rows),
-                average_precision=average_precision(rows),
-                ece=calibration_error(rows),
-            )
-        )
-    return tuple(found)
+    masks = [*_weeks(part), *_categories(plan, part), *_histories(plan, part)]
+    return measured_slices(masks, part.labels, scores, part.weights)
 
 
 def _weeks(part: Part) -> Iterator[tuple[str, Mask]]:

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from core.features.plan import Frozen, feature_column
+from core.stats.metrics import Estimate, estimates, ranked
 from core.use_case import ModelSpec
-from stores.bundle import Bundle, Estimate
+from stores.bundle import Bundle
 from training.examples import examples_of
-from training.metrics import estimates, ranked
 from training.onnx_export import OnnxScorer
 
 

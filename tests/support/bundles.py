@@ -22,6 +22,7 @@ from core.decisions import DecisionPolicy, Rule
 from core.features.plan import AttributeFeature, Plan, ViewPlan
 from core.sign_offs import roles_of
 from core.stats.histogram import Histogram
+from core.stats.metrics import Estimate
 from stores.bundle import (
     CARD,
     CARD_DATA,
@@ -30,7 +31,6 @@ from stores.bundle import (
     MODEL,
     PROFILE,
     Contract,
-    Estimate,
     Manifest,
     write_bundle,
 )

@@ -5,12 +5,12 @@ import pytest
 from training_sets import small_plan, small_use_case
 
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
+from core.stats.metrics import Estimate
 from stores.bundle import (
     MANIFEST,
     MODEL,
     REQUIRED,
     Contract,
-    Estimate,
     Manifest,
     load_bundle,
     manifest_bytes,

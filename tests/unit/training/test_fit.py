@@ -5,10 +5,10 @@ import pytest
 from training_sets import small_plan, small_training_set, small_use_case
 
 from core.errors import InvalidInputError
+from core.stats.metrics import METRICS, ranked
 from training.calibration import Calibration
 from training.examples import examples_of
 from training.fit import fit_candidates
-from training.metrics import METRICS, ranked
 from training.mlp import INPUT_CLIP, fit_network, load_network
 from training.report import load_evidence, load_report, load_scorer
 

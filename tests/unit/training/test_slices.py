@@ -1,9 +1,10 @@
 import numpy as np
 from training_sets import small_plan, small_training_set
 
+from core.stats.metrics import area_under_roc, ranked
+from core.stats.slices import MIN_POSITIVE, MIN_ROWS
 from training.examples import examples_of
-from training.metrics import area_under_roc, ranked
-from training.slices import MIN_POSITIVE, MIN_ROWS, slices_of
+from training.slices import slices_of
 
 PLAN = small_plan()
 EXAMPLES = examples_of(PLAN, small_training_set(12_000))

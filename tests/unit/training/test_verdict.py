@@ -1,7 +1,8 @@
 import pytest
 from training_sets import small_training_set, small_use_case
 
-from stores.bundle import Estimate, load_bundle
+from core.stats.metrics import Estimate
+from stores.bundle import load_bundle
 from training.export import build_bundle
 from training.verdict import ChampionMetrics, champion_metrics, is_better
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from training.metrics import (
+from core.stats.metrics import (
     METRICS,
     decision_rates,
     estimates,

@@ -18,13 +18,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.bundle import Estimate
+from core.features.plan import Frozen
 
 RESAMPLES = 200
 ECE_BINS = 15
 SMALLEST = 1e-7  # a probability of zero has an infinite log loss; float32 resolves about this
 
 Array = NDArray[np.float64]
+
+
+class Estimate(Frozen):
+    """A measured number with its bootstrap interval (95 %)."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
