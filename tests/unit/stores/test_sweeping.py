@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sys
 
 import pytest
 
@@ -123,3 +125,55 @@ def test_a_retired_bundle_is_gone_and_its_papers_and_number_stay(tmp_path):
     remove_bundles(tmp_path, ["1"])
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*"))
     assert left == ["1/signatures.json", "2/bundle", "2/signatures.json"]
+
+
+def dying_after(n_steps, work):
+    """Do work in a child that kills itself before its n-th change of a folder; whether it did."""
+    child = os.fork()
+    if child == 0:
+        left = n_steps
+
+        def hook(event, _):
+            nonlocal left
+            if event in ("os.remove", "os.rename", "os.rmdir"):
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        work()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("n_steps", range(10))
+def test_a_sweep_killed_before_any_step_is_finished_by_the_next(tmp_path, log, n_steps):
+    shelf = tmp_path / "shelf"
+    for number in (1, 2, 3):
+        (shelf / str(number) / "bundle").mkdir(parents=True)
+        (shelf / str(number) / "bundle" / "manifest.json").write_text("{}")
+
+    def sweep():
+        remove_epochs(log.directory, ["1", "2"])
+        remove_bundles(shelf, ["1", "2"])
+
+    assert dying_after(n_steps, sweep)
+    found = SourceLog(log.directory, "s")
+    assert [record.offset for e in found.epochs() for record in found.records(e.epoch)]
+    left = [name for name in ("1", "2") if (shelf / name / "bundle").exists()]
+    remove_epochs(log.directory, [str(e.epoch) for e in found.epochs() if e.epoch < 3])
+    remove_bundles(shelf, left)
+    assert tree(log.directory) == [
+        "0000000003.json",
+        "0000000003.ndjson",
+        "0000000004.json",
+        "0000000004.ndjson",
+        "0000000005.ndjson",
+        "lock",
+    ]
+    assert tree(shelf) == ["1", "2", "3", "3/bundle", "3/bundle/manifest.json"]
