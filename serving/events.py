@@ -113,7 +113,7 @@ class EventIntake:
         now_ms = self._clock.now_ms()
         parsed = [parser.parse(each, now_ms=now_ms) for each in raws]
         results: list[Result | None] = [
-            Result("rejected", violation=each) if isinstance(each, Violation) else None
+            Result("rejected", violation=_unnamed(each)) if isinstance(each, Violation) else None
             for each in parsed
         ]
         rows = {i: each for i, each in enumerate(parsed) if isinstance(each, ParsedRow)}
@@ -181,6 +181,11 @@ def _check_count(count: int) -> None:
             found=f"{count}",
             remedy=f"send at most {MAX_EVENTS}",
         )
+
+
+def _unnamed(violation: Violation) -> Violation:
+    """The violation without the name of a field that is not declared: the caller made it up."""
+    return violation._replace(field="") if violation.code == "unknown_field" else violation
 
 
 def _conflict() -> Result:

@@ -48,6 +48,7 @@ PROBLEMS: dict[str, Known] = {
     ),
     "quota_used": Known(429, "The key has had its points of the day.", is_retryable=True),
     "events_waiting": Known(429, "Too many events wait to be written.", is_retryable=True),
+    "model_busy": Known(429, "Too many rows wait for the model.", is_retryable=True),
     "headers_too_large": Known(431, "Address and headers have more bytes than are taken."),
     "internal": Known(
         500, "An error that nobody foresaw; what it was stands in the log.", is_retryable=True
@@ -72,6 +73,27 @@ PROBLEMS: dict[str, Known] = {
     "log_unwritable": Known(503, "The event log cannot be written.", is_retryable=True),
 }
 
+FAULTS: dict[str, str] = {
+    "malformed": "No object, or no list, where one is asked for.",
+    "unknown_field": "A name that is not declared.",
+    "missing_field": "A declared field is not there.",
+    "null_field": "A field is null or empty that may not be.",
+    "wrong_type": "Another type, or text that means none of that type.",
+    "out_of_range": "Below the declared minimum, or above the maximum.",
+    "not_finite": "NaN or an infinity.",
+    "too_long": "More characters than are declared.",
+    "pattern": "Not of the declared pattern.",
+    "not_allowed": "Not one of the declared values.",
+    "at_out_of_range": "Too far from the instant of receipt.",
+    "future_event": "An event dated more than 5 minutes ahead.",
+    "duplicate_conflict": "Another event with that id was taken before.",
+    "duplicate_field": "A tensor that comes twice.",
+    "wrong_shape": "A tensor of another shape.",
+    "wrong_size": "Fewer or more values, or bytes, than were said.",
+    "not_offered": "Something of the protocol that no model here does.",
+}
+"""Codes of single fields in ``errors``, and when each is given."""
+
 ALWAYS = ("malformed_request", "slow_headers", "headers_too_large", "too_many_connections",
           "internal")  # fmt: skip
 KEY = ("no_key", "unknown_key", "not_in_scope", "rate_limited", "quota_used")
@@ -83,7 +105,7 @@ BODY = (
     "unsupported_media_type",
     "contract",
 )
-POINTS = ("over_burst", "unknown_use_case", "score_not_finite", "busy", "late")
+POINTS = ("over_burst", "unknown_use_case", "score_not_finite", "model_busy", "busy", "late")
 PREDICTION = (*BODY, *KEY, *POINTS, "at_too_old", "record_not_kept", "dependency")
 EVENT = (*BODY, *KEY, "over_burst", "unknown_source", "duplicate_conflict", "events_waiting",
          "dependency", "log_unwritable", "busy")  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.contracts import FieldSpec
 from core.field_checks import EARLIEST_MS, INT64_MAX, INT64_MIN, LATEST_MS
+from serving.transport.problem_codes import FAULTS
 
 Schema = dict[str, Any]
 
@@ -247,6 +248,7 @@ HEALTH: Schema = {
     },
 }
 
+_FAULT_CODES = " ".join(f"`{code}`: {when}" for code, when in FAULTS.items())
 PROBLEM: Schema = {
     "type": "object",
     "description": "RFC 9457. `code` is stable; nothing that was sent is repeated.",
@@ -261,8 +263,8 @@ PROBLEM: Schema = {
             "type": "array",
             "items": object_of(
                 {
-                    "pointer": {"type": "string"},
-                    "code": {"type": "string"},
+                    "pointer": {"type": "string", "description": "RFC 6901, of declared names."},
+                    "code": {"type": "string", "description": _FAULT_CODES},
                     "message": {"type": "string"},
                 },
                 required=["pointer", "code", "message"],

@@ -80,6 +80,26 @@ def test_a_bad_message_gets_its_code_or_an_end(url, message):
     assert_unhurt(url)
 
 
+UNDECLARED = {
+    "/v1/events/payments": [
+        b'{"mark4111": 1}',
+        b'[{"event_id": "e", "mark4111": "mark4111"}, {"mark4111": {}}]',
+        b'[{"event_id": "mark4111", "event_timestamp": "mark4111"}]',
+    ],
+    "/v1/toy/predictions:batch": [b'{"points": [{"mark4111": 1}]}', b'{"mark4111": []}'],
+    "/v2/models/toy/infer": [b'{"mark4111": 1}', b'{"inputs": [{"mark4111": 1}]}'],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [(path, body) for path, bodies in UNDECLARED.items() for body in bodies]
+)
+def test_a_name_that_nobody_declared_is_not_repeated(url, path, body):
+    with wire(url) as connection:
+        connection.send(request(body, path=path.encode()))
+        assert_told(connection.answer(WITHIN_S), 422, "contract")
+
+
 def test_the_corpus_is_large_and_every_sort_is_in_it():
     assert len(BODIES) + len(MESSAGES) >= 240
     codes = {message.code for message in MESSAGES.values()}

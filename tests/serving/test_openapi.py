@@ -15,7 +15,7 @@ from online_processes import service
 
 import serving.errors as errors_module
 from core.errors import PlatformError
-from serving.transport.problem_codes import NOWHERE, PROBLEMS, example_of
+from serving.transport.problem_codes import FAULTS, NOWHERE, PROBLEMS, example_of
 from serving.transport.problems import STATUS, status_of
 from stores.layout import Layout
 
@@ -28,7 +28,8 @@ OF_OTHER_PROCESSES = {
 AT_START_AND_AT_SWAPS = {
     *("open_to_others", "bad_setting", "unknown_setting", "counter_went_back", "metrics_port"),
     *("model_unreadable", "model_shape", "contract_incomplete"),
-    *("model_hangs", "model_crashes", "no_room"),
+    *("model_hangs", "model_crashes", "no_room", "forked_session"),
+    *("no_such_device", "device_not_got"),
 }
 FAMILIES = {"platform_error", "configuration", "invalid_input", "overloaded", "unread_body"}
 """Codes of classes that are raised under codes of their own only."""
@@ -132,6 +133,24 @@ def test_no_code_that_the_service_raises_is_missing():
                 raised |= {value} if isinstance(value, str) else set()
     missing = raised - set(PROBLEMS) - OF_OTHER_PROCESSES - AT_START_AND_AT_SWAPS
     assert missing <= {"model_failed"}  # a rung of the ladder, never an answer's code
+
+
+def literals_of(*calls):
+    """First texts that look like codes in calls of these names, in core and serving."""
+    for path in [*SERVING.rglob("*.py"), *(SERVING.parent / "core").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in calls:
+                texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+                found = [t for t in texts if isinstance(t, str) and t.replace("_", "").isalpha()]
+                yield from found[:1]
+
+
+def test_every_code_of_a_field_is_told(client, document):
+    raised = set(literals_of("FieldFault", "refuse", "Violation", "fault", "RefusedValue"))
+    assert {"wrong_type", "unknown_field", "future_event", "wrong_size"} <= raised
+    assert raised <= set(FAULTS), raised - set(FAULTS)
+    told = document["components"]["schemas"]["Problem"]["properties"]["errors"]["items"]
+    assert all(f"`{code}`" in told["properties"]["code"]["description"] for code in FAULTS)
 
 
 def test_every_code_of_the_corpus_is_told(document):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.tracing import MAX_STATE_BYTES, Trace, trace_of
+from core.scrubbing import Scrubber
+from serving.log_lines import JsonLines
+from serving.tracing import MAX_STATE_BYTES, Trace, current, trace_of
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01".encode()
@@ -77,6 +82,19 @@ def test_an_id_is_kept_where_it_is_safe_and_else_is_fresh():
         fresh = trace_of([(b"x-request-id", given_id)]).request_id
         assert len(fresh) == 32
     assert len({trace_of([]).request_id for _ in range(1_000)}) == 1_000
+
+
+def test_a_line_of_the_log_says_which_request_it_is_about():
+    lines = JsonLines("service", Scrubber([]))
+    record = logging.LogRecord("throughline", logging.INFO, "", 0, "said", None, None)
+    before = current.set(None)
+    assert "request_id" not in json.loads(lines.format(record))
+    current.set(trace_of([(b"x-request-id", b"order-17"), (b"traceparent", PARENT)]))
+    said = json.loads(lines.format(record))
+    assert (said["request_id"], said["trace_id"]) == ("order-17", TRACE)
+    current.set(trace_of([(b"x-request-id", b"order-18")]))
+    assert "trace_id" not in json.loads(lines.format(record))
+    current.reset(before)
 
 
 @given(
