@@ -18,7 +18,6 @@ def pod_environment(settings: ClusterSettings) -> dict[str, str]:
         "THROUGHLINE_HOME": SHELF_MOUNT,
         "THROUGHLINE_LAKE_URI": settings.lake_uri,
         "THROUGHLINE_ONLINE_URL": settings.redis_url,
-        "THROUGHLINE_KAFKA_SERVERS": settings.kafka_servers,
     }
 
 

@@ -34,6 +34,5 @@ class ClusterSettings(BaseModel):
     postgres_database: str = "throughline"
     postgres_user: str = "throughline"
     redis_url: str = Field("redis://redis:6379/0", description="Online values.")
-    kafka_servers: str = Field("kafka:9092", description="Source logs, one topic a source.")
     secret: str = Field("throughline", description="Secret that holds passwords and credentials.")
     service_account: str = "throughline"

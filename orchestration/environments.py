@@ -45,7 +45,6 @@ def _cluster(settings: Settings) -> "ClusterSettings":
         orchestration_image=settings.pods.image,
         lake_uri=settings.lake_uri,
         redis_url=settings.online_url,
-        kafka_servers=settings.kafka_servers,
     )
 
 

@@ -85,7 +85,6 @@ class Settings(Section):
     online_url: str = Field("", description="redis://... or sqlite path; empty: below home.")
     mlflow_uri: str = Field("", description="Tracking server; empty: SQLite below home.")
     scores_url: str = Field("", description="postgresql://... to publish scores to; empty: none.")
-    kafka_servers: str = Field("", description="Brokers of the source logs; empty: files.")
     use_case_packages: tuple[str, ...] = Field(
         (), description="Packages with use cases besides `use_cases`."
     )

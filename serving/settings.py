@@ -30,7 +30,6 @@ OF_THE_BATCH_SIDE = frozenset(
         "mlflow_uri",
         "mlflow_ui_url",
         "scores_url",
-        "kafka_servers",
         "service_key",
         "use_case_packages",
         "launch",
