@@ -1,4 +1,4 @@
-"""All benchmarks: ``python -m benchmarks [point_in_time] [tiles] [scoring] [online] [--small]``.
+"""All benchmarks: ``python -m benchmarks [SUITE ...] [--small]``.
 
 Prints a table a benchmark and writes everything to ``.throughline/bench/results.json``; a run of
 some writes ``results-<their names>.json`` beside it. Only ratios inside one run mean anything:
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import online_suite, point_in_time_suite, scoring_suite, tiles_suite
+from benchmarks import drift_suite, online_suite, point_in_time_suite, scoring_suite, tiles_suite
 from benchmarks.floors import Section
 
 PROJECT = Path(__file__).parents[1]
@@ -23,6 +23,7 @@ SUITES: dict[str, Callable[..., Section]] = {
     "point_in_time": point_in_time_suite.run,
     "tiles": tiles_suite.run,
     "scoring": scoring_suite.run,
+    "drift": drift_suite.run,
     "online": online_suite.run,
 }
 
