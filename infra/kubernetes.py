@@ -20,6 +20,7 @@ from infra.settings import ClusterSettings
 
 Manifest = dict[str, Any]
 SERVICE_PORT = 8080
+METRICS_PORT = 9100
 WEBSERVER_PORT = 3000
 CODE_PORT = 4000
 
@@ -60,8 +61,18 @@ def _deployment(
     replicas: int = 1,
     volumes: list[Manifest] | None = None,
     is_single: bool = False,
+    metrics_port: int | None = None,
 ) -> Manifest:
-    """Deployment; ``is_single`` never runs two at once (the one writer of something)."""
+    """Deployment; ``is_single`` never runs two at once (the one writer of something).
+
+    ``metrics_port`` is written where Prometheus looks for pods to scrape.
+    """
+    template_metadata: Manifest = {"labels": {"app.kubernetes.io/name": name}}
+    if metrics_port is not None:
+        template_metadata["annotations"] = {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(metrics_port),
+        }
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -71,7 +82,7 @@ def _deployment(
             "strategy": {"type": "Recreate" if is_single else "RollingUpdate"},
             "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
             "template": {
-                "metadata": {"labels": {"app.kubernetes.io/name": name}},
+                "metadata": template_metadata,
                 "spec": {
                     "serviceAccountName": settings.service_account,
                     "terminationGracePeriodSeconds": 30,
@@ -211,14 +222,21 @@ def serving(settings: ClusterSettings) -> list[Manifest]:
     """
     cpu = _online(settings, "serving", settings.serving_image, {"memory": "1Gi"})
     objects = [
-        _deployment(settings, "serving", cpu, replicas=settings.serving_replicas),
+        _deployment(
+            settings,
+            "serving",
+            cpu,
+            replicas=settings.serving_replicas,
+            metrics_port=SERVICE_PORT,
+        ),
         _service(settings, "serving", SERVICE_PORT),
     ]
     if settings.has_gpu:
         limits = {"memory": "4Gi", "nvidia.com/gpu": 1}
         gpu = _online(settings, "serving-gpu", settings.serving_gpu_image, limits)
+        gpu["env"].append({"name": "THROUGHLINE_MODELS__DEVICE", "value": "cuda"})
         objects += [
-            _deployment(settings, "serving-gpu", gpu),
+            _deployment(settings, "serving-gpu", gpu, metrics_port=SERVICE_PORT),
             _service(settings, "serving-gpu", SERVICE_PORT),
         ]
     for name in ("folder", "controller"):
@@ -226,7 +244,15 @@ def serving(settings: ClusterSettings) -> list[Manifest]:
             settings, name, settings.serving_image, ["python", "-m", f"serving.{name}"]
         )
         container["resources"] = {"requests": {"cpu": "250m", "memory": "256Mi"}}
-        objects.append(_deployment(settings, name, container, is_single=True))
+        port = f"THROUGHLINE_METRICS__{name.upper()}_PORT"
+        container["env"] += [
+            {"name": "THROUGHLINE_METRICS__HOST", "value": "0.0.0.0"},  # noqa: S104 - in a pod
+            {"name": port, "value": str(METRICS_PORT)},
+        ]
+        container["ports"] = [{"containerPort": METRICS_PORT}]
+        objects.append(
+            _deployment(settings, name, container, is_single=True, metrics_port=METRICS_PORT)
+        )
     return objects
 
 

@@ -20,6 +20,7 @@ from infra.instance import INSTANCE_CONFIG_MAP, dagster_yaml, pipes_pod, run_lau
 from infra.kubernetes import manifests
 from infra.render import render
 from infra.settings import ClusterSettings
+from serving.settings import read_settings
 
 SETTINGS = ClusterSettings(has_gpu=True)
 VERSION = kubernetes_validate.latest_version()
@@ -34,6 +35,35 @@ def validate(manifest: dict) -> None:
 )
 def test_manifest_is_valid(manifest):
     validate(manifest)
+
+
+def pod_template(name):
+    found = next(
+        m
+        for m in manifests(SETTINGS)
+        if m["kind"] == "Deployment" and m["metadata"]["name"] == name
+    )
+    return found["spec"]["template"]
+
+
+@pytest.mark.parametrize(
+    ("name", "port"),
+    [("serving", 8080), ("serving-gpu", 8080), ("folder", 9100), ("controller", 9100)],
+)
+def test_a_pod_is_scraped_where_its_process_answers_scrapes(name, port):
+    template = pod_template(name)
+    container = template["spec"]["containers"][0]
+    assert template["metadata"]["annotations"]["prometheus.io/port"] == str(port)
+    assert container["ports"] == [{"containerPort": port}]
+    given = {each["name"]: each["value"] for each in container["env"]}
+    ours = {name: value for name, value in given.items() if name.startswith("THROUGHLINE_")}
+    settings = read_settings(ours)
+    assert port in (
+        settings.http.port,
+        settings.metrics.folder_port,
+        settings.metrics.controller_port,
+    )
+    assert settings.models.device == ("cuda" if name == "serving-gpu" else "cpu")
 
 
 def test_a_misspelt_field_is_refused():
