@@ -17,13 +17,15 @@ from core.clock import SystemClock
 from core.errors import PlatformError
 from serving.access import check_host
 from serving.log_lines import Trouble
-from serving.process import Told, settings_and_teller, stop_on_signals
+from serving.process import Told, allow_open_files, settings_and_teller, stop_on_signals
 from serving.settings import HttpSettings
 from serving.workers import CANNOT_START, Workers
 from stores.access_keys import AccessKeyFile
 
 # Not ONNX Runtime: it starts a thread when it is imported, which a fork would not take along.
 IMPORTED_ONCE = ("serving.application", "serving.transport.door", "uvicorn.lifespan.on", "uvloop")
+OTHER_FILES = 512
+"""Files beside connections: logs, segments of records, stores; connections of gRPC."""
 ENDING_S = 5
 """What a worker may take to seal its records once its requests are answered, or cut off."""
 
@@ -37,6 +39,7 @@ def main() -> int:
     except PlatformError:
         return 1
     http = settings.http
+    allow_open_files(2 * http.max_connections + OTHER_FILES)
     try:
         hosts = {http.host, settings.grpc.host} if settings.grpc.port else {http.host}
         for host in hosts:

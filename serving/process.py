@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import select
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -75,6 +76,17 @@ def stop_on_signals() -> Stop:
         return bool(poll.poll(seconds * 1_000))
 
     return stop
+
+
+def allow_open_files(n_wanted: int) -> None:
+    """Raise how many files this process may have open, as far as it may do that itself.
+
+    Where connections use up the files, one that comes is not even refused: it waits for ever.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = n_wanted if hard == resource.RLIM_INFINITY else min(n_wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -273,6 +275,24 @@ def test_too_many_connections_are_told_so_and_far_too_many_are_cut(started):
     deadline = time.monotonic() + SLACK_S
     while httpx.post(f"{started.url}/v1/toy/predictions", json=REQUEST).status_code != 200:
         assert time.monotonic() < deadline
+
+
+def test_a_process_may_open_as_many_files_as_its_connections_need(tmp_path):
+    layout = Layout(tmp_path).create()
+    serve(layout, shelve(layout), counter=1)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        with service(layout, HTTP__MAX_CONNECTIONS=500) as process, ExitStack() as stack:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            limits = Path(f"/proc/{process.process.pid}/limits").read_text()
+            (line,) = (line for line in limits.splitlines() if line.startswith("Max open files"))
+            assert int(line.split()[3]) >= 1_000
+            herd = [stack.enter_context(wire(process.url)) for _ in range(400)]
+            herd[-1].send(request(GOOD))
+            assert herd[-1].answer().status == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_refusals_of_connections_are_counted(started):
