@@ -239,6 +239,15 @@ def test_a_broken_body_behind_a_whole_request_is_refused_behind_its_answer(url):
         assert_problem(connection.answer(), 400, "malformed_request")
 
 
+def test_who_asks_before_it_sends_is_told_to_go_on(url):
+    with wire(url) as connection:
+        asked = request(b"", b"Expect: 100-continue", b"Content-Length: %d" % len(GOOD))
+        connection.send(asked)
+        assert not connection.is_silent(BODY_S / 2)
+        connection.send(GOOD)
+        assert connection.answer().status == 200
+
+
 def test_an_upgrade_is_not_made_and_the_request_answered(url):
     asked = request(
         b"", b"Connection: Upgrade", b"Upgrade: websocket", path=b"/livez", method=b"GET"
