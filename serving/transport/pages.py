@@ -54,7 +54,8 @@ def _operation(path: str, method: str, operation: Json, schemas: Json) -> Iterat
         taken = operation["requestBody"]["content"]["application/json"]
         schema = taken["schema"]
         body = json.dumps(taken["examples"]["one"]["value"])
-        yield f"<pre>{escape(_curl(path, body))}</pre>"
+        parts = {each["name"]: each.get("example") for each in operation.get("parameters", ())}
+        yield f"<pre>{escape(_curl(path.format_map(parts), body))}</pre>"
         yield _details("What it takes", _resolved(schema, schemas))
     yield "<table>"
     for status, response in operation["responses"].items():
