@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +64,7 @@ def _column(rng: np.random.Generator, rows: int, shape: int, by: float) -> NDArr
     return np.asarray(rng.triangular(-5, 2 * by, 5, rows), dtype=np.float64)
 
 
-def ours(folder: Path) -> dict[str, object]:
+def ours(folder: Path) -> dict[str, Any]:
     """Both sides from memory to verdicts: bins from a sample, two countings, all distances.
 
     Run three times; the last counts. ``current_s`` is what a day costs once the reference has
@@ -103,7 +104,7 @@ def _psi_of_equal_widths(reference: pa.Table, current: pa.Table, name: str) -> f
     return float(population_stability_index(*rows, floor=1e-12))
 
 
-def stream(folder: Path, rows: int) -> dict[str, object]:
+def stream(folder: Path, rows: int) -> dict[str, Any]:
     """``rows`` rows from Parquet in batches to a profile, reading included."""
     path = folder / "reference.parquet"
     bins = reference_of(next(pq.ParquetFile(path).iter_batches(SAMPLE_ROWS)))

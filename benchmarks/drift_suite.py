@@ -43,10 +43,7 @@ def run(home: Path, *, is_small: bool) -> Section:
         Floor("columns with KS outside of its bounds", _outside(ours, peers["ks"]), 0, True),
     ]
     _streamed(section, folder, streamed)
-    for method, peer in peers.items():
-        value = ratio(peer, ours)
-        said = "not measured" if value is None else f"{value:.1f}"
-        section.notes.append(f"Evidently, {method} alone / ours: {said}")
+    section.notes += [_alone(method, peer, ours) for method, peer in peers.items()]
     if not ours.failure:
         section.notes += [
             f"a day against a stored reference: {ours.result['current_s']:.2f} s",
@@ -59,6 +56,14 @@ def _together(peers: dict[str, Measurement], ours: Measurement) -> float | None:
     if ours.failure or any(peer.failure for peer in peers.values()):
         return None
     return sum(peer.seconds for peer in peers.values()) / ours.seconds
+
+
+def _alone(method: str, peer: Measurement, ours: Measurement) -> str:
+    """What one report takes; CPU seconds say more than the clock where others work beside."""
+    value = ratio(peer, ours)
+    if value is None or not (peer.cpu_s and ours.cpu_s):
+        return f"Evidently, {method} alone / ours: not measured"
+    return f"Evidently, {method} alone / ours: {value:.1f}, CPU {peer.cpu_s / ours.cpu_s:.1f}"
 
 
 def _psi_apart(ours: Measurement, peer: Measurement) -> float | None:
