@@ -92,7 +92,7 @@ class Refusal:
     """The answer to who is sent away, as bytes: made once, for each with its own trace."""
 
     def __init__(self, default_headers: Iterable[tuple[bytes, bytes]]) -> None:
-        answer = problem(busy())
+        answer = problem(busy(), is_v2=True)  # for all: the word of `/v2` hurts nobody else
         lines = _lines((*default_headers, *answer.raw_headers))
         self._head = STATUS_LINE[answer.status_code] + lines
         self._body = b"\r\n" + bytes(answer.body)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving.gate import Gate
 from serving.settings import HttpSettings
 from serving.transport.crowding import INSIDE, late, timeout_ms_of
-from serving.transport.problems import problem
+from serving.transport.problems import V2, problem
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -90,4 +90,4 @@ class Shortcut:
                 pass
         error = late(timeout_ms)
         self.refused(error.code)
-        return problem(error)
+        return problem(error, is_v2=request.scope["path"].startswith(V2))

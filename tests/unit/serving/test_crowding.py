@@ -78,3 +78,4 @@ def test_the_ready_refusal_is_a_problem_with_a_trace_of_its_own():
     assert int(headers[b"content-length"]) == len(body)
     found = json.loads(body)
     assert (found["code"], found["status"], found["retryable"]) == ("busy", 503, True)
+    assert found["error"] == found["detail"]  # by which clients below `/v2` know it
