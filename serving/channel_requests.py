@@ -1,7 +1,7 @@
 """What the controller makes of each request: the channels after it, or why not.
 
-It trusts nobody's word: signature, digests, verdict and approvals are checked here again,
-whoever asked.
+It trusts nobody's word: signature, digests, verdict and approvals are checked here again, and the
+model is tried in a process of its own, whoever asked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from core.clock import Clock
 from core.errors import InvalidInputError, NotReadyError
 from core.sign_offs import roles_of
 from serving import channel_moves as moves
+from serving.trials import Trials
 from stores.bundle import Manifest
 from stores.channels import ChannelRequest, Channels, ChannelState, RolloutState
 from stores.papers import StageApproval, signed_bytes
@@ -31,10 +32,13 @@ class Move:
 
 
 class Decisions:
-    """Answers requests about one state of the shelf."""
+    """Answers requests about one state of the shelf. Without ``trials`` no model is tried."""
 
-    def __init__(self, shelf: Shelf, keys: KeyRing, clock: Clock) -> None:
+    def __init__(
+        self, shelf: Shelf, keys: KeyRing, clock: Clock, trials: Trials | None = None
+    ) -> None:
         self._shelf = shelf
+        self._trials = trials
         self._keys = keys
         self._clock = clock
 
@@ -64,7 +68,7 @@ class Decisions:
         Raises
         ------
         PlatformError
-            If it is unsigned, changed, judged unfit, or not approved.
+            If it is unsigned, changed, judged unfit, not approved, or its model fails.
         """
         manifest = self._shelf.verified(use_case, release, self._keys).manifest
         verdict = self._shelf.verdict(use_case, release, self._keys)
@@ -83,6 +87,7 @@ class Decisions:
                 code="verdict_refused",
             )
         signed_off = self._signed_off(manifest)
+        self._try(manifest)
         return manifest, f"{verdict.because}; {signed_off}; signature and digests hold"
 
     def _promote(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
@@ -170,10 +175,16 @@ class Decisions:
                 remedy="name a release that does not serve, beside a champion that does",
                 code="no_shadow_of_itself",
             )
-        self._shelf.verified(request.use_case, release, self._keys)
+        self._try(self._shelf.verified(request.use_case, release, self._keys).manifest)
         experiment = f"{request.use_case}-shadow-{release}-{channels.counter + 1}"
         because = f"release {release} is scored beside the champion; signature and digests hold"
         return Move(moves.shadowed(state, release, experiment), because, "shadow_set")
+
+    def _try(self, manifest: Manifest) -> None:
+        """Load a model that was never tried; IntegrityError when it fails, crashes or hangs."""
+        if self._trials is not None:
+            folder = self._shelf.bundle(manifest.use_case, manifest.release)
+            self._trials.measured_bytes(folder, manifest.digest)
 
     def _signed_off(self, manifest: Manifest) -> str:
         """Which roles signed off; NotReadyError while any is missing."""

@@ -22,6 +22,7 @@ from serving.log_lines import Trouble
 from serving.process import Stop, Told, run_process
 from serving.process_metrics import ControllerMetrics, served_metrics
 from serving.settings import Settings
+from serving.trials import Trials
 from stores.audit import AuditLog
 from stores.channels import ChannelAnswer, ChannelRequest, Channels, ChannelState
 from stores.durable import exclusive_lock
@@ -29,6 +30,9 @@ from stores.rollout_counts import RolloutCounts, open_rollout_counts
 from stores.rollouts import AuditEntry, Event, RolloutBoard, RolloutReport
 from stores.shelf import Shelf
 from stores.signing import KeyRing, Signer, ensure_signer
+
+TRIED_WITHIN_S = 15.0
+"""Others wait meanwhile: whoever asks for their answer, and rollouts that are to be judged."""
 
 _ENDINGS: dict[Event, Literal["promoted", "rolled_back", "withdrawn", "overtaken"]] = {
     "promoted": "promoted",
@@ -42,13 +46,19 @@ class Controller:
     """Answers requests and moves rollouts. Any number may run: a lock lets one work at a time."""
 
     def __init__(
-        self, shelf: Shelf, keys: KeyRing, signer: Signer, clock: Clock, counts: RolloutCounts
+        self,
+        shelf: Shelf,
+        keys: KeyRing,
+        signer: Signer,
+        clock: Clock,
+        counts: RolloutCounts,
+        trials: Trials | None = None,
     ) -> None:
         self._shelf = shelf
         self._keys = keys
         self._signer = signer
         self._clock = clock
-        self._decisions = Decisions(shelf, keys, clock)
+        self._decisions = Decisions(shelf, keys, clock, trials)
         self._judge = Judge(shelf, keys, clock, counts)
         self._rollouts = RolloutBoard(shelf.root)
         self._audit = AuditLog.beside(shelf.root, is_signing=True)
@@ -265,6 +275,8 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
     layout = settings.layout
     layout.shelf.mkdir(parents=True, exist_ok=True)
     shelf = Shelf(layout.shelf)
+    patience_s = min(TRIED_WITHIN_S, settings.models.patience_ms / 1_000)
+    trials = Trials(layout.state / "trials", patience_s=patience_s)
     counts = open_rollout_counts(settings.online, layout.rollout_counts)
     look_s = settings.controller.look_ms / 1_000
     looked_s, trouble = clock.monotonic_s() - look_s, ""
@@ -277,7 +289,7 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
                 ensure_signer(layout.keys, "channels"),
                 KeyRing.from_directory(layout.keys),
             )
-            controller = Controller(shelf, keys, signer, clock, counts)
+            controller = Controller(shelf, keys, signer, clock, counts, trials)
             for answer in controller.work():
                 word = "accepted" if answer.is_accepted else "refused"
                 told(f"{word} {answer.request_id}: {answer.because}")

@@ -27,6 +27,7 @@ from core.features.plan import Frozen, Plan, canonical_json
 from core.rollout.stages import Rollout
 from core.stats.metrics import Estimate
 from stores.golden import Golden
+from stores.plain_files import read_plain
 from stores.profile import Profile
 
 MANIFEST = "manifest.json"
@@ -42,6 +43,9 @@ REQUIRED = frozenset({MODEL, GOLDEN, PROFILE, EXPLAINER, CARD, CARD_DATA})
 # Every model takes one float32 tensor (n, d) and answers one float32 tensor (n, 1).
 MODEL_INPUT = "vector"
 MODEL_OUTPUT = "score"
+
+MOST_MANIFEST_BYTES = 16 << 20
+MOST_FILE_BYTES = 2 << 30  # no ONNX file is larger: protobuf ends there
 
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,79}")
 
@@ -217,10 +221,10 @@ def read_manifest(directory: Path) -> Manifest:
         raise NotReadyError(
             "there is no bundle", found=f"no {MANIFEST} in {directory.name}", remedy="build one"
         )
-    content = path.read_bytes()
+    content = read_plain(path, most_bytes=MOST_MANIFEST_BYTES)
     try:
         manifest = Manifest.model_validate(json.loads(content))
-    except (ValueError, ValidationError) as error:
+    except (ValueError, ValidationError, RecursionError) as error:
         raise _broken(directory, f"a manifest that cannot be read ({_first_line(error)})") from None
     if manifest_bytes(manifest) != content:
         raise _broken(directory, "a manifest that is not in canonical form")
@@ -266,7 +270,7 @@ def verify_bundle(directory: Path, manifest: Manifest) -> dict[str, bytes]:
         path = directory / name
         if _PLAIN_NAME.fullmatch(name) is None or path.is_symlink() or not path.is_file():
             raise _broken(directory, f"a name or a link that is not plain: {name[:80]!r}")
-        contents[name] = path.read_bytes()
+        contents[name] = read_plain(path, most_bytes=MOST_FILE_BYTES)
         if _sha256(contents[name]) != digest:
             raise _broken(directory, f"another digest of {name}")
     return contents

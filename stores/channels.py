@@ -22,6 +22,7 @@ from core.features.plan import Frozen
 from core.rollout.stages import RiskTier, Rollout
 from stores.durable import write_durably
 from stores.papers import StageApproval, signed_bytes
+from stores.plain_files import read_plain
 from stores.signing import KeyRing, Signature, Signer
 
 Channel = Literal["champion", "challenger", "shadow"]
@@ -255,14 +256,11 @@ def document_bytes(document: Frozen) -> bytes:
 
 
 def read_document(path: Path, kind: type[Document]) -> Document:
-    """Document of ``kind`` in a file; IntegrityError when it is too large or not one."""
+    """Document of ``kind`` in a file; IntegrityError when it is no file, too large, or not one."""
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_DOCUMENT_BYTES + 1)
+        content = read_plain(path, most_bytes=MAX_DOCUMENT_BYTES)
     except FileNotFoundError as error:
         raise NotReadyError(f"no document {path.name}", code="no_document") from error
-    if len(content) > MAX_DOCUMENT_BYTES:
-        raise IntegrityError(f"{path.name} is larger than any document", code="bad_document")
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

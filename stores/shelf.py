@@ -28,7 +28,7 @@ from core.audit import Entry
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.sign_offs import VALID_MS, missing_roles, name_of, roles_of
 from stores.audit import AuditLog
-from stores.bundle import MANIFEST, Bundle, load_bundle, read_manifest
+from stores.bundle import MANIFEST, MOST_MANIFEST_BYTES, Bundle, load_bundle, read_manifest
 from stores.channels import ChannelBoard, document_bytes, read_document
 from stores.durable import exclusive_lock, sync_directory, write_durably
 from stores.papers import (
@@ -41,6 +41,7 @@ from stores.papers import (
     VerdictStatement,
     signed_bytes,
 )
+from stores.plain_files import read_plain
 from stores.signing import KeyRing, Signer
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,79}")
@@ -83,7 +84,7 @@ class Shelf:
         IntegrityError
             If another bundle stands there.
         """
-        manifest = (bundle / MANIFEST).read_bytes()
+        manifest = _manifest(bundle)
         use_case, release = _named_by(manifest)
         folder = self.release_folder(use_case, release)
         folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +130,7 @@ class Shelf:
         IntegrityError
             If the manifest names another use case or number than its folder does.
         """
-        manifest = (self.bundle(use_case, release) / MANIFEST).read_bytes()
+        manifest = _manifest(self.bundle(use_case, release))
         named = _named_by(manifest)
         if named != (use_case, release):
             raise IntegrityError(
@@ -308,6 +309,18 @@ class Shelf:
                 remedy="allocate a new release number; what is on the shelf never changes",
                 code="release_taken",
             )
+
+
+def _manifest(bundle: Path) -> bytes:
+    try:
+        return read_plain(bundle / MANIFEST, most_bytes=MOST_MANIFEST_BYTES)
+    except FileNotFoundError:
+        raise IntegrityError(
+            "a bundle has no manifest",
+            found=f"a folder without {MANIFEST}",
+            remedy="remove it, and build the release again",
+            code="bad_manifest",
+        ) from None
 
 
 def _last_number(path: Path) -> int:

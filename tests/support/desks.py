@@ -8,6 +8,7 @@ from payments import NOW_MS
 
 from core.clock import FixedClock
 from serving.controller import Controller
+from serving.trials import Trials
 from stores.channels import Asked, ChannelAnswer, ChannelState
 from stores.layout import Layout
 from stores.rollout_counts.sqlite import SqliteRolloutCounts
@@ -18,8 +19,9 @@ from stores.signing import KeyRing, ensure_signer
 class Desk:
     """A controller, and somebody who asks it."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, trials: Trials | None = None) -> None:
         self.layout = layout
+        self._trials = trials
         self.shelf = Shelf(layout.shelf)
         self.clock = FixedClock(NOW_MS)
         self.counts = SqliteRolloutCounts(layout.rollout_counts)
@@ -30,7 +32,7 @@ class Desk:
 
     def controller(self) -> Controller:
         signer = ensure_signer(self.layout.keys, "channels")
-        return Controller(self.shelf, self.keys, signer, self.clock, self.counts)
+        return Controller(self.shelf, self.keys, signer, self.clock, self.counts, self._trials)
 
     def ask(
         self, action: Asked, release: int | None = None, use_case: str = "toy", **said: Any
