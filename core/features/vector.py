@@ -58,4 +58,5 @@ def vector_of(plan: Plan, values: Mapping[str, NDArray[np.float64]]) -> NDArray[
         return np.empty((0, 0), dtype=np.float32)
     with np.errstate(over="ignore"):
         vectors = np.array(columns, dtype=np.float64).T.astype(np.float32, order="C")
-    return np.clip(vectors, -LARGEST, LARGEST, out=vectors)
+    np.minimum(vectors, LARGEST, out=vectors)  # keeps NaN; as clip, at a third of its price
+    return np.maximum(vectors, -LARGEST, out=vectors)

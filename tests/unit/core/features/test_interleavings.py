@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from batches import bases, fold_event
+from compiled_merge import CompiledRead, built
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mutants import mutant
@@ -25,6 +26,7 @@ from core.features import fold as fold_module
 from core.features import reading as reading_module
 from core.features.fold import YOUNG_MS, fold
 from core.features.keys import entity_key, epoch_of, position
+from core.features.merge_program import FUNCTIONS as COMPILED
 from core.features.oracle import Row, SeenUpTo, view_values
 from core.features.plan import AttributeFeature, ViewPlan, WindowFeature, WindowFunction
 from core.features.reading import Status, ViewReading, read_view
@@ -243,6 +245,21 @@ def test_windows_count_every_row_once_whatever_happens(steps: list[Any]):
 @given(LIVES)
 def test_attributes_are_those_of_the_row_in_force_whatever_happens(steps: list[Any]):
     live(ATTRIBUTES, steps)
+
+
+KNOWN_WINDOWS = WINDOWS.model_copy(
+    update={"windows": tuple(w for w in WINDOWS.windows if w.function in COMPILED)}
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", [KNOWN_WINDOWS, ATTRIBUTES], ids=["windows", "attributes"])
+@QUICK
+@given(steps=LIVES)
+def test_the_compiled_merge_lives_through_all_of_it(view: ViewPlan, steps: list[Any]):
+    read = CompiledRead(built())
+    live(view, steps, read=read)
+    assert read.n_in_python <= read.n_read // 2  # points too old, and ties
 
 
 WRONG_READERS = {
