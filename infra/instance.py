@@ -12,13 +12,18 @@ SHELF_MOUNT = "/var/lib/throughline"
 
 
 def pod_environment(settings: ClusterSettings) -> dict[str, str]:
-    """Environment that every pod of ours shares; the roots read it."""
-    return {
+    """Environment that every pod of ours shares; the roots read it.
+
+    What is empty is left out: a variable of a pod would hide the secret's of that name.
+    """
+    given = {
         "THROUGHLINE_ENVIRONMENT": "production",
         "THROUGHLINE_HOME": SHELF_MOUNT,
         "THROUGHLINE_LAKE_URI": settings.lake_uri,
         "THROUGHLINE_ONLINE_URL": settings.redis_url,
+        "THROUGHLINE_MLFLOW_URI": settings.mlflow_uri,
     }
+    return {name: value for name, value in given.items() if value}
 
 
 def shelf_volume(settings: ClusterSettings) -> dict[str, Any]:

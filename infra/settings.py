@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 class ClusterSettings(BaseModel):
     """Facts of one cluster, given once; every manifest derives from them.
 
-    Secrets are named, never held: ``secret`` is a Kubernetes Secret with the keys
-    ``postgres-password``, ``redis-password`` and the object store's credentials.
+    Secrets are named, never held: ``secret`` is a Kubernetes Secret whose keys are the variables
+    that every pod gets: ``POSTGRES_PASSWORD`` and the object store's credentials. An address with
+    a password in it stands there too (``THROUGHLINE_ONLINE_URL``, ``THROUGHLINE_MLFLOW_URI``), and
+    is left empty here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,9 +32,10 @@ class ClusterSettings(BaseModel):
     shelf_claim: str = Field(
         "throughline-shelf", description="ReadWriteMany claim: shelf, log, records."
     )
-    postgres_host: str = Field("postgres", description="Dagster's history, MLflow, the registry.")
+    postgres_host: str = Field("postgres", description="Dagster's history.")
     postgres_database: str = "throughline"
     postgres_user: str = "throughline"
     redis_url: str = Field("redis://redis:6379/0", description="Online values.")
+    mlflow_uri: str = Field("http://mlflow:5000", description="MLflow's tracking server.")
     secret: str = Field("throughline", description="Secret that holds passwords and credentials.")
     service_account: str = "throughline"

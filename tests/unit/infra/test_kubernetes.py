@@ -16,10 +16,18 @@ from dagster_k8s.job import (
 from dagster_k8s.pipes import build_pod_body
 from kubernetes.client import ApiClient
 
-from infra.instance import INSTANCE_CONFIG_MAP, dagster_yaml, pipes_pod, run_launcher, step_executor
+from infra.instance import (
+    INSTANCE_CONFIG_MAP,
+    dagster_yaml,
+    pipes_pod,
+    pod_environment,
+    run_launcher,
+    step_executor,
+)
 from infra.kubernetes import manifests
 from infra.render import render
 from infra.settings import ClusterSettings
+from orchestration.settings import Settings as BatchSettings
 from serving.settings import read_settings
 
 SETTINGS = ClusterSettings(has_gpu=True)
@@ -157,3 +165,15 @@ def test_single_writers_never_run_twice():
         if m["kind"] == "Deployment"
     }
     assert recreated["folder"] == recreated["controller"] == "Recreate"
+
+
+def test_every_pod_is_told_where_models_and_online_values_are():
+    told = pod_environment(SETTINGS)
+    read = BatchSettings.read(told)
+    assert read.tracking_uri == SETTINGS.mlflow_uri
+    assert read_settings(told).online == SETTINGS.redis_url
+
+
+def test_an_address_left_to_the_secret_is_not_hidden_by_an_empty_one():
+    told = pod_environment(ClusterSettings(redis_url="", mlflow_uri=""))
+    assert not {"THROUGHLINE_ONLINE_URL", "THROUGHLINE_MLFLOW_URI"} & told.keys()
