@@ -35,6 +35,7 @@ OF_THE_SERVICE = (
     "metrics",
     "log",
     "models",
+    "tracing",
 )
 
 Environment = Literal["embedded", "test", "production"]

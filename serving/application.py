@@ -37,10 +37,11 @@ from serving.releases import Loader, Releases
 from serving.rollout_views import RolloutViews
 from serving.runtime import check_device, runner_on
 from serving.scraping import Scraping
-from serving.settings import Settings
+from serving.settings import Settings, TracingSettings
 from serving.shadow_process import ShadowProcess
 from serving.shadows import Shadows
 from serving.shipping import Shipper
+from serving.spans import Spans, TracedTelemetry
 from serving.splitting import Splitting
 from serving.telemetry import Telemetry
 from serving.transport.rest import Services, build_app
@@ -97,7 +98,10 @@ class Service:
         access_keys = AccessKeyFile(layout.access)
         self._access = Access(access_keys, clock, told, n_workers=settings.http.workers)
         registry = CollectorRegistry()
-        self._telemetry = Telemetry(registry)
+        self._spans = _spans(settings.tracing)
+        self._telemetry = (
+            Telemetry(registry) if self._spans is None else TracedTelemetry(registry, self._spans)
+        )
         self._inference = Inference(self._releases, self._telemetry)
         self._online = OnlineValues(settings, clock, told, self._telemetry)
         self._explainer = ExplainerProcess(
@@ -236,6 +240,8 @@ class Service:
             self._records.close()
             await asyncio.to_thread(self._shipper.ship)
             self._online.close()
+            if self._spans is not None:
+                await asyncio.to_thread(self._spans.close)
 
     def _grpc(self) -> AbstractAsyncContextManager[None]:
         """The server for gRPC; nothing of it is imported where it is not asked for."""
@@ -274,6 +280,11 @@ class Service:
         while True:
             await asyncio.sleep(self._settings.records.ship_every_ms / 1_000)
             await asyncio.to_thread(self._shipper.ship)
+
+
+def _spans(tracing: TracingSettings) -> Spans | None:
+    """Where spans go; None where nobody wants them."""
+    return Spans.to(tracing.url, share=tracing.share) if tracing.url else None
 
 
 def _loader(settings: Settings, shelf: Shelf, keys: Callable[[], KeyRing]) -> Loader:

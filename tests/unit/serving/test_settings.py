@@ -88,6 +88,7 @@ def test_bare_numbers_carry_their_unit(section):
         "batch_events",
         "folder_port",
         "batch_rows",
+        "share",
         "controller_port",
     }
     field = Settings.model_fields[section].annotation
