@@ -84,7 +84,7 @@ def _check_there(names: Iterable[str], batch: Batch) -> None:
 
 def _bins_of(name: str, column: pa.ChunkedArray) -> ColumnProfile:
     if _is_text(column.type):
-        found = pc.value_counts(column.drop_null().cast(pa.string()))
+        found = pc.value_counts(column.cast(pa.string()).drop_null())
         texts, counts = (found.field(name).to_pylist() for name in ("values", "counts"))
         return categories_of(dict(zip(texts, counts, strict=True)))
     edges = fine_edges_of(floats_of(name, column))
@@ -173,11 +173,12 @@ class _Texts:
         if not _is_text(values.type):
             raise _unfit(name, values.type, "texts")
         others = len(self._known)
-        found = pc.index_in(values.cast(pa.string()), value_set=self._known)
+        texts = values.cast(pa.string())  # nulls may also stand in a dictionary
+        found = pc.index_in(texts, value_set=self._known)
         codes = pc.fill_null(found, others).to_numpy(zero_copy_only=False)
         counts = np.bincount(codes, minlength=others + 1).astype(np.int64)
-        counts[others] -= values.null_count
-        return np.concatenate(([values.null_count], counts))
+        counts[others] -= texts.null_count
+        return np.concatenate(([texts.null_count], counts))
 
 
 def _counter(column: ColumnProfile) -> _Numbers | _Texts:

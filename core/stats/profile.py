@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import reduce
 
+from pydantic import Field
+
 from core.errors import InvalidInputError
 from core.features.plan import Frozen
 from core.stats.histogram import Categories, Histogram
@@ -18,7 +20,7 @@ from core.stats.shift import Shift, shift_of
 class TableProfile(Frozen):
     """Profiles by column. The reference's own, emptied, is the shape that others are counted by."""
 
-    columns: dict[str, Histogram | Categories]
+    columns: dict[str, Histogram | Categories] = Field(min_length=1)
 
     @property
     def n(self) -> int:

@@ -86,6 +86,12 @@ def test_profiles_come_back_from_their_rows():
     assert len(bins) == len(REFERENCE.columns)
 
 
+def test_a_null_within_a_dictionary_is_missing_too():
+    kinds = pa.DictionaryArray.from_arrays([0, 1, 1, None], ["chip", None])
+    found = counted([table(8, 4).set_column(4, "kind", kinds)], REFERENCE).columns["kind"]
+    assert found.bins.tolist() == [3, 1, 0, 0]
+
+
 def test_counts_as_one_row_are_the_profile():
     counter = Counter(REFERENCE)
     counter.add(table(5))
