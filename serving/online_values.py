@@ -17,8 +17,8 @@ from serving.telemetry import Telemetry
 from stores.online import open_online_store
 from stores.online.redis_reads import TickReader
 
-MOST_FAILURES, REST_S = 10, 1.0
-"""Ten failures in a row are no accident; a try each second finds a store that is back soon enough
+MOST_FAILURES, REST_S = 6, 1.0
+"""Six failures in a row are no accident; a try each second finds a store that is back soon enough
 and costs one answer in a second its features."""
 LOCKED_S = 0.02
 """Longest wait for a lock on an embedded file. The loop stands still meanwhile; readers need a

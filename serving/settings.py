@@ -77,7 +77,7 @@ class GrpcSettings(Section):
 class EngineSettings(Section):
     """How long a request may wait for features, and how often the shelf is looked at."""
 
-    read_budget_ms: int = Field(default=100, ge=1)
+    read_budget_ms: int = Field(default=75, ge=1)
     shelf_poll_ms: int = Field(default=500, ge=10)
     challenger_patience_ms: int = Field(default=1_000, ge=1)  # then the champion answers
     shadow_patience_ms: int = Field(default=1_000, ge=1)  # then its process is killed
@@ -137,13 +137,6 @@ class MetricsSettings(Section):
     controller_port: int = Field(default=0, ge=0, le=65_535)
 
 
-class TracingSettings(Section):
-    """Where spans go (an OTLP collector over HTTP); empty for nowhere, and nothing is imported."""
-
-    url: str = ""
-    share: float = Field(default=0.01, ge=0, le=1)  # of requests that come without a trace
-
-
 class LogSettings(Section):
     """How a process says things: JSON, a line each, or words. ``auto``: JSON in production."""
 
@@ -171,7 +164,6 @@ class Settings(BaseSettings):
     controller: ControllerSettings = ControllerSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
-    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(
