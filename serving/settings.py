@@ -137,6 +137,13 @@ class MetricsSettings(Section):
     controller_port: int = Field(default=0, ge=0, le=65_535)
 
 
+class TracingSettings(Section):
+    """Where spans go (an OTLP collector over HTTP); empty for nowhere, and nothing is imported."""
+
+    url: str = ""
+    share: float = Field(default=0.01, ge=0, le=1)  # of requests that come without a trace
+
+
 class LogSettings(Section):
     """How a process says things: JSON, a line each, or words. ``auto``: JSON in production."""
 
@@ -164,6 +171,7 @@ class Settings(BaseSettings):
     controller: ControllerSettings = ControllerSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @classmethod
     def settings_customise_sources(
