@@ -17,6 +17,7 @@ from core.audit import LONGEST_WHY, Entry
 from core.clock import Clock
 from core.errors import IntegrityError, PlatformError
 from serving.channel_requests import Decisions, Move
+from serving.configuration import note_configuration
 from serving.judging import WHO, Judge, Look
 from serving.log_lines import Trouble
 from serving.process import Stop, Told, run_process
@@ -273,6 +274,8 @@ def _numbers(look: Look) -> dict[str, Any]:
 def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bool = False) -> None:
     """Work until ``stop(seconds)`` says so, or once."""
     layout = settings.layout
+    if not is_once:
+        note_configuration("controller", settings, clock, told)
     layout.shelf.mkdir(parents=True, exist_ok=True)
     shelf = Shelf(layout.shelf)
     patience_s = min(TRIED_WITHIN_S, settings.models.patience_ms / 1_000)

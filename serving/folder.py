@@ -15,6 +15,7 @@ from core.contracts import Source
 from core.errors import DependencyError, IntegrityError, NotReadyError
 from core.features.plan import ViewPlan
 from core.ports import OnlineStore
+from serving.configuration import note_configuration
 from serving.folding import SourceFolder
 from serving.log_lines import Trouble
 from serving.log_watch import LogWatch
@@ -136,6 +137,7 @@ class Folder:
 
 def run(settings: Settings, clock: Clock, stop: Stop, told: Told) -> None:
     """Fold until ``stop(seconds)`` says so."""
+    note_configuration("folder", settings, clock, told)
     store = open_online_store(settings.online)
     watch, metrics = LogWatch(), FolderMetrics()
     host, port = settings.metrics.host, settings.metrics.folder_port

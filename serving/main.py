@@ -16,6 +16,7 @@ import uvicorn
 from core.clock import SystemClock
 from core.errors import PlatformError
 from serving.access import check_host
+from serving.configuration import note_configuration
 from serving.log_lines import Trouble
 from serving.process import Told, allow_open_files, settings_and_teller, stop_on_signals
 from serving.settings import HttpSettings
@@ -44,6 +45,7 @@ def main() -> int:
         hosts = {http.host, settings.grpc.host} if settings.grpc.port else {http.host}
         for host in hosts:
             check_host(host, AccessKeyFile(settings.layout.access), SystemClock(), told)
+        note_configuration("service", settings, SystemClock(), told)
         told(f"listening on http://{http.host}:{http.port} (docs at /docs)")
         if settings.grpc.port:
             told(f"listening for gRPC on {settings.grpc.host}:{settings.grpc.port}")
