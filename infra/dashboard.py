@@ -88,6 +88,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
+                "Dependencies asked",
+                "1 while asked, 0 while left alone because it kept failing.",
+                "none",
+                (Line(_of("throughline_dependency_asked", "min", "dependency"), "{{dependency}}"),),
+            ),
+            Panel(
                 "Requests refused",
                 "By the code of the problem.",
                 "reqps",
@@ -218,6 +224,17 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     Line(
                         'process_resident_memory_bytes{job=~"throughline.*"}',
                         "{{job}} {{instance}} {{worker}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Models in memory",
+                "What each release takes in a worker, measured when it was loaded.",
+                "bytes",
+                (
+                    Line(
+                        _of("throughline_model_memory_bytes", "max", "use_case, release"),
+                        "{{use_case}} {{release}}",
                     ),
                 ),
             ),
