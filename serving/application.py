@@ -233,7 +233,7 @@ class Service:
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
-            self._access.look(self._access.taken_refusals())
+            self._access.look(self._access.taken_refusals(), is_last=True)
             await self._publisher.publish()
             self._counts.close()
             await self._explainer.close()
