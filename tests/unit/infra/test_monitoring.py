@@ -121,3 +121,12 @@ def test_the_operator_s_page_says_what_to_do_for_every_alert():
     page = (ROOT / "docs" / "operations.md").read_text()
     told = re.findall(r"^\| `(Throughline\w+)` \| \w.+ \|$", page, re.MULTILINE)
     assert told == [rule["alert"] for rule in ALERTS]
+
+
+def test_an_alert_asks_for_codes_that_there_are():
+    source = "".join(path.read_text() for path in (ROOT / "serving").rglob("*.py"))
+    known = set(re.findall(r'\bcode ?= ?"(\w+)"', source))
+    asked = [re.findall(r'code=~"([^"]+)"', rule["expr"]) for rule in ALERTS]
+    named = {code for found in asked for codes in found for code in codes.split("|")}
+    assert len(named) > 5
+    assert named <= known
