@@ -34,7 +34,8 @@ WHO = {"risk": "the demo's risk officer", "owner": "the demo's owner"}
 """Who signs off, by role: two people, neither of whom trains."""
 
 VIEW, COUNT = "card_activity_v1", "amount_minor_count_5m"
-SEEN_WITHIN_S = 10.0
+FRESH_MS = 10_000  # where a source is older, answers say that they are degraded
+SEEN_WITHIN_S, READY_WITHIN_S = 10.0, 60.0
 AMOUNTS = tuple(int(200 * 1.35**step) for step in range(30))
 GRAVEST = 15
 """Scored payments that are asked about; with all amounts that stays below 1,000 points."""
@@ -170,17 +171,22 @@ def decide(shell: Shell) -> None:
 
 
 def wait_ready(shell: Shell) -> None:
-    """Return when the service has a champion in memory."""
+    """Return when the service has a champion in memory, and the folder has come up to now."""
     elapsed = shell.elapsed()
-    with shell.step("wait until the champion is verified and warm"):
-        while elapsed() < SEEN_WITHIN_S:
+    with shell.step("wait until the champion is warm and every source is fresh"):
+        while elapsed() < READY_WITHIN_S:
             try:
-                call(shell, "/readyz")
+                ages_ms = call(shell, "/readyz")["sources"].values()
             except NotReadyError:
-                time.sleep(0.05)
-                continue
-            return
-    raise DependencyError("the service did not become ready", found=service_address(shell))
+                ages_ms = [None]
+            if all(age_ms is not None and age_ms < FRESH_MS for age_ms in ages_ms):
+                return
+            time.sleep(0.05)
+    raise DependencyError(
+        "service or folder did not become ready",
+        found=service_address(shell),
+        remedy="see /readyz there, and logs/folder.log below home",
+    )
 
 
 def subjects(shell: Shell) -> list[tuple[str, str]]:
