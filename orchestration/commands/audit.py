@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="one kept elsewhere, to agree with"
     )
+    verify.add_argument(
+        "--public-only", action="store_true", help="without the home's secret: no seals"
+    )
     shown = actions.add_parser("list", help="the latest records")
     shown.add_argument("--what", help="only of this kind, as `key_revoked`; or of its beginning")
     shown.add_argument("--since", help="only from this date or instant on")
@@ -44,7 +47,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     layout = shell.settings.layout
     log = AuditLog.of(layout, is_signing=True)
     if arguments.action == "verify":
-        return _verify(log, KeyRing.from_directory(layout.keys), arguments.checkpoint, shell)
+        ring = KeyRing.from_directory(layout.keys)
+        return _verify(log, ring, arguments.checkpoint, shell, with_seals=not arguments.public_only)
     if arguments.action == "list":
         return _list(log, arguments, shell)
     if arguments.action == "checkpoint":
@@ -55,8 +59,11 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     return 0
 
 
-def _verify(log: AuditLog, ring: KeyRing, kept: Path | None, shell: Shell) -> int:
-    found = log.verify(ring, kept=[_read_checkpoint(kept)] if kept else [])
+def _verify(
+    log: AuditLog, ring: KeyRing, kept: Path | None, shell: Shell, *, with_seals: bool
+) -> int:
+    kept_here = [_read_checkpoint(kept)] if kept else []
+    found = log.verify(ring, kept=kept_here, with_seals=with_seals)
     if not found.is_whole:
         raise IntegrityError(
             "the audit log is not what was written",

@@ -78,6 +78,18 @@ def test_a_changed_log_is_set_aside(audit, log):
     assert "Ada" in audit("list", "--what", "log_set_aside")[1]
 
 
+def test_who_has_public_keys_alone_finds_what_was_changed_below_a_checkpoint(audit, log):
+    keys = log.directory.parent / "keys"
+    for secret in ("audit.key", "audit.private.pem"):
+        (keys / secret).unlink()
+    assert audit("verify", "--public-only")[0] == 0
+    assert not (keys / "audit.key").exists()
+    path = log.directory / "000000000001.jsonl"
+    path.write_text(path.read_text().replace("because of 5", "because of 6"))
+    code, said = audit("verify", "--public-only")
+    assert (code, "line 6: record 6 does not follow from the one before it" in said) == (4, True)
+
+
 def test_a_home_without_a_log_has_nothing_to_check(audit):
     assert audit("verify")[0] == 0
     assert audit("checkpoint")[0] == 3
