@@ -104,7 +104,7 @@ class AuditLog:
         return True
 
     def verify(
-        self, ring: KeyRing, *, kept: Sequence[SignedCheckpoint] = (), with_seals: bool = True
+        self, ring: KeyRing, *, kept: Sequence[SignedCheckpoint] = (), has_secret: bool = True
     ) -> Findings:
         """Check everything: see `core.audit_check`. ``kept`` are checkpoints from elsewhere.
 
@@ -124,7 +124,7 @@ class AuditLog:
                 [(each.name, int(each.stem), file_lines(each)) for each in self._segments()],
                 content_of(head_path(self.directory)),
                 self._checkpoint_lines(),
-                key=self._key() if with_seals else None,
+                key=self._key() if has_secret else None,
                 read_checkpoint=partial(_read_checkpoint, ring),
                 kept=[each.checkpoint for each in kept],
             )

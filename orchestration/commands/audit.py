@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     log = AuditLog.of(layout, is_signing=True)
     if arguments.action == "verify":
         ring = KeyRing.from_directory(layout.keys)
-        return _verify(log, ring, arguments.checkpoint, shell, with_seals=not arguments.public_only)
+        return _verify(log, ring, arguments.checkpoint, shell, has_secret=not arguments.public_only)
     if arguments.action == "list":
         return _list(log, arguments, shell)
     if arguments.action == "checkpoint":
@@ -60,10 +60,10 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 
 def _verify(
-    log: AuditLog, ring: KeyRing, kept: Path | None, shell: Shell, *, with_seals: bool
+    log: AuditLog, ring: KeyRing, kept: Path | None, shell: Shell, *, has_secret: bool
 ) -> int:
     kept_here = [_read_checkpoint(kept)] if kept else []
-    found = log.verify(ring, kept=kept_here, with_seals=with_seals)
+    found = log.verify(ring, kept=kept_here, has_secret=has_secret)
     if not found.is_whole:
         raise IntegrityError(
             "the audit log is not what was written",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from core.errors import IntegrityError, InvalidInputError
 from stores.signing import KeyRing, ensure_signer, load_signer
 from stores.signing_keys import current_keys, revoke_key, rotated_signer
 
-SAID = {"who": "ada", "why": "for the test", "at_ms": 1}
+SAID: dict[str, Any] = {"who": "ada", "why": "for the test", "at_ms": 1}
 
 
 def test_what_the_old_key_signed_holds_and_the_new_one_signs(tmp_path):
@@ -67,7 +68,7 @@ def test_a_list_of_revoked_keys_that_cannot_be_read_stops_all_belief(tmp_path):
 def test_a_rotation_cut_short_leaves_a_key_that_signs_and_verifies(tmp_path, monkeypatch, n_writes):
     old = ensure_signer(tmp_path, "channels")
     signed = old.sign(b"x")
-    replace, done = Path.replace, []
+    replace, done = Path.replace, list[Path]()
 
     def replaced(path, target):
         if len(done) == n_writes:
