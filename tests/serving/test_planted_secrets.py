@@ -22,12 +22,15 @@ import httpx
 import pytest
 from bundles import REQUEST, serve, shelve
 from online_processes import ROOT, OnlineProcess, controller, folder, service
+from prometheus_client import CollectorRegistry
 
 from core.access import parsed_scopes
 from core.clock import SystemClock
 from orchestration.processes import free_port
+from serving.access import Access
 from serving.log_lines import set_up_logs
 from serving.settings import HttpSettings
+from serving.telemetry import Telemetry
 from serving.transport.rest import Services, build_app
 from stores.access_keys import AccessKeyFile
 from stores.layout import Layout
@@ -237,8 +240,11 @@ class Failing:
 
 
 @pytest.fixture
-def json_log(capfd):
+def json_log(capfd, monkeypatch):
     """What this process says meanwhile as such lines."""
+    # Importing Feast in this process sets them for every user of prometheus_client.
+    monkeypatch.delenv("prometheus_multiproc_dir", raising=False)
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     kept = logging.getLogger().handlers[:], sys.excepthook, threading.excepthook
     set_up_logs("service", {}, is_json=True)
     yield lambda: capfd.readouterr().err
@@ -246,14 +252,12 @@ def json_log(capfd):
     logging.captureWarnings(capture=False)
 
 
-def test_an_exception_s_message_reaches_neither_the_answer_nor_the_log(json_log):
-    nothing = SimpleNamespace(
-        refused=lambda code: None,
-        requested=lambda route, status, seconds: None,
-        admit=lambda asked: SimpleNamespace(charge=lambda n: None),
-    )
-    services: Any = SimpleNamespace(**dict.fromkeys(Services.__dataclass_fields__, nothing))
-    services.engine, services.clock, services.http = Failing(), SystemClock(), HttpSettings()
+def test_an_exception_s_message_reaches_neither_the_answer_nor_the_log(json_log, tmp_path):
+    clock = SystemClock()
+    services: Any = SimpleNamespace(**dict.fromkeys(Services.__dataclass_fields__))
+    services.engine, services.clock, services.http = Failing(), clock, HttpSettings()
+    services.telemetry = Telemetry(CollectorRegistry())
+    services.access = Access(AccessKeyFile(tmp_path), clock, print, n_workers=1)
     app: Any = build_app(services, lambda app: nullcontext())
 
     async def ask() -> httpx.Response:
