@@ -41,7 +41,7 @@ def training_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
         group_name=names.TRAINING,
         owners=list(use_case.owners),
         kinds={"delta", "spark"},
-        check_specs=training_specs(key),
+        check_specs=training_specs(key, use_case),
         pool="spark",
     )
     def training(
@@ -75,6 +75,7 @@ def training_arguments(use_case: UseCase, plan: Plan, config: TrainingConfig) ->
         "plan": document(plan),
         "beside": list(read_beside(use_case.decisions, plan)),
         "label": document(use_case.label),
+        "consent": document(use_case.consent) if use_case.consent is not None else None,
         "sources": [document(source) for source in use_case.sources],
         "start_date": config.start_date,
         "cut_ms": config.cut_ms,

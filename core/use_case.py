@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from core.consent import Consent
 from core.contracts import Source
 from core.decisions import DecisionPolicy
 from core.degradation import Degradation
@@ -71,6 +72,7 @@ class UseCase(Frozen):
     used them, and bundles are kept. ``rollout`` says
     how a release comes to everybody; without one it is promoted in one step. ``degradation`` says
     what is answered when online values or a model fail; without one the model scores with nulls.
+    ``consent`` says where subjects opt out of being learnt from; without one nobody is asked.
     ``sign_offs`` are roles that must sign a release off beside those of the risk tier
     (`core.sign_offs`). ``package`` is where the declaration was found; discovery fills it in.
     """
@@ -94,6 +96,7 @@ class UseCase(Frozen):
     scores_grain: Literal["example", "entity"] = "example"
     rollout: Rollout | None = None
     degradation: Degradation | None = None
+    consent: Consent | None = None
     sign_offs: tuple[Annotated[str, Field(pattern=ROLE_PATTERN)], ...] = ()
     package: str = ""
 
@@ -109,6 +112,22 @@ class UseCase(Frozen):
     def _records_high_risk_whole(self) -> UseCase:
         if self.risk_tier == "high" and self.record_share < 1:
             raise ValueError("record_share must be 1: a high risk tier is never sampled")
+        return self
+
+    @model_validator(mode="after")
+    def _can_follow_consent(self) -> UseCase:
+        consent = self.consent
+        if consent is None:
+            return self
+        if consent.source not in {source.name for source in self.sources}:
+            raise ValueError(f"consent.source {consent.source} is no source of the use case")
+        fields = {field.name: field.type for field in self.source(consent.source).fields}
+        if fields.get(consent.column) not in ("bool", "int64"):
+            raise ValueError(f"consent.column {consent.column} is no truth of {consent.source}")
+        joined = {key for keys in self.entities.values() for key in keys}
+        lost = [key for key in consent.keys if key not in fields or key not in joined]
+        if lost:
+            raise ValueError(f"consent.keys {', '.join(lost)}: no join keys, or not in the source")
         return self
 
     def source(self, name: str) -> Source:

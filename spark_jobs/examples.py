@@ -9,6 +9,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 
 from core.clock import DAY_MS, event_date
+from core.consent import ORDER, Consent
 from core.contracts import EVENT_ID, EVENT_TIMESTAMP, Source
 from core.errors import ConfigurationError
 from core.features.plan import Plan, ViewPlan
@@ -90,6 +91,22 @@ def labelled(examples: DataFrame, labels: DataFrame, label: Label, cut_ms: int) 
     )
     how = "inner" if label.absent_means == "drop" else "left"
     return examples.join(verdicts, on="example_id", how=how).fillna(0, subset=["label"])
+
+
+def without_opted_out(rows: DataFrame, consent: Consent, words: DataFrame) -> DataFrame:
+    """Rows of subjects whose last word is not that they opt out.
+
+    All that was ever said counts, also behind a training set's cut: who opts out is not learnt
+    from any more, whatever they had said at the time.
+    """
+    keys = [F.col(key).cast("string").alias(f"_out_{key}") for key in consent.keys]
+    said = words.where(F.col(consent.column).isNotNull()).select(
+        *keys,
+        F.struct(*ORDER, F.col(consent.column).cast("int").alias("is_out")).alias("word"),
+    )
+    last = said.groupBy(*(f"_out_{key}" for key in consent.keys)).agg(F.max("word").alias("word"))
+    is_same = [F.col(key).cast("string") == F.col(f"_out_{key}") for key in consent.keys]
+    return rows.join(last.where("word.is_out != 0"), on=is_same, how="left_anti")
 
 
 def pruned(

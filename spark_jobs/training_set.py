@@ -23,6 +23,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's d
 from pyspark.sql.types import StructType
 
 from core.clock import DAY_MS, date_start_ms, event_date
+from core.consent import Consent
 from core.contracts import Source
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
 from core.features.plan import Plan, canonical_json
@@ -45,6 +46,7 @@ from spark_jobs.examples import (
     join_keys_of,
     labelled,
     pruned,
+    without_opted_out,
 )
 from spark_jobs.host import partitions_for, point_in_time
 from spark_jobs.job import EventDate, JobArguments, JobReport, run_main
@@ -66,13 +68,14 @@ class Arguments(JobArguments):
     ``read_versions`` pins events tables by source; the others are read at their newest
     version, which the report and the snapshot's record name. With ``expected_snapshot`` the
     run is a rebuild: another id is an error. ``beside`` are values that the plan yields, its
-    vector lacks, and decision rules read.
+    vector lacks, and decision rules read. With a ``consent``, nobody who opted out is in it.
     """
 
     use_case: str
     plan: Plan
     beside: tuple[str, ...] = ()
     label: Label
+    consent: Consent | None = None
     sources: tuple[Source, ...]
     start_date: EventDate
     cut_ms: int
@@ -172,6 +175,7 @@ def rebuild_arguments(layout: Layout, use_case: str, snapshot: str) -> Arguments
 def _versions(spark: SparkSession, arguments: Arguments) -> dict[str, int]:
     needed = [arguments.label.example_source, arguments.label.source]
     needed += [view.source for view in arguments.plan.views]
+    needed += [arguments.consent.source] if arguments.consent is not None else []
     versions = {}
     for name in dict.fromkeys(needed):
         found = latest_version(spark, arguments.layout.events(name))
@@ -200,6 +204,8 @@ def _vectors(spark: SparkSession, arguments: Arguments, crash: CrashPoints) -> D
         & (F.col("event_timestamp") <= instant(last_ms))
         & (F.col("available_at") <= instant(arguments.cut_ms))
     )
+    if arguments.consent is not None:
+        rows = without_opted_out(rows, arguments.consent, events[arguments.consent.source])
     examples = labelled(
         examples_of(rows, plan), events[label.source], label, arguments.cut_ms
     ).withColumn("weight", F.lit(1.0))
@@ -260,7 +266,8 @@ def snapshot_id(
 ) -> str:
     """Digest over the declaration, the plan, the versions and all rows sorted by example."""
     chosen = {"plan", "label", "start_date", "cut_ms", "split", "validation_share", "test_share"}
-    head = arguments.model_dump(mode="json", include=chosen | {"seed", "read_versions"})
+    chosen |= {"seed", "read_versions"} | ({"consent"} if arguments.consent is not None else set())
+    head = arguments.model_dump(mode="json", include=chosen)
     digest = hashlib.sha256(canonical_json(head).encode())
     for part, row in zip(parts.tolist(), index["digest"].tolist(), strict=True):
         if part != GAP:

@@ -12,6 +12,7 @@ from assets.resources import Platform
 from assets.results import check
 from assets.tables import read_columns
 from core import checks
+from core.consent import ORDER, Consent, opted_out, subject_of
 from core.features.plan import Plan, feature_column
 from core.use_case import UseCase
 
@@ -35,11 +36,16 @@ MEANING = {
 }
 
 
-def training_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+CONSENT = "nobody_opted_out"
+CONSENT_MEANS = "The last word of no subject in the snapshot is, by now, that they opt out."
+
+
+def training_specs(key: dg.AssetKey, use_case: UseCase) -> list[dg.AssetCheckSpec]:
     """Declared checks of a training set; all of them block."""
+    meaning = MEANING | ({CONSENT: CONSENT_MEANS} if use_case.consent is not None else {})
     return [
-        dg.AssetCheckSpec(name, asset=key, description=meaning, blocking=True)
-        for name, meaning in MEANING.items()
+        dg.AssetCheckSpec(name, asset=key, description=means, blocking=True)
+        for name, means in meaning.items()
     ]
 
 
@@ -52,7 +58,9 @@ def training_checks(
     columns = {name: column_of(table, feature_column(name)) for name in plan.vector}
     labels = table["label"].to_numpy().astype(np.int64)
     parts = np.asarray(table["split"].to_pylist())
+    asked = [nobody_opted_out(platform, use_case.consent, table)] if use_case.consent else []
     return [
+        *asked,
         training_expectations(table),
         _distinct(table["example_id"].to_pylist()),
         _classes(labels, parts),
@@ -61,6 +69,19 @@ def training_checks(
         _leaks(columns, labels, parts == "validation"),
         recomputed(platform, plan, table, report),
     ]
+
+
+def nobody_opted_out(
+    platform: Platform, consent: Consent, table: "pa.Table"
+) -> dg.AssetCheckResult:
+    """Whether subjects of a snapshot have opted out by the newest words; they are not named."""
+    columns = (*consent.keys, consent.column, *ORDER)
+    words = read_columns(platform.layout.events(consent.source), columns).to_pylist()
+    out = opted_out(consent, words)
+    rows = table.select(list(consent.keys)).to_pylist()
+    n_rows = sum(subject_of(row, consent.keys) in out for row in rows)
+    why = f"{n_rows:,} examples are of subjects who opted out; build the set again" * bool(n_rows)
+    return check(CONSENT, passed=n_rows == 0, why=why, examples=n_rows, opted_out=len(out))
 
 
 def column_of(table: "pa.Table", name: str) -> checks.Column:

@@ -2,12 +2,17 @@
 
 from datetime import UTC, date, datetime
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
+from training_sets import small_use_case
 
 from assets.checks import training as checks
 from assets.checks.expectations import source_expectations, training_expectations
+from assets.resources import Platform
+from core.consent import Consent
 from core.contracts import FieldSpec, Source
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -133,3 +138,38 @@ def test_constant_columns_are_named():
     result = checks._constant({"a": np.array([1.0, 2.0]), "dead": np.array([np.nan, np.nan])})
     assert not result.passed
     assert "dead" in (result.description or "")
+
+
+CONSENT = Consent(source="wishes", column="is_out", keys=("card_id",))
+
+
+@pytest.fixture
+def wishes(tmp_path):
+    """A home where c1 opted out, and c2 did and took it back."""
+    platform = Platform(home=str(tmp_path), online_url="none", tracking_uri="none")
+    said = [("w1", "c1", True), ("w2", "c2", True), ("w3", "c2", False)]
+    ids, cards, words = zip(*said, strict=True)
+    told = {"event_id": ids, "card_id": cards, "is_out": words}
+    at = {name: [AT, AT, AT.replace(hour=1)] for name in ("event_timestamp", "available_at")}
+    write_deltalake(platform.layout.events("wishes"), pa.table(told | at))
+    return platform
+
+
+@pytest.mark.parametrize(("cards", "n_planted"), [(["c2", "c3", None], 0), (["c1", "c2", "c1"], 2)])
+def test_an_example_of_somebody_who_opted_out_is_found(wishes, cards, n_planted):
+    result = checks.nobody_opted_out(wishes, CONSENT, pa.table({"card_id": cards}))
+    assert result.passed == (n_planted == 0)
+    assert result.metadata["examples"].value == n_planted
+    assert result.metadata["opted_out"].value == 1
+    assert "c1" not in str(result.description)
+
+
+def test_the_check_of_consent_blocks_where_subjects_are_asked_and_is_not_elsewhere():
+    key = dg.AssetKey(["training", "small"])
+    asked = small_use_case().model_copy(update={"consent": CONSENT})
+    found = {spec.name: spec.blocking for spec in checks.training_specs(key, asked)}
+    assert found[checks.CONSENT]
+    assert set(found) - {checks.CONSENT} == set(checks.MEANING)
+    assert {spec.name for spec in checks.training_specs(key, small_use_case())} == set(
+        checks.MEANING
+    )
