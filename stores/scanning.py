@@ -126,7 +126,7 @@ def _kind_of(head: bytes) -> str:
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
 
 
-def _unpacked(path: Path, kind: str) -> Iterator[tuple[str, bytes]]:
+def _unpacked(path: Path, kind: str) -> Iterator[tuple[str, bytes | memoryview]]:
     if kind == "parquet":
         return _parquet(path)
     if kind == "sqlite":
@@ -138,20 +138,21 @@ def _unpacked(path: Path, kind: str) -> Iterator[tuple[str, bytes]]:
     return iter(())
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Values of every column, batch by batch, one after the other with a gap between."""
+def _parquet(path: Path) -> Iterator[tuple[str, memoryview]]:
+    """Values of every column, decoded, batch by batch, as they lie side by side in memory."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_BATCH_ROWS):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                yield f"column {name}", b"\0".join(_encoded(v) for v in column.to_pylist())
+                yield from ((f"column {name}", buffer) for buffer in _buffers(column))
 
 
-def _encoded(value: Any) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    return b"" if value is None else str(value).encode("utf-8", "surrogatepass")
+def _buffers(column: Any) -> list[memoryview]:
+    from pyarrow.types import is_dictionary
+
+    values = column.dictionary_decode() if is_dictionary(column.type) else column
+    return [memoryview(buffer) for buffer in values.buffers() if buffer is not None]
 
 
 def _sqlite(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -162,6 +163,12 @@ def _sqlite(path: Path) -> Iterator[tuple[str, bytes]]:
             quoted = name.decode().replace('"', '""')
             for row in connection.execute(f'SELECT * FROM "{quoted}"'):  # noqa: S608 - its own name
                 yield f"table {name.decode()}", b"\0".join(_encoded(value) for value in row)
+
+
+def _encoded(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    return b"" if value is None else str(value).encode()
 
 
 def _zip(path: Path) -> Iterator[tuple[str, bytes]]:
