@@ -227,7 +227,10 @@ URL_OF_A_STORE = f"{PLANTED['redis user']}:{PLANTED['redis']}@db"
 )
 def test_settings_that_cannot_be_used_end_a_process_and_are_not_repeated(layout, module, variables):
     started = OnlineProcess(f"serving.{module}", layout, free_port(), **variables)
-    assert started.process.wait(timeout=30) == 1
+    try:
+        assert started.process.wait(timeout=30) == 1
+    finally:
+        started.end()
     assert started.log.read_text()
     assert found_in(started.log.read_text()) == []
 
