@@ -24,7 +24,15 @@ from pyspark.sql.types import BinaryType, StringType
 
 from core.errors import NotReadyError
 from core.stats.profile import TableProfile
-from spark_jobs.delta import Commit, latest_version, read_table, replace_where, table_lock
+from spark_jobs.crash import CrashPoints
+from spark_jobs.delta import (
+    Commit,
+    latest_version,
+    local_path,
+    read_table,
+    replace_where,
+    table_lock,
+)
 from spark_jobs.job import EventDates, JobArguments, JobReport, date_condition, run_main
 from spark_jobs.tables import profiles_table, struct
 from stores.layout import Layout
@@ -66,7 +74,9 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
     layout, dates = arguments.layout, sorted(set(arguments.dates))
     uri = table_uri(layout, arguments.table, arguments.name)
     spec = profiles_table(layout, arguments.table, arguments.name)
+    crash = CrashPoints.of(arguments.crash_at)
     with table_lock(spec.uri):
+        crash.reach("profiles.before_read")
         read_version = latest_version(spark, uri)
         if read_version < 0:
             raise NotReadyError(
@@ -76,12 +86,12 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
             )
         rows = read_table(spark, uri, read_version)
         date_column = DATE_COLUMNS[arguments.table]
-        profiles = profiles_of(rows, arguments.bins, dates, date_column)
+        profiles = profiles_of(rows, arguments.bins, dates, date_column, crash)
         frame = spark.createDataFrame(profile_rows(profiles), spec.schema)
-        metadata = {"read_version": read_version}
-        version = replace_where(
-            frame.coalesce(1), spec, date_condition(dates), Commit(WRITER, metadata)
-        )
+        commit = Commit(WRITER, {"read_version": read_version})
+        with crash.writing("profiles.in_replace", local_path(spec.uri)):
+            version = replace_where(frame.coalesce(1), spec, date_condition(dates), commit)
+        crash.reach("profiles.after_replace")
     return Report(
         table=arguments.table,
         name=arguments.name,
@@ -103,7 +113,11 @@ def table_uri(layout: Layout, table: ProfiledTable, name: str) -> str:
 
 
 def profiles_of(
-    rows: DataFrame, bins: TableProfile, dates: Sequence[str], date_column: str
+    rows: DataFrame,
+    bins: TableProfile,
+    dates: Sequence[str],
+    date_column: str,
+    crash: CrashPoints = CrashPoints(),  # noqa: B008 - frozen, and says that none is set
 ) -> dict[str, TableProfile]:
     """Profile of every date of ``dates``, in one pass over their rows.
 
@@ -113,7 +127,7 @@ def profiles_of(
         F.col(date_column).cast("string").alias("event_date"),
         *[F.col(f"`{name}`") for name in bins.columns if name != "event_date"],
     )
-    parts = asked.mapInArrow(PartitionCounter(bins.emptied()), COUNTED).toArrow()
+    parts = asked.mapInArrow(PartitionCounter(bins.emptied(), crash), COUNTED).toArrow()
     totals = {date: Counter(bins).counts() for date in dates}
     for date, counts in zip(
         parts["event_date"].to_pylist(), parts["counts"].to_pylist(), strict=True
@@ -127,11 +141,13 @@ class PartitionCounter:
     """Rows of one partition into one row of counts a date; travels to the workers."""
 
     bins: TableProfile
+    crash: CrashPoints
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """As a function for ``mapInArrow``."""
         counters: dict[str, Counter] = {}
         for batch in batches:
+            self.crash.reach("profiles.in_worker")
             for date, rows in _by_date(batch):
                 counters.setdefault(date, Counter(self.bins)).add(rows)
         counts: list[NDArray[np.int64]] = [counter.counts() for counter in counters.values()]

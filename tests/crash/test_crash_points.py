@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bundles import CARD_STATES, shelve
 from deltalake import DeltaTable
@@ -35,6 +36,8 @@ from payments import (
 from recorded import ship, toy_record
 
 from core.clock import event_date
+from core.stats.histogram import histogram_of
+from core.stats.profile import TableProfile
 from spark_jobs import ingest
 from spark_jobs.audit import AuditLimits
 from spark_jobs.crash import POINTS
@@ -44,7 +47,7 @@ from stores.segments import open_segments
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-JOBS = ("ingest", "tiles", "training_set", "scores", "predictions", "retention")
+JOBS = ("ingest", "tiles", "training_set", "scores", "predictions", "profiles", "retention")
 PROJECT = Path(__file__).parents[2]
 LIMIT_S = 240
 AS_OF = event_date(NOW_MS - DAY_MS)
@@ -73,6 +76,10 @@ def arguments_for(job, layout):
         }
     elif job == "predictions":
         more = {"use_case": "toy"}
+    elif job == "profiles":
+        bins = TableProfile(columns={"amount_minor": histogram_of(np.ones(1), (1.0, 500.0))})
+        more = {"table": "events", "name": "payments", "bins": bins.model_dump()}
+        more["dates"] = [event_date(NOW_MS - day * DAY_MS) for day in range(1, 4)]
     elif job == "retention":
         due = [event_date(NOW_MS - day * DAY_MS) for day in range(30, 41)]
         table = {"target": "events/payments", "uri": layout.events("payments")}
