@@ -10,8 +10,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from functools import partial
 from uuid import uuid4
 
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from core.clock import Clock, SystemClock
@@ -216,7 +216,7 @@ class Service:
         )
 
     @asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Load what is on the shelf, then follow it; seal records at the end."""
         del app
         with ending_in_words("the service cannot start"):

@@ -7,11 +7,10 @@ from functools import partial
 from http import HTTPStatus
 
 import msgspec
-from starlette.applications import Starlette
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route as StarletteRoute
 from starlette.types import Lifespan
 
 from core.access import Verb
@@ -151,11 +150,6 @@ class Routes:
         del request
         return HTMLResponse(docs_page(self.openapi()))
 
-    async def description(self, request: Request) -> Response:
-        """All this in OpenAPI."""
-        del request
-        return _json(self.openapi())
-
     def openapi(self) -> Json:
         """OpenAPI of what is served now."""
         services = self._services
@@ -172,27 +166,31 @@ class Routes:
         )
 
 
-def build_app(services: Services, lifespan: Lifespan[Starlette]) -> Shortcut:
+def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
     """Application with every route, the pages that describe them, and the table of errors.
 
     Predictions are found before the framework is asked: its layers cost them a tenth. So are
     inferences.
     """
+    app = FastAPI(
+        title="Throughline",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # it would tell the caller's Host back
+    )
     routes = Routes(services)
     table = _table(routes, InferenceRoutes(services.inference, services.http))
     timed = {path: _timed(path, handler, services, verb) for _, path, handler, verb in table}
-    app = Starlette(
-        routes=[
-            StarletteRoute(path, timed[path], methods=[method]) for method, path, _, _ in table
-        ],
-        exception_handlers={HTTPException: _http_problem},
-        lifespan=lifespan,
-    )
-    app.router.redirect_slashes = False  # it would tell the caller's Host back
+    for method, path, _, _ in table:
+        app.add_route(path, timed[path], methods=[method])
     often = {
         "/v1/": {path.rpartition("/")[2]: timed[path] for path in (_PREDICT, _PREDICT_MANY)},
         "/v2/models/": {"infer": timed[f"{MODEL}/infer"]},
     }
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
     http = services.http
     gate = Gate(services.clock, most=http.max_waiting, patience_ms=http.patience_ms)
     return Shortcut(
@@ -216,7 +214,6 @@ def _table(routes: Routes, inference: InferenceRoutes) -> tuple[Route, ...]:
         ("GET", "/readyz", routes.ready, None),
         ("GET", "/metrics", routes.metrics, None),
         ("GET", "/docs", routes.docs, None),
-        ("GET", "/openapi.json", routes.description, None),
         ("GET", "/v2", inference.server, None),
         ("GET", "/v2/health/live", inference.live, None),
         ("GET", "/v2/health/ready", inference.ready, None),
