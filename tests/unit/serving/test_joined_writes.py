@@ -1,4 +1,6 @@
+import asyncio
 from types import SimpleNamespace
+from typing import cast
 
 from serving.transport.joined_writes import JoinedWrites
 
@@ -19,7 +21,7 @@ class Wire:
 
 def joined(*, is_begun=True):
     wire, cycle = Wire(), SimpleNamespace(response_started=is_begun)
-    return wire, cycle, JoinedWrites(wire, cycle)
+    return wire, cycle, JoinedWrites(cast(asyncio.Transport, wire), cycle)
 
 
 def test_head_and_body_are_one_write_and_the_rest_are_their_own():

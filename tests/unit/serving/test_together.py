@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import cast
 
 import pytest
 from bundles import REQUEST
@@ -10,9 +11,12 @@ from payments import NOW_MS
 
 from core.errors import DependencyError, InvalidInputError
 from serving import together
+from serving.passes import Asked
+from serving.releases import LoadedRelease
 from stores.layout import Layout
 from stores.watermarks import covered_key, encode_covered
 
+NOTHING = cast(Asked, None)  # passes that are held look at no request
 TOO_OLD = {**REQUEST, "at": NOW_MS - 60_000}
 
 
@@ -155,15 +159,15 @@ class HeldPasses:
 
 def test_those_that_come_while_a_pass_runs_go_together_when_it_ends(monkeypatch):
     monkeypatch.setattr(together, "LONGEST_HOLD_S", 60)
-    passes, release = HeldPasses(), object()
+    passes, release = HeldPasses(), cast(LoadedRelease, object())
 
     async def come_later():
         gathered = together.Together(passes.run)
-        tasks = [asyncio.create_task(gathered.ask(release, "champion", None))]
+        tasks = [asyncio.create_task(gathered.ask(release, "champion", NOTHING))]
         for _ in range(3):
             await asyncio.sleep(0.01)
-            tasks.append(asyncio.create_task(gathered.ask(release, "champion", None)))
-        other = asyncio.create_task(gathered.ask(release, "challenger", None))
+            tasks.append(asyncio.create_task(gathered.ask(release, "champion", NOTHING)))
+        other = asyncio.create_task(gathered.ask(release, "challenger", NOTHING))
         await asyncio.sleep(0.01)
         assert passes.sizes == [1, 1]  # nobody waits for the pass of another channel
         passes.go.set()
@@ -174,13 +178,13 @@ def test_those_that_come_while_a_pass_runs_go_together_when_it_ends(monkeypatch)
 
 
 def test_a_pass_that_takes_long_holds_nobody_up():
-    passes, release = HeldPasses(), object()
+    passes, release = HeldPasses(), cast(LoadedRelease, object())
 
     async def come_later():
         gathered = together.Together(passes.run)
         tasks = []
         for _ in range(3):
-            tasks.append(asyncio.create_task(gathered.ask(release, "champion", None)))
+            tasks.append(asyncio.create_task(gathered.ask(release, "champion", NOTHING)))
             await asyncio.sleep(20 * together.LONGEST_HOLD_S)
         assert passes.sizes == [1, 1, 1]
         passes.go.set()
@@ -194,7 +198,7 @@ def test_when_the_loop_ends_nobody_waits_for_ever():
 
     async def end():
         gathered = together.Together(passes.run)
-        task = asyncio.create_task(gathered.ask(object(), "champion", None))
+        task = asyncio.create_task(gathered.ask(cast(LoadedRelease, object()), "champion", NOTHING))
         await asyncio.sleep(0.01)
         for running in gathered._running:
             running.cancel()
