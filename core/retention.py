@@ -178,17 +178,11 @@ def dated_piece(
     return Piece(date, end_ms, n_bytes, rows, by if is_needed else "")
 
 
-def reach_ms(view: ViewPlan) -> int:
-    """How far back a value of a view may look: its longest window with its tail, or its ttl.
-
-    An attribute without a ttl looks back as far as there are rows, and needs none of them:
-    a row of which the period is over is in force no longer.
-    """
-    windows = (window.window_ms + window.grid_ms for window in view.windows)
-    return max((*windows, view.ttl_ms or 0), default=0)
-
-
 def longest_reach(views: Iterable[ViewPlan], source: str) -> tuple[int, str]:
-    """Greatest reach of the views of a source, and the name of that view; (0, "") for none."""
-    reaches = ((reach_ms(view), view.name) for view in views if view.source == source)
+    """Greatest reach of the views of a source, and the name of that view; (0, "") for none.
+
+    An attribute without a ttl looks back for ever and keeps no row for that: of what has had its
+    time nothing is in force any more.
+    """
+    reaches = ((view.reach_ms or 0, view.name) for view in views if view.source == source)
     return max(reaches, default=(0, ""))

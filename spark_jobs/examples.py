@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 
-from core.clock import DAY_MS, event_date
+from core.clock import event_date
 from core.consent import ORDER, Consent
 from core.contracts import EVENT_ID, EVENT_TIMESTAMP, Source
 from core.errors import ConfigurationError
@@ -115,7 +115,7 @@ def pruned(
     """Events without the dates that no point in ``[first_ms, last_ms]`` can look back to."""
     kept = {}
     for source, frame in events.items():
-        reaches = [reach_ms(view) for view in views if view.source == source]
+        reaches = [view.reach_ms for view in views if view.source == source]
         rows = frame.where(F.col("event_date") <= F.lit(event_date(last_ms)).cast("date"))
         if reaches and all(reach is not None for reach in reaches):
             farthest = max(reach for reach in reaches if reach is not None)
@@ -123,16 +123,3 @@ def pruned(
             rows = rows.where(F.col("event_date") >= F.lit(oldest).cast("date"))
         kept[source] = rows
     return kept
-
-
-def reach_ms(view: ViewPlan) -> int | None:
-    """How far back a view looks; None for an attribute without ttl, which looks back for ever.
-
-    Examples
-    --------
-    >>> reach_ms(ViewPlan(name="v", entity="e", join_keys=("k",), source="s", columns={}))
-    86400000
-    """
-    if view.attributes:
-        return view.ttl_ms
-    return max((w.window_ms + w.grid_ms for w in view.windows), default=DAY_MS)

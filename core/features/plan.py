@@ -109,6 +109,16 @@ class ViewPlan(Frozen):
         """Names of all features, in declared order."""
         return tuple(w.name for w in self.windows) + tuple(a.name for a in self.attributes)
 
+    @property
+    def reach_ms(self) -> int | None:
+        """How far back a value may look: the longest window with its tail, or the ttl.
+
+        None for an attribute without a ttl, which looks back for ever.
+        """
+        if self.attributes:
+            return self.ttl_ms
+        return max((w.window_ms + w.grid_ms for w in self.windows), default=0)
+
 
 class TransformPlan(Frozen):
     """A request-time function, by reference; ``source_digest`` is checked at load.

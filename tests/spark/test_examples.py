@@ -6,7 +6,7 @@ import pytest
 from payments import DAY_MS, LABEL, NOW_MS, PLAN
 from pyspark.sql.types import LongType, StringType, TimestampType
 
-from spark_jobs.examples import examples_of, labelled, pruned, reach_ms
+from spark_jobs.examples import examples_of, labelled, pruned
 from spark_jobs.tables import struct
 
 pytestmark = pytest.mark.spark
@@ -75,4 +75,4 @@ def test_only_dates_that_a_point_can_see_are_read(spark):
     )
     assert near["payments"].count() == 2
     assert near["verdicts"].count() == 1
-    assert reach_ms(PLAN.views[1]) == 7 * DAY_MS + 10_800_000
+    assert PLAN.views[1].reach_ms == 7 * DAY_MS + 10_800_000

@@ -14,7 +14,6 @@ from core.retention import (
     dated_piece,
     due_ms,
     longest_reach,
-    reach_ms,
     target_plan,
 )
 
@@ -109,10 +108,11 @@ def window(window_ms, grid_ms):
 
 
 def test_a_view_reaches_as_far_as_its_longest_window_with_its_tail_or_its_ttl():
-    assert reach_ms(view(windows=(window(100, 10), window(50, 25)))) == 110
+    assert view(windows=(window(100, 10), window(50, 25))).reach_ms == 110
     named = (AttributeFeature(name="a", column="a"),)
-    assert reach_ms(view(attributes=named, ttl_ms=70)) == 70
-    assert reach_ms(view(attributes=named)) == 0
+    assert view(attributes=named, ttl_ms=70).reach_ms == 70
+    assert view(attributes=named).reach_ms is None
+    assert longest_reach([view(attributes=named)], "s") == (0, "v")
 
 
 def test_the_longest_reach_is_that_of_the_source_s_own_views():
