@@ -45,6 +45,7 @@ class Model:
 @lru_cache(maxsize=2)
 def session_of(model: Model) -> onnxruntime.InferenceSession:
     """Session of a model, made once a worker process; one thread, for every core has a worker."""
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

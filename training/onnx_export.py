@@ -32,6 +32,7 @@ class OnnxScorer:
     """An ONNX model on one thread, as the service and the Spark workers run it."""
 
     def __init__(self, model: bytes) -> None:
+        onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
