@@ -23,8 +23,8 @@ demo: setup ## From nothing to an explained fraud decision (at most 10 minutes, 
 up: setup ## Dagster UI, daemon, folder, controller and service; Ctrl-C stops them all
 	@$(RUN) throughline up
 
-test: setup ## The whole suite, doctests included, two at a time (under 25 minutes on 2 cores)
-	@$(RUN) pytest -n 2 $(BY_FILE) $(PYTEST_ARGS)
+test: setup ## The whole suite, doctests included, three at a time (under 25 minutes on 2 cores)
+	@$(RUN) pytest -n 3 $(BY_FILE) $(PYTEST_ARGS)
 
 test-fast: setup ## The part without Spark and long proofs, three at a time (under 2 minutes)
 	@$(RUN) pytest -n 3 $(BY_FILE) -m "not spark and not slow" $(PYTEST_ARGS)

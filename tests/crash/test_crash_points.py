@@ -217,6 +217,6 @@ def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
         assert open_segments(layout.segments("toy")).waiting() == []
 
 
-def test_there_are_twenty_eight_points_over_the_six_jobs():
-    assert len(set(POINTS)) == 28
+def test_there_are_more_than_thirty_points_over_all_jobs():
+    assert len(set(POINTS)) == len(POINTS) > 30
     assert {point.partition(".")[0] for point in POINTS} == set(JOBS)

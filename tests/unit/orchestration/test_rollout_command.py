@@ -113,13 +113,16 @@ def test_blue_green_and_back(home):
     assert "complaints" in home("status", "fraud")[1]
 
 
-def test_an_approval_may_start_the_rollout(home):
+def test_the_last_approval_may_start_the_rollout(home):
     release = shelve(
         home.layout, use_case="fraud", rollout=fast_rollout(), risk_tier="high", approvers=()
     )
-    assert "not approved" in home("start", "fraud", str(release), *WHO)[1]
-    code, said = home.run("approve", "fraud", str(release), "--rollout", *WHO)
-    assert code == 0, said
+    assert "not signed off" in home("start", "fraud", str(release), *WHO)[1]
+    for who, role, missing in (("Ada", "risk", "missing: owner"), ("Bo", "owner", "")):
+        words = ("approve", "fraud", str(release), "--rollout", "--role", role, "--who", who)
+        code, said = home.run(*words)
+        assert code == 0, said
+        assert missing in said
     assert (home.state().champion, home.state().challenger) == (1, release)
 
 

@@ -230,12 +230,19 @@ def test_changed_channels_are_refused(layout, shelf):
     assert refused.value.code == "bad_signature"
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b"\xff", b"x" * (1 << 20 | 1)])
+@pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b"\xff"])
 def test_channels_that_are_no_document_are_refused(layout, shelf, content):
     shelf.board.path.write_bytes(content)
     with pytest.raises(IntegrityError) as refused:
         shelf.board.read(keys_of(layout))
     assert refused.value.code == "bad_document"
+
+
+def test_channels_of_any_size_are_not_read(layout, shelf):
+    shelf.board.path.write_bytes(b"x" * (1 << 20 | 1))
+    with pytest.raises(IntegrityError) as refused:
+        shelf.board.read(keys_of(layout))
+    assert refused.value.code == "bad_file"
 
 
 def test_the_latest_channels_are_those_of_the_history_when_the_file_is_lost(layout, shelf):
