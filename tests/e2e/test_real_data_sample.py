@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.data,
     pytest.mark.spark,
     pytest.mark.slow,
+    pytest.mark.timeout(900),  # the whole pipeline is in the fixture
     pytest.mark.filterwarnings("ignore"),  # MLflow, Great Expectations and Dagster, all at once
 ]
 
