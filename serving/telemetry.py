@@ -118,27 +118,43 @@ def _asked(registry: CollectorRegistry) -> Gauge:
     )
 
 
+class _Levels:
+    """A gauge whose labels come and go. A scrape between two looks misses none that stays."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._shown: set[tuple[str, ...]] = set()
+
+    def show(self, values: Mapping[tuple[str, ...], float]) -> None:
+        """Put down these; what is no longer among them goes."""
+        for labels, value in values.items():
+            self._gauge.labels(*labels).set(value)
+        for labels in self._shown - values.keys():
+            self._gauge.remove(*labels)
+        self._shown = set(values)
+
+
 class _Channels:
     """Gauges of what is served."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._release = Gauge(
+        def levels(name: str, documentation: str, labels: tuple[str, ...]) -> _Levels:
+            return _Levels(Gauge(name, documentation, labels, registry=registry))
+
+        self._release = levels(
             "throughline_release",
             "Release that serves, by use case and channel.",
             ("use_case", "channel"),
-            registry=registry,
         )
-        self._models = Gauge(
+        self._models = levels(
             "throughline_model_memory_bytes",
             "What the models of a release in memory take, measured when they were loaded.",
             ("use_case", "release"),
-            registry=registry,
         )
-        self._weight = Gauge(
+        self._weight = levels(
             "throughline_challenger_weight",
             "Share of entities that the challenger answers, where there is one.",
             ("use_case",),
-            registry=registry,
         )
         self._counter = Gauge(
             "throughline_channels_version", "Version of the channels followed.", registry=registry
@@ -146,17 +162,24 @@ class _Channels:
 
     def hold(self, sizes: Mapping[tuple[str, int], int]) -> None:
         """Show what the models in memory take."""
-        self._models.clear()
-        for (use_case, release), n_bytes in sizes.items():
-            self._models.labels(use_case, str(release)).set(n_bytes)
+        self._models.show(
+            {(use_case, str(release)): n_bytes for (use_case, release), n_bytes in sizes.items()}
+        )
 
     def show(self, counter: int, use_cases: Mapping[str, Served]) -> None:
-        """Put down what is served; what no longer is, goes."""
+        """Put down what is served."""
         self._counter.set(counter)
-        self._release.clear()
-        self._weight.clear()
-        for use_case, served in use_cases.items():
-            for channel, release in served.releases.items():
-                self._release.labels(use_case, channel).set(release.manifest.release)
-            if served.challenger is not None:
-                self._weight.labels(use_case).set(served.state.challenger_weight)
+        self._release.show(
+            {
+                (use_case, channel): release.manifest.release
+                for use_case, served in use_cases.items()
+                for channel, release in served.releases.items()
+            }
+        )
+        self._weight.show(
+            {
+                (use_case,): served.state.challenger_weight
+                for use_case, served in use_cases.items()
+                if served.challenger is not None
+            }
+        )
