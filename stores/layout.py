@@ -68,6 +68,16 @@ class Layout:
         """What was counted of a table by date and column, to be compared."""
         return self._table("monitoring", f"{checked_name(table)}_{checked_name(name)}_profiles")
 
+    @property
+    def monitoring(self) -> Path:
+        """What was found by watching, use case by use case: triages, and the like."""
+        return self.root / "monitoring"
+
+    @property
+    def alerts(self) -> Path:
+        """Alerts, open and resolved."""
+        return self.root / "alerts.sqlite"
+
     def segments(self, use_case: str) -> str:
         """Sealed segments of prediction records on their way into the table."""
         return self._table("segments", checked_name(use_case))
