@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from core.errors import ConfigurationError
+from stores.onnx_sessions import CPU
 
 Device = Literal["cpu", "cuda"]
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CUDA = "CUDAExecutionProvider"
 _PROVIDER: dict[Device, str] = {"cpu": CPU, "cuda": CUDA}
 _KERNEL = "_kernel_time"
 # Copies between the two, and what is about shapes, which CUDA leaves to the CPU on purpose.

@@ -1,4 +1,4 @@
-"""ONNX Runtime as a ``ModelRunner``: one thread, nothing read but the bytes given."""
+"""ONNX Runtime as a ``ModelRunner``, on the CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from core.errors import IntegrityError
 from core.ports import ModelRunner
 from serving.devices import (
-    CPU,
     Device,
     PlacedNode,
     check_available,
@@ -23,20 +22,17 @@ from serving.devices import (
     read_placement,
 )
 from stores.bundle import MODEL_INPUT, MODEL_OUTPUT, refuse_external_data
+from stores.onnx_sessions import CPU, onnx_session, providers_here
 
 # A GPU's shorter floats would move scores in the fourth digit: parity is worth more than speed.
 _OPTIONS: dict[Device, dict[str, str]] = {
     "cpu": {},
     "cuda": {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"},
 }
-_FATAL = 4  # ONNX Runtime's log level: it warns about models on standard error otherwise
 
 
 class OnnxSession:
-    """A model in memory, on the CPU or a GPU.
-
-    One thread: a row takes microseconds, and threads that spin would take the cores from
-    the loop. Parallel load is served by workers.
+    """A model in memory, on the CPU or a GPU. Parallel load is served by workers.
 
     Parameters
     ----------
@@ -118,9 +114,7 @@ def runner_on(
 
 def check_device(device: Device) -> None:
     """Return when this machine's ONNX Runtime knows the device; ConfigurationError else."""
-    import onnxruntime
-
-    check_available(device, onnxruntime.get_available_providers())
+    check_available(device, providers_here())
 
 
 def placement_of(model: bytes, width: int, device: Device) -> list[PlacedNode]:
@@ -132,23 +126,10 @@ def placement_of(model: bytes, width: int, device: Device) -> list[PlacedNode]:
 
 
 def _session(model: bytes, device: Device, *, profile_to: str = "") -> Any:
-    import onnxruntime  # starts a thread of its own, so not before a worker was forked
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = _FATAL
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if profile_to:
-        options.enable_profiling = True
-        options.profile_file_prefix = profile_to
     on_device = provider_of(device), _OPTIONS[device]
     providers = [on_device] if device == "cpu" else [on_device, (CPU, {})]
     try:
-        return onnxruntime.InferenceSession(model, options, providers=providers)
+        return onnx_session(model, providers=providers, profile_to=profile_to)
     except Exception as error:  # its errors have no common class
         raise IntegrityError(
             "the model cannot be loaded",

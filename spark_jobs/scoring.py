@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql.types import BinaryType, DoubleType, StringType, StructType
@@ -20,6 +19,7 @@ from spark_jobs.crash import CrashPoints
 from spark_jobs.tables import struct
 from spark_jobs.vectors import plan_values
 from stores.bundle import MODEL_INPUT, MODEL_OUTPUT
+from stores.onnx_sessions import onnx_session
 
 ROWS_A_CALL = 8_192
 SCORED: StructType = struct(
@@ -43,14 +43,9 @@ class Model:
 
 
 @lru_cache(maxsize=2)
-def session_of(model: Model) -> onnxruntime.InferenceSession:
-    """Session of a model, made once a worker process; one thread, for every core has a worker."""
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model.content, options, providers=["CPUExecutionProvider"])
+def session_of(model: Model) -> Any:
+    """Session of a model, made once a worker process."""
+    return onnx_session(model.content)
 
 
 @dataclass(frozen=True)

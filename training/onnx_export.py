@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from stores.bundle import MODEL_INPUT, MODEL_OUTPUT
+from stores.onnx_sessions import onnx_session
 from training.graph import GraphBuilder
 from training.models import Scorer
 
@@ -29,17 +27,10 @@ def to_onnx(scorer: Scorer, n_features: int) -> bytes:
 
 
 class OnnxScorer:
-    """An ONNX model on one thread, as the service and the Spark workers run it."""
+    """An ONNX model, run as the service and the Spark workers run it."""
 
     def __init__(self, model: bytes) -> None:
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session: Any = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnx_session(model)
 
     @property
     def n_features(self) -> int:
