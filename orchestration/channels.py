@@ -10,8 +10,9 @@ from orchestration.shell import PROJECT, Shell
 from stores.channels import ChannelAnswer, ChannelBoard, ChannelRequest, Channels
 from stores.signing import KeyRing
 
-ANSWER_WITHIN_S = 20.0
 BEFORE_WE_CALL_S = 1.0
+CALLED_WITHIN_S = 120.0
+"""A busy machine takes its time to start a process, and a release is tried before it is let in."""
 
 
 def channels_of(shell: Shell) -> Channels:
@@ -32,19 +33,19 @@ def answered(shell: Shell, request: ChannelRequest) -> ChannelAnswer:
     """
     board = ChannelBoard(shell.settings.layout.shelf)
     elapsed = shell.elapsed()
-    is_called = False
-    while elapsed() < ANSWER_WITHIN_S:
+    while elapsed() < BEFORE_WE_CALL_S:
         answer = board.answer_to(request.request_id)
         if answer is not None:
             return _accepted(answer)
-        if not is_called and elapsed() > BEFORE_WE_CALL_S:
-            _call_controller(shell)
-            is_called = True
         time.sleep(0.05)
+    trouble = _call_controller(shell)
+    answer = board.answer_to(request.request_id)
+    if answer is not None:
+        return _accepted(answer)
     raise DependencyError(
         "the controller gave no answer",
-        found=f"{ANSWER_WITHIN_S:.0f} s of silence",
-        remedy="start it with `throughline up`, then ask again",
+        found=trouble,
+        remedy="start it with `throughline up`, see what it says, then ask again",
     )
 
 
@@ -54,12 +55,22 @@ def _accepted(answer: ChannelAnswer) -> ChannelAnswer:
     return answer
 
 
-def _call_controller(shell: Shell) -> None:
-    """Let a controller answer what is waiting, once; harmless beside a running one."""
-    subprocess.run(
-        [sys.executable, "-m", "serving.controller", "--once"],
-        cwd=PROJECT,
-        env=service_environment(shell.settings, shell.environment),
-        check=False,
-        capture_output=True,
-    )
+def _call_controller(shell: Shell) -> str:
+    """Let a controller answer what is waiting, once; harmless beside a running one.
+
+    Where that failed, the last line it wrote says why.
+    """
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "serving.controller", "--once"],
+            cwd=PROJECT,
+            env=service_environment(shell.settings, shell.environment),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=CALLED_WITHIN_S,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{CALLED_WITHIN_S:.0f} s of silence"
+    said = ended.stderr.strip().rpartition("\n")[2]
+    return said or f"one that ended with {ended.returncode} and said nothing"
