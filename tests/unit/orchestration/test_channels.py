@@ -42,5 +42,5 @@ def test_an_answer_counts_however_long_the_controller_took_to_start(shell):
 
 def test_why_a_controller_could_not_start_is_told(shell):
     broken = dataclasses.replace(shell, environment={"THROUGHLINE_MODELS__PATIENCE_MS": "soon"})
-    with pytest.raises(DependencyError, match="gave no answer.*(?i:patience)"):
+    with pytest.raises(DependencyError, match=r"gave no answer.*(?i:patience)"):
         answered(broken, asked(broken))
