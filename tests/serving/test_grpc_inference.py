@@ -10,16 +10,14 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from access_keys import inference_keys
 from bundles import REQUEST, TOY_PLAN, USE_CASE, expected_score, serve, shelve
 from online_processes import OnlineProcess, service
 from tritonclient.utils import InferenceServerException
 from wire import wire
 
-from core.access import RateLimit, parsed_scopes
-from core.clock import SystemClock
 from orchestration.processes import free_port
 from serving.transport.inference_proto import METHODS, SERVICE, messages
-from stores.access_keys import AccessKeyFile
 from stores.layout import Layout
 
 WIDTH = len(TOY_PLAN.vector)
@@ -217,14 +215,7 @@ def test_bytes_that_are_no_message_are_refused_and_hurt_nobody(address, client):
 def test_keys_open_models_by_the_scope_predict_and_each_row_counts(tmp_path):
     layout = Layout(tmp_path).create()
     serve(layout, shelve(layout), counter=1)
-    file = AccessKeyFile(layout.access)
-
-    def key(scope, **more):
-        now_ms, scopes = SystemClock().now_ms(), parsed_scopes([scope])
-        return file.create(owner="tests", scopes=scopes, who="ada", why="", now_ms=now_ms, **more)
-
-    opens, other = key("toy:predict"), key("toy:explain")
-    slow = key("toy:predict", rate=RateLimit(per_s=0.01, burst=3))
+    keys = inference_keys(layout)
     port = free_port()
     with (
         service(layout, GRPC__PORT=port),
@@ -239,15 +230,15 @@ def test_keys_open_models_by_the_scope_predict_and_each_row_counts(tmp_path):
         for text, status in (
             (None, "UNAUTHENTICATED"),
             ("tl_x_y", "UNAUTHENTICATED"),
-            (other, "PERMISSION_DENIED"),
+            (keys.other, "PERMISSION_DENIED"),
         ):
             with pytest.raises(InferenceServerException) as refused:
                 ask(text)
             assert refused.value.status() == f"StatusCode.{status}"
-        ask(opens)
-        ask(slow)
+        ask(keys.opens)
+        ask(keys.slow)
         with pytest.raises(InferenceServerException) as refused:
-            ask(slow)
+            ask(keys.slow)
         assert refused.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
 
 

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from access_keys import made_key
 from bundles import REQUEST, serve, shelve
 from online_processes import OnlineProcess, service
 from payments import payment
 
-from core.access import RateLimit, parsed_scopes, read_key
+from core.access import RateLimit, read_key
 from core.clock import SystemClock
 from orchestration import cli
 from orchestration.processes import free_port
@@ -31,13 +32,6 @@ EVERY_VERB = {
     "elsewhere": ["other:predict,explain,passports,events"],
     "rollouts": ["*:rollouts"],
 }
-
-
-def made(layout, scopes, **more):
-    """A fresh key as its owner has it."""
-    return AccessKeyFile(layout.access).create(
-        owner="tests", scopes=parsed_scopes(scopes), who="ada", why="", now_ms=NOW(), **more
-    )
 
 
 def parts(key):
@@ -78,7 +72,7 @@ def layout(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def keys(layout):
-    return {name: made(layout, scopes) for name, scopes in EVERY_VERB.items()}
+    return {name: made_key(layout, scopes) for name, scopes in EVERY_VERB.items()}
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +212,7 @@ def test_every_route_that_is_told_of_asks_for_a_key_or_says_that_it_does_not(cli
 
 @pytest.mark.slow
 def test_the_rate_of_a_key_counts_points_and_says_when_to_come_back(client, layout):
-    key = made(layout, ["*:predict"], rate=RateLimit(per_s=0.5, burst=4))
+    key = made_key(layout, ["*:predict"], rate=RateLimit(per_s=0.5, burst=4))
     eventually(lambda: client.post(PREDICT, json={}, headers=bearer(key)).status_code == 422)
     batch = {"points": [REQUEST, REQUEST]}
     assert client.post(BATCH, json=batch, headers=bearer(key)).status_code == 200
@@ -232,7 +226,7 @@ def test_the_rate_of_a_key_counts_points_and_says_when_to_come_back(client, layo
 
 
 def test_the_quota_of_a_key_counts_points_of_a_day(client, layout):
-    key = made(layout, ["*:predict"], daily_quota=4)
+    key = made_key(layout, ["*:predict"], daily_quota=4)
     eventually(lambda: client.post(PREDICT, json={}, headers=bearer(key)).status_code == 422)
     batch = {"points": [REQUEST] * 3}
     assert client.post(BATCH, json=batch, headers=bearer(key)).status_code == 200
@@ -283,7 +277,7 @@ def own(tmp_path, **settings):
 def test_a_key_is_rotated_and_revoked_under_load_on_every_worker(tmp_path):
     layout = Layout(tmp_path / "home").create()
     serve(layout, shelve(layout), counter=1)
-    old = made(layout, ["*:predict"])
+    old = made_key(layout, ["*:predict"])
     key_id, _ = parts(old)
     file = AccessKeyFile(layout.access)
 
@@ -310,7 +304,7 @@ def test_a_key_is_rotated_and_revoked_under_load_on_every_worker(tmp_path):
 def test_a_refusal_just_before_the_end_is_audited(tmp_path):
     layout = Layout(tmp_path / "home").create()
     serve(layout, shelve(layout), counter=1)
-    made(layout, ["*:predict"])
+    made_key(layout, ["*:predict"])
     with service(layout) as started:
         for _ in range(3):
             httpx.post(started.url + PREDICT, json=REQUEST)
@@ -325,7 +319,7 @@ def test_an_open_service_warns_and_closes_with_the_first_key(tmp_path):
         assert document["security"] == [{}, {"key": []}]
         assert "Authorization" not in httpx.get(f"{started.url}/docs").text
         assert httpx.post(started.url + PREDICT, json=REQUEST).status_code == 200
-        key = made(layout, ["*:predict"])
+        key = made_key(layout, ["*:predict"])
         eventually(lambda: httpx.post(started.url + PREDICT, json=REQUEST).status_code == 401)
         assert httpx.post(started.url + PREDICT, json=REQUEST, headers=bearer(key)).is_success
 
@@ -334,7 +328,7 @@ def test_an_open_service_warns_and_closes_with_the_first_key(tmp_path):
 def test_keys_that_cannot_be_read_or_are_gone_leave_the_service_closed(tmp_path):
     layout = Layout(tmp_path / "home").create()
     serve(layout, shelve(layout), counter=1)
-    key = made(layout, ["*:predict"])
+    key = made_key(layout, ["*:predict"])
     file = AccessKeyFile(layout.access)
     with service(layout) as started:
         file.path.write_text("torn")
@@ -350,7 +344,7 @@ def test_keys_that_cannot_be_read_or_are_gone_leave_the_service_closed(tmp_path)
 def test_the_service_does_not_start_where_it_would_be_open_to_others(tmp_path, content):
     layout = Layout(tmp_path / "home").create()
     if content is not None:
-        made(layout, ["*:predict"])
+        made_key(layout, ["*:predict"])
         AccessKeyFile(layout.access).path.write_text(content)
     started = OnlineProcess("serving.main", layout, free_port(), HTTP__HOST="0.0.0.0")
     assert started.process.wait(timeout=20) == 1

@@ -6,13 +6,11 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
+from access_keys import inference_keys
 from bundles import REQUEST, TOY_PLAN, USE_CASE, expected_score, serve, shelve
 from online_processes import service
 from tritonclient.utils import InferenceServerException
 
-from core.access import RateLimit, parsed_scopes
-from core.clock import SystemClock
-from stores.access_keys import AccessKeyFile
 from stores.layout import Layout
 
 WIDTH = len(TOY_PLAN.vector)
@@ -129,25 +127,18 @@ def test_model_only_inference_is_counted_and_not_recorded(tmp_path):
 def test_keys_open_models_by_the_scope_predict_and_each_row_counts(tmp_path):
     layout = Layout(tmp_path).create()
     serve(layout, shelve(layout), counter=1)
-    file = AccessKeyFile(layout.access)
-
-    def key(scope, **more):
-        now_ms, scopes = SystemClock().now_ms(), parsed_scopes([scope])
-        return file.create(owner="tests", scopes=scopes, who="ada", why="", now_ms=now_ms, **more)
-
-    opens, other = key("toy:predict"), key("toy:explain")
-    slow = key("toy:predict", rate=RateLimit(per_s=0.01, burst=3))
+    keys = inference_keys(layout)
     with service(layout) as process:
         address = process.url.removeprefix("http://")
         with triton.InferenceServerClient(address) as client:
             assert client.is_server_ready()
-            for text, status in ((None, "401"), ("tl_x_y", "401"), (other, "403")):
+            for text, status in ((None, "401"), ("tl_x_y", "401"), (keys.other, "403")):
                 headers = {} if text is None else {"Authorization": f"Bearer {text}"}
                 with pytest.raises(InferenceServerException) as refused:
                     client.infer(USE_CASE, whole(), headers=headers)
                 assert refused.value.status() == status
-            client.infer(USE_CASE, whole(), headers={"Authorization": f"Bearer {opens}"})
-            headers = {"Authorization": f"Bearer {slow}"}
+            client.infer(USE_CASE, whole(), headers={"Authorization": f"Bearer {keys.opens}"})
+            headers = {"Authorization": f"Bearer {keys.slow}"}
             client.infer(USE_CASE, whole(), headers=headers)
             with pytest.raises(InferenceServerException) as refused:
                 client.infer(USE_CASE, whole(), headers=headers)

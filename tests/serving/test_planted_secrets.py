@@ -20,11 +20,11 @@ from typing import Any
 
 import httpx
 import pytest
+from access_keys import made_key
 from bundles import REQUEST, serve, shelve
 from online_processes import ROOT, OnlineProcess, controller, folder, service
 from prometheus_client import CollectorRegistry
 
-from core.access import parsed_scopes
 from core.clock import SystemClock
 from orchestration.processes import free_port
 from serving.access import Access
@@ -159,10 +159,7 @@ def logs(*processes: OnlineProcess) -> str:
 
 
 def test_nothing_that_was_planted_comes_out_of_service_folder_and_controller(layout, monkeypatch):
-    made = AccessKeyFile(layout.access).create(
-        owner="tests", scopes=parsed_scopes(["*:predict,explain,passports,events,rollouts"]),
-        who="ada", why="", now_ms=SystemClock().now_ms(),
-    )  # fmt: skip
+    made = made_key(layout, ["*:predict,explain,passports,events,rollouts"])
     bad = [event(amount_minor=PLANTED["logged"]), b'{"event_id": "' + PLANTED["logged"].encode()]
     SourceLog(layout.log_dir("payments"), "payments").append(bad, now_ms=1_767_225_600_000)
     board = Shelf(layout.shelf).board
