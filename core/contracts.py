@@ -35,6 +35,10 @@ RAW_RETENTION_DAYS = 90
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
+def _is_empty(text: str) -> bool:
+    return not text
+
+
 def _is_usual(days: int) -> bool:
     return days == RAW_RETENTION_DAYS
 
@@ -70,8 +74,9 @@ class Source(Frozen):
 
     Accepted rows, and the tiles made of them, are kept ``retention_days``; what came as it
     came (refused rows, epochs of the log, landed files) ``raw_retention_days``, and never
-    longer than the rows. That number is written where it is not the usual one, so manifests
-    from before it was there keep their digest.
+    longer than the rows. That number is written where it is not the usual one, and the
+    ``licence`` that the rows are used under where one is declared, so manifests from before they
+    were there keep their digest.
     """
 
     name: str
@@ -83,6 +88,7 @@ class Source(Frozen):
     is_empty_allowed: bool = False
     retention_days: int = Field(default=365, ge=1)
     raw_retention_days: int = Field(default=RAW_RETENTION_DAYS, ge=1, exclude_if=_is_usual)
+    licence: str = Field(default="", max_length=200, exclude_if=_is_empty)
 
     @property
     def raw_days(self) -> int:

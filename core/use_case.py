@@ -10,7 +10,9 @@ from core.consent import Consent
 from core.contracts import Source
 from core.decisions import DecisionPolicy
 from core.degradation import Degradation
+from core.fairness import Fairness
 from core.features.plan import Frozen
+from core.retraining import Retraining
 from core.rollout.stages import Rollout
 from core.sign_offs import ROLE_PATTERN
 
@@ -31,8 +33,23 @@ class Label(Frozen):
     absent_means: Literal["0", "drop"] = "0"
 
 
+class Ensemble(Frozen):
+    """One model of several: the new candidate and the newest releases with the same vector.
+
+    Log-odds are averaged by weights that do best on the validation part that stops the fitting,
+    and calibrated again. It is a candidate among the others, and scored as one graph. It has no
+    exact contributions, so its decisions carry the reasons of rules only.
+    """
+
+    releases: int = Field(default=2, ge=1, le=8)
+
+
 class ModelSpec(Frozen):
-    """Candidates, split and the rule a candidate must pass."""
+    """Candidates, split and the rule a candidate must pass.
+
+    It must do better than the champion on the same rows, and on no slice of them be surely worse
+    by more than ``slice_tolerance``, in units of ``metric``.
+    """
 
     candidates: tuple[Literal["logistic", "xgboost", "mlp"], ...] = Field(
         default=("logistic", "xgboost"), min_length=1
@@ -44,7 +61,9 @@ class ModelSpec(Frozen):
     seed: int = 20_260_101
     metric: Literal["average_precision", "auc"] = "average_precision"
     floor: float = 0.0
+    slice_tolerance: float = Field(default=0.1, ge=0, le=1)
     is_calibrated: bool = True
+    ensemble: Ensemble | None = None
 
     @model_validator(mode="after")
     def _leaves_some_to_train_on(self) -> ModelSpec:
@@ -73,6 +92,9 @@ class UseCase(Frozen):
     how a release comes to everybody; without one it is promoted in one step. ``degradation`` says
     what is answered when online values or a model fail; without one the model scores with nulls.
     ``consent`` says where subjects opt out of being learnt from; without one nobody is asked.
+    ``fairness`` says which groups no release may treat too differently, ``retraining`` what starts
+    one by itself; without them nothing does. A release that was not served for
+    ``archive_after_days`` is archived: it may not serve any more (`core.archive`).
     ``sign_offs`` are roles that must sign a release off beside those of the risk tier
     (`core.sign_offs`). ``package`` is where the declaration was found; discovery fills it in.
     """
@@ -92,11 +114,14 @@ class UseCase(Frozen):
     score_retention_days: int = Field(default=400, ge=1)
     training_retention_days: int = Field(default=400, ge=1)
     bundle_retention_days: int = Field(default=400, ge=1)
+    archive_after_days: int = Field(default=90, ge=1)
     record_share: float = Field(default=1.0, gt=0, le=1)
     scores_grain: Literal["example", "entity"] = "example"
     rollout: Rollout | None = None
     degradation: Degradation | None = None
     consent: Consent | None = None
+    fairness: Fairness | None = None
+    retraining: Retraining | None = None
     sign_offs: tuple[Annotated[str, Field(pattern=ROLE_PATTERN)], ...] = ()
     package: str = ""
 

@@ -6,6 +6,7 @@ from core.contracts import FieldSpec, Source
 from core.decisions import Decider
 from core.degradation import check_degradation
 from core.errors import ConfigurationError
+from core.fairness import check_fairness
 from core.features.plan import Plan
 from core.use_case import UseCase
 
@@ -18,7 +19,7 @@ def check_agreement(use_case: UseCase, plan: Plan) -> None:
     ConfigurationError
         If a view reads an undeclared source or entity, a source keeps its rows for less
         time than a view looks back, a request field is no column of the rows that are
-        decided about, or a decision rule reads what the plan does not yield.
+        decided about, or a decision rule or a group reads what the plan does not yield.
     """
     declared = {source.name: source for source in use_case.sources}
     for view in plan.views:
@@ -41,6 +42,8 @@ def check_agreement(use_case: UseCase, plan: Plan) -> None:
     _check_entities(use_case, plan)
     _check_requests(use_case, plan)
     _check_decisions(use_case, plan)
+    if use_case.fairness is not None:
+        check_fairness(use_case.fairness, use_case.decisions, plan)
 
 
 def _check_entities(use_case: UseCase, plan: Plan) -> None:
