@@ -10,6 +10,8 @@ clock where they are read (`serving.transport.body`).
 from __future__ import annotations
 
 import asyncio
+import re
+from functools import lru_cache
 from typing import Any
 
 import httptools
@@ -35,6 +37,7 @@ MOST_FRAMING_BYTES = 1 << 20
 """Bytes of a body that are not its content, beyond those of chunks of one byte."""
 _FRAMING_OF_A_BYTE = 8
 _VERSIONS = ("1.1", "1.0")
+_HOST = re.compile(rb"(\[[\w.:]+\]|[\w.~!$&'()*+,;=%-]*)(:\d*)?")  # `uri-host` of RFC 9110
 ALWAYS_ANSWERED = (b"/livez", b"/readyz", b"/metrics")
 """Asked by what watches over us, which must not wait for a place."""
 
@@ -144,15 +147,7 @@ class Connection(HttpToolsProtocol):
         self._stop_clock()
         self._is_begun = False
         self._n_body_bytes = 0
-        most = self._limits.max_header_bytes
-        if self._n_head_most > most and self._held() > most:
-            raise _Refusal(self._headers_too_large())
-        if self.parser.should_upgrade() and self._has_body():
-            raise _Refusal(_malformed("send a body without asking for an upgrade"))
-        if len(self.pipeline) >= MOST_PIPELINED:
-            raise _Refusal(_malformed(f"wait for answers when {MOST_PIPELINED} are to come"))
-        if self._is_over and self.url not in ALWAYS_ANSWERED:
-            raise _Refusal(self._too_many())
+        self._check_head()
         trace = trace_of(self.headers)
         current.set(trace)  # the task that answers takes it along
         super().on_headers_complete()
@@ -165,6 +160,20 @@ class Connection(HttpToolsProtocol):
             self.cycle.transport = joined
         if self._is_over:
             self.cycle.keep_alive = False
+
+    def _check_head(self) -> None:
+        """Raise where a head that is whole is not one to be answered."""
+        most = self._limits.max_header_bytes
+        if self._n_head_most > most and self._held() > most:
+            raise _Refusal(self._headers_too_large())
+        if self.parser.should_upgrade() and self._has_body():
+            raise _Refusal(_malformed("send a body without asking for an upgrade"))
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise _Refusal(_malformed(f"wait for answers when {MOST_PIPELINED} are to come"))
+        if self._is_over and self.url not in ALWAYS_ANSWERED:
+            raise _Refusal(self._too_many())
+        if not _has_host(self.headers) and self.parser.get_http_version() != "1.0":
+            raise _Refusal(_malformed("send HTTP/1.1 with one Host header that names a host"))
 
     # -- what uvicorn calls ---------------------------------------------------------------
 
@@ -289,6 +298,17 @@ class Connection(HttpToolsProtocol):
             found=f"more than {self._limits.max_connections}",
             remedy="come back later, or send requests over fewer",
         )
+
+
+def _has_host(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether one header says which host was meant, as HTTP/1.1 asks of every request."""
+    hosts = [value for name, value in headers if name == b"host"]
+    return len(hosts) == 1 and _names_host(hosts[0])
+
+
+@lru_cache(maxsize=16)  # whoever sends many requests sends them to one host
+def _names_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def _malformed(remedy: str = "send HTTP/1.1") -> MalformedRequestError:

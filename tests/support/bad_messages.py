@@ -152,7 +152,15 @@ HEADERS = {
         code="headers_too_large",
     ),
     "many alike": _raw(_get(b"/livez", *[b"A: y"] * 1_000), status=200, code=""),
-    "no host": _raw(b"GET /livez HTTP/1.1\r\n\r\n", status=200, code=""),
+    "no host": _raw(b"GET /livez HTTP/1.1\r\n\r\n"),
+    "no host in http/1.0": _raw(b"GET /livez HTTP/1.0\r\nA: y\r\n\r\n", status=200, code=""),
+    "two hosts": _raw(_get(b"/livez", b"Host: mark4111")),
+    "a host that is none": _raw(b"GET /livez HTTP/1.1\r\nHost: mark/4111\r\n\r\n"),
+    "a host with a user": _raw(b"GET /livez HTTP/1.1\r\nHost: mark@4111\r\n\r\n"),
+    "an empty host": _raw(b"GET /livez HTTP/1.1\r\nHost:\r\n\r\n", status=200, code=""),
+    "a host by its address": _raw(
+        b"GET /livez HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", status=200, code=""
+    ),
     "a strange key": _raw(request(GOOD, b"Authorization: \xff\xfe mark4111"), status=200, code=""),
     "a strange trace": _raw(_get(b"/livez", b"Traceparent: mark4111"), status=200, code=""),
     "a strange id": _raw(_get(b"/livez", b"X-Request-ID: mark4111 \xff"), status=200, code=""),
