@@ -75,8 +75,8 @@ class Layout:
 
     @property
     def alerts(self) -> Path:
-        """Alerts, open and resolved."""
-        return self.root / "alerts.sqlite"
+        """Alerts, open and over; readable by the owner only."""
+        return self.root / "alerts"
 
     def segments(self, use_case: str) -> str:
         """Sealed segments of prediction records on their way into the table."""
@@ -122,6 +122,11 @@ class Layout:
     def holds(self) -> Path:
         """Legal holds; readable by the owner only."""
         return self.root / "holds"
+
+    @property
+    def erasure(self) -> Path:
+        """Tombstones, journals and certificates of erasures; readable by the owner only."""
+        return self.root / "erasure"
 
     @property
     def online_path(self) -> Path:
