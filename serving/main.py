@@ -18,7 +18,13 @@ from core.errors import PlatformError
 from serving.access import check_host
 from serving.configuration import note_configuration
 from serving.log_lines import Trouble
-from serving.process import Told, allow_open_files, settings_and_teller, stop_on_signals
+from serving.process import (
+    Told,
+    allow_open_files,
+    count_alone,
+    settings_and_teller,
+    stop_on_signals,
+)
 from serving.settings import HttpSettings
 from serving.workers import CANNOT_START, Workers
 from stores.access_keys import AccessKeyFile
@@ -35,6 +41,7 @@ def main() -> int:
     """Start the service; ends on SIGTERM or SIGINT."""
     # uvicorn ends in good order, then raises the signal again for whoever was there before it.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+    count_alone(os.environ)
     try:
         settings, told = settings_and_teller("service", os.environ)
     except PlatformError:

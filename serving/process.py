@@ -7,7 +7,7 @@ import os
 import resource
 import select
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -23,12 +23,16 @@ Stop = Callable[[float], bool]
 
 Work = Callable[[Settings, Clock, Stop, Told], None]
 
+SHARED_COUNTS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+
 
 def run_process(name: str, work: Work) -> int:
     """Do ``work`` until SIGTERM or SIGINT; the exit status."""
     stop = stop_on_signals()
+    environment = os.environ  # noqa: TID251 - a root
+    count_alone(environment)
     try:
-        settings, told = settings_and_teller(name, os.environ)  # noqa: TID251 - a root
+        settings, told = settings_and_teller(name, environment)
     except PlatformError:
         return 1
     try:
@@ -53,6 +57,22 @@ def settings_and_teller(name: str, environment: Mapping[str, str]) -> tuple[Sett
         set_up_logs(name, environment, is_json=False)(Trouble(error))
         raise
     return settings, set_up_logs(name, environment, is_json=settings.is_logged_as_json)
+
+
+def count_alone(environment: MutableMapping[str, str]) -> None:
+    """Keep metrics in this process, though its surroundings ask for files that processes share.
+
+    `PROMETHEUS_MULTIPROC_DIR` is set for other programs of a machine. With it our counts would go
+    on where those of an ended process of the same number had stopped, and no series could ever
+    leave. Workers have their own way to give all their counts (`serving.worker_metrics`).
+    """
+    if not any(name in environment for name in SHARED_COUNTS):
+        return
+    for name in SHARED_COUNTS:
+        environment.pop(name, None)
+    from prometheus_client import values  # chose when it was imported, which may be long ago
+
+    values.ValueClass = values.MutexValue
 
 
 def stop_on_signals() -> Stop:

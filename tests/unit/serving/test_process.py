@@ -1,11 +1,16 @@
-"""Ending by signal: whenever it comes, and however often."""
+"""Ending by signal, whenever it comes and however often; what surroundings may not change."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
+from prometheus_client import CollectorRegistry, values
+
+from serving.process import SHARED_COUNTS, count_alone
+from serving.telemetry import Telemetry
 
 SIGNALLED_INSIDE_THE_WAIT = """
 import signal, sys
@@ -30,3 +35,17 @@ def test_a_signal_inside_the_wait_for_it_does_not_hang(name):
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", SHARED_COUNTS)
+def test_counts_stay_in_the_process_whatever_other_programs_were_told(name, tmp_path, monkeypatch):
+    monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(values, "ValueClass", values.MultiProcessValue())
+    count_alone(os.environ)
+    telemetry = Telemetry(CollectorRegistry())
+    telemetry.models({("toy", 1): 10})
+    telemetry.models({("toy", 2): 20})  # a warning here is an error
+    text = telemetry.exposition().decode()
+    assert 'throughline_model_memory_bytes{release="2",use_case="toy"} 20.0' in text
+    assert 'release="1"' not in text
+    assert list(tmp_path.iterdir()) == []
