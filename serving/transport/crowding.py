@@ -7,15 +7,21 @@ three times what it can do still does nearly all that it can.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
 
+from starlette.requests import Request
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from serving.errors import BusyError, LateError
+from serving.gate import Gate
 from serving.tracing import trace_of
 from serving.transport.problems import problem
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 INSIDE = "throughline.inside"
 """Key of a request's scope: the gate has counted it."""
@@ -86,6 +92,26 @@ def late(timeout_ms: int) -> LateError:
         found=f"{timeout_ms} ms to answer in",
         remedy="come back after Retry-After, or wait for longer",
     )
+
+
+async def in_time(handler: Handler, gate: Gate, request: Request) -> Response:
+    """The handler's answer, in the time that the caller gives.
+
+    Raises
+    ------
+    LateError
+        If it would not come in that time: at once where the gate knows, else when it is up.
+    """
+    timeout_ms = timeout_ms_of(request.scope["headers"])
+    if timeout_ms is None:
+        return await handler(request)
+    if gate.expected_s * 1_000 < timeout_ms:
+        try:
+            async with asyncio.timeout(timeout_ms / 1_000):
+                return await handler(request)
+        except TimeoutError:
+            pass
+    raise late(timeout_ms)
 
 
 class Refusal:

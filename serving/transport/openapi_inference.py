@@ -126,7 +126,7 @@ def model_paths(name: str, served: Served) -> Json:
     with_version = _model_paths(f"{base}/versions/{{release}}", name, served)
     for operations in with_version.values():
         for found in operations.values():
-            found["parameters"] = [version]
+            found["parameters"] = [version, *found.get("parameters", ())]
     return {**paths, **with_version}
 
 

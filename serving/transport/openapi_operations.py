@@ -4,19 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+from serving.errors import LateError
 from serving.ports import Json
+from serving.transport.crowding import LONGEST_MS, TIMEOUT_HEADER
 from serving.transport.problem_codes import KEY, TRACED, responses_of
+
+_TIMEOUT: Json = {
+    "name": TIMEOUT_HEADER.decode(),
+    "in": "header",
+    "description": "How many milliseconds the caller waits. What cannot be answered in that time "
+    "is refused at once, what was begun is refused when the time is up, both with 503 `late`. What "
+    "is no whole number is as if it had not come.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": LONGEST_MS},
+    "example": 80,
+}
 
 
 def operation(
     summary: str, tag: str, answer: Json, *, problems: tuple[str, ...], example: Any
 ) -> Json:
-    """An operation that answers JSON; it asks for no key where no problem is about one."""
+    """An operation that answers JSON, as its problems say.
+
+    It asks for no key where none is about one, and knows no caller's deadline where none is `late`.
+    """
     found: Json = {
         "summary": summary,
         "tags": [tag],
         "responses": {"200": answered("Done.", answer, example), **responses_of(problems)},
     }
+    if LateError.code in problems:
+        found["parameters"] = [_TIMEOUT]
     return found if KEY[0] in problems else {**found, "security": []}
 
 

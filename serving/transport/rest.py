@@ -19,7 +19,13 @@ from core.errors import PlatformError
 from serving.access import Access
 from serving.calls import MAX_FAULTS
 from serving.engine import Engine
-from serving.errors import BrokenContractError, ConflictError, FieldFault, UnreadBodyError
+from serving.errors import (
+    BrokenContractError,
+    ConflictError,
+    FieldFault,
+    LateError,
+    UnreadBodyError,
+)
 from serving.events import EventIntake, Result
 from serving.gate import Gate
 from serving.health import Health
@@ -35,6 +41,7 @@ from serving.settings import HttpSettings
 from serving.telemetry import Telemetry
 from serving.transport.admission import admit, charge_events, charge_points, grant_of
 from serving.transport.body import json_body
+from serving.transport.crowding import Handler, in_time, is_counted
 from serving.transport.inference_routes import MODEL, VERSION, InferenceRoutes
 from serving.transport.negotiation import prefers_html
 from serving.transport.openapi import openapi_of
@@ -43,7 +50,7 @@ from serving.transport.parting import PartingResponse
 from serving.transport.passport import passport_page
 from serving.transport.problems import V2, http_problem, internal_problem, problem
 from serving.transport.rollout_page import rollout_page
-from serving.transport.shortcut import Handler, Shortcut
+from serving.transport.shortcut import Shortcut
 
 _PREDICT = "/v1/{use_case}/predictions"
 _PREDICT_MANY = f"{_PREDICT}:batch"
@@ -182,7 +189,12 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
     )
     routes = Routes(services)
     table = _table(routes, InferenceRoutes(services.inference, services.http))
-    timed = {path: _timed(path, handler, services, verb) for _, path, handler, verb in table}
+    http = services.http
+    gate = Gate(services.clock, most=http.max_waiting, patience_ms=http.patience_ms)
+    timed = {
+        path: _timed(path, _keeping_time(method, path, handler, gate), services, verb)
+        for method, path, handler, verb in table
+    }
     for method, path, _, _ in table:
         app.add_route(path, timed[path], methods=[method])
     often = {
@@ -191,11 +203,7 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
     }
     app.add_exception_handler(HTTPException, _http_problem)
     app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
-    http = services.http
-    gate = Gate(services.clock, most=http.max_waiting, patience_ms=http.patience_ms)
-    return Shortcut(
-        app, handlers=often, limits=services.http, refused=services.telemetry.refused, gate=gate
-    )
+    return Shortcut(app, handlers=often, limits=http, refused=services.telemetry.refused, gate=gate)
 
 
 Route = tuple[str, str, Handler, Verb | None]
@@ -229,6 +237,11 @@ def _table(routes: Routes, inference: InferenceRoutes) -> tuple[Route, ...]:
     )
 
 
+def _keeping_time(method: str, path: str, handler: Handler, gate: Gate) -> Handler:
+    """The handler, within its caller's time where it waits for the engine."""
+    return partial(in_time, handler, gate) if is_counted(method, path) else handler
+
+
 def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) -> Handler:
     """The handler behind its key, timed, its refusals counted and its errors told as problems."""
     is_v2 = route.startswith(V2)
@@ -245,7 +258,7 @@ def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) 
         except PlatformError as error:
             services.telemetry.refused(error.code)
             response = problem(error, is_v2=is_v2)
-            if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if _is_fault(error, response):
                 repeats.met(error.code, partial(tell_failed, route, error))
             if not is_admitted or isinstance(error, UnreadBodyError):
                 response = PartingResponse(response, within_ms=services.http.body_timeout_ms)
@@ -258,6 +271,12 @@ def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) 
         return response
 
     return timed
+
+
+def _is_fault(error: PlatformError, response: Response) -> bool:
+    """Whether somebody should read of it; that a caller was in a hurry is nobody's fault."""
+    is_late = isinstance(error, LateError)
+    return response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_late
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.gate import Gate
 from serving.settings import HttpSettings
-from serving.transport.crowding import INSIDE, late, timeout_ms_of
-from serving.transport.problems import V2, problem
-
-Handler = Callable[[Request], Awaitable[Response]]
+from serving.transport.crowding import INSIDE, Handler
 
 _EVENTS = "events"  # beside the use cases, and none of them
 
@@ -72,22 +67,7 @@ class Shortcut:
                     if handler is None or not use_case or use_case == _EVENTS:
                         break
                     scope["path_params"] = {"use_case": use_case}
-                    response = await self._in_time(handler, Request(scope, receive))
+                    response = await handler(Request(scope, receive))
                     await response(scope, receive, send)
                     return
         await self.app(scope, receive, send)
-
-    async def _in_time(self, handler: Handler, request: Request) -> Response:
-        """The handler's answer; a refusal where it would not come in the time the caller gave."""
-        timeout_ms = timeout_ms_of(request.scope["headers"])
-        if timeout_ms is None:
-            return await handler(request)
-        if self.gate.expected_s * 1_000 < timeout_ms:
-            try:
-                async with asyncio.timeout(timeout_ms / 1_000):
-                    return await handler(request)
-            except TimeoutError:
-                pass
-        error = late(timeout_ms)
-        self.refused(error.code)
-        return problem(error, is_v2=request.scope["path"].startswith(V2))

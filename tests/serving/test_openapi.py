@@ -65,6 +65,20 @@ def contents(document):
                     yield f"{here} {name}", content
 
 
+def test_whoever_may_say_how_long_they_wait_reads_how(document):
+    name = "x-request-timeout-ms"
+    told = {
+        path
+        for path, _, operation in operations(document)
+        if name in [each["name"] for each in operation.get("parameters", ())]
+    }
+    base, model = "/v1/toy/predictions", "/v2/models/toy"
+    versioned = f"{model}/versions/{{release}}/infer"
+    assert told == {base, f"{base}:batch", f"{model}/infer", versioned}
+    parameters = document["paths"][versioned]["post"]["parameters"]
+    assert [each["name"] for each in parameters] == ["release", name]
+
+
 def test_every_route_has_examples_that_keep_to_their_schemas(document):
     components = document["components"]
     seen = 0

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 
+from core.clock import FixedClock
+from serving.errors import LateError
+from serving.gate import LAPS, MEASURED, Gate
 from serving.transport.crowding import (
     LONGEST_MS,
     Refusal,
+    in_time,
     is_counted,
     is_whole_request,
     timeout_ms_of,
@@ -79,3 +86,44 @@ def test_the_ready_refusal_is_a_problem_with_a_trace_of_its_own():
     found = json.loads(body)
     assert (found["code"], found["status"], found["retryable"]) == ("busy", 503, True)
     assert found["error"] == found["detail"]  # by which clients below `/v2` know it
+
+
+async def quick(_request):
+    return PlainTextResponse("quick")
+
+
+async def never(_request):
+    await asyncio.Event().wait()
+
+
+def answered(handler, timeout=None, gate=None):
+    """What comes of a handler for a caller who waits for so long."""
+    headers = [] if timeout is None else [(b"x-request-timeout-ms", timeout)]
+    gate = gate or Gate(FixedClock(0), most=100, patience_ms=50)
+    request = Request({"type": "http", "headers": headers})
+    return asyncio.run(in_time(handler, gate, request)).body
+
+
+def test_an_answer_that_takes_longer_than_its_caller_waits_is_refused():
+    with pytest.raises(LateError, match="20 ms") as refused:
+        answered(never, b"20")
+    assert (refused.value.code, refused.value.is_retryable) == ("late", True)
+
+
+def test_what_cannot_be_answered_in_time_is_refused_at_once():
+    clock = FixedClock(0)
+    gate = Gate(clock, most=100, patience_ms=50)
+    for _ in range(20):
+        gate.enter()
+    for _ in range(LAPS * MEASURED):
+        clock.advance(2)
+        gate.leave()
+        gate.enter()
+    with pytest.raises(LateError):
+        answered(quick, b"40", gate)
+    assert answered(quick, b"41", gate) == b"quick"
+
+
+@pytest.mark.parametrize("timeout", [None, b"soon", b"5000"])
+def test_whoever_gives_enough_time_or_says_nothing_is_answered(timeout):
+    assert answered(quick, timeout) == b"quick"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 from starlette.responses import PlainTextResponse
 
 from core.clock import FixedClock
-from serving.gate import LAPS, MEASURED, Gate
+from serving.gate import Gate
 from serving.settings import HttpSettings
 from serving.transport.crowding import INSIDE
 from serving.transport.shortcut import Shortcut
@@ -33,16 +32,7 @@ async def infer(request):
     return PlainTextResponse(f"infer {request.path_params['use_case']}")
 
 
-async def slow(request):
-    await asyncio.sleep(5)
-    return PlainTextResponse("slow")
-
-
-def answered(method, path, kind="http", headers=(), gate=None, is_inside=False):
-    return exchanged(method, path, kind, headers, gate, is_inside)[1]["body"].decode()
-
-
-def exchanged(method, path, kind="http", headers=(), gate=None, is_inside=False):
+def answered(method, path, gate=None, is_inside=False):
     sent = []
 
     async def send(message):
@@ -52,12 +42,12 @@ def exchanged(method, path, kind="http", headers=(), gate=None, is_inside=False)
         return {"type": "http.request", "body": b"", "more_body": False}
 
     scope = {
-        "type": kind, "method": method, "path": path, "headers": list(headers), "query_string": b"",
+        "type": "http", "method": method, "path": path, "headers": [], "query_string": b"",
     }  # fmt: skip
     if is_inside:
         scope[INSIDE] = True
     handlers = {
-        "/v1/": {"predictions": one, "predictions:batch": many, "slow": slow},
+        "/v1/": {"predictions": one, "predictions:batch": many},
         "/v2/models/": {"infer": infer},
     }
     gate = gate or gate_of()
@@ -65,15 +55,11 @@ def exchanged(method, path, kind="http", headers=(), gate=None, is_inside=False)
         application, handlers=handlers, limits=HttpSettings(), refused=REFUSED.append, gate=gate
     )
     asyncio.run(shortcut(scope, receive, send))
-    return sent
+    return sent[1]["body"].decode()
 
 
 def gate_of():
     return Gate(FixedClock(0), most=10, patience_ms=50)
-
-
-def timeout(value):
-    return [(b"x-request-timeout-ms", value)]
 
 
 @pytest.mark.parametrize(
@@ -112,35 +98,3 @@ def test_who_was_counted_leaves_whoever_answered():
         assert gate.n_inside == 1
         answered("POST", path, gate=gate)
         assert gate.n_inside == 1
-
-
-def test_an_answer_that_takes_longer_than_its_caller_waits_is_refused():
-    start, body = exchanged("POST", "/v1/fraud/slow", headers=timeout(b"20"))
-    assert start["status"] == 503
-    assert dict(start["headers"])[b"retry-after"] == b"1"
-    found = json.loads(body["body"])
-    assert (found["code"], found["retryable"]) == ("late", True)
-    assert "20 ms" in found["detail"]
-    assert REFUSED.pop() == "late"
-
-
-def test_what_cannot_be_answered_in_time_is_refused_at_once():
-    clock = FixedClock(0)
-    gate = Gate(clock, most=100, patience_ms=50)
-    for _ in range(20):
-        gate.enter()
-    for _ in range(LAPS * MEASURED):
-        clock.advance(2)
-        gate.leave()
-        gate.enter()
-    assert (
-        exchanged("POST", "/v1/fraud/slow", headers=timeout(b"40"), gate=gate)[0]["status"] == 503
-    )
-    assert (
-        answered("POST", "/v1/fraud/predictions", headers=timeout(b"41"), gate=gate) == "one fraud"
-    )
-
-
-def test_a_timeout_that_says_nothing_is_none():
-    assert answered("POST", "/v1/fraud/predictions", headers=timeout(b"soon")) == "one fraud"
-    assert answered("POST", "/v1/fraud/predictions", headers=timeout(b"1000")) == "one fraud"
