@@ -85,6 +85,8 @@ COMMANDS = (
         is_supervised=True,
     ),
     Command("subject", "subject", "find every place where a person's identifier stands"),
+    Command("backup", "backup", "copy everything of a home while it works"),
+    Command("restore", "restore", "make a home of a backup"),
     Command("rollout", "rollout", "start, watch, hold, promote or take back a gradual rollout"),
     Command("rollback", "rollback", "ask for the former champion, or a given release, back"),
     Command("predict", "predict", "ask the service for a decision", takes_fields=True),
