@@ -13,10 +13,8 @@ class Watching(Frozen):
 
     ``baseline_days`` before the last ``current_days`` are what days are compared with. Rows of a
     date are late when they can be known only ``late_hours`` after its end; a table is stale when
-    it has nothing of the last ``fresh_hours``. A served decision is taken for that on an example
-    when keys and inputs agree and their instants lie within ``match_within_s``; where the caller
-    sends the example's id as ``X-Request-ID``, the id alone says it. ``synthetic`` gives the
-    keys and inputs of the hourly synthetic request where the invented ones do not fit a contract.
+    it has nothing of the last ``fresh_hours``. ``synthetic`` gives keys and inputs of the hourly
+    synthetic request where invented ones do not fit a contract.
     """
 
     limits: DriftLimits = DriftLimits()
@@ -24,5 +22,4 @@ class Watching(Frozen):
     current_days: int = Field(default=7, ge=1)
     late_hours: float = Field(default=6.0, gt=0)
     fresh_hours: float = Field(default=26.0, gt=0)
-    match_within_s: float = Field(default=60.0, ge=0)
     synthetic: dict[str, str | int | float] = Field(default_factory=dict)

@@ -1,0 +1,207 @@
+"""Alerts: many findings, few causes, one message each.
+
+Everything that can go wrong is a *finding* about an asset: a check that failed, a run that
+failed. Findings are grouped by cause: the asset furthest upstream among those that have one,
+because what is downstream of a broken table breaks with it. A group is one *alert*, told once,
+again when it gets worse, and a last time when it is over. Its severity is that of its worst
+finding, raised or lowered by the risk tier of the use cases that it touches; its runbook says
+what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from core.clock import DAY_MS
+from core.features.plan import Frozen, digest_of
+
+Severity = Literal["info", "warning", "critical"]
+RiskTier = Literal["low", "medium", "high"]
+
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+TIER_STEP: Mapping[RiskTier, int] = {"low": -1, "medium": 0, "high": 1}
+RUNBOOKS = "docs/watching.md"
+REMIND_EVERY_MS = DAY_MS
+SHOWN = 5
+ID_LETTERS = 12
+
+
+class Finding(Frozen):
+    """One thing that is wrong: of which asset, found by what, how bad, why in words.
+
+    ``cause`` is the asset that is to blame where the finder knows it (a triage does); else that
+    is worked out from what is upstream. ``tier`` is the highest risk tier among the use cases
+    that the asset serves.
+    """
+
+    asset: str
+    name: str
+    why: str
+    severity: Severity
+    tier: RiskTier = "medium"
+    cause: str = ""
+    runbook: str = "a-check-failed"
+
+    @property
+    def key(self) -> str:
+        """The same for the same finding, however often it is found."""
+        return f"{self.asset}:{self.name}"
+
+
+class Alert(Frozen):
+    """Findings of one cause, and what has been told of it.
+
+    ``first_ms`` is when it began, ``over_ms`` when it was over, ``told_ms`` when a receiver last
+    took it, and ``told`` what it took then: severity and findings. All epoch milliseconds.
+    """
+
+    cause: str
+    severity: Severity
+    runbook: str
+    findings: tuple[Finding, ...]
+    first_ms: int
+    last_ms: int
+    over_ms: int | None = None
+    told_ms: int | None = None
+    told: str = ""
+
+    @property
+    def alert_id(self) -> str:
+        """Id of this occurrence: the same cause later is another."""
+        return digest_of([self.cause, self.first_ms])[:ID_LETTERS]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not over."""
+        return self.over_ms is None
+
+    @property
+    def state(self) -> str:
+        """What a receiver should know: changes when it gets worse, or is over."""
+        if not self.is_open:
+            return "over"
+        return digest_of([self.severity, sorted(found.key for found in self.findings)])[:ID_LETTERS]
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a receiver is to be told: something is new, or a day has gone by."""
+        if self.told_ms is None:
+            return self.is_open  # one that came and went between two looks is told to nobody
+        is_old = self.is_open and now_ms - self.told_ms >= REMIND_EVERY_MS
+        return is_old or self.told != self.state
+
+    def sentence(self) -> str:
+        """One line for people."""
+        words = [f"{found.key}: {found.why or 'failed'}" for found in self.findings[:SHOWN]]
+        more = len(self.findings) - SHOWN
+        return f"{self.cause}: " + "; ".join(words) + (f"; and {more} more" if more > 0 else "")
+
+
+def severity_of(base: Severity, tier: RiskTier) -> Severity:
+    """Severity in a risk tier: one step less where it is low, one more where it is high.
+
+    Examples
+    --------
+    >>> severity_of("warning", "high"), severity_of("warning", "low"), severity_of("info", "low")
+    ('critical', 'info', 'info')
+    """
+    place = SEVERITIES.index(base) + TIER_STEP[tier]
+    return SEVERITIES[min(max(place, 0), len(SEVERITIES) - 1)]
+
+
+def cause_of(asset: str, failing: Iterable[str], upstream: Mapping[str, Iterable[str]]) -> str:
+    """The asset furthest upstream of ``asset``, among those that are ``failing``; it may be itself.
+
+    Of several that are equally far, the first by name.
+
+    Examples
+    --------
+    >>> upstream = {"scores": ["release", "events"], "release": ["events"]}
+    >>> cause_of("scores", ["scores", "events"], upstream), cause_of("scores", [], upstream)
+    ('events', 'scores')
+    """
+    held, level, cause = {asset}, [asset], asset
+    blamed = set(failing)
+    while level:
+        found = sorted(set(level) & blamed)
+        cause = found[0] if found else cause
+        level = sorted({up for each in level for up in upstream.get(each, ())} - held)
+        held |= set(level)
+    return cause
+
+
+def grouped(
+    findings: Iterable[Finding], upstream: Mapping[str, Iterable[str]]
+) -> dict[str, tuple[Finding, ...]]:
+    """Findings by cause, each list in order; of the same finding found twice, the first."""
+    once = {finding.key: finding for finding in reversed(list(findings))}
+    failing = {finding.asset for finding in once.values()}
+    failing |= {finding.cause for finding in once.values() if finding.cause}
+    groups: dict[str, list[Finding]] = {}
+    for finding in sorted(once.values(), key=lambda found: found.key):
+        groups.setdefault(cause_of(finding.cause or finding.asset, failing, upstream), []).append(
+            finding
+        )
+    return {cause: tuple(found) for cause, found in sorted(groups.items())}
+
+
+def updated(
+    held: Sequence[Alert],
+    findings: Iterable[Finding],
+    upstream: Mapping[str, Iterable[str]],
+    *,
+    now_ms: int,
+) -> list[Alert]:
+    """Alerts after a look: known causes go on, new ones begin, those not found any more are over.
+
+    Parameters
+    ----------
+    held
+        Alerts as they were; those that are over stay as they are.
+    findings
+        All that is wrong now.
+    upstream
+        What each asset is made of, directly.
+    """
+    groups = grouped(findings, upstream)
+    found = [alert for alert in held if not alert.is_open]
+    for alert in (alert for alert in held if alert.is_open):
+        still = groups.pop(alert.cause, None)
+        if still is None:
+            found.append(alert.model_copy(update={"over_ms": now_ms}))
+        else:
+            found.append(alert.model_copy(update={**_facts(still), "last_ms": now_ms}))
+    for cause, new in groups.items():
+        found.append(Alert(cause=cause, first_ms=now_ms, last_ms=now_ms, **_facts(new)))
+    return found
+
+
+def _facts(findings: tuple[Finding, ...]) -> dict[str, object]:
+    """Findings of an alert, its severity, and the runbook of its worst finding."""
+    ranked = sorted(
+        findings,
+        key=lambda found: -SEVERITIES.index(severity_of(found.severity, found.tier)),
+    )
+    worst = ranked[0]
+    return {
+        "findings": findings,
+        "severity": severity_of(worst.severity, worst.tier),
+        "runbook": f"{RUNBOOKS}#{worst.runbook}",
+    }
+
+
+def document_of(alert: Alert) -> dict[str, Any]:
+    """An alert as a receiver gets it. ``id`` and ``state`` together are told once."""
+    return {
+        "id": alert.alert_id,
+        "state": alert.state,
+        "is_open": alert.is_open,
+        "severity": alert.severity,
+        "cause": alert.cause,
+        "text": alert.sentence(),
+        "findings": [found.model_dump(mode="json") for found in alert.findings],
+        "runbook": alert.runbook,
+        "first_ms": alert.first_ms,
+        "last_ms": alert.last_ms,
+        "over_ms": alert.over_ms,
+    }

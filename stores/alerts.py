@@ -1,0 +1,89 @@
+"""Alerts in one folder: those that are open, those that were, and what was told of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from core.alerts import Alert
+from core.clock import DAY_MS
+from core.errors import IntegrityError
+from stores.durable import exclusive_lock, write_durably
+
+KEPT_MS = 90 * DAY_MS
+"""How long one is kept that is over."""
+
+
+class Alerts:
+    """One file an alert; the folder is made when the first is put down."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def all(self) -> list[Alert]:
+        """Every alert that is kept, the oldest first.
+
+        Raises
+        ------
+        IntegrityError
+            If a file is not an alert.
+        """
+        found = [_read(path) for path in self._directory.glob("*.json")]
+        return sorted(found, key=lambda alert: (alert.first_ms, alert.cause))
+
+    def open(self) -> list[Alert]:
+        """Those that are not over, the worst first."""
+        order = {"critical": 0, "warning": 1, "info": 2}
+        return sorted(
+            (alert for alert in self.all() if alert.is_open),
+            key=lambda alert: (order[alert.severity], alert.first_ms),
+        )
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the folder: who reads, decides and puts down in here meets no other who does."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with exclusive_lock(self._directory / ".lock"):
+            yield
+
+    def put(self, alerts: Iterable[Alert], *, now_ms: int) -> None:
+        """Put down what changed; those that were over long ago go. Call it while `changing`."""
+        held = {alert.alert_id: alert for alert in self.all()}
+        for alert in alerts:
+            path = self._directory / f"{alert.alert_id}.json"
+            if alert.over_ms is not None and now_ms - alert.over_ms > KEPT_MS:
+                path.unlink(missing_ok=True)
+            elif held.get(alert.alert_id) != alert:
+                write_durably(path, alert.model_dump_json(indent=1).encode(), mode=0o600)
+
+    def tell(self, send: Callable[[Alert], None], *, now_ms: int) -> list[Alert]:
+        """Send those that are due and put down that they were taken; returns them.
+
+        A receiver that fails leaves the rest for the next time: what ``send`` raises goes on.
+        One that was killed between taking and our putting it down is told again, with the same
+        id and state.
+        """
+        told = []
+        for alert in self.all():
+            if not alert.is_due(now_ms):
+                continue
+            send(alert)
+            taken = alert.model_copy(update={"told_ms": now_ms, "told": alert.state})
+            self.put([taken], now_ms=now_ms)
+            told.append(taken)
+        return told
+
+
+def _read(path: Path) -> Alert:
+    try:
+        return Alert.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise IntegrityError(
+            "an alert cannot be read",
+            found=f"{type(error).__name__} at {path.name}",
+            remedy="remove the file: what is still wrong is found again",
+            code="bad_alert",
+        ) from error
