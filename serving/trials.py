@@ -1,14 +1,18 @@
 """The service's side of a trial: once for all workers of a home, killed when it hangs.
 
 What a trial found is kept by the manifest's digest, so workers that share a home try a release
-once between them, and a restart tries nothing again. That a release is bad is not kept.
+once between them, and a restart tries nothing again. That a release is bad is not kept. One that is
+loaded untried leaves a mark meanwhile: should it end the process, the next one tries it first.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -70,16 +74,47 @@ class Trials:
             self._keep(digest, found)
         return found.bytes
 
-    def keep(self, digest: str, n_bytes: int) -> None:
-        """Keep what was measured elsewhere."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._keep(digest, Tried(bytes=n_bytes))
+    def has_ended_a_process(self, digest: str) -> bool:
+        """Whether a process that loaded it untried ended, or was ended, before it was loaded."""
+        try:
+            descriptor = os.open(self._mark(digest), os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # it is just being loaded
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    @contextmanager
+    def marked(self, digest: str) -> Iterator[None]:
+        """Leave a mark while a release is loaded untried; it stays where the process ends."""
+        path = self._mark(digest)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError:  # no mark is better than no service
+            yield
+            return
+        try:
+            # Where another worker holds the lock just now, the mark is that one's.
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
 
     def _keep(self, digest: str, found: Tried) -> None:
         path = self._path(digest)
         written = path.with_suffix(".tmp")
         written.write_bytes(msgspec.json.encode(found))
         written.replace(path)
+
+    def _mark(self, digest: str) -> Path:
+        return self._directory / f"{_name(digest)}.loading"
 
     def _path(self, digest: str) -> Path:
         return self._directory / f"{_name(digest)}.json"

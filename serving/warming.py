@@ -2,7 +2,8 @@
 
 Tried in a process of its own, then given room, then loaded in a thread: whoever answers waits for
 none of it, and neither does another release. Where nothing answers yet there is nobody to protect,
-and the trial is left out unless its result is known: a service that starts is ready sooner.
+and what was never tried is loaded without a trial: a service that starts is ready sooner. If that
+ends the process, the one after it tries the release first, so that all others are served.
 """
 
 from __future__ import annotations
@@ -71,9 +72,7 @@ class Warming:
             if found is not None:
                 self._sizes[key] = found
         self._make_room(key, self._sizes.get(key, 0), is_champion=is_champion)
-        loaded = self._background.result(
-            ("load", *key), lambda: self._loader.load(*key), wait_s=wait_s
-        )
+        loaded = self._background.result(("load", *key), lambda: self._loaded(key), wait_s=wait_s)
         if key not in self._sizes:  # not tried: what was seen here has to do
             self._make_room(key, loaded.grown_bytes, is_champion=is_champion)
             self._sizes[key] = loaded.grown_bytes
@@ -101,9 +100,16 @@ class Warming:
             return None
         folder, digest = self._loader.bundle(*key)
         known = self._trials.known_bytes(digest)
-        if known is not None or not self._releases.roster.use_cases:
-            return known
-        return self._trials.measured_bytes(folder, digest)
+        is_anybody_served = bool(self._releases.roster.use_cases)
+        if known is None and (is_anybody_served or self._trials.has_ended_a_process(digest)):
+            return self._trials.measured_bytes(folder, digest)
+        return known
+
+    def _loaded(self, key: Key) -> LoadedRelease:
+        if self._trials is None or key in self._sizes:
+            return self._loader.load(*key)
+        with self._trials.marked(self._loader.bundle(*key)[1]):
+            return self._loader.load(*key)
 
     def _make_room(self, key: Key, n_bytes: int, *, is_champion: bool) -> None:
         roster = self._releases.roster

@@ -148,6 +148,8 @@ def test_a_release_that_hangs_ends_its_trial_and_nobody_else(layout):
     assert time.monotonic() - began_s < 15
     assert "toy 2: a release hangs when it is loaded" in found.watcher.trouble
     assert found.releases.served("toy").champion.manifest.release == 1
+    found.trials = trials(layout)  # of which a busy machine may take longer
+    found.watcher = found.new_watcher()
     serve(layout, shelve(layout), counter=3)
     look(found)
     assert found.releases.served("toy").champion.manifest.release == 3
@@ -188,6 +190,47 @@ def test_a_release_that_hangs_when_nothing_answers_yet_does_not_hang_the_others(
         check=False,
     )
     assert done.stdout == "others answer", done.stderr
+
+
+def ended_while_loading(layout, digest):
+    """A process that loads a release untried is killed on the way."""
+    pid = os.fork()
+    if not pid:
+        with trials(layout).marked(digest):
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def test_a_release_that_ends_the_process_that_loads_it_leaves_a_mark(layout):
+    digest = folder_and_digest(Bench(layout), 1)[1]
+    found = trials(layout)
+    with found.marked(digest):
+        assert not found.has_ended_a_process(digest)  # it is being loaded
+    with pytest.raises(ZeroDivisionError), found.marked(digest):
+        raise ZeroDivisionError
+    assert not found.has_ended_a_process(digest)  # it was refused, and nobody died of it
+    ended_while_loading(layout, digest)
+    assert found.has_ended_a_process(digest)
+
+
+def test_a_process_that_serves_nothing_yet_tries_only_what_ended_the_one_before(layout):
+    found = Bench(layout)
+    digest = folder_and_digest(found, 1)[1]
+    found.trials = trials(layout, command=(sys.executable, "-c", "import os; os.abort()"))
+
+    def started():
+        found.releases.roster = type(found.releases.roster)()
+        found.watcher = found.new_watcher()
+        look(found)
+        return found.releases.roster.use_cases
+
+    assert set(started()) == {"toy"}  # untried
+    ended_while_loading(layout, digest)
+    assert set(started()) == set()
+    assert "toy 1: a release crashes the process that loads it" in found.watcher.trouble
+    found.trials = trials(layout)
+    assert set(started()) == {"toy"}  # tried, and found good
+    assert found.trials.known_bytes(digest) is not None
 
 
 def test_a_trial_that_crashes_is_told(layout):
