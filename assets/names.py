@@ -62,6 +62,11 @@ def predictions(use_case: str) -> dg.AssetKey:
     return dg.AssetKey(["predictions", use_case])
 
 
+def outcomes(use_case: str) -> dg.AssetKey:
+    """Labels of a use case's rollout, joined to its answers."""
+    return dg.AssetKey(["predictions", f"{use_case}_outcomes"])
+
+
 def retention() -> dg.AssetKey:
     """The sweep of everything whose period is over."""
     return dg.AssetKey(["retention", "sweep"])

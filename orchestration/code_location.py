@@ -13,6 +13,7 @@ from assets.events import events_spec
 from assets.features import tiles_asset
 from assets.models import bundle_asset, candidate_asset
 from assets.online import online_asset
+from assets.outcomes import outcomes_asset
 from assets.predictions import predictions_asset
 from assets.rejects import replayed_asset
 from assets.releases import release_asset
@@ -26,6 +27,7 @@ from orchestration.decisions import Patience
 from orchestration.environments import executor_of, resources_of
 from orchestration.jobs import all_jobs
 from orchestration.mirror import mirror_sensor
+from orchestration.outcomes import outcomes_sensors
 from orchestration.predictions import predictions_sensors
 from orchestration.schedules import rebase_schedule, retention_schedule, scores_schedule
 from orchestration.sensors import Job, ingest_sensors
@@ -93,7 +95,9 @@ def all_sensors(declared: Declared, jobs: Jobs, settings: Settings) -> list[dg.S
     mirror = mirror_sensor(declared, jobs["mirror_channels"])
     patience = Patience(settings.spark.ingest_events, settings.spark.ingest_age_s)
     shipped = predictions_sensors(declared, jobs, patience)
-    return [automation_sensor(), *ingest_sensors(declared, jobs, patience), *shipped, mirror]
+    joined = outcomes_sensors(declared, jobs)
+    ingests = ingest_sensors(declared, jobs, patience)
+    return [automation_sensor(), *ingests, *shipped, *joined, mirror]
 
 
 def events_specs(declared: Declared) -> Sequence[dg.AssetSpec]:
@@ -130,4 +134,5 @@ def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinit
         release_asset(use_case),
         scores_asset(use_case, plan),
         predictions_asset(use_case),
+        *([outcomes_asset(use_case)] if use_case.rollout is not None else []),
     ]

@@ -173,6 +173,22 @@ def predictions_decision(
     return Go(key=f"{use_case}:predictions:{taken + 1}", why=f"{use_case}: {said}")
 
 
+def outcomes_decision(
+    use_case: str, experiment: str | None, *, taken: int, labels: int, turn: int
+) -> Go | Skip:
+    """Whether to join labels again: a rollout runs, and something may be new since the last time.
+
+    ``taken`` and ``labels`` count the commits of records and of labels so far; ``turn`` counts
+    stretches of time, in each of which answers become old enough to be judged.
+    """
+    if experiment is None:
+        return Skip(f"{use_case}: no rollout runs, so no gate waits for labels")
+    if not taken:
+        return Skip(f"{use_case}: no answer of {experiment} is in the table of predictions yet")
+    why = f"{use_case}: records {taken}, labels {labels}, turn {turn} of {experiment}"
+    return Go(key=f"{use_case}:outcomes:{experiment}:{taken}:{labels}:{turn}", why=why)
+
+
 def mirror_decision(
     key: str,
     wanted: Mapping[str, Mapping[str, int]],

@@ -8,6 +8,7 @@ from core.contracts import Source
 from core.use_case import UseCase
 from orchestration.ingest import ingest_job
 from orchestration.mirror import mirror_job
+from orchestration.outcomes import outcomes_job
 from orchestration.predictions import predictions_job
 from orchestration.rebuild import rebuild_job
 from orchestration.schedules import rebase_job, retention_job, scores_job
@@ -40,5 +41,6 @@ def all_jobs(declared: Declared) -> dict[str, Job]:
     jobs += [replay_job(source) for source in declared.sources.values()]
     for use_case in declared.use_cases.values():
         jobs += [retrain_job(use_case), scores_job(use_case), predictions_job(use_case)]
+    jobs += [outcomes_job(each) for each in declared.use_cases.values() if each.rollout is not None]
     jobs += [rebase_job(declared), mirror_job(declared), rebuild_job(), retention_job()]
     return {job.name: job for job in jobs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from serving.contract import Point
+from serving.contract import Arm, Point
 from serving.errors import BrokenContractError, FieldFault
 from serving.ports import Json
 from serving.releases import LoadedRelease
@@ -16,13 +16,17 @@ MAX_FAULTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Raw requests, where each stood in what was sent, and when they came."""
+    """Raw requests, where each stood in what was sent, and when they came.
+
+    ``arm`` is where a rollout assigned them, None where none runs.
+    """
 
     use_case: str
     raws: Sequence[object]
     pointers: Sequence[str]
     received_at_ms: int
     trace: Trace | None = None
+    arm: Arm | None = None
 
     def part(self, places: Sequence[int]) -> Call:
         """Some of the requests."""
@@ -32,6 +36,7 @@ class Call:
             [self.pointers[place] for place in places],
             self.received_at_ms,
             self.trace,
+            self.arm,
         )
 
 
@@ -46,7 +51,7 @@ def points_of(call: Call, release: LoadedRelease) -> list[Point]:
     for raw, pointer in zip(call.raws, call.pointers, strict=True):
         try:
             point = release.contract.point(
-                raw, now_ms=call.received_at_ms, pointer=pointer, trace=call.trace
+                raw, now_ms=call.received_at_ms, pointer=pointer, trace=call.trace, arm=call.arm
             )
             points.append(point)
         except BrokenContractError as error:

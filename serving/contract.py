@@ -6,19 +6,32 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from core.clock import MINUTE_MS
-from core.contracts import FieldSpec
+from core.contracts import EVENT_ID, FieldSpec
 from core.field_checks import RefusedValue, check_of
 from serving.errors import BrokenContractError, FieldFault
 from serving.tracing import Trace
 from stores.bundle import Contract
 
 TOLERANCE_MS = 5 * MINUTE_MS
-_FIELDS = frozenset({"entities", "inputs", "at", "explain"})
+_FIELDS = frozenset({"entities", "inputs", "at", "explain", EVENT_ID})
 _AT = FieldSpec(name="at", type="timestamp")
+EVENT_ID_SPEC = FieldSpec(name=EVENT_ID, type="string")
+"""As sources have it: a label names its example by this id, so a record can be joined to it."""
+
+
+class Arm(NamedTuple):
+    """Where in a rollout a request was assigned. Its channel says which arm."""
+
+    experiment: str
+    stage: int
 
 
 class Point(NamedTuple):
-    """One thing to decide about. ``keys`` are the join keys of every entity, by name."""
+    """One thing to decide about. ``keys`` are the join keys of every entity, by name.
+
+    ``event_id`` names the event that it is about, None where the caller did not say; ``arm`` is
+    the place in a rollout that it was assigned to.
+    """
 
     keys: Mapping[str, str | int]
     inputs: Mapping[str, float | int | None]
@@ -26,6 +39,8 @@ class Point(NamedTuple):
     received_at_ms: int
     is_explained: bool = False
     trace: Trace | None = None
+    event_id: str | None = None
+    arm: Arm | None = None
 
 
 class RequestContract:
@@ -45,9 +60,16 @@ class RequestContract:
         self._keys = _Part("/entities", contract.keys)
         self._inputs = _Part("/inputs", contract.inputs)
         self._check_at = check_of(_AT)
+        self._check_event_id = check_of(EVENT_ID_SPEC)
 
     def point(
-        self, raw: object, *, now_ms: int, pointer: str = "", trace: Trace | None = None
+        self,
+        raw: object,
+        *,
+        now_ms: int,
+        pointer: str = "",
+        trace: Trace | None = None,
+        arm: Arm | None = None,
     ) -> Point:
         """Point of a raw request.
 
@@ -67,9 +89,19 @@ class RequestContract:
         is_explained = raw.get("explain", False)
         if not isinstance(is_explained, bool):
             faults.append(FieldFault(f"{pointer}/explain", "wrong_type", "must be true or false"))
+        event_id = self._event_id(raw.get(EVENT_ID), pointer, faults)
         if faults:
             raise BrokenContractError(faults)
-        return Point(keys, inputs, at_ms, now_ms, is_explained, trace)
+        return Point(keys, inputs, at_ms, now_ms, is_explained, trace, event_id, arm)
+
+    def _event_id(self, raw: object, pointer: str, faults: list[FieldFault]) -> str | None:
+        if raw is None:
+            return None
+        try:
+            return str(self._check_event_id(raw))
+        except RefusedValue as refused:
+            faults.append(FieldFault(f"{pointer}/{EVENT_ID}", refused.code, refused.message))
+            return None
 
     def _at_ms(self, raw: object, now_ms: int, pointer: str, faults: list[FieldFault]) -> int:
         if raw is None:

@@ -19,7 +19,7 @@ from serving.ports import Json, Records
 from serving.releases import LoadedRelease
 from stores.masking import Mask, is_masked
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 KEPT_FORMS = 32
 """Releases whose fixed parts are held; a process serves a few, and swaps them now and then."""
 
@@ -91,6 +91,8 @@ class Recording:
                 **(form.fixed if outcome.score is not None else form.unscored),
                 "received_at_ms": point.received_at_ms,
                 "at_ms": point.at_ms,
+                "event_id": point.event_id,
+                "rollout": None if point.arm is None else point.arm._asdict(),
                 "entities": self._masked(point.keys, form.masked_keys),
                 "inputs": {**point.inputs, **dict.fromkeys(form.masked_inputs)},
                 "features": features,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.clock import Clock
 from core.errors import IntegrityError, InvalidInputError
 from core.rollout.assignment import arm_of, assignment_point
 from core.rollout.counting import ArmCount
 from serving.calls import Call, Run, points_of
-from serving.contract import Point
+from serving.contract import Arm, Point
 from serving.counting import Counting, Experiment
 from serving.ports import Json
 from serving.releases import LoadedRelease, Served
@@ -48,6 +49,7 @@ class Splitting:
         PlatformError
             What the champion raises, with or without a rollout.
         """
+        call = replace(call, arm=Arm(rollout.experiment, rollout.stage))
         points = points_of(call, served.champion)
         experiment = self._counting.experiment(rollout.experiment)
         taken = self._taken(points, served, rollout, experiment)

@@ -62,6 +62,7 @@ class ArmSummary(Frozen):
     n_scores: int
     n_nonfinite: int
     decisions: dict[str, int]
+    n_labels: int = 0
 
     @classmethod
     def of(cls, counters: Counters) -> ArmSummary:
@@ -77,6 +78,7 @@ class ArmSummary(Frozen):
             n_scores=counters.n_scores,
             n_nonfinite=counters.n_nonfinite,
             decisions=dict(sorted(counters.decisions.items())),
+            n_labels=counters.n_labels,
         )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.contracts import FieldSpec, Source
+from core.contracts import EVENT_ID, FieldSpec, Source
+from serving.contract import EVENT_ID_SPEC
 from serving.engine import MAX_POINTS
 from serving.events import MAX_EVENTS
 from serving.ports import Json
@@ -67,6 +68,12 @@ _SECURITY_SCHEME: Json = {
     "scheme": "bearer",
     "bearerFormat": "tl_<id>_<secret>",
     "description": "A key made by `throughline keys create`, whose scopes say what it opens.",
+}
+_ABOUT_EVENT: Json = {
+    **schema_of(EVENT_ID_SPEC),
+    "type": ["string", "null"],
+    "description": "The `event_id` of the event that is decided about, where it has one already: "
+    "its label, once known, is counted for the release that answers.",
 }
 _EXPLAIN: Json = {
     "name": "explain",
@@ -130,6 +137,7 @@ def _request(served: Served) -> Json:
                 "before what is kept online (`at_too_old`).",
             },
             "explain": {"type": "boolean", "default": False},
+            EVENT_ID: _ABOUT_EVENT,
         },
         required=["entities", *(["inputs"] if contract.inputs else [])],
     )

@@ -62,6 +62,8 @@ def record_of(name: str, served: Served) -> Json:
         "use_case": name,
         "received_at_ms": NOW_MS,
         "at_ms": NOW_MS,
+        "event_id": None,
+        "rollout": None,
         **{part: request[part] for part in ("entities", "inputs")},
         "masked": [],
         **{part: answer[part] for part in ("score", "decision", "model", "degraded", "timings_ms")},

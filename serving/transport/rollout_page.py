@@ -86,6 +86,7 @@ _COUNT_HEADS = (
     "new entities",
     "p50 ms",
     "p99 ms",
+    "labels",
     "decisions",
 )
 
@@ -108,6 +109,7 @@ def _count_rows(stages: Sequence[Json]) -> list[list[str]]:
                     f"{found['n_entities']:,}",
                     f"{found['p50_ms']:.1f}",
                     f"{found['p99_ms']:.1f}",
+                    f"{found.get('n_labels', 0):,}",
                     shares,
                 ]
             )

@@ -143,6 +143,11 @@ RECORD: Schema = {
         "use_case": {"type": "string"},
         "received_at_ms": {"type": "integer"},
         "at_ms": {"type": "integer"},
+        "event_id": _nullable("string"),
+        "rollout": {
+            **_nullable("object"),
+            "description": "`experiment` and `stage` that the request was assigned in.",
+        },
         "entities": {
             "type": "object",
             "description": "Join keys; personal ones as `masked:...`, equal where the key is.",

@@ -26,12 +26,14 @@ def toy_record(at_ms: int = NOW_MS, score: float = 0.25, **changes: object) -> d
         for view in TOY_PLAN.views
     }
     return {
-        "version": 2,
+        "version": 3,
         "use_case": USE_CASE,
         "masked": [],
         "model": {"name": USE_CASE, "release": 1, "channel": "champion"},
         "received_at_ms": at_ms,
         "at_ms": at_ms,
+        "event_id": None,
+        "rollout": None,
         "entities": {"card_id": "c1", "terminal_id": "t1"},
         "inputs": {"amount_minor": 1_250},
         "features": features,

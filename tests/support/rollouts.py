@@ -24,6 +24,7 @@ def fast_rollout(
     weights: tuple[float, ...] = WEIGHTS,
     minimum_requests: int = 100,
     minimum_ms: int = 1_000,
+    minimum_labels: int = 0,
     waits: tuple[Any, ...] = (),
     **limits: float,
 ) -> Rollout:
@@ -35,6 +36,7 @@ def fast_rollout(
                 weight=weight,
                 minimum_requests=minimum_requests,
                 minimum_ms=minimum_ms,
+                minimum_labels=minimum_labels,
                 waits_for_person=waits,
             )
             for weight in weights

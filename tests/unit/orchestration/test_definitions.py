@@ -20,6 +20,7 @@ KEYS = {
     *(f"models/{u}_{part}" for u in USE_CASES for part in ("candidate", "bundle", "release")),
     *(f"scores/{use_case}" for use_case in USE_CASES),
     *(f"predictions/{use_case}" for use_case in USE_CASES),
+    *(f"predictions/{use_case}_outcomes" for use_case in USE_CASES),
     "retention/sweep",
 }
 BLOCKING = {
@@ -49,6 +50,7 @@ TELLING = {
     *(f"models/{use_case}_candidate:better_than_chance" for use_case in USE_CASES),
     *(f"models/{use_case}_release:beats_the_declared_rule" for use_case in USE_CASES),
     *(f"predictions/{use_case}:segments_are_whole" for use_case in USE_CASES),
+    *(f"predictions/{use_case}_outcomes:answers_name_their_events" for use_case in USE_CASES),
     "retention/sweep:what_is_due_is_gone",
 }
 JOBS = {
@@ -57,6 +59,7 @@ JOBS = {
     *(f"retrain_{use_case}" for use_case in USE_CASES),
     *(f"daily_scores_{use_case}" for use_case in USE_CASES),
     *(f"take_predictions_{use_case}" for use_case in USE_CASES),
+    *(f"join_outcomes_{use_case}" for use_case in USE_CASES),
     "rebase_online_values",
     "mirror_channels",
     "rebuild_snapshot",
@@ -75,6 +78,7 @@ SENSORS = {
     "channels_mirror": 60,
     **{f"{source}_log": 15 for source in SOURCES},
     **{f"{use_case}_predictions": 30 for use_case in USE_CASES},
+    **{f"{use_case}_outcomes": 60 for use_case in USE_CASES},
 }
 
 

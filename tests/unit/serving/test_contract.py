@@ -30,6 +30,11 @@ def test_a_request_becomes_a_point():
     assert point.keys == {"card_id": "c1", "terminal_id": "t1"}
     assert point.inputs == {"amount_minor": 1_250}
     assert (point.at_ms, point.is_explained) == (NOW_MS, True)
+    assert (point.event_id, point.arm) == (None, None)
+
+
+def test_a_point_names_the_event_that_it_is_about():
+    assert CHECKED.point({**REQUEST, "event_id": "e1"}, now_ms=NOW_MS).event_id == "e1"
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,9 @@ def test_a_request_becomes_a_point():
         (changed("inputs", amount_minor=math.inf), [("/inputs/amount_minor", "not_finite")]),
         (changed("inputs", amount_minor=10**400), [("/inputs/amount_minor", "out_of_range")]),
         ({**REQUEST, "explain": "yes"}, [("/explain", "wrong_type")]),
+        ({**REQUEST, "event_id": 7}, [("/event_id", "wrong_type")]),
+        ({**REQUEST, "event_id": ""}, [("/event_id", "null_field")]),
+        ({**REQUEST, "event_id": "e\0"}, [("/event_id", "wrong_type")]),
         ({**REQUEST, "at": "yesterday"}, [("/at", "wrong_type")]),
         ({**REQUEST, "at": math.nan}, [("/at", "not_finite")]),
         ({**REQUEST, "at": NOW_MS + TOLERANCE_MS + 1}, [("/at", "at_out_of_range")]),

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from bundles import expected_score, shelve
 from engines import Bench
+from payments import NOW_MS
 from rollouts import request_of, roll_out
 
 from core.errors import DependencyError, IntegrityError
 from core.rollout.assignment import assignment_point
+from core.rollout.outcomes import answer_of
 from core.rollout.published import all_counts
 from serving.batching import Batching, BatchingScorer
 from serving.counting import CountPublisher
@@ -80,6 +82,16 @@ def test_each_entity_is_answered_by_its_arm_by_the_published_hash(bench):
         bias = 2.0 if channel == "challenger" else -4.0
         assert answer["score"] == pytest.approx(expected_score(VECTOR, bias=bias), abs=1e-6)
         assert bench.records.last()["model"]["channel"] == channel
+
+
+def test_a_record_says_its_event_and_where_in_the_rollout_it_was_assigned(bench):
+    for card in range(20):
+        bench.ask(card, event_id=f"p{card}")
+        record = bench.records.last()
+        assert record["event_id"] == f"p{card}"
+        assert record["rollout"] == {"experiment": EXPERIMENT, "stage": 0}
+        answer = answer_of(record, EXPERIMENT)
+        assert answer == (f"p{card}", channel_of(card, 0.3), 0, record["score"], NOW_MS)
 
 
 def test_who_met_the_challenger_meets_it_at_a_larger_share(bench):
