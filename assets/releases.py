@@ -13,7 +13,7 @@ from assets.resources import Platform
 from assets.results import check
 from assets.tables import read_columns
 from core.use_case import UseCase
-from stores.bundle import load_bundle, read_manifest
+from stores.bundle import Bundle, load_bundle
 from stores.channels import Asked, ChannelBoard
 from stores.papers import VerdictStatement
 from stores.shelf import Shelf
@@ -67,24 +67,24 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
 
     While what is served is known to be ``unequal`` to what the tables say, none is let through.
     """
-    from training.verdict import champion_metrics, is_better
+    from training.evaluation import evaluation_of
+    from training.onnx_export import OnnxScorer
+    from training.verdict import is_better
 
     layout = platform.layout
     shelf = Shelf(layout.shelf)
     signer = ensure_signer(layout.keys, "release")
-    manifest = read_manifest(shelf.bundle(use_case.name, release))
-    state = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
-    champion = state.state(use_case.name).champion
-    against = None
-    if champion is not None and champion != release:
-        rows = read_columns(
-            layout.training(use_case.name), within=("snapshot", [manifest.snapshot_id])
-        )
-        bundle = load_bundle(shelf.bundle(use_case.name, champion))
-        against = champion_metrics(bundle, use_case.model, rows)
-    verdict = is_better(
-        use_case.model, manifest.metrics, against, champion_name=f"release {champion}"
+    bundle = load_bundle(shelf.bundle(use_case.name, release))
+    manifest = bundle.manifest
+    rows = read_columns(layout.training(use_case.name), within=("snapshot", [manifest.snapshot_id]))
+    evaluation = evaluation_of(
+        use_case,
+        manifest.plan,
+        OnnxScorer(bundle.model).scores,
+        rows,
+        champion_of(platform, use_case.name, besides=release),
     )
+    verdict = is_better(use_case.model, manifest.metrics, evaluation)
     if unequal:
         because = f"the last parity check failed, so no release is let through: {unequal}"
         verdict = verdict.model_copy(update={"is_better": False, "because": because})
@@ -92,14 +92,27 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
         use_case=use_case.name,
         release=release,
         manifest_digest=manifest.digest,
-        rule=f"{use_case.model.metric} above the champion's and {use_case.model.floor}",
+        rule=(
+            f"{use_case.model.metric} above the champion's and {use_case.model.floor}, in no slice "
+            f"surely lower by more than {use_case.model.slice_tolerance:g}, unfair to no group"
+        ),
         is_passed=verdict.is_better,
         because=verdict.because,
-        numbers=verdict.model_dump(),
+        numbers=verdict.model_dump(mode="json"),
         at_ms=platform.clock.now_ms(),
     )
     shelf.write_verdict(statement, signer)
     return verdict
+
+
+def champion_of(platform: Platform, use_case: str, *, besides: int = 0) -> Bundle | None:
+    """Bundle of the release that serves; None when none does, or the one ``besides``."""
+    layout = platform.layout
+    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    champion = channels.state(use_case).champion
+    if champion is None or champion == besides:
+        return None
+    return load_bundle(Shelf(layout.shelf).bundle(use_case, champion))
 
 
 def released(

@@ -1,26 +1,48 @@
-"""The model card: what a reader must know before trusting a release, as Markdown and JSON."""
+"""The model card as data: what a reader must know before trusting a release."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
-from core.clock import event_date
 from core.features.plan import Plan
-from core.stats.metrics import METRICS, Estimate
+from core.stats.metrics import METRICS
+from core.stats.slices import Slice
 from core.use_case import UseCase
+from training.evaluation import Evaluation
 from training.examples import PARTS
 from training.parity import ParityReport
 from training.report import CandidateReport
 
 TOP_FEATURES = 15
+WEAKEST = 3
+WITHOUT_CONTRIBUTIONS = frozenset({"mlp", "ensemble"})
+LIBRARIES = {
+    "logistic": ("scikit-learn", "numpy", "onnx"),
+    "xgboost": ("xgboost-cpu", "numpy", "onnx"),
+    "mlp": ("scikit-learn", "numpy", "onnx"),
+    "ensemble": ("xgboost-cpu", "scikit-learn", "numpy", "onnx"),
+}
+"""What a model of a kind was made with; its bundle holds none of their code."""
+
+
+@dataclass(frozen=True)
+class Making:
+    """What else is known when the card is written. ``asked_for`` is why it was trained."""
+
+    parity: ParityReport
+    evaluation: Evaluation | None = None
+    asked_for: str = ""
 
 
 def card_data(
-    use_case: UseCase, plan: Plan, report: CandidateReport, parity: ParityReport, release: int
+    use_case: UseCase, plan: Plan, report: CandidateReport, release: int, made: Making
 ) -> dict[str, Any]:
     """Content of the card, ready for JSON."""
     strongest = sorted(report.importance.items(), key=lambda item: -item[1])[:TOP_FEATURES]
+    evaluation = made.evaluation or Evaluation()
     return {
         "use_case": use_case.name,
         "release": release,
@@ -28,12 +50,14 @@ def card_data(
         "owners": list(use_case.owners),
         "risk_tier": use_case.risk_tier,
         "kind": report.chosen,
+        "asked_for": made.asked_for,
         "settings": report.winner.settings,
         "metrics": {name: report.metrics[name].model_dump() for name in METRICS},
         "candidates": {c.kind: c.test[report.metric].model_dump() for c in report.candidates},
         "decisions": {name: report.decisions[name] for name in use_case.decisions.decisions},
         "policy": use_case.decisions.model_dump(mode="json"),
         "slices": [part.model_dump() for part in report.slices],
+        **evaluation.model_dump(mode="json"),
         "importance": dict(strongest),
         "parts": {name: report.parts[name].model_dump() for name in PARTS},
         "data": {
@@ -43,12 +67,14 @@ def card_data(
             "features": list(plan.vector),
             "label": use_case.label.model_dump(mode="json"),
         },
-        "parity": parity.model_dump(),
+        "licences": licences(use_case, report.chosen),
+        "parity": made.parity.model_dump(),
         "code_version": report.code_version,
         "seed": report.seed,
         "mlflow_run_id": report.run_id,
         "assumptions": assumptions(use_case),
         "limits": limits(use_case, report),
+        "failure_modes": failure_modes(use_case, plan, report),
     }
 
 
@@ -76,105 +102,76 @@ def limits(use_case: UseCase, report: CandidateReport) -> list[str]:
         "Contributions explain the score, not the world: they are not causes.",
         "Intervals ignore that examples of one entity go together; they are rather narrow.",
     ]
-    if report.chosen == "mlp":
+    if report.chosen in WITHOUT_CONTRIBUTIONS:
         found.append("This kind has no exact contributions; its decisions carry rule reasons only.")
     if report.parts["test"].n_positive < 100:
         found.append(f"Only {report.parts['test'].n_positive} positives in the test part.")
     return found
 
 
-def card_markdown(data: dict[str, Any]) -> str:
-    """Card as Markdown."""
-    sections = [
-        f"# Model card: {data['use_case']}, release {data['release']}",
-        f"{data['purpose']}\n\nOwners: {', '.join(data['owners'])}. "
-        f"Risk tier: {data['risk_tier']}. Kind: {data['kind']}.",
-        "## Assumptions\n\n" + _bullets(data["assumptions"]),
-        "## Limits\n\n" + _bullets(data["limits"]),
-        "## Data\n\n" + _data_section(data),
-        "## Metrics on the test part (95 % bootstrap interval)\n\n"
-        + _metric_table(data["metrics"]),
-        "## Decisions on the test part\n\n" + _decision_table(data["decisions"]),
-        "## Slices\n\n" + _slice_table(data["slices"]),
-        "## Features, by mean effect on the log-odds\n\n"
-        + _table(("feature", "effect"), [(k, f"{v:.4f}") for k, v in data["importance"].items()]),
-        "## How it was made\n\n" + _making(data),
+def failure_modes(use_case: UseCase, plan: Plan, report: CandidateReport) -> list[str]:
+    """How the model goes wrong, and what happens then."""
+    found = [
+        *_missing_values(use_case),
+        *_unknown_values(plan),
+        *_weak_slices(report),
+        "The world changes: the numbers are those of the test part's dates. Drift and decay are "
+        "watched, and this card does not learn of them.",
     ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _data_section(data: dict[str, Any]) -> str:
-    rows = [
-        (
-            name,
-            f"{part['n_rows']:,}",
-            f"{part['n_positive']:,}",
-            event_date(part["from_ms"]),
-            event_date(part["until_ms"]),
+    stops = [name for name in use_case.decisions.decisions if name != use_case.decisions.default]
+    if stops:
+        found.append(
+            f"What is decided {' or '.join(stops)} may never show its true outcome, so the next "
+            "model learns less about the very cases that this one is sure of."
         )
-        for name, part in data["parts"].items()
-    ]
-    held = data["data"]
-    versions = ", ".join(f"{name} {number}" for name, number in held["read_versions"].items())
-    return (
-        f"Snapshot `{held['snapshot_id']}`; plan `{held['plan_digest']}`; "
-        f"table versions read: {versions or 'not recorded'}.\n\n"
-        + _table(("part", "rows", "positives", "first", "last"), rows)
-    )
+    return found
 
 
-def _metric_table(metrics: dict[str, dict[str, float]]) -> str:
-    estimates = {name: Estimate.model_validate(values) for name, values in metrics.items()}
-    rows = [
-        (name, f"{e.value:.4f}", f"{e.low:.4f} to {e.high:.4f}") for name, e in estimates.items()
-    ]
-    return _table(("metric", "value", "interval"), rows)
-
-
-def _decision_table(decisions: dict[str, dict[str, float]]) -> str:
-    rows = [
-        (name, f"{r['share']:.3%}", f"{r['precision']:.3f}", f"{r['recall']:.3f}")
-        for name, r in decisions.items()
-    ]
-    return _table(("decision", "share", "precision", "recall"), rows)
-
-
-def _slice_table(slices: list[dict[str, Any]]) -> str:
-    if not slices:
-        return "No slice was large enough to be measured."
-    rows = [
-        (
-            part["name"],
-            f"{part['n_rows']:,}",
-            f"{part['n_positive']:,}",
-            f"{part['auc']:.3f}",
-            f"{part['average_precision']:.3f}",
-            f"{part['ece']:.4f}",
+def _missing_values(use_case: UseCase) -> Iterator[str]:
+    if use_case.degradation is None:
+        yield "Where feature values are missing, the model scores them as null: no rule says else."
+        return
+    for without in use_case.degradation.fallbacks:
+        yield (
+            f"Without {', '.join(without)} a smaller model answers, and the answer says so; what "
+            "that costs stands in the manifest."
         )
-        for part in slices
+    yield f"Where no model answers, rules do; else {use_case.degradation.unscored.default}."
+
+
+def _unknown_values(plan: Plan) -> Iterator[str]:
+    names = [
+        f"{view.name}:{attribute.name}"
+        for view in plan.views
+        for attribute in view.attributes
+        if attribute.categories
     ]
-    return _table(("slice", "rows", "positives", "AUC", "AP", "ECE"), rows)
+    if names:
+        yield f"A category that was not declared is scored as null: {', '.join(names)}."
 
 
-def _making(data: dict[str, Any]) -> str:
-    parity = data["parity"]
-    settings = ", ".join(f"{name} {value}" for name, value in data["settings"].items())
-    return _bullets(
-        [
-            f"Code `{data['code_version']}`, seed {data['seed']}, MLflow run "
-            f"`{data['mlflow_run_id']}`.",
-            f"Settings: {settings}.",
-            f"ONNX against the source on {parity['n_points']:,} points: largest difference "
-            f"{parity['largest_difference']:.2g}, {parity['n_flips']} decisions turned; "
-            f"{parity['n_near']:,} points within 1e-6 of a threshold.",
-        ]
-    )
+def _weak_slices(report: CandidateReport) -> Iterator[str]:
+    whole = report.metrics["auc"]
+    weak = [part for part in report.slices if part.auc < whole.low]
+    for part in sorted(weak, key=_auc)[:WEAKEST]:
+        yield f"Weak where {part.name}: AUC {part.auc:.3f}, {whole.value:.3f} over all."
 
 
-def _bullets(lines: list[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+def _auc(part: Slice) -> float:
+    return part.auc
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def licences(use_case: UseCase, kind: str) -> dict[str, dict[str, str]]:
+    """What data, by source, and software, by package and version, may be used under."""
+    sources = {source.name: source.licence or "not declared" for source in use_case.sources}
+    return {"data": sources, "software": dict(map(_licence, LIBRARIES.get(kind, ())))}
+
+
+def _licence(package: str) -> tuple[str, str]:
+    try:
+        facts = metadata(package)
+    except PackageNotFoundError:
+        return package, "not installed here"
+    said = [facts[name] for name in ("License-Expression", "License") if name in facts]
+    lines = [text.partition("\n")[0][:80] for text in said if text]
+    return f"{package} {facts['Version']}", next(iter(lines), "not declared")

@@ -21,8 +21,10 @@ from stores.bundle import (
 )
 from stores.golden import golden_of
 from stores.profile import Profile
-from training.card import card_data, card_markdown
+from training.card import Making, card_data
+from training.card_text import card_markdown
 from training.contract import contract_of
+from training.evaluation import load_evaluation
 from training.fallback import fallback_files, load_fallbacks
 from training.onnx_export import OnnxScorer, to_onnx
 from training.parity import ParityReport, compare, parity_points, require_parity
@@ -43,6 +45,7 @@ def build_bundle(
     *,
     created_at_ms: int,
     built_by: str = "",
+    asked_for: str = "",
 ) -> Manifest:
     """Build release ``release`` of a candidate in ``out_dir``.
 
@@ -60,6 +63,8 @@ def build_bundle(
         The present, for the manifest.
     built_by
         Who has it built, and so may not sign it off; empty where nobody knows.
+    asked_for
+        Why it was trained, for the card: what a trigger said.
 
     Raises
     ------
@@ -81,7 +86,8 @@ def build_bundle(
     explainer = load_scorer(candidate_dir, report).model.explainer(
         plan.vector, report.winner.calibration
     )
-    card = card_data(use_case, plan, report, parity, release)
+    made = Making(parity=parity, evaluation=load_evaluation(candidate_dir), asked_for=asked_for)
+    card = card_data(use_case, plan, report, release, made)
     files = {
         MODEL: model,
         GOLDEN: _golden(use_case.decisions, model, plan, profile, report.seed),

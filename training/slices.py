@@ -23,8 +23,12 @@ MAX_CATEGORIES = 12
 
 def slices_of(plan: Plan, part: Part, scores: NDArray[np.floating]) -> tuple[Slice, ...]:
     """Metrics of every slice with at least 100 rows and 5 of each class."""
-    masks = [*_weeks(part), *_categories(plan, part), *_histories(plan, part)]
-    return measured_slices(masks, part.labels, scores, part.weights)
+    return measured_slices(slice_masks(plan, part), part.labels, scores, part.weights)
+
+
+def slice_masks(plan: Plan, part: Part) -> list[tuple[str, Mask]]:
+    """Name of each slice, and which rows are in it."""
+    return [*_weeks(part), *_categories(plan, part), *_histories(plan, part)]
 
 
 def _weeks(part: Part) -> Iterator[tuple[str, Mask]]:

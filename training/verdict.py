@@ -1,22 +1,23 @@
 """May a candidate become a release? The declared rule, answered in numbers and words.
 
-The first release must beat the declared floor. A later one must beat the champion, which
-is scored here on the candidate's own test rows: numbers from two periods say nothing
-about two models.
+The first release must beat the declared floor. A later one must beat the champion on the
+candidate's own test rows (numbers from two periods say nothing about two models), and in no
+slice of them be surely worse by more than is tolerated. No release may be surely unfair to a
+declared group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pyarrow as pa
-
-from core.features.plan import Frozen, feature_column
-from core.stats.metrics import Estimate, estimates, ranked
+from core.fairness import FairnessReport
+from core.features.plan import Frozen
+from core.stats.metrics import Estimate
 from core.use_case import ModelSpec
-from stores.bundle import Bundle
-from training.examples import examples_of
-from training.onnx_export import OnnxScorer
+from training.comparison import Comparison
+from training.evaluation import Evaluation
+
+SHOWN = 3
 
 
 class Verdict(Frozen):
@@ -28,68 +29,66 @@ class Verdict(Frozen):
     value: float
     limit: float
     against: str
-
-
-class ChampionMetrics(Frozen):
-    """Metrics of the champion, and in words which rows they were measured on."""
-
-    metrics: dict[str, Estimate]
-    measured_on: str
+    evaluation: Evaluation = Evaluation()
 
 
 def is_better(
-    spec: ModelSpec,
-    candidate: Mapping[str, Estimate],
-    champion: ChampionMetrics | None = None,
-    *,
-    champion_name: str = "the champion",
+    spec: ModelSpec, candidate: Mapping[str, Estimate], evaluation: Evaluation | None = None
 ) -> Verdict:
     """Verdict on a candidate.
 
     Parameters
     ----------
     spec
-        Declares the metric (larger is better) and the floor.
+        Declares the metric (larger is better), the floor and what is tolerated in a slice.
     candidate
         Test metrics of the candidate.
-    champion
-        What ``champion_metrics`` found; None where no release is served yet.
-    champion_name
-        How the words call it.
+    evaluation
+        What was found beside the champion, and by groups; None for neither.
     """
-    mine = candidate[spec.metric]
+    found = evaluation or Evaluation()
+    comparison, mine = found.comparison, candidate[spec.metric]
     against, limit = "the declared floor", spec.floor
-    if champion is not None and champion.metrics[spec.metric].value >= spec.floor:
-        against = f"{champion_name} on {champion.measured_on}"
-        limit = champion.metrics[spec.metric].value
+    if comparison is not None and comparison.metrics[spec.metric].value >= spec.floor:
+        against = f"release {comparison.champion} on {comparison.measured_on}"
+        limit = comparison.metrics[spec.metric].value
     passed = mine.value > limit
     verb = "beats" if passed else "does not beat"
-    because = (
+    words = [
         f"{spec.metric} {mine.value:.4f} (95 % interval {mine.low:.4f} to {mine.high:.4f}) "
-        f"{verb} {limit:.4f} of {against}"
-    )
+        f"{verb} {limit:.4f} of {against}{_difference(comparison)}"
+    ]
+    faults = [*_worse(spec, comparison), *_unfair(found.fairness)]
     return Verdict(
-        is_better=passed,
-        because=because,
+        is_better=passed and not faults,
+        because="; but ".join(words + faults) if passed else "; ".join(words + faults),
         metric=spec.metric,
         value=mine.value,
         limit=limit,
         against=against,
+        evaluation=found,
     )
 
 
-def champion_metrics(champion: Bundle, spec: ModelSpec, table: pa.Table) -> ChampionMetrics:
-    """Metrics of a released bundle on the test part of ``table``.
+def _difference(comparison: Comparison | None) -> str:
+    if comparison is None or comparison.difference is None:
+        return ""
+    found = comparison.difference
+    return f", a difference of {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
 
-    Where the declaration has changed and the table lacks a column of the champion's
-    vector, the metrics of its own release are the best there is, and the words say so.
-    """
-    plan = champion.manifest.plan
-    missing = [name for name in plan.vector if feature_column(name) not in table.column_names]
-    if missing:
-        words = f"its own test rows (this snapshot lacks {', '.join(missing)})"
-        return ChampionMetrics(metrics=champion.manifest.metrics, measured_on=words)
-    test = examples_of(plan, table, spec.split).test
-    scores = OnnxScorer(champion.model).scores(test.vectors)
-    found = estimates(ranked(scores, test.labels, test.weights), spec.seed)
-    return ChampionMetrics(metrics=found, measured_on="the same rows")
+
+def _worse(spec: ModelSpec, comparison: Comparison | None) -> list[str]:
+    slices = comparison.worse if comparison is not None else ()
+    if not slices:
+        return []
+    named = ", ".join(
+        f"{part.name} ({part.candidate:.4f} after {part.champion:.4f})" for part in slices[:SHOWN]
+    )
+    return [
+        f"is surely worse by more than {spec.slice_tolerance:g} in {len(slices)} slices: {named}"
+    ]
+
+
+def _unfair(fairness: FairnessReport | None) -> list[str]:
+    verdicts = fairness.unfair if fairness is not None else ()
+    return [f"is unfair: {verdict.sentence()}" for verdict in verdicts[:SHOWN]]
