@@ -41,8 +41,9 @@ class Freshness(Frozen):
     """How old the newest known event of a view's source may be.
 
     Up to ``fresh_s`` an answer is whole. Up to ``usable_s`` the values are used and the answer
-    says ``stale``. Beyond, or where the age is not known, the view is missing. For windows;
-    attributes have their ttl.
+    says ``stale``. Beyond, or where the age is not known, the view is missing. Of windows and of
+    attributes alike: a ttl says how long a row is in force, this how long ago it could have been
+    replaced without anybody here knowing.
     """
 
     view: str
@@ -101,17 +102,16 @@ def check_degradation(degradation: Degradation, plan: Plan) -> None:
     Raises
     ------
     ConfigurationError
-        If a view is not in the plan or has no windows to be old, if a rule reads the score, or
-        reads what the plan does not yield.
+        If a view is not in the plan, if a rule reads the score, or reads what the plan does not
+        yield.
     """
-    windowed = {view.name for view in plan.views if view.windows}
-    for each in degradation.freshness:
-        if each.view not in windowed:
-            raise _unknown_view("a freshness limit", each.view, windowed)
     known = {view.name for view in plan.views}
-    for view in (view for without in degradation.fallbacks for view in without):
-        if view not in known:
-            raise _unknown_view("a fallback", view, known)
+    limited = [each.view for each in degradation.freshness]
+    without = [view for each in degradation.fallbacks for view in each]
+    for what, views in (("a freshness limit", limited), ("a fallback", without)):
+        for view in views:
+            if view not in known:
+                raise _unknown_view(what, view, known)
     unscored_decider(degradation, plan)
 
 

@@ -31,15 +31,16 @@ class ViewValues(NamedTuple):
     """What was read of one view for one point.
 
     ``values`` has NaN for null. ``age_ms`` is that of the source for windows, of the row in force
-    for attributes; None when unknown. ``seen``: the read knew exactly the entity's rows up to that
-    position, be it from its values or from how far the folder had come for everybody; None when
-    nobody knows.
+    for attributes; ``source_age_ms`` is that of the source for both; None when unknown. ``seen``:
+    the read knew exactly the entity's rows up to that position, be it from its values or from how
+    far the folder had come for everybody; None when nobody knows.
     """
 
     values: Sequence[float]
     status: str
     age_ms: int | None
     seen: int | None
+    source_age_ms: int | None
 
 
 Reading = dict[str, ViewValues]
@@ -115,7 +116,7 @@ class FeatureReading:
     def nothing(self, n_points: int) -> list[Reading]:
         """Readings where nothing could be read: every value null, every view unavailable."""
         nulls = {
-            name: ViewValues((math.nan,) * len(columns), UNAVAILABLE, None, None)
+            name: ViewValues((math.nan,) * len(columns), UNAVAILABLE, None, None, None)
             for name, columns in self._columns
         }
         return [nulls] * n_points
@@ -165,12 +166,15 @@ class FeatureReading:
         view, at_ms = question[0], question[3]
         values, status, newest_ms, seen = found
         watermark = watermarks[view]
+        source_age_ms = None
+        if watermark is not None:
+            source_age_ms = max(0, at_ms - watermark.available_ms)
+            seen = max(seen, watermark.position)
         if self._has_windows[view]:
-            newest_ms = None if watermark is None else watermark.available_ms
-        if watermark is not None and watermark.position > seen:
-            seen = watermark.position
-        age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
-        return ViewValues(values, status, age_ms, seen if seen >= 0 else None)
+            age_ms = source_age_ms
+        else:
+            age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
+        return ViewValues(values, status, age_ms, seen if seen >= 0 else None, source_age_ms)
 
 
 def _watermark(data: bytes | None) -> Watermark | None:

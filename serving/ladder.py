@@ -57,7 +57,7 @@ class Ladder:
         limits = self._limits.fresh_ms
         for reading in readings:
             for view, fresh_ms in limits:
-                age_ms = reading[view].age_ms
+                age_ms = reading[view].source_age_ms
                 if age_ms is None or age_ms > fresh_ms:
                     return [self._lapse(each) for each in readings]
         return None
@@ -81,7 +81,7 @@ class Ladder:
         }
 
     def _lapse(self, reading: Reading) -> Lapse | None:
-        return self._limits.lapse({view: read.age_ms for view, read in reading.items()})
+        return self._limits.lapse({view: read.source_age_ms for view, read in reading.items()})
 
     def _expired(self, view: str, reading: Reading) -> ViewValues:
         nulls = (math.nan,) * self._width[view]

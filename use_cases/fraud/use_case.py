@@ -39,13 +39,15 @@ DECISIONS = DecisionPolicy(
 
 # What is answered when something fails. Payments are known within a second or two; a minute late
 # is told, a quarter of an hour late is no longer what the card has just done. Verdicts take days
-# to come, so a day more changes little. Where no model can score, who is asked for much waits for
-# a person, and the others are not kept waiting for a machine.
+# to come, so a day more changes little; a card's profile changes less often still. Where no model
+# can score, who is asked for much waits for a person, and the others are not kept waiting for a
+# machine.
 DEGRADATION = Degradation(
     freshness=(
         Freshness(view="card_activity_v1", fresh_s=60, usable_s=900),
         Freshness(view="terminal_activity_v1", fresh_s=60, usable_s=900),
         Freshness(view="terminal_risk_v1", fresh_s=3_600, usable_s=86_400),
+        Freshness(view="card_profile_v1", fresh_s=86_400, usable_s=7 * 86_400),
     ),
     fallbacks=(
         ("terminal_risk_v1",),

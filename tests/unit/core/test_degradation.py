@@ -109,7 +109,6 @@ def test_limits_that_contradict_each_other_are_refused():
 @pytest.mark.parametrize(
     ("degradation", "why"),
     [
-        (declared(("card_state_v1", 1, 2)), "freshness limit names a view"),
         (declared(("nothing_v1", 1, 2)), "freshness limit names a view"),
         (declared(fallbacks=(("nothing_v1",),)), "fallback names a view"),
         (
@@ -155,3 +154,7 @@ def test_rules_without_a_score_decide_by_what_is_there():
 def test_a_declared_ladder_comes_back_from_json_as_it_was():
     whole = declared(("card_activity_v1", 60, 900), fallbacks=(("terminal_risk_v1",), VIEWS))
     assert Degradation.model_validate_json(whole.model_dump_json()) == whole
+
+
+def test_windows_and_attributes_may_have_limits():
+    check_degradation(declared(*((view, 1, 2) for view in VIEWS)), TOY_PLAN)

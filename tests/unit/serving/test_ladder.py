@@ -13,7 +13,7 @@ from ladders import DEGRADATION, fallback_score, laddered
 from memory_store import MemoryOnlineStore
 from payments import NOW_MS
 
-from core.degradation import Lapse
+from core.degradation import Freshness, Lapse
 from core.errors import DependencyError, IntegrityError
 from serving.descent import judged
 from serving.ports import DirectScorer
@@ -54,9 +54,10 @@ def bench_of(layout, *, reader=None, fallbacks=(0, 1), ages=None):
     return bench
 
 
-def aged(bench, payments_s=0, verdicts_s=0):
+def aged(bench, **ages_s):
     """Say how old the newest event of each source is."""
-    for source, age_s in (("payments", payments_s), ("verdicts", verdicts_s)):
+    for source in ("payments", "verdicts", "card_states"):
+        age_s = ages_s.get(f"{source}_s", 0)
         mark = Watermark(NOW_MS - int(age_s * 1_000), 0, NOW_MS)
         bench.store.write({watermark_key(source): encode_watermark(mark)})
 
@@ -111,6 +112,23 @@ def test_rung_2_beyond_its_limit_a_view_is_done_without(layout):
     assert answer["score"] == pytest.approx(fallback_score(0, 1_250), abs=1e-6)
     assert answer["features"]["terminal_risk_v1"]["status"] == "expired"
     assert answer["features"]["card_activity_v1"]["status"] == "NOT_FOUND"
+    assert replay_of(bench)["is_equal"]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "level", "status"),
+    [(3_600, None, "missing"), (3_601, "stale", "missing"), (7_201, "fallback", "expired")],
+)
+def test_attributes_have_limits_too_of_their_source_and_not_of_their_row(
+    layout, age_s, level, status
+):
+    limit = Freshness(view="card_state_v1", fresh_s=3_600, usable_s=7_200)
+    changed = DEGRADATION.model_copy(update={"freshness": (*DEGRADATION.freshness, limit)})
+    bench = Bench(layout, **laddered(degradation=changed))
+    aged(bench, card_states_s=age_s)
+    answer = ask(bench)
+    assert (answer["degraded"] or {}).get("level") == level
+    assert answer["features"]["card_state_v1"] == {"status": status, "age_ms": None}
     assert replay_of(bench)["is_equal"]
 
 
