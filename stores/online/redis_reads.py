@@ -37,9 +37,9 @@ class _Batch:
     """What one tick asked, sent and not yet answered whole."""
 
     asks: list[_Ask]
-    places: Mapping[bytes, int]
+    places: Mapping[bytes, int] | None  # None where one asked: its keys went as they were
     n_replies: int
-    timer: asyncio.TimerHandle
+    due_s: float
     values: Values = field(default_factory=list)
 
 
@@ -141,6 +141,7 @@ class _Link(asyncio.Protocol):
         self._n_greetings = 0
         self._greeted: asyncio.Future[None] = loop.create_future()
         self._batches: deque[_Batch] = deque()
+        self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -159,18 +160,32 @@ class _Link(asyncio.Protocol):
 
     def send(self, asks: list[_Ask]) -> None:
         """One command for all keys, or one for each thousand of them."""
-        places: dict[bytes, int] = {}
-        for ask in asks:
-            for key in ask.keys:
-                places.setdefault(key, len(places))
-        keys = list(places)
+        places: dict[bytes, int] | None = None
+        keys: Sequence[bytes] = asks[0].keys
+        if len(asks) > 1:
+            places = {}
+            for ask in asks:
+                for key in ask.keys:
+                    places.setdefault(key, len(places))
+            keys = list(places)
         chunks = [keys[at : at + KEYS_A_COMMAND] for at in range(0, len(keys), KEYS_A_COMMAND)]
-        timer = self._loop.call_later(
-            self._timeout_s, self.lose, f"no answer within {self._timeout_s:g} s"
-        )
-        self._batches.append(_Batch(asks, places, len(chunks), timer))
+        due_s = self._loop.time() + self._timeout_s
+        self._batches.append(_Batch(asks, places, len(chunks), due_s))
+        if self._watch is None:
+            self._watch = self._loop.call_at(due_s, self._look)
         commands = [hiredis.pack_command((b"MGET", *chunk)) for chunk in chunks]
         self._transport.write(b"".join(commands))
+
+    def _look(self) -> None:
+        """See that the oldest answer is not late. One clock for all: a timer a batch costs more."""
+        self._watch = None
+        if not self._batches:
+            return
+        due_s = self._batches[0].due_s
+        if due_s <= self._loop.time():
+            self.lose(f"no answer within {self._timeout_s:g} s")
+        else:
+            self._watch = self._loop.call_at(due_s, self._look)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -191,10 +206,10 @@ class _Link(asyncio.Protocol):
         self._transport.abort()
         if self._n_greetings and not self._greeted.done():
             self._greeted.set_exception(_error(because))
+        if self._watch is not None:
+            self._watch.cancel()
         while self._batches:
-            batch = self._batches.popleft()
-            batch.timer.cancel()
-            _fail(batch.asks, because)
+            _fail(self._batches.popleft().asks, because)
 
     def _take(self, reply: Any) -> None:
         if isinstance(reply, hiredis.HiredisError):
@@ -213,10 +228,11 @@ class _Link(asyncio.Protocol):
         if batch.n_replies:
             return
         self._batches.popleft()
-        batch.timer.cancel()
+        places, found = batch.places, batch.values
         for ask in batch.asks:
             if not ask.values.done():
-                ask.values.set_result([batch.values[batch.places[key]] for key in ask.keys])
+                asked = found if places is None else [found[places[key]] for key in ask.keys]
+                ask.values.set_result(asked)
 
 
 def _fail(asks: Sequence[_Ask], because: str) -> None:
