@@ -12,11 +12,12 @@ from assets.registry import run_link, tracking_of
 from assets.resources import Platform
 from assets.results import Result, check
 from assets.tables import read_columns
-from core.errors import IntegrityError
+from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Plan
 from core.use_case import UseCase
 
 if TYPE_CHECKING:
+    from training.evaluation import Evaluation
     from training.report import CandidateReport
 
 CHANCE = "better_than_chance"
@@ -24,6 +25,9 @@ PARITY = "served_as_trained"
 VERDICT = "beats_the_declared_rule"
 BUILT_BY = "throughline/built_by"
 """Tag of a run: who started it, and so may not sign off what it builds."""
+TRIGGER = "throughline/trigger"
+"""Tag of a run that nobody started: which declared trigger did; its ``WHY`` has the numbers."""
+WHY = "throughline/why"
 MEANING = {
     CHANCE: "The 95 % interval of the AUC on the test part lies above one half.",
     PARITY: "ONNX Runtime answers as the source model on 10,000 points, thresholds included.",
@@ -116,7 +120,7 @@ def bundle_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key,
-        deps=[names.candidate(use_case.name)],
+        deps=[names.evaluation(use_case.name)],
         description=(
             f"The chosen candidate of {use_case.name} with all it needs to run, on the shelf.\n\n"
             "One a release number; nothing in it ever changes.\n\n"
@@ -131,9 +135,9 @@ def bundle_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
         output_required=False,
     )
     def bundle(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[Any]:
-        snapshot = last_metadata(context, names.candidate(use_case.name))["snapshot"]
+        snapshot = last_metadata(context, names.evaluation(use_case.name))["snapshot"]
         try:
-            made = built(platform, use_case, plan, snapshot, context.run.tags.get(BUILT_BY, ""))
+            made = built(platform, use_case, plan, snapshot, context.run.tags)
         except IntegrityError as error:
             yield check(PARITY, passed=False, why=str(error), code=error.code)
             return
@@ -144,24 +148,36 @@ def bundle_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
 
 
 def built(
-    platform: Platform, use_case: UseCase, plan: Plan, snapshot: str, who: str
+    platform: Platform, use_case: UseCase, plan: Plan, snapshot: str, tags: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Bundle of a candidate, put on the shelf and registered; what the UI shows of it."""
+    """Bundle of a candidate, put on the shelf and registered; what the UI shows of it.
+
+    ``tags`` of the run say who has it built, and what it was trained for.
+    """
     import json
 
     from stores.bundle import CARD_DATA
     from stores.shelf import Shelf
+    from training.evaluation import load_evaluation
     from training.export import build_bundle
     from training.tracking import register_bundle
 
+    source = candidate_folder(platform, use_case.name, snapshot)
+    require_fair(load_evaluation(source))
     shelf = Shelf(platform.layout.shelf)
     release = shelf.allocate_release(use_case.name)
     folder = platform.layout.state / "bundles" / use_case.name / str(release)
     now_ms = platform.clock.now_ms()
-    source = candidate_folder(platform, use_case.name, snapshot)
     folder.parent.mkdir(parents=True, exist_ok=True)
     manifest = build_bundle(
-        use_case, plan, source, release, folder, created_at_ms=now_ms, built_by=who
+        use_case,
+        plan,
+        source,
+        release,
+        folder,
+        created_at_ms=now_ms,
+        built_by=tags.get(BUILT_BY, ""),
+        asked_for=": ".join(tags[tag] for tag in (TRIGGER, WHY) if TRIGGER in tags),
     )
     shelf.put(folder)
     version = register_bundle(tracking_of(platform, use_case.name), manifest, folder)
@@ -176,3 +192,21 @@ def built(
         "dagster/row_count": len(manifest.files),
         "parity": card["parity"],
     }
+
+
+def require_fair(evaluation: "Evaluation | None") -> None:
+    """Refuse a candidate that was not evaluated, or that is unfair: no bundle is made of it."""
+    if evaluation is None:
+        raise NotReadyError(
+            "the candidate was not evaluated",
+            found="no evaluation beside it",
+            remedy="materialise the evaluation first, which the job of retraining does",
+        )
+    fairness = evaluation.fairness
+    if fairness is not None and not fairness.is_passed:
+        raise InvalidInputError(
+            "the candidate is unfair to a declared group",
+            found="; ".join(verdict.sentence() for verdict in fairness.unfair),
+            remedy="change features, policy or thresholds, and train again",
+            code="unfair",
+        )

@@ -42,6 +42,11 @@ def candidate(use_case: str) -> dg.AssetKey:
     return dg.AssetKey(["models", f"{use_case}_candidate"])
 
 
+def evaluation(use_case: str) -> dg.AssetKey:
+    """Picked candidate beside the champion, and by declared groups."""
+    return dg.AssetKey(["models", f"{use_case}_evaluation"])
+
+
 def bundle(use_case: str) -> dg.AssetKey:
     """Picked candidate with all it needs to run."""
     return dg.AssetKey(["models", f"{use_case}_bundle"])

@@ -82,7 +82,7 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
         manifest.plan,
         OnnxScorer(bundle.model).scores,
         rows,
-        champion_of(platform, use_case.name, besides=release),
+        champion_bundle(platform, use_case.name, besides=release),
     )
     verdict = is_better(use_case.model, manifest.metrics, evaluation)
     if unequal:
@@ -105,7 +105,7 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
     return verdict
 
 
-def champion_of(platform: Platform, use_case: str, *, besides: int = 0) -> Bundle | None:
+def champion_bundle(platform: Platform, use_case: str, *, besides: int = 0) -> Bundle | None:
     """Bundle of the release that serves; None when none does, or the one ``besides``."""
     layout = platform.layout
     channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))

@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets.checks.events import events_checks
 from assets.declared import Declared
+from assets.evaluation import evaluation_asset
 from assets.events import events_spec
 from assets.features import tiles_asset
 from assets.models import bundle_asset, candidate_asset
@@ -130,6 +131,7 @@ def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinit
     return [
         training_asset(use_case, plan),
         candidate_asset(use_case, plan),
+        evaluation_asset(use_case, plan),
         bundle_asset(use_case, plan),
         release_asset(use_case),
         scores_asset(use_case, plan),

@@ -18,11 +18,12 @@ from orchestration.sensors import Job
 def retrain_job(use_case: UseCase) -> Job:
     """Job from a training set to a release; the run says the cut and the first date."""
     name = use_case.name
-    keys = [names.training(name), names.candidate(name), names.bundle(name), names.release(name)]
+    steps = (names.training, names.candidate, names.evaluation, names.bundle, names.release)
+    keys = [step(name) for step in steps]
     return dg.define_asset_job(
         f"retrain_{name}",
         selection=dg.AssetSelection.assets(*keys),
-        description=f"Training set, candidates, bundle and release of {name}.",
+        description=f"Training set, candidates, evaluation, bundle and release of {name}.",
     )
 
 

@@ -14,6 +14,9 @@ from orchestration.shell import Shell
 if TYPE_CHECKING:
     from orchestration.runs import Runs
 
+METRICS = ("average_precision", "auc")
+"""Those that a use case may declare."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
@@ -58,6 +61,9 @@ def train(shell: Shell, runs: "Runs", use_case: str, *, cut_ms: int, start_date:
     with shell.step("candidates") as step:
         made = runs.assets([names.candidate(use_case)])
         step.detail = candidate_in_words(made.metadata_of(names.candidate(use_case)))
+    with shell.step("beside the champion, and by groups") as step:
+        made = runs.assets([names.evaluation(use_case)])
+        step.detail = evaluation_in_words(made.metadata_of(names.evaluation(use_case)))
     with shell.step("bundle, behind the parity gate") as step:
         made = runs.assets([names.bundle(use_case)])
         step.detail = bundle_in_words(made.metadata_of(names.bundle(use_case)))
@@ -117,8 +123,18 @@ def set_in_words(made: Any) -> str:
 
 def candidate_in_words(made: Any) -> str:
     """The chosen candidate as a line."""
-    metric = next(m for m in ("average_precision", "auc") if m in made)
+    metric = next(m for m in METRICS if m in made)
     return f"{made['chosen']} chosen, {metric} {made[metric]:.4f} on test"
+
+
+def evaluation_in_words(made: Any) -> str:
+    """An evaluation as a line."""
+    found = next((made[f"difference_{m}"] for m in METRICS if f"difference_{m}" in made), None)
+    return (
+        f"champion: {made['champion']}"
+        if found is None
+        else f"{found:+.4f} against {made['champion']}"
+    )
 
 
 def bundle_in_words(made: Any) -> str:

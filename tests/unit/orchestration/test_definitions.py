@@ -17,7 +17,11 @@ KEYS = {
     *(f"features/{view}_tiles" for view in WINDOWS),
     *(f"online/{view}" for view in (*WINDOWS, "card_profile_v1")),
     *(f"training/{use_case}" for use_case in USE_CASES),
-    *(f"models/{u}_{part}" for u in USE_CASES for part in ("candidate", "bundle", "release")),
+    *(
+        f"models/{u}_{part}"
+        for u in USE_CASES
+        for part in ("candidate", "evaluation", "bundle", "release")
+    ),
     *(f"scores/{use_case}" for use_case in USE_CASES),
     *(f"predictions/{use_case}" for use_case in USE_CASES),
     *(f"predictions/{use_case}_outcomes" for use_case in USE_CASES),
@@ -26,6 +30,7 @@ KEYS = {
 BLOCKING = {
     *(f"events/{source}:great_expectations" for source in SOURCES),
     *(f"models/{use_case}_bundle:served_as_trained" for use_case in USE_CASES),
+    *(f"models/{use_case}_evaluation:fair_to_declared_groups" for use_case in USE_CASES),
     *(f"scores/{use_case}:scores_audit" for use_case in USE_CASES),
     *(f"predictions/{use_case}:served_as_computed" for use_case in USE_CASES),
     *(
