@@ -16,6 +16,9 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from core.clock import event_date
 from core.errors import NotReadyError
 
+ERASED = "erased"
+"""What a commit says in its metadata that took somebody's rows out."""
+
 _COMMITS_LOOKED_AT = 200
 
 
@@ -64,6 +67,8 @@ def removal_said(table: DeltaTable) -> int | None:
 def _has_removed(commit: dict[str, Any]) -> bool:
     metrics = commit.get("operationMetrics") or {}
     counts = (metrics.get(name) for name in ("numDeletedRows", "numTargetRowsDeleted"))
+    if json.loads(commit.get("userMetadata") or "{}").get(ERASED):
+        return True
     return commit.get("operation") == "DELETE" or any(int(count or 0) for count in counts)
 
 

@@ -29,6 +29,7 @@ from stores.log import SourceLog
 from stores.online import open_online_store
 from stores.shelf import Shelf
 from stores.signing import KeyRing
+from stores.tombstones import Tombstones
 
 LOOK_AT_SHELF_MS = 500
 PAUSE_AFTER_FAILURE_S = 0.5
@@ -53,6 +54,7 @@ class Folder:
         self._settings = settings.folder
         self._told = told
         self._metrics = metrics
+        self._tombstones = Tombstones(layout)
         self._counter = -1
         self._looked_ms = 0
         self._trouble = ""
@@ -130,6 +132,7 @@ class Folder:
             self._store,
             self._clock,
             batch_events=self._settings.batch_events,
+            tombstones=self._tombstones,
         )
         folder.start()
         return folder

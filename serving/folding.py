@@ -27,6 +27,7 @@ from serving.log_rows import Accepted, LogRows
 from stores.claims import CLAIM_MS, claimed_position, fold_claim
 from stores.epochs import Record
 from stores.log import SourceLog, Tip
+from stores.tombstones import Tombstones
 from stores.watermarks import (
     Watermark,
     covered_key,
@@ -63,6 +64,7 @@ class SourceFolder:
         clock: Clock,
         *,
         batch_events: int,
+        tombstones: Tombstones | None = None,
     ) -> None:
         self._source = source
         self._views = tuple(views)
@@ -70,7 +72,7 @@ class SourceFolder:
         self._store = store
         self._clock = clock
         self._batch_events = batch_events
-        self._rows = LogRows(RowParser(source), log)
+        self._rows = LogRows(RowParser(source), log, tombstones)
         self._cursors: dict[str, int] = {}
         self._covered: dict[str, int] = {}
         self._tail: Iterator[tuple[int, Record]] | None = None

@@ -10,6 +10,7 @@ from core.mapping import RowMapper, read_mapping
 from core.row_parser import ParsedRow, RowParser, Violation
 from stores.epochs import Epoch, Malformed, Record
 from stores.log import SourceLog
+from stores.tombstones import Forgotten, Tombstones
 
 _KEPT_READINGS = 1_000
 
@@ -32,22 +33,31 @@ class _Reading(NamedTuple):
 class LogRows:
     """Checks records by the contract, as of their arrival: reading twice gives the same rows."""
 
-    def __init__(self, parser: RowParser, log: SourceLog) -> None:
+    def __init__(
+        self, parser: RowParser, log: SourceLog, tombstones: Tombstones | None = None
+    ) -> None:
         self._parser = parser
+        self._tombstones = tombstones
         self._log = log
         self._readings: dict[int, _Reading] = {}
 
     def accepted(self, records: Iterable[tuple[int, Record]]) -> Iterator[Accepted]:
-        """Rows that keep the contract, in order."""
+        """Rows that keep the contract and are of nobody who was forgotten, in order."""
+        forgotten = None if self._tombstones is None else self._tombstones.forgotten()
         for position, record in records:
             reading = self._reading(epoch_of(position))
             row = self._row(record, reading)
-            if row is not None:
+            if row is not None and not self._is_of(forgotten, row):
                 delay_ms = reading.delay_ms
                 available_ms = (
                     record.ingested_at_ms if delay_ms is None else row.event_ms + delay_ms
                 )
                 yield Accepted(position, available_ms, row)
+
+    def _is_of(self, forgotten: Forgotten | None, row: ParsedRow) -> bool:
+        if forgotten is None:
+            return False
+        return forgotten.is_in_row(row.values, forgotten.columns(self._parser.source))
 
     def _row(self, record: Record, reading: _Reading) -> ParsedRow | None:
         raw = record.raw

@@ -9,12 +9,10 @@ personal data.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from delta.tables import DeltaTable
@@ -22,6 +20,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from core.errors import IntegrityError, NotReadyError
+from stores.table_locks import local_path as local_path  # for the jobs, which import it from here
+from stores.table_locks import table_lock as table_lock
 
 APP_ID = "spark.databricks.delta.write.txnAppId"
 APP_VERSION = "spark.databricks.delta.write.txnVersion"
@@ -59,30 +59,6 @@ class Commit:
     writer: str
     metadata: Mapping[str, Any]
     number: int | None = None
-
-
-def local_path(uri: str) -> Path | None:
-    """Path of a table on this machine; None for an object store."""
-    if uri.startswith("file:"):
-        return Path("/" + uri.removeprefix("file:").lstrip("/"))
-    return None if "://" in uri else Path(uri)
-
-
-@contextmanager
-def table_lock(uri: str) -> Iterator[None]:
-    """Hold the table's one lock: a file beside a local table; released when we die.
-
-    On an object store it does nothing: there the orchestrator's pool of size one per table
-    keeps writers apart, and the commit's number refuses the second of two.
-    """
-    path = local_path(uri)
-    if path is None:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def is_table(spark: SparkSession, uri: str) -> bool:

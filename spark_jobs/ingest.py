@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 
 from core.contracts import Source
+from core.erasure import FORGOTTEN
 from core.errors import NotReadyError
 from core.features.keys import position
 from spark_jobs.crash import CrashPoints
@@ -40,6 +41,7 @@ from spark_jobs.verdicts import (
     with_verdicts,
 )
 from stores.log import SourceLog
+from stores.tombstones import Tombstones
 
 WRITER = "ingest"
 
@@ -61,7 +63,8 @@ class Arguments(JobArguments):
 class Report(JobReport):
     """What was taken. ``touched`` maps each event date to the rows accepted for it.
 
-    ``duplicates`` counts those of this run: nothing is kept of a duplicate.
+    ``duplicates`` and ``forgotten`` count those of this run: nothing is kept of a duplicate, nor
+    of a row of somebody who was forgotten.
     """
 
     source: str
@@ -69,6 +72,7 @@ class Report(JobReport):
     touched: dict[str, int]
     accepted: int
     duplicates: int
+    forgotten: int = 0
     rejected: dict[str, int]
     events_version: int
     rejected_version: int
@@ -86,7 +90,12 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
         if epochs:
             crash.reach("ingest.before_read")
             reader = SliceReader(
-                source, layout.log_dir(source.name), epochs, arguments.now_ms, crash
+                source,
+                layout.log_dir(source.name),
+                epochs,
+                arguments.now_ms,
+                crash,
+                Tombstones(layout).forgotten(),
             )
             parsed = parsed_rows(
                 spark, reader, in_driver_below_bytes=arguments.in_driver_below_bytes
@@ -207,6 +216,7 @@ def _report(
         touched=dict(touched),
         accepted=touched.total(),
         duplicates=sum(row["count"] for row in counts if row["verdict"] == "duplicate"),
+        forgotten=sum(row["count"] for row in counts if row["verdict"] == FORGOTTEN),
         rejected=dict(rejected),
         events_version=latest_version(spark, layout.events(name)),
         rejected_version=latest_version(spark, layout.rejected(name)),

@@ -24,8 +24,10 @@ from core.features.keys import position
 from core.features.plan import ColumnType
 from core.mapping import RowMapper, read_mapping
 from core.row_parser import ParsedRow, RowParser, Violation, raw_text
+from spark_jobs.forgetting import passed_over
 from spark_jobs.tables import ARROW_TYPES
 from stores.epochs import Block, Epoch, Malformed, Record
+from stores.tombstones import Forgotten
 
 BATCH_ROWS = 20_000
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -66,10 +68,15 @@ class EpochReader:
         Manifest: how the records came, and what makes rows of them.
     now_ms
         Present of the run: rows dated more than five minutes later are refused.
+    forgotten
+        Whose rows are passed over; None where nobody was forgotten.
     """
 
-    def __init__(self, source: Source, epoch: Epoch, *, now_ms: int) -> None:
+    def __init__(
+        self, source: Source, epoch: Epoch, *, now_ms: int, forgotten: Forgotten | None = None
+    ) -> None:
         self.source = source
+        self._forgotten = forgotten
         self.epoch = epoch
         self.now_ms = now_ms
         self.schema = parsed_schema(source)
@@ -82,6 +89,7 @@ class EpochReader:
         while block := list(islice(iterator, BATCH_ROWS)):
             rows = self._settled([record.raw for record in block])
             raws = {place: block[place].raw for place in rows.refused}
+            passed_over(rows, raws, self.source, self._forgotten)
             places = np.array([(r.offset, r.ingested_at_ms) for r in block], np.int64)
             yield self._batch(places[:, 0], places[:, 1], rows, raws)
 
@@ -89,7 +97,10 @@ class EpochReader:
         """Record batches in the order of ``blocks``, which are looked at as columns."""
         for block in blocks:
             rows = self._parser.parse(block.columns, block.rows, now_ms=self.now_ms)
-            raws = {place: block.record(place) for place in rows.refused}
+            raws: dict[int, dict[str, Any] | Malformed] = {
+                place: block.record(place) for place in rows.refused
+            }
+            passed_over(rows, raws, self.source, self._forgotten)
             offsets = np.arange(block.first, block.first + block.rows)
             arrived_ms = np.full(block.rows, block.ingested_at_ms)
             yield self._batch(offsets, arrived_ms, rows, raws)

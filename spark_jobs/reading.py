@@ -21,6 +21,7 @@ from spark_jobs.crash import CrashPoints
 from spark_jobs.parsing import BATCH_ROWS, EpochReader, parsed_schema, text_of
 from stores.epochs import Epoch
 from stores.log import SourceLog
+from stores.tombstones import Forgotten
 
 SLICE_ROWS = 250_000
 RAW = pa.schema([("epoch", pa.int64()), ("offset", pa.int64()), ("raw", pa.string())])
@@ -56,11 +57,12 @@ class SliceReader:
     epochs: tuple[Epoch, ...]
     now_ms: int
     crash: CrashPoints
+    forgotten: Forgotten | None = None
 
     def read(self, part: LogSlice) -> Iterator[pa.RecordBatch]:
         """Parsed batches of one slice."""
         epoch, log = self._epoch(part), self._log()
-        reader = EpochReader(self.source, epoch, now_ms=self.now_ms)
+        reader = EpochReader(self.source, epoch, now_ms=self.now_ms, forgotten=self.forgotten)
         if epoch.format == "parquet":
             return reader.block_batches(log.blocks(part.epoch, part.first, part.end))
         return reader.batches(log.records(part.epoch, part.first))

@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 
 from core.contracts import Reference, Source
+from core.erasure import FORGOTTEN
 
 CONFLICT = "duplicate_conflict"
 UNKNOWN = "unknown_reference"
@@ -79,7 +80,7 @@ def still_refused(parsed: DataFrame, rejected: DataFrame) -> DataFrame:
 
 
 def verdicts(parsed: DataFrame, events: DataFrame | None) -> DataFrame:
-    """Say of each row whether it is accepted, a duplicate or rejected.
+    """Say of each row whether it is accepted, a duplicate, rejected or of who was forgotten.
 
     The first row of an id and date wins, one that ``events`` holds before any of the batch.
     Another row of that id with the same payload is a duplicate; with another payload it is
@@ -106,7 +107,8 @@ def verdicts(parsed: DataFrame, events: DataFrame | None) -> DataFrame:
     message = "must not carry another payload than the first row of its id"
     judged = _refused(ranked, is_conflict, CONFLICT, "event_id", message)
     verdict = (
-        F.when(F.col("code").isNotNull(), "rejected")
+        F.when(F.col("code") == FORGOTTEN, FORGOTTEN)
+        .when(F.col("code").isNotNull(), "rejected")
         .when(is_winner, "accepted")
         .otherwise("duplicate")
     )

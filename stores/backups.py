@@ -194,7 +194,7 @@ def put_back(path: Path, root: Path) -> Backup:
 
 
 def renew_list(path: Path) -> Backup:
-    """Write the list anew after files of a backup were rewritten or removed on purpose.
+    """Write the list anew after files of a backup were written or removed on purpose.
 
     Raises
     ------
@@ -203,13 +203,14 @@ def renew_list(path: Path) -> Backup:
     """
     former = read_backup(path)
     files = {}
-    for name, kept in former.files.items():
-        file = path / name
-        if file.is_file():
-            stat = file.stat()
-            is_same = (stat.st_size, stat.st_mtime_ns) == (kept.size, kept.mtime_ns)
-            files[name] = kept if is_same else _kept(file, _digest(file))
-    renewed = former.model_copy(update={"files": files})
+    for root in (path / HOME, path / LAKE):
+        for file in _regular(root):
+            name = str(file.relative_to(path))
+            kept, stat = former.files.get(name), file.stat()
+            seen = (stat.st_size, stat.st_mtime_ns)
+            is_same = kept is not None and seen == (kept.size, kept.mtime_ns)
+            files[name] = kept if kept and is_same else _kept(file, _digest(file))
+    renewed = former.model_copy(update={"files": dict(sorted(files.items()))})
     write_durably(path / LIST, document_bytes(renewed), mode=0o600)
     return renewed
 

@@ -98,6 +98,14 @@ def sealed_numbers(directory: Path) -> list[int]:
     return sorted(int(path.stem) for path in directory.glob("[0-9]*.json"))
 
 
+def written_ns(directory: Path, epoch: int) -> int:
+    """When the manifest of an epoch was last written; 0 where it is not there."""
+    try:
+        return manifest_path(directory, epoch).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def read_manifest(directory: Path, epoch: int) -> Epoch:
     """Manifest of a sealed epoch.
 

@@ -25,12 +25,15 @@ def appended_records(
     """Records of a file of events: each line is ``<ingested_at_ms> TAB <JSON object>``.
 
     ``start`` is the offset of a line, ``end`` how much of the file counts. ``is_tail``
-    leaves out a last line without its newline: it is still being written, or torn.
+    leaves out a last line without its newline: it is still being written, or torn. A line
+    that was blanked behind its time of arrival is passed over.
     """
     for offset, line in numbered_lines(path, start, end):
         if is_tail and not line.endswith(b"\n"):
             return
         stamp, tab, text = line.partition(b"\t")
+        if tab and not text.strip():
+            continue
         if tab and stamp.isdigit() and len(stamp) <= _MAX_STAMP_DIGITS:
             yield Record(offset, parsed_line(text), int(stamp))
         else:
@@ -108,14 +111,30 @@ def csv_records(path: Path, *, start: int, ingested_at_ms: int) -> Iterator[Reco
     """
     with _open_csv(path) as file:
         lines = _LineSource(file)
-        reader = csv.reader(lines, strict=True)
-        columns = next(reader, [])
-        for row_number, raw in enumerate(_csv_rows(lines, columns)):
+        columns = next(csv.reader(lines, strict=True), [])
+        rows = (raw for _, raw in _csv_rows(lines, columns) if raw is not None)
+        for row_number, raw in enumerate(rows):
             if row_number >= start:
                 yield Record(row_number, raw, ingested_at_ms)
 
 
-def _csv_rows(lines: _LineSource, columns: list[str]) -> Iterator[dict[str, Any] | Malformed]:
+def csv_texts(path: Path) -> Iterator[tuple[str, int | None]]:
+    """The text of a CSV file, one record at a time, the first line with its names included.
+
+    With each text the number of cells that a row has; None where the text is no row.
+    """
+    with _open_csv(path) as file:
+        lines = _LineSource(file)
+        columns = next(csv.reader(lines, strict=True), [])
+        yield "".join(lines.taken), None
+        for text, raw in _csv_rows(lines, columns):
+            yield text, None if raw is None else len(columns)
+
+
+def _csv_rows(
+    lines: _LineSource, columns: list[str]
+) -> Iterator[tuple[str, dict[str, Any] | Malformed | None]]:
+    """Text and record of every row; no record where the text is a blank line."""
     expected = len(columns)
     while True:
         lines.forget()
@@ -127,11 +146,12 @@ def _csv_rows(lines: _LineSource, columns: list[str]) -> Iterator[dict[str, Any]
         if cells is None:
             return
         if len(cells) == expected:
-            yield {name: cell or None for name, cell in zip(columns, cells, strict=True)}
+            row = {name: cell or None for name, cell in zip(columns, cells, strict=True)}
+            yield "".join(lines.taken), row
         elif cells or lines.taken:
             first = lines.keep_first()
-            if first.strip():
-                yield _malformed(first.encode("utf-8", "surrogateescape"), message)
+            encoded = first.encode("utf-8", "surrogateescape")
+            yield first, _malformed(encoded, message) if first.strip() else None
 
 
 class _LineSource:

@@ -87,7 +87,7 @@ class SourceLog:
         self.directory = directory
         self.source = source
         self._roll_bytes = roll_bytes
-        self._manifests: dict[int, Epoch] = {}
+        self._manifests: dict[int, tuple[int, Epoch]] = {}
         directory.mkdir(parents=True, exist_ok=True)
         self._lock_path = directory / "lock"
         numbers = epochs.sealed_numbers(directory)
@@ -319,9 +319,13 @@ class SourceLog:
         return None
 
     def _manifest_of(self, number: int) -> Epoch:
-        if number not in self._manifests:
-            self._manifests[number] = epochs.read_manifest(self.directory, number)
-        return self._manifests[number]
+        """Manifest of an epoch; read again when somebody was forgotten meanwhile."""
+        seen_ns, known = self._manifests.get(number, (0, None))
+        written_ns = epochs.written_ns(self.directory, number)
+        if known is None or seen_ns != written_ns:
+            known = epochs.read_manifest(self.directory, number)
+            self._manifests[number] = written_ns, known
+        return known
 
 
 def _draft(file: StagedFile, source: str, mapping: Mapping | None, now_ms: int) -> Epoch:

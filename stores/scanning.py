@@ -8,6 +8,7 @@ pieces there. pyarrow is imported on use.
 
 from __future__ import annotations
 
+import mmap
 import sqlite3
 import zipfile
 from collections import Counter
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from core.errors import DependencyError
+from core.sought import Sought
 
 CHUNK_BYTES = 2**22
 _BATCH_ROWS = 65_536
@@ -30,7 +32,8 @@ _MAGIC = {
     b"BZh": "bz2",
 }
 
-Needles = Mapping[bytes, str]
+Needles = Mapping[bytes, str] | Sought
+"""Byte strings alone, or an identifier that knows a longer word from itself."""
 
 
 class Sighting(NamedTuple):
@@ -67,7 +70,7 @@ def scan_file(path: Path, place: str, needles: Needles) -> list[Sighting]:
                 "name": _in_bytes(place.encode(), needles),
                 "bytes": _in_stream(file, needles),
             }
-        for part, content in _unpacked(path, kind):
+        for part, content in _unpacked(path, kind, needles):
             counts[part] = counts.get(part, Counter()) + _in_bytes(content, needles)
     except FileNotFoundError:  # gone meanwhile: nothing stands in it
         return []
@@ -102,6 +105,8 @@ def scan_values(
 
 def _in_bytes(content: bytes | memoryview, needles: Needles) -> Counter[str]:
     held = bytes(content)
+    if isinstance(needles, Sought):
+        return needles.count(held)
     counts: Counter[str] = Counter()
     for needle, encoding in needles.items():
         if n := held.count(needle):
@@ -111,24 +116,38 @@ def _in_bytes(content: bytes | memoryview, needles: Needles) -> Counter[str]:
 
 def _in_stream(file: IO[bytes], needles: Needles) -> Counter[str]:
     """As `_in_bytes`, over a file in bounded memory: chunks overlap by less than a needle."""
-    overlap = max(map(len, needles), default=1) - 1
+    plain = needles.needles if isinstance(needles, Sought) else needles
+    overlap = max(map(len, plain), default=1) - 1
     counts: Counter[str] = Counter()
     tail = b""
     while chunk := file.read(CHUNK_BYTES):
         held = tail + chunk
-        counts += _in_bytes(held, needles)
+        counts += _in_bytes(held, plain)
         tail = held[-overlap:] if overlap else b""
-        counts -= _in_bytes(tail, needles)  # these are counted again with the next chunk
-    return counts + _in_bytes(tail, needles)
+        counts -= _in_bytes(tail, plain)  # these are counted again with the next chunk
+    counts += _in_bytes(tail, plain)
+    return _confirmed(file, needles) if counts and isinstance(needles, Sought) else counts
+
+
+def _confirmed(file: IO[bytes], sought: Sought) -> Counter[str]:
+    """What of the needles in a file is the identifier; looked at as a whole, not in chunks."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return sought.count(content)  # type: ignore[arg-type]  # finds and slices as bytes do
+
+
+def kind_of(path: Path) -> str:
+    """What a file is by its first bytes; "" for what is not known to be packed."""
+    with path.open("rb") as file:
+        return _kind_of(file.read(16))
 
 
 def _kind_of(head: bytes) -> str:
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
 
 
-def _unpacked(path: Path, kind: str) -> Iterator[tuple[str, bytes | memoryview]]:
+def _unpacked(path: Path, kind: str, needles: Needles) -> Iterator[tuple[str, bytes | memoryview]]:
     if kind == "parquet":
-        return _parquet(path)
+        return _parquet(path, needles)
     if kind == "sqlite":
         return _sqlite(path)
     if kind == "zip":
@@ -138,14 +157,20 @@ def _unpacked(path: Path, kind: str) -> Iterator[tuple[str, bytes | memoryview]]
     return iter(())
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, memoryview]]:
-    """Values of every column, decoded, batch by batch, as they lie side by side in memory."""
+def _parquet(path: Path, needles: Needles) -> Iterator[tuple[str, bytes | memoryview]]:
+    """Values of every column, decoded, batch by batch, as they lie side by side in memory.
+
+    To know a longer word, values that may hold the identifier are put down one by one.
+    """
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_BATCH_ROWS):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                yield from ((f"column {name}", buffer) for buffer in _buffers(column))
+                held: Iterable[bytes | memoryview] = _buffers(column)
+                if isinstance(needles, Sought) and any(map(needles.may_stand_in, map(bytes, held))):
+                    held = [b"\0".join(_encoded(value) for value in column.to_pylist())]
+                yield from ((f"column {name}", buffer) for buffer in held)
 
 
 def _buffers(column: Any) -> list[memoryview]:
@@ -168,7 +193,7 @@ def _sqlite(path: Path) -> Iterator[tuple[str, bytes]]:
 def _encoded(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
-    return b"" if value is None else str(value).encode()
+    return b"" if value is None else str(value).encode("utf-8", "surrogatepass")
 
 
 def _zip(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -4,12 +4,11 @@ import argparse
 from pathlib import Path
 
 from core.errors import InvalidInputError
-from core.needles import needles
+from core.sought import MASKED, Sought
 from orchestration.shell import Shell, table
 from stores.scanning import Sighting, scan_tree, scan_values
 
 SHOWN = 200
-MASKED = "keyed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,15 +52,14 @@ def identifier_of(text: str) -> str:
     return value
 
 
-def sought_for(identifier: str, shell: Shell) -> dict[bytes, str]:
-    """Every encoding of the identifier, and the keyed token that stands for it in records."""
+def sought_for(identifier: str, shell: Shell) -> Sought:
+    """The identifier in every encoding, and the keyed token that stands for it in records."""
     from stores.masking import KEY_FILE, ensure_mask
 
-    found = needles(identifier)
     keys = shell.settings.layout.keys
-    if (keys / KEY_FILE).exists():
-        found[ensure_mask(keys).of(identifier).encode()] = MASKED
-    return found
+    if not (keys / KEY_FILE).exists():
+        return Sought(identifier)
+    return Sought(identifier, [ensure_mask(keys).of(identifier)])
 
 
 def lake_on_disk(shell: Shell) -> list[Path]:

@@ -27,6 +27,7 @@ PLACES = {
     "access": "access",
     "audit": "audit",
     "holds": "holds",
+    "erasure": "erasure",
     "online_path": "online.sqlite",
     "rollout_counts": "rollouts.sqlite",
     "artifacts": "mlflow",

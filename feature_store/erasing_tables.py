@@ -1,0 +1,169 @@
+"""Somebody's rows taken out of a Delta table, of its history and of its log.
+
+Partitions that hold such rows are written anew, one commit each that says nothing of whose rows
+went: a condition on the identifier would stand in the log for good. Then every file that the newest
+version does not read is removed at once, so older versions can no longer be read. Every step may be
+killed and done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from core.sought import Sought
+from feature_store.tables import ERASED, dataset_of
+from stores.durable import sync_directory
+from stores.erasing_files import rows_of
+from stores.scanning import scan_tree
+from stores.table_locks import local_path, table_lock
+
+WRITER = "erasure"
+_BATCH_ROWS = 65_536
+
+
+def erase_in_table(uri: str, sought: Sought) -> dict[str, int]:
+    """Rows and partitions written anew, and files purged, of a table; under its lock."""
+    with table_lock(uri):
+        table = DeltaTable(uri)
+        n_rows = n_partitions = 0
+        for condition, predicate in _partitions(table):
+            kept = _Kept(dataset_of(table), condition, sought)
+            if kept.holds_any():
+                n_rows += _rewrite(table, kept, predicate)
+                n_partitions += 1
+        n_files = _purge(table, sought) if n_partitions or _is_in_files(uri, sought) else 0
+    return {"rows": n_rows, "partitions": n_partitions, "purged_files": n_files}
+
+
+def count_in_table(uri: str, sought: Sought, column: str) -> dict[str, int]:
+    """How many of somebody's rows a table holds, by the value of a column."""
+    counts: dict[str, int] = {}
+    dataset = dataset_of(DeltaTable(uri))
+    for batch in dataset.to_batches(batch_size=_BATCH_ROWS):
+        theirs = rows_of(batch, sought)
+        if any(theirs):
+            values = batch.column(column).to_pylist()
+            for value, is_theirs in zip(values, theirs, strict=True):
+                counts[str(value)] = counts.get(str(value), 0) + is_theirs
+    return {value: n for value, n in counts.items() if n}
+
+
+class _Kept:
+    """Rows of a partition but for somebody's, batch by batch."""
+
+    def __init__(self, dataset: ds.Dataset, condition: Any, sought: Sought) -> None:
+        self._dataset = dataset
+        self._condition = condition
+        self._sought = sought
+        self.n_left_out = 0
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        return iter(self._dataset.to_batches(filter=self._condition, batch_size=_BATCH_ROWS))
+
+    def holds_any(self) -> bool:
+        return any(any(rows_of(batch, self._sought)) for batch in self._batches())
+
+    def reader(self) -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(self._dataset.schema, self._others())
+
+    def _others(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._batches():
+            theirs = rows_of(batch, self._sought)
+            self.n_left_out += sum(theirs)
+            yield batch.filter(pa.array([not each for each in theirs]))
+
+
+def _partitions(table: DeltaTable) -> list[tuple[Any, str | None]]:
+    """Condition of every partition for Arrow, and for Delta; the whole table where it has none."""
+    columns = table.metadata().partition_columns
+    if not columns:
+        return [(None, None)]
+    found = {tuple(sorted(each.items())) for each in table.partitions()}
+    kinds = {field.name: field.type for field in dataset_of(table).schema}
+    return [_condition(dict(values), kinds) for values in sorted(found, key=str)]
+
+
+def _condition(values: dict[str, Any], kinds: dict[str, pa.DataType]) -> tuple[Any, str]:
+    condition: Any = None
+    predicates = []
+    for name, value in values.items():
+        if value is None:
+            one, predicate = ds.field(name).is_null(), f"{name} IS NULL"
+        else:
+            one = ds.field(name) == pa.scalar(str(value)).cast(kinds[name])
+            predicate = f"{name} = {_literal(value, kinds[name])}"
+        condition = one if condition is None else condition & one
+        predicates.append(predicate)
+    return condition, " AND ".join(predicates)
+
+
+def _literal(value: Any, kind: pa.DataType) -> str:
+    is_number = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+    if is_number:
+        return str(value)
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _rewrite(table: DeltaTable, kept: _Kept, predicate: str | None) -> int:
+    table.update_incremental()
+    number = int(table.transaction_version(WRITER) or 0) + 1
+    said = CommitProperties(
+        app_transactions=[Transaction(WRITER, number)],
+        custom_metadata={"userMetadata": json.dumps({ERASED: True})},
+    )
+    write_deltalake(
+        table, kept.reader(), mode="overwrite", predicate=predicate, commit_properties=said
+    )
+    return kept.n_left_out
+
+
+def _is_in_files(uri: str, sought: Sought) -> bool:
+    """Whether a file of a local table still says it: of an older version, of the log, left over."""
+    path = local_path(uri)
+    return path is not None and bool(scan_tree(path, sought))
+
+
+def _purge(table: DeltaTable, sought: Sought) -> int:
+    """Remove every file that the newest version does not read, and the log where it says it."""
+    path = local_path(table.table_uri)
+    before = _files(path)
+    table.update_incremental()
+    table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    if path is not None:
+        _remove_strays(path, {Path(file).name for file in table.file_uris()}, sought)
+        if scan_tree(path / "_delta_log", sought):
+            _shorten_log(path)
+    return max(0, before - _files(path))
+
+
+def _files(path: Path | None) -> int:
+    return sum(1 for _ in path.rglob("*.parquet")) if path is not None else 0
+
+
+def _remove_strays(path: Path, live: set[str], sought: Sought) -> None:
+    """Files that the table does not read: of a writer that was killed, of a change feed."""
+    for sighting in scan_tree(path, sought):
+        file = path / sighting.place
+        if not sighting.place.startswith("_delta_log/") and file.name not in live:
+            file.unlink(missing_ok=True)
+
+
+def _shorten_log(path: Path) -> None:
+    """Begin the log with a checkpoint of the newest version, in which only its own files are."""
+    table = DeltaTable(str(path))
+    table.create_checkpoint()
+    log, version = path / "_delta_log", f"{table.version():020d}"
+    for entry in log.iterdir():
+        number = entry.name.split(".")[0]
+        if number.isdigit() and number < version:
+            entry.unlink()
+    sync_directory(log)
