@@ -58,11 +58,14 @@ def facts_of(uri: str) -> TableFacts:
     return TableFacts(uri, int(table.version()), int(table.count()), columns)
 
 
-def writer_number(uri: str, writer: str) -> int:
-    """Number of a writer's last commit; 0 when it never wrote, or there is no table."""
+def writer_number(uri: str, writer: str, *, version: int | None = None) -> int:
+    """Number of a writer's last commit, as of a version of the table, the newest when None.
+
+    0 when it never wrote, or there is no table.
+    """
     if not is_table(uri):
         return 0
-    return int(_open(uri).transaction_version(writer) or 0)
+    return int(_open(uri, version).transaction_version(writer) or 0)
 
 
 def read_columns(

@@ -85,6 +85,7 @@ COMMANDS = (
         is_supervised=True,
     ),
     Command("subject", "subject", "find every place where a person's identifier stands"),
+    Command("lineage", "lineage", "what a thing was made of, and what is made of it"),
     Command("backup", "backup", "copy everything of a home while it works"),
     Command("restore", "restore", "make a home of a backup"),
     Command("rollout", "rollout", "start, watch, hold, promote or take back a gradual rollout"),

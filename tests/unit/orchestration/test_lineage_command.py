@@ -1,0 +1,89 @@
+"""``throughline lineage``: the graph of a home, read from its files."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from bundles import TOY_PLAN, serve, shelve
+from deltalake import CommitProperties, Transaction, write_deltalake
+from payments import PAYMENTS, payment, seal_events
+from training_sets import small_use_case
+
+from assets.declared import Declared
+from assets.events import WRITER
+from core.clock import DAY_MS
+from core.lineage import Thing
+from orchestration import cli
+from orchestration.lineage import lineage_of
+from stores.channels import ChannelBoard
+from stores.layout import Layout
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+
+NOW_MS = 1_700_000_000_000
+DECLARED = Declared({"toy": small_use_case().model_copy(update={"name": "toy"})}, {"toy": TOY_PLAN})
+
+
+@pytest.fixture
+def layout(tmp_path):
+    """Two releases; the first learnt from one epoch of payments, the second from a lost version."""
+    layout = Layout(tmp_path / "home").create()
+    for n in range(2):
+        epoch = seal_events(layout, PAYMENTS, [payment(f"e{n}", NOW_MS + n * DAY_MS)])
+        commit = CommitProperties(app_transactions=[Transaction(WRITER, epoch)])
+        rows = pa.table({"n": [n]})
+        uri = layout.events("payments")
+        write_deltalake(uri, rows, mode="append", commit_properties=commit)
+    shelve(layout, read_versions={"payments": 0}, snapshot_id="first", mlflow_run_id="r1")
+    release = shelve(
+        layout, read_versions={"payments": 7}, snapshot_id="second", mlflow_run_id="r2"
+    )
+    serve(layout, release, counter=1)
+    return layout
+
+
+def graph_of(layout):
+    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    return lineage_of(layout, DECLARED, channels)
+
+
+def names(found, kind):
+    return [each.thing.name for each in found if each.thing.kind == kind]
+
+
+def test_a_release_leads_back_to_the_files_of_the_version_it_read(layout):
+    before = graph_of(layout).comes_from(Thing("release", "toy/1"))
+    assert names(before, "table") == ["events/payments@0"]
+    assert names(before, "file") == ["log/payments/0000000001.ndjson"]
+
+
+def test_a_version_that_history_no_longer_holds_is_named_without_its_epochs(layout):
+    before = graph_of(layout).comes_from(Thing("release", "toy/2"))
+    assert names(before, "table") == ["events/payments@7"]
+    assert names(before, "file") == []
+    assert names(graph_of(layout).leads_to(Thing("release", "toy/2")), "channel") == [
+        "toy champion"
+    ]
+
+
+def test_a_bundle_whose_time_was_over_is_left_out(layout):
+    bundle = Shelf(layout.shelf).bundle("toy", 1)
+    (bundle / "manifest.json").unlink()
+    assert Thing("release", "toy/1") not in graph_of(layout)
+    assert Thing("release", "toy/2") in graph_of(layout)
+
+
+def test_the_command_prints_both_ways_and_says_what_there_is(layout, capsys):
+    home = ("--home", str(layout.root))
+    column = ("lineage", "column", "transactions.amount_minor")
+    assert cli.main([*column, *home]) == 0
+    said = capsys.readouterr().out
+    assert "comes from\n  1  source  transactions" in said
+    assert "  1  feature   card_activity_v1:amount_minor_count_1d" in said
+    assert cli.main([*column, "--json", *home]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {"thing": "use_case fraud", "steps": 2} in document["leads_to"]
+    assert ["source transactions", "column transactions.amount_minor"] in document["arrows"]
+    assert cli.main(["lineage", "column", "transactions.amount", *home]) == 2
+    assert "there is: column transactions.amount_minor" in capsys.readouterr().err
+    assert cli.main(["lineage", "prediction", "toy-00000000-0-0", *home]) == 3
