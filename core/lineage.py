@@ -8,6 +8,7 @@ releases that would break, and a prediction back to the files its model learnt f
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -109,18 +110,14 @@ class Lineage:
 
 
 def _reached(arrows: Mapping[Thing, Mapping[Thing, None]], start: Thing) -> Iterator[Found]:
-    seen, edge = {start}, [start]
-    steps = 0
-    while edge:
-        steps += 1
-        further = []
-        for through in edge:
-            for thing in arrows.get(through, ()):
-                if thing not in seen:
-                    seen.add(thing)
-                    further.append(thing)
-                    yield Found(thing, steps, through)
-        edge = further
+    seen, waiting = {start}, deque([(start, 1)])
+    while waiting:
+        through, steps = waiting.popleft()
+        for thing in arrows.get(through, ()):
+            if thing not in seen:
+                seen.add(thing)
+                waiting.append((thing, steps + 1))
+                yield Found(thing, steps, through)
 
 
 def declare(lineage: Lineage, use_case: UseCase, plan: Plan) -> None:
