@@ -117,9 +117,16 @@ def training_columns(use_case: UseCase, plan: Plan) -> Described:
     """Columns of a use case's training set."""
     label = use_case.label
     truth = use_case.source(label.source).field(label.column).description
-    beside = read_beside(use_case.decisions, plan)
-    features = feature_columns(use_case, plan, (*plan.vector, *beside))
+    held = (*plan.vector, *carried_beside(use_case, plan))
+    features = feature_columns(use_case, plan, held)
     return EXAMPLE | _keys(use_case, plan) | {"label": truth} | features
+
+
+def carried_beside(use_case: UseCase, plan: Plan) -> tuple[str, ...]:
+    """What rules and declared groups read and the vector lacks: training sets carry it beside."""
+    groups = use_case.fairness.values if use_case.fairness is not None else ()
+    names_read = (*read_beside(use_case.decisions, plan), *groups)
+    return tuple(dict.fromkeys(name for name in names_read if name not in plan.vector))
 
 
 def score_columns(use_case: UseCase, plan: Plan) -> Described:

@@ -72,6 +72,11 @@ def outcomes(use_case: str) -> dg.AssetKey:
     return dg.AssetKey(["predictions", f"{use_case}_outcomes"])
 
 
+def performance(use_case: str) -> dg.AssetKey:
+    """How decisions fare against the labels that came."""
+    return dg.AssetKey(["monitoring", f"{use_case}_performance"])
+
+
 def retention() -> dg.AssetKey:
     """The sweep of everything whose period is over."""
     return dg.AssetKey(["retention", "sweep"])

@@ -6,13 +6,13 @@ import dagster as dg
 
 from assets import names
 from assets.checks.training import training_checks, training_specs
-from assets.columns import training_columns
+from assets.columns import carried_beside, training_columns
+from assets.partitions import FIRST_DATE
 from assets.resources import Launcher, Platform
 from assets.results import Result, document
-from assets.tables import facts_of
-from core.clock import date_start_ms
-from core.decisions import read_beside
-from core.errors import InvalidInputError
+from assets.tables import facts_of, partition_range
+from core.clock import date_start_ms, event_date
+from core.errors import InvalidInputError, NotReadyError
 from core.features.plan import Plan
 from core.use_case import UseCase
 
@@ -62,6 +62,37 @@ def training_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
     return training
 
 
+def first_example_date(platform: Platform, use_case: UseCase, plan: Plan) -> str:
+    """First date whose examples look back on filled windows, as far as the history allows.
+
+    Before the longest window is filled, features mean something else than later. At most a
+    quarter of the history is left out for that.
+
+    Raises
+    ------
+    NotReadyError
+        If there are no events.
+    """
+    source = use_case.label.example_source
+    found = partition_range(platform.layout.events(source), "event_date")
+    if found is None:
+        raise NotReadyError(
+            f"there are no examples for {use_case.name}",
+            found=f"no events of {source}",
+            remedy=f"throughline ingest {source} PATH",
+        )
+    first_ms, last_ms = (date_start_ms(date) for date in found)
+    longest_ms = max((w.window_ms for view in plan.views for w in view.windows), default=0)
+    found_date = event_date(first_ms + min(longest_ms, (last_ms - first_ms) // 4))
+    return max(found_date, FIRST_DATE)
+
+
+def training_config(use_case: str, *, cut_ms: int, start_date: str) -> dict[str, Any]:
+    """Configuration of a run that makes a training set."""
+    config = {"cut_ms": cut_ms, "start_date": start_date}
+    return {"ops": {f"training__{use_case}": {"config": config}}}
+
+
 def training_arguments(use_case: UseCase, plan: Plan, config: TrainingConfig) -> dict[str, Any]:
     """Arguments of the job: the declaration and what the run said."""
     if config.cut_ms <= date_start_ms(config.start_date):
@@ -73,7 +104,7 @@ def training_arguments(use_case: UseCase, plan: Plan, config: TrainingConfig) ->
     return {
         "use_case": use_case.name,
         "plan": document(plan),
-        "beside": list(read_beside(use_case.decisions, plan)),
+        "beside": list(carried_beside(use_case, plan)),
         "label": document(use_case.label),
         "consent": document(use_case.consent) if use_case.consent is not None else None,
         "sources": [document(source) for source in use_case.sources],

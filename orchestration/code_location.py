@@ -30,6 +30,7 @@ from orchestration.jobs import all_jobs
 from orchestration.mirror import mirror_sensor
 from orchestration.outcomes import outcomes_sensors
 from orchestration.predictions import predictions_sensors
+from orchestration.retraining import retraining_sensors
 from orchestration.schedules import rebase_schedule, retention_schedule, scores_schedule
 from orchestration.sensors import Job, ingest_sensors
 from orchestration.settings import Settings
@@ -92,13 +93,14 @@ def all_schedules(declared: Declared, jobs: Jobs) -> list[dg.ScheduleDefinition]
 
 
 def all_sensors(declared: Declared, jobs: Jobs, settings: Settings) -> list[dg.SensorDefinition]:
-    """Automation of assets, ingest of each source, shipped records, the mirror of the channels."""
+    """Automation, ingest, shipped records and their labels, retraining, mirror of the channels."""
     mirror = mirror_sensor(declared, jobs["mirror_channels"])
     patience = Patience(settings.spark.ingest_events, settings.spark.ingest_age_s)
     shipped = predictions_sensors(declared, jobs, patience)
     joined = outcomes_sensors(declared, jobs)
     ingests = ingest_sensors(declared, jobs, patience)
-    return [automation_sensor(), *ingests, *shipped, *joined, mirror]
+    retrained = retraining_sensors(declared, jobs)
+    return [automation_sensor(), *ingests, *shipped, *joined, *retrained, mirror]
 
 
 def events_specs(declared: Declared) -> Sequence[dg.AssetSpec]:

@@ -11,6 +11,7 @@ from orchestration.mirror import mirror_job
 from orchestration.outcomes import outcomes_job
 from orchestration.predictions import predictions_job
 from orchestration.rebuild import rebuild_job
+from orchestration.retraining import retraining_name
 from orchestration.schedules import rebase_job, retention_job, scores_job
 from orchestration.sensors import Job
 
@@ -21,7 +22,7 @@ def retrain_job(use_case: UseCase) -> Job:
     steps = (names.training, names.candidate, names.evaluation, names.bundle, names.release)
     keys = [step(name) for step in steps]
     return dg.define_asset_job(
-        f"retrain_{name}",
+        retraining_name(name),
         selection=dg.AssetSelection.assets(*keys),
         description=f"Training set, candidates, evaluation, bundle and release of {name}.",
     )

@@ -3,9 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from assets.partitions import FIRST_DATE
-from core.clock import date_start_ms, event_date
-from core.errors import InvalidInputError, NotReadyError
+from core.errors import InvalidInputError
 from core.sign_offs import roles_of
 from orchestration.commands.predict import declared
 from orchestration.dates import date_called
@@ -51,10 +49,9 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 def train(shell: Shell, runs: "Runs", use_case: str, *, cut_ms: int, start_date: str) -> int | None:
     """Materialise everything up to the release; its number, None when the rule refused."""
     from assets import names
+    from assets.training import training_config
 
-    config = {
-        "ops": {f"training__{use_case}": {"config": {"cut_ms": cut_ms, "start_date": start_date}}}
-    }
+    config = training_config(use_case, cut_ms=cut_ms, start_date=start_date)
     with shell.step(f"training set of {use_case} from {start_date}") as step:
         made = runs.assets([names.training(use_case)], config=config)
         step.detail = set_in_words(made.metadata_of(names.training(use_case)))
@@ -75,27 +72,14 @@ def train(shell: Shell, runs: "Runs", use_case: str, *, cut_ms: int, start_date:
 
 
 def first_date(runs: "Runs", use_case: str) -> str:
-    """First date whose examples look back on filled windows, as far as the history allows.
+    """First date whose examples look back on filled windows: see `first_example_date`."""
+    from assets.training import first_example_date
+    from orchestration.environments import platform_of
 
-    Before the longest window is filled, features mean something else than later. At most a
-    quarter of the history is left out for that.
-    """
-    from assets.tables import partition_range
-
-    declared = runs.declared.use_cases[use_case]
-    source = declared.label.example_source
-    found = partition_range(runs.settings.layout.events(source), "event_date")
-    if found is None:
-        raise NotReadyError(
-            f"there are no examples for {use_case}",
-            found=f"no events of {source}",
-            remedy=f"throughline ingest {source} PATH",
-        )
-    first_ms, last_ms = (date_start_ms(date) for date in found)
-    views = runs.declared.plans[use_case].views
-    longest_ms = max((w.window_ms for view in views for w in view.windows), default=0)
-    found_date = event_date(first_ms + min(longest_ms, (last_ms - first_ms) // 4))
-    return max(found_date, FIRST_DATE)
+    declared = runs.declared
+    return first_example_date(
+        platform_of(runs.settings), declared.use_cases[use_case], declared.plans[use_case]
+    )
 
 
 def instant_ms(text: str) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from core.decisions import DecisionPolicy, Rule
 from core.degradation import Degradation, Freshness
+from core.fairness import Fairness, Groups
+from core.retraining import OnDecay, OnDrift, OnLabels, OnSchedule, Retraining
 from core.rollout.limits import Limits
 from core.rollout.stages import Rollout
 from core.use_case import Label, ModelSpec, Objectives, UseCase
@@ -70,6 +72,19 @@ DEGRADATION = Degradation(
 # decided alike; in an hour, the longest stage, 0.2 % of the cards that pay do so more than thrice.
 ROLLOUT = Rollout(assigned_by=("card_id",), limits=Limits(requests_per_entity=3))
 
+# Where a card comes from must not decide how often its holder is stopped, nor how often wrongly.
+FAIRNESS = Fairness(groups=(Groups(reads="card_profile_v1.country"),), adverse=("BLOCK", "REVIEW"))
+
+# A month is what a fraudster takes to find another way. A loss of a fifth is more than the
+# interval of a month's labels; half a thousand frauds are about as many as a test part holds.
+RETRAINING = Retraining(
+    drift=OnDrift(cool_down_hours=72),
+    decay=OnDecay(least_loss=0.2, cool_down_hours=72),
+    shadow_decay=OnDecay(least_loss=0.2, cool_down_hours=168),
+    labels=OnLabels(rows=100_000, positives=500, cool_down_hours=168),
+    schedule=OnSchedule(days=30),
+)
+
 USE_CASE = UseCase(
     name="fraud",
     description="Whether a card payment was made by its cardholder, decided while they wait.",
@@ -85,4 +100,6 @@ USE_CASE = UseCase(
     prediction_retention_days=400,
     rollout=ROLLOUT,
     degradation=DEGRADATION,
+    fairness=FAIRNESS,
+    retraining=RETRAINING,
 )

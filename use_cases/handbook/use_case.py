@@ -11,6 +11,8 @@ USE_CASE = FRAUD.model_copy(
         "description": "Whether a card payment was fraud, on transactions without card profiles.",
         "sources": (TRANSACTIONS, FRAUD_LABELS),
         "service": "fraud_without_profile_v1",
-        "degradation": None,  # it replays history: nothing in it is late
+        "degradation": None,  # it replays history: nothing in it is late,
+        "retraining": None,  # and nothing new comes
+        "fairness": None,  # there is no profile to tell groups apart by
     }
 )

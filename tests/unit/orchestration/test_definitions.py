@@ -81,6 +81,7 @@ SCHEDULES = {
 SENSORS = {
     "automation": 30,
     "channels_mirror": 60,
+    "fraud_retraining": 300,
     **{f"{source}_log": 15 for source in SOURCES},
     **{f"{use_case}_predictions": 30 for use_case in USE_CASES},
     **{f"{use_case}_outcomes": 60 for use_case in USE_CASES},
