@@ -12,7 +12,10 @@ import prometheus_client  # noqa: F401 - before Feast, whose import turns it to 
 import pytest
 from compiled_kernel import Compiling, is_compiled, wait_until_compiled
 from hypothesis import settings
+from parsed_once import parse_once
 from worker_shares import WorkerShares
+
+parse_once()
 
 # The same examples everywhere and at any load: a failure in CI is a failure on a laptop.
 settings.register_profile("suite", derandomize=True, deadline=None)

@@ -14,15 +14,12 @@ from typing import Any
 import httpx
 import pytest
 import requests
-import schemathesis
 from bad_bodies import POINT
 from bundles import TOY_PLAN, serve, shelve
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from online_processes import service
-from schemathesis import GenerationMode
-from schemathesis.checks import CHECKS, load_all_checks
 from wire import request, wire
 
 from stores.layout import Layout
@@ -88,7 +85,13 @@ NOT_HELD = {"negative_data_rejection"}
 
 
 def test_what_the_document_tells_of_is_answered_as_it_tells(url):
+    # Half a second, which every process of every run would pay for at the top.
+    import schemathesis
+    from schemathesis import GenerationMode
+    from schemathesis.checks import CHECKS, load_all_checks
+
     load_all_checks()
+    checks = [check for check in CHECKS.get_all() if check.__name__ not in NOT_HELD]
     document = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = [found.ok() for found in document.get_all_operations()]
     counts: Counter[Any] = Counter()
@@ -97,7 +100,7 @@ def test_what_the_document_tells_of_is_answered_as_it_tells(url):
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 strategy = operation.as_strategy(generation_mode=mode)
                 try:
-                    answers_as_told(strategy, session, counts)
+                    answers_as_told(strategy, checks, session, counts)
                 except Unsatisfiable:  # nothing about it can be broken
                     assert mode is GenerationMode.NEGATIVE
     assert sum(counts.values()) >= FROM_THE_DOCUMENT
@@ -105,8 +108,7 @@ def test_what_the_document_tells_of_is_answered_as_it_tells(url):
     assert {200, 404, 422} <= {status for _, status in counts}
 
 
-def answers_as_told(strategy, session, counts):
-    checks = [check for check in CHECKS.get_all() if check.__name__ not in NOT_HELD]
+def answers_as_told(strategy, checks, session, counts):
     lenient = [check for check in checks if check.__name__ != "positive_data_acceptance"]
 
     @drawn(45)
