@@ -28,6 +28,7 @@ from orchestration.decisions import Patience
 from orchestration.environments import executor_of, resources_of
 from orchestration.jobs import all_jobs
 from orchestration.mirror import mirror_sensor
+from orchestration.openlineage import openlineage_sensors
 from orchestration.outcomes import outcomes_sensors
 from orchestration.predictions import predictions_sensors
 from orchestration.retraining import retraining_sensors
@@ -100,7 +101,8 @@ def all_sensors(declared: Declared, jobs: Jobs, settings: Settings) -> list[dg.S
     joined = outcomes_sensors(declared, jobs)
     ingests = ingest_sensors(declared, jobs, patience)
     retrained = retraining_sensors(declared, jobs)
-    return [automation_sensor(), *ingests, *shipped, *joined, *retrained, mirror]
+    told = openlineage_sensors(declared, settings)
+    return [automation_sensor(), *ingests, *shipped, *joined, *retrained, *told, mirror]
 
 
 def events_specs(declared: Declared) -> Sequence[dg.AssetSpec]:

@@ -94,6 +94,9 @@ class Settings(Section):
         SecretStr(""), description="Key that this command line shows the service; empty: none."
     )
     ui_url: str = Field("http://127.0.0.1:3000", description="Where Dagster's pages are.")
+    lineage_url: str = Field(
+        "", description="file:///... or http(s)://... that is told of runs (OpenLineage)."
+    )
     mlflow_ui_url: str = Field("http://127.0.0.1:5000", description="Where MLflow's pages are.")
     spark: SparkSettings = SparkSettings()
     pods: ClusterPods = ClusterPods()

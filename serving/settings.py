@@ -34,6 +34,7 @@ OF_THE_BATCH_SIDE = frozenset(
         "use_case_packages",
         "launch",
         "ui_url",
+        "lineage_url",
         "spark",
         "pods",
         "retention",
