@@ -24,7 +24,7 @@ Mask = NDArray[np.bool_]
 MOST_ROWS = 20_000
 """Rows that metrics are computed on; more are drawn from, as intervals need many passes."""
 
-RESAMPLES = 60
+RESAMPLES = 40
 SEED = 20_260_101
 MIN_ROWS = 100
 MIN_POSITIVE = 5
@@ -50,7 +50,7 @@ class LiveRows:
     def __len__(self) -> int:
         return len(self.at_ms)
 
-    def chosen(self, mask: Mask) -> LiveRows:
+    def chosen(self, mask: Mask | NDArray[np.int64]) -> LiveRows:
         """Some of the rows."""
         return LiveRows(
             self.at_ms[mask],

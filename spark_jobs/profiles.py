@@ -37,6 +37,7 @@ from spark_jobs.job import EventDates, JobArguments, JobReport, date_condition, 
 from spark_jobs.tables import profiles_table, struct
 from stores.layout import Layout
 from stores.profiles import Counter, profile_from, profile_rows
+from stores.record_columns import READ, record_columns
 
 WRITER = "profiles"
 COUNTED = struct(event_date=StringType(), counts=BinaryType())
@@ -50,12 +51,17 @@ DATE_COLUMNS: Mapping[ProfiledTable, str] = {
 
 
 class Arguments(JobArguments):
-    """Count ``dates`` of ``table`` ``name`` by ``bins``: the columns that are named there."""
+    """Count ``dates`` of ``table`` ``name`` by ``bins``: the columns that are named there.
+
+    With a ``vector`` the table is one of predictions, and the vector's entries, taken from the
+    records, are columns too; records that are degraded or synthetic are not counted.
+    """
 
     table: ProfiledTable
     name: str
     bins: TableProfile = Field(description="Profile of the reference; its counts do not matter")
     dates: EventDates
+    vector: tuple[str, ...] = ()
 
 
 class Report(JobReport):
@@ -86,7 +92,8 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
             )
         rows = read_table(spark, uri, read_version)
         date_column = DATE_COLUMNS[arguments.table]
-        profiles = profiles_of(rows, arguments.bins, dates, date_column, crash)
+        counter = PartitionCounter(arguments.bins.emptied(), crash, arguments.vector)
+        profiles = profiles_of(rows, counter, dates, date_column)
         frame = spark.createDataFrame(profile_rows(profiles), spec.schema)
         commit = Commit(WRITER, {"read_version": read_version})
         with crash.writing("profiles.in_replace", local_path(spec.uri)):
@@ -113,21 +120,18 @@ def table_uri(layout: Layout, table: ProfiledTable, name: str) -> str:
 
 
 def profiles_of(
-    rows: DataFrame,
-    bins: TableProfile,
-    dates: Sequence[str],
-    date_column: str,
-    crash: CrashPoints = CrashPoints(),  # noqa: B008 - frozen, and says that none is set
+    rows: DataFrame, counter: PartitionCounter, dates: Sequence[str], date_column: str
 ) -> dict[str, TableProfile]:
     """Profile of every date of ``dates``, in one pass over their rows.
 
     No shuffle: partial counts are added here, where they are as many as partitions and dates.
     """
+    bins = counter.bins
     asked = rows.where(date_condition(dates, date_column)).select(
         F.col(date_column).cast("string").alias("event_date"),
-        *[F.col(f"`{name}`") for name in bins.columns if name != "event_date"],
+        *[F.col(f"`{name}`") for name in counter.columns if name != "event_date"],
     )
-    parts = asked.mapInArrow(PartitionCounter(bins.emptied(), crash), COUNTED).toArrow()
+    parts = asked.mapInArrow(counter, COUNTED).toArrow()
     totals = {date: Counter(bins).counts() for date in dates}
     for date, counts in zip(
         parts["event_date"].to_pylist(), parts["counts"].to_pylist(), strict=True
@@ -141,7 +145,13 @@ class PartitionCounter:
     """Rows of one partition into one row of counts a date; travels to the workers."""
 
     bins: TableProfile
-    crash: CrashPoints
+    crash: CrashPoints = CrashPoints()  # noqa: RUF009 - frozen, and says that none is set
+    vector: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Columns of the table that are read."""
+        return READ if self.vector else list(self.bins.columns)
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """As a function for ``mapInArrow``."""
@@ -149,7 +159,8 @@ class PartitionCounter:
         for batch in batches:
             self.crash.reach("profiles.in_worker")
             for date, rows in _by_date(batch):
-                counters.setdefault(date, Counter(self.bins)).add(rows)
+                counted = record_columns(rows, self.vector) if self.vector else rows
+                counters.setdefault(date, Counter(self.bins)).add(counted)
         counts: list[NDArray[np.int64]] = [counter.counts() for counter in counters.values()]
         yield pa.RecordBatch.from_pydict(
             {

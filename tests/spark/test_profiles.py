@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pyarrow as pa
 import pytest
 from payments import DAY_MS, NOW_MS, PAYMENTS, history, land_rows, payment, seal_events
@@ -8,6 +9,7 @@ from shared_spark import ingested
 
 from core.clock import event_date
 from core.errors import NotReadyError
+from core.features.plan import feature_column
 from core.stats.profile import merged_profile
 from feature_store.tables import open_table
 from spark_jobs import profiles
@@ -95,7 +97,7 @@ def test_a_date_without_rows_says_so(spark, layout, bins):
 
 def test_dates_that_lie_in_one_partition_are_kept_apart(spark, layout, bins):
     rows = read_table(spark, layout.events("payments")).coalesce(1).sortWithinPartitions("position")
-    found = profiles.profiles_of(rows, bins, DATES, "event_date")
+    found = profiles.profiles_of(rows, profiles.PartitionCounter(bins), DATES, "event_date")
     assert found == {date: counted([rows_of(layout, date)], bins) for date in DATES}
 
 
@@ -106,3 +108,33 @@ def test_missing_dates_and_missing_tables_are_refused(spark, layout, bins, tmp_p
         )
     with pytest.raises(NotReadyError, match="run what writes it first"):
         profiled(spark, layout, bins, *DATES, root=str(tmp_path))
+
+
+def test_records_are_counted_by_their_vectors_without_degraded_and_synthetic_ones(spark):
+    vector = ("card_activity_v1:count_1d", "request:amount_minor")
+    records = [
+        {"event_id": "e1", "vector": [1.0, 5.0], "score": 0.2},
+        {"event_id": "e2", "vector": [None, 7.0], "score": 0.9},
+        {"event_id": "e3", "vector": [3.0, 7.0], "score": 0.9, "degraded": "stale"},
+        {"event_id": "synthetic:1", "vector": [3.0, 7.0], "score": 0.9},
+    ]
+    rows = [
+        (DATES[0], r["score"], "APPROVE", r.get("degraded"), msgspec.json.encode(r).decode())
+        for r in records
+    ]
+    columns = "event_date string, score double, decision string, degraded string, record string"
+    reference = pa.table(
+        {
+            "score": [0.2, 0.9],
+            "decision": ["APPROVE", "BLOCK"],
+            feature_column(vector[0]): [1.0, 3.0],
+            feature_column(vector[1]): [5.0, 7.0],
+        }
+    )
+    counter = profiles.PartitionCounter(reference_of(reference).emptied(), vector=vector)
+    found = profiles.profiles_of(
+        spark.createDataFrame(rows, columns), counter, DATES[:1], "event_date"
+    )[DATES[0]]
+    assert found.n == 2
+    assert found.columns[feature_column(vector[0])].n_null == 1
+    assert found.columns[feature_column(vector[1])].counts == (0, 1, 1)

@@ -1,0 +1,1 @@
+"""What is served, watched: drift, performance, calibration, freshness, the stream of scores."""

@@ -1,0 +1,93 @@
+"""Lines of days for control charts, from daily profiles: volume, missing values, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InvalidInputError
+from core.stats.control_charts import Chart, ewma, level_of, shewhart
+from core.stats.histogram import Categories
+from core.stats.profile import TableProfile
+
+DECISION = "decision"
+LEAST_NULLS = 0.001
+
+
+class Line(NamedTuple):
+    """A number a day, NaN where there is none."""
+
+    title: str
+    values: NDArray[np.float64]
+
+
+class Charted(NamedTuple):
+    """A line with both of its charts, the limits of which its baseline gave."""
+
+    title: str
+    dates: tuple[str, ...]
+    shewhart: Chart
+    ewma: Chart
+
+    def out(self, dates: Sequence[str]) -> list[str]:
+        """Those of ``dates`` on which either chart is outside of its limits."""
+        is_out = dict(zip(self.dates, self.shewhart.is_out | self.ewma.is_out, strict=True))
+        return [date for date in dates if is_out.get(date)]
+
+
+def lines_of(
+    table: str, profiles: Mapping[str, TableProfile], dates: Sequence[str], default: str = ""
+) -> Iterator[Line]:
+    """Rows a day, missing shares that are ever worth a look, and the share of other decisions.
+
+    Parameters
+    ----------
+    default
+        The decision that most get, where the table has decisions.
+    """
+    days = [profiles.get(date) for date in dates]
+    yield Line(f"{table}: rows", np.array([np.nan if d is None else d.n for d in days]))
+    columns = {name for day in days if day is not None for name in day.columns}
+    for name in sorted(columns):
+        shares = _shares(days, name)
+        if np.nanmax(shares, initial=0.0) >= LEAST_NULLS:
+            yield Line(f"{table}: share of {name} that is missing", shares)
+    if DECISION in columns and default:
+        yield Line(f"{table}: share of decisions other than {default}", _others(days, default))
+
+
+def _shares(days: Sequence[TableProfile | None], column: str) -> NDArray[np.float64]:
+    held = [None if day is None or not day.n else day.columns[column] for day in days]
+    return np.array([np.nan if c is None else c.n_null / c.n for c in held])
+
+
+def _others(days: Sequence[TableProfile | None], default: str) -> NDArray[np.float64]:
+    found = []
+    for day in days:
+        held = day.columns[DECISION] if day is not None and day.n else None
+        if isinstance(held, Categories) and default in held.categories:
+            found.append(1 - held.counts[held.categories.index(default)] / held.n)
+        else:
+            found.append(np.nan)
+    return np.array(found)
+
+
+def charted(line: Line, dates: Sequence[str], n_baseline: int) -> Charted | None:
+    """A line's charts, by the level of its first ``n_baseline`` days; None where they give none.
+
+    Examples
+    --------
+    >>> values = np.array([10.0, 11.0, 9.0, 10.0, 11.0, 10.0, 9.0, 10.0, 11.0, 30.0])
+    >>> dates = [f"2026-01-{day:02}" for day in range(1, 11)]
+    >>> charted(Line("rows", values), dates, 9).out(dates)
+    ['2026-01-10']
+    """
+    try:
+        level = level_of(line.values[:n_baseline])
+    except InvalidInputError:  # too few days, or all alike: there is no spread to judge by
+        return None
+    days = shewhart(line.values, level.centre, level.spread)
+    return Charted(line.title, tuple(dates), days, ewma(line.values, level.centre, level.spread))

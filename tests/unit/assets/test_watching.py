@@ -1,0 +1,137 @@
+"""Planted incidents and planted drifts, told apart by assets over real tables."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+from bundles import TOY_PLAN
+from watched_world import (
+    NEWEST,
+    USE_CASE,
+    CountingLauncher,
+    WatchedWorld,
+    dearer,
+    in_cents,
+    late,
+    nothing,
+    with_nulls,
+)
+
+from assets.watching.drift import SOUND, drift_asset
+from assets.watching.look import Looking
+from assets.watching.performance import HOLDS, calibration_asset, performance_asset
+from stores.layout import Layout
+from stores.triages import Triages
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+PAYMENTS = "events/payments"
+
+
+@pytest.fixture
+def instance():
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def made(tmp_path):
+    def made(**planted):
+        return WatchedWorld(Layout(tmp_path / "home"), **planted)
+
+    return made
+
+
+def looked(world, instance):
+    context = dg.build_asset_context(instance=instance)
+    return Looking(context, CountingLauncher(), world.platform, USE_CASE, TOY_PLAN).look()
+
+
+def materialised(world, instance, *assets):
+    resources = {"platform": world.platform, "launcher": CountingLauncher()}
+    return dg.materialize(list(assets), instance=instance, resources=resources)
+
+
+INCIDENTS = {
+    "late partition": (late, "late_partition"),
+    "missing partition": (nothing, "late_partition"),
+    "unit change": (in_cents, "unit_change"),
+    "null flood": (with_nulls, "null_shift"),
+}
+
+
+@pytest.mark.parametrize("name", INCIDENTS)
+def test_a_planted_incident_is_named_with_its_partition_and_holds_retraining(made, instance, name):
+    plant, cause = INCIDENTS[name]
+    triage = looked(made(plant=plant), instance).triage
+    assert triage.kind == "data_incident"
+    assert triage.is_held
+    found = [(fault.asset, fault.cause, fault.partition) for fault in triage.faults]
+    assert found[0] == (PAYMENTS, cause, NEWEST)
+    # Where nothing happened, nothing was labelled either; no other fault makes a second.
+    assert found[1:] == ([("events/verdicts", cause, NEWEST)] if plant is nothing else [])
+
+
+def test_a_change_of_schema_is_an_incident_that_names_the_field(made, instance):
+    world = made()
+    world.refuse(0.3, "amount_minor")
+    [fault] = looked(world, instance).triage.faults
+    assert (fault.cause, fault.partition) == ("schema_change", NEWEST)
+    assert fault.columns == ("amount_minor",)
+
+
+def test_a_covariate_drift_is_real_and_names_the_column_and_its_size(made, instance):
+    triage = looked(made(plant=dearer), instance).triage
+    assert (triage.kind, triage.drift, triage.faults) == ("real_drift", "covariate", ())
+    [moved] = triage.moved
+    assert (moved.column, moved.since) == ("amount_minor", NEWEST)
+    assert 0.15 < moved.effect < 0.35
+
+
+@pytest.mark.slow
+def test_a_concept_drift_is_real_though_no_column_moved(made, instance):
+    world = made(concept=True)
+    performance = performance_asset(USE_CASE, TOY_PLAN)
+    run = materialised(world, instance, performance)
+    checks = {c.check_name: c.passed for c in run.get_asset_check_evaluations()}
+    assert not checks[HOLDS]
+    triage = looked(world, instance).triage
+    assert (triage.kind, triage.drift) == ("real_drift", "concept")
+    assert [moved.column for moved in triage.moved] == ["auc of release 1"]
+
+
+@pytest.mark.slow
+def test_days_as_usual_are_stable_and_the_assets_show_it(made, instance):
+    world = made()
+    assets = [
+        performance_asset(USE_CASE, TOY_PLAN),
+        calibration_asset(USE_CASE, TOY_PLAN),
+        drift_asset(USE_CASE, TOY_PLAN),
+    ]
+    run = materialised(world, instance, *assets)
+    assert {c.check_name: c.passed for c in run.get_asset_check_evaluations()}[SOUND]
+    assert all(check.passed for check in run.get_asset_check_evaluations())
+    triage = Triages(world.layout.monitoring).latest("toy")
+    assert triage is not None
+    assert triage.kind == "stable"
+    pictures = {p.name for p in (world.layout.monitoring / "toy" / "pictures").iterdir()}
+    assert pictures == {
+        "drift_timelines.png",
+        "drift_charts.png",
+        "performance.png",
+        "calibration.png",
+    }
+
+
+def test_a_day_is_counted_once_until_its_rows_change(made, instance):
+    world = made()
+    asked = []
+
+    class Recording(CountingLauncher):
+        def launch(self, context, job, **told):
+            asked.append((told["table"], told["name"], len(told["dates"])))
+            return super().launch(context, job, **told)
+
+    context = dg.build_asset_context(instance=instance)
+    for _ in range(2):
+        Looking(context, Recording(), world.platform, USE_CASE, TOY_PLAN).look()
+    assert asked == [("events", "payments", 15), ("events", "verdicts", 15), ("scores", "toy", 15)]
