@@ -15,7 +15,7 @@ rung again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -192,6 +192,45 @@ def fallback_for(fallbacks: Sequence[Iterable[str]], missing: Collection[str]) -
 def missing_views(statuses: Mapping[str, str]) -> frozenset[str]:
     """Views that a record says were missing, from the status of each."""
     return frozenset(v for v, status in statuses.items() if status in (EXPIRED, UNAVAILABLE))
+
+
+class Rung(NamedTuple):
+    """What answered: a score or none, from the fallback of that place or from the model itself."""
+
+    is_scored: bool
+    fallback: int | None = None
+
+
+MODEL = Rung(is_scored=True)
+
+
+def rung_taken(record: Mapping[str, Any], fallbacks: Sequence[Iterable[str]]) -> Rung | None:
+    """The rung that a record says it was answered from; None where there is none such.
+
+    Parameters
+    ----------
+    record
+        Its level of degradation, and the status of each view, are looked at.
+    fallbacks
+        Views that each fallback of its release does without, in their order.
+
+    Examples
+    --------
+    >>> views = {"risk": {"status": "expired"}, "habits": {"status": "PRESENT"}}
+    >>> record = {"degraded": {"level": "fallback"}, "features": views}
+    >>> rung_taken(record, [["habits"], ["risk"]])
+    Rung(is_scored=True, fallback=1)
+    >>> rung_taken({"degraded": None, "features": {}}, []) == MODEL
+    True
+    """
+    level = (record["degraded"] or {}).get("level")
+    if level in UNSCORED:
+        return Rung(is_scored=False)
+    if level != FALLBACK:
+        return MODEL
+    statuses = {view: read["status"] for view, read in record["features"].items()}
+    place = fallback_for(fallbacks, missing_views(statuses))
+    return None if place is None else Rung(is_scored=True, fallback=place)
 
 
 def _said(view: str, age_ms: int | None, limit_ms: int, what: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.decisions import Decided, Decider
-from core.degradation import FALLBACK, UNSCORED, missing_views
+from core.degradation import MODEL, rung_taken
 from core.errors import IntegrityError
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
@@ -76,15 +76,16 @@ def _score(
     record: Mapping[str, Any], release: LoadedRelease, vector: NDArray[np.float32]
 ) -> tuple[float | None, Decider]:
     """Score from the rung of the ladder that the record names, and what decides by it."""
-    level, ladder = (record["degraded"] or {}).get("level"), release.ladder
-    if ladder is not None and level in UNSCORED:
+    ladder = release.ladder
+    if ladder is None:
+        return float(release.runner.score(vector)[0]), release.decider
+    rung = rung_taken(record, [each.without for each in ladder.fallbacks]) or MODEL
+    if not rung.is_scored:
         return None, ladder.unscored
-    if ladder is not None and level == FALLBACK:
-        statuses = {view: read["status"] for view, read in record["features"].items()}
-        fallback = ladder.fallback(missing_views(statuses))
-        if fallback is not None:
-            return float(fallback.runner.score(fallback.vectors(vector))[0]), release.decider
-    return float(release.runner.score(vector)[0]), release.decider
+    if rung.fallback is None:
+        return float(release.runner.score(vector)[0]), release.decider
+    fallback = ladder.fallbacks[rung.fallback]
+    return float(fallback.runner.score(fallback.vectors(vector))[0]), release.decider
 
 
 def _check_manifest(record: Mapping[str, Any], release: LoadedRelease) -> None:

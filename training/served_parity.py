@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from core.decisions import Decided, Decider
-from core.degradation import STALE
+from core.decisions import Decided
+from core.degradation import Rung, rung_taken
 from core.errors import NotReadyError
 from core.features.plan import Frozen
 from core.features.transforms import apply_transforms
@@ -36,7 +36,7 @@ from stores.layout import Layout
 from stores.masking import Mask
 from stores.shelf import Shelf
 from stores.signing import KeyRing
-from training.onnx_export import OnnxScorer
+from training.rungs import answered_from
 
 SCORE_TOLERANCE = 1e-6
 """A row scored in a batch of another size adds in another order."""
@@ -45,9 +45,7 @@ MAX_EXAMPLES = 20
 MASKED = "an input is masked"
 NO_RELEASE = "the release is no longer on the shelf"
 REMOVED = "rows were removed from the table since"
-NOT_OF_MODEL = "the answer was degraded and not the model's"
-OF_MODEL = frozenset({"no_features", "champion", STALE})
-"""Levels of degradation at which the recorded release scored the recorded vector all the same."""
+NO_RUNG = "the release has no fallback and no rules for what was missing"
 
 Bundles = Callable[[str, str, int], Bundle | None]
 
@@ -193,18 +191,8 @@ def _of_release(
     tally = _Tally([record_id for record_id, _ in rows])
     records = [record for _, record in rows]
     _compare_views(tally, records, bundle, layout, mask)
-    tally.ids = [record_id for record_id, record in rows if _is_of_model(record)]
-    decided = [record for record in records if _is_of_model(record)]
-    if len(decided) < len(records):
-        tally.leave_out(NOT_OF_MODEL, len(records) - len(decided))
-    if decided:
-        _compare_model(tally, decided, bundle)
+    _compare_model(tally, records, bundle)
     return tally.parity(len(records))
-
-
-def _is_of_model(record: Record) -> bool:
-    """Whether the release's own model scored the recorded vector."""
-    return record["degraded"] is None or record["degraded"]["level"] in OF_MODEL
 
 
 def _compare_views(
@@ -247,26 +235,51 @@ def _compare_model(tally: _Tally, records: Sequence[Record], bundle: Bundle) -> 
     expected = vector_of(manifest.plan, {**arrays, **recorded})
     for place, name in enumerate(manifest.plan.vector):
         tally.numbers("vector", name, vectors[:, place], expected[:, place], every)
-    scores = OnnxScorer(bundle.model).scores(vectors).astype(np.float64)
-    _compare_scores(tally, records, scores)
-    decider = Decider.of(manifest.decisions, manifest.plan)
-    if masked & set(decider.reads):
-        tally.leave_out(MASKED, len(records))
-    else:
-        _compare_decisions(tally, records, decider.decide(scores, {**arrays, **recorded}))
+    values = {**arrays, **recorded}
+    for rung, rows in _by_rung(records, bundle).items():
+        answered = answered_from(rung, bundle, vectors[rows])
+        if answered is None:
+            tally.leave_out(NO_RUNG, len(rows))
+            continue
+        _compare_scores(tally, records, rows, answered.scores)
+        if masked & set(answered.decider.reads):
+            tally.leave_out(MASKED, len(rows))
+        else:
+            decided = answered.decided({n: array[rows] for n, array in values.items()}, len(rows))
+            _compare_decisions(tally, records, rows, decided)
 
 
-def _compare_scores(tally: _Tally, records: Sequence[Record], scores: NDArray[np.float64]) -> None:
-    given = array_of([record["score"] for record in records])
-    tally.values += len(records)
-    for row in np.flatnonzero(~(np.abs(scores - given) <= SCORE_TOLERANCE)):
-        tally.add("score", "", int(row), _plain(given[row]), _plain(scores[row]))
+def _by_rung(records: Sequence[Record], bundle: Bundle) -> dict[Rung | None, list[int]]:
+    """Places of records that were answered from the same rung of the ladder."""
+    fallbacks = [each.without for each in bundle.manifest.fallbacks]
+    found: dict[Rung | None, list[int]] = {}
+    for row, record in enumerate(records):
+        found.setdefault(rung_taken(record, fallbacks), []).append(row)
+    return found
+
+
+def _compare_scores(
+    tally: _Tally,
+    records: Sequence[Record],
+    rows: Sequence[int],
+    scores: NDArray[np.float64] | None,
+) -> None:
+    """Compare scores of the records in ``rows``; None where there must be none."""
+    given = array_of([records[row]["score"] for row in rows])
+    computed = np.full(len(rows), np.nan) if scores is None else scores
+    is_equal = np.abs(computed - given) <= SCORE_TOLERANCE
+    if scores is None:
+        is_equal = np.isnan(given)
+    tally.values += len(rows)
+    for place in np.flatnonzero(~is_equal):
+        tally.add("score", "", rows[int(place)], _plain(given[place]), _plain(computed[place]))
 
 
 def _compare_decisions(
-    tally: _Tally, records: Sequence[Record], decided: Sequence[Decided]
+    tally: _Tally, records: Sequence[Record], rows: Sequence[int], decided: Sequence[Decided]
 ) -> None:
-    for row, (record, each) in enumerate(zip(records, decided, strict=True)):
+    for row, each in zip(rows, decided, strict=True):
+        record = records[row]
         for what, computed in (("decision", each.decision), ("reason", each.reason)):
             if record[what] != computed:
                 tally.add(what, "", row, record[what], computed)

@@ -1,4 +1,7 @@
-"""A toy release with a whole ladder: limits, two fallbacks with real ONNX models, rules."""
+"""A toy release with a whole ladder: limits, two fallbacks with real ONNX models, rules.
+
+And what makes an engine go down it: stores and models that fail, sources that are behind.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bundles import TOY_PLAN, bundle_files, expected_score, logistic_onnx
+from bundles import TOY_PLAN, USE_CASE, bundle_files, expected_score, logistic_onnx
+from engines import Bench
 from numpy.typing import NDArray
+from payments import NOW_MS
 
 from core.decisions import DecisionPolicy, Rule
 from core.degradation import Degradation, Freshness
+from core.errors import DependencyError
+from serving.ports import DirectScorer
 from stores.bundle import FallbackModel
 from stores.golden import golden_of
+from stores.watermarks import Watermark, encode_watermark, watermark_key
 
 VIEWS = tuple(view.name for view in TOY_PLAN.views)
 DEGRADATION = Degradation(
@@ -68,3 +76,47 @@ def laddered(fallbacks: Sequence[int] = (0, 1), **changes: Any) -> dict[str, Any
         models.append(model)
     given = {"degradation": DEGRADATION, "fallbacks": tuple(models), "files": files}
     return given | changes
+
+
+class Failing:
+    """A store that is down."""
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        raise DependencyError("down")
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class Broken:
+    """A model that answers what is no score, or nothing."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+
+    def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.error is not None:
+            raise self.error
+        return np.full(len(vectors), np.nan, dtype=np.float32)
+
+
+def aged(bench: Bench, **ages_s: float) -> None:
+    """Say how old the newest event of each source is: ``payments_s=75``; 0 without a word."""
+    for source in ("payments", "verdicts", "card_states"):
+        age_s = ages_s.get(f"{source}_s", 0)
+        mark = Watermark(NOW_MS - int(age_s * 1_000), 0, NOW_MS)
+        bench.store.write({watermark_key(source): encode_watermark(mark)})
+
+
+def break_model(bench: Bench, error: Exception | None = None) -> None:
+    """Let the champion's model fail from now on."""
+    champion = bench.releases.served(USE_CASE).champion
+    object.__setattr__(champion, "scorer", DirectScorer(Broken(error)))
+
+
+def break_fallbacks(bench: Bench) -> None:
+    """Let its fallbacks fail from now on."""
+    ladder = bench.releases.served(USE_CASE).champion.ladder
+    assert ladder is not None
+    for each in ladder.fallbacks:
+        object.__setattr__(each, "scorer", DirectScorer(Broken(RuntimeError("onnx"))))

@@ -38,23 +38,32 @@ MASK = Mask(bytes(32))
 class ServedWorld:
     """Everything that parity looks at, made by predictions of ``n_points`` over four epochs.
 
-    Of the ``lost`` cards no online value is ever written.
+    Of the ``lost`` cards no online value is ever written. ``changes`` are those of the release.
     """
 
     def __init__(
-        self, layout: Layout, n_points: int, seed: int = 5, lost: Sequence[str] = ()
+        self,
+        layout: Layout,
+        n_points: int,
+        seed: int = 5,
+        lost: Sequence[str] = (),
+        **changes: Any,
     ) -> None:
         self.layout = layout
         self.lost = {entity_key([card]) for card in lost}
         self.rng = np.random.default_rng(seed)
         contract = CONTRACT.model_copy(update={"keys": (CARD, CONTRACT.keys[1])})
-        self.bench = Bench(layout, contract=contract)
+        self.bench = Bench(layout, contract=contract, **changes)
         self.events = {name: self._drawn(name) for name in ("payments", "verdicts", "card_states")}
         for epoch in range(1, EPOCHS + 1):
             self._fold(epoch)
-            self._predict(n_points // EPOCHS)
+            self.predict(n_points // EPOCHS)
         self._write_tables()
-        self.records: dict[str, dict[str, Any]] = {
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Fresh copies of all that was recorded so far, by prediction id."""
+        return {
             f"{USE_CASE}-{place}": json.loads(payload)
             for place, payload in enumerate(self.bench.records.payloads)
         }
@@ -102,7 +111,8 @@ class ServedWorld:
             mark = Watermark(NOW_MS, position(epoch + 1, 0) - 1, NOW_MS)
             self.bench.store.write({watermark_key(view.source): encode_watermark(mark)})
 
-    def _predict(self, count: int) -> None:
+    def predict(self, count: int) -> None:
+        """Ask for so many predictions about anybody."""
         for start in range(0, count, POINTS_A_BATCH):
             points = [self._request() for _ in range(min(POINTS_A_BATCH, count - start))]
             asyncio.run(self.bench.engine.predict_many(USE_CASE, {"points": points}))

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from bundles import REQUEST, expected_score, shelve
 from engines import Bench
-from ladders import DEGRADATION, fallback_score, laddered
+from ladders import (
+    DEGRADATION,
+    Broken,
+    Failing,
+    aged,
+    break_fallbacks,
+    break_model,
+    fallback_score,
+    laddered,
+)
 from memory_store import MemoryOnlineStore
 from payments import NOW_MS
 
@@ -23,26 +32,6 @@ from stores.layout import Layout
 from stores.watermarks import Watermark, encode_watermark, watermark_key
 
 
-class Failing:
-    async def read(self, keys):
-        raise DependencyError("down")
-
-    def close(self):
-        pass
-
-
-class Broken:
-    """A model that answers what is no score, or nothing."""
-
-    def __init__(self, error=None):
-        self.error = error
-
-    def score(self, vectors):
-        if self.error is not None:
-            raise self.error
-        return np.full(len(vectors), np.nan, dtype=np.float32)
-
-
 @pytest.fixture
 def layout(tmp_path):
     return Layout(tmp_path).create()
@@ -52,24 +41,6 @@ def bench_of(layout, *, reader=None, fallbacks=(0, 1), ages=None):
     bench = Bench(layout, reader=reader, **laddered(fallbacks))
     aged(bench, **(ages or {}))
     return bench
-
-
-def aged(bench, **ages_s):
-    """Say how old the newest event of each source is."""
-    for source in ("payments", "verdicts", "card_states"):
-        age_s = ages_s.get(f"{source}_s", 0)
-        mark = Watermark(NOW_MS - int(age_s * 1_000), 0, NOW_MS)
-        bench.store.write({watermark_key(source): encode_watermark(mark)})
-
-
-def break_model(bench, error=None):
-    champion = bench.releases.served("toy").champion
-    object.__setattr__(champion, "scorer", DirectScorer(Broken(error)))
-
-
-def break_fallbacks(bench):
-    for each in bench.releases.served("toy").champion.ladder.fallbacks:
-        object.__setattr__(each, "scorer", DirectScorer(Broken(RuntimeError("onnx"))))
 
 
 def ask(bench, amount=1_250, **more):

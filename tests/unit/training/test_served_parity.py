@@ -3,27 +3,29 @@
 The records come from the real engine over real folds; the faults are planted in them.
 """
 
-import copy
+from collections import Counter
 
 import numpy as np
 import pytest
 from deltalake import DeltaTable
+from ladders import aged, break_fallbacks, break_model, laddered
 from served_world import EPOCHS, MASK, ServedWorld, write_events
 
 from core.features.keys import position
-from feature_store.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ
+from feature_store.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ, NOT_USED
 from stores.layout import Layout
 from stores.masking import Mask
 from training.served_parity import (
     MASKED,
     NO_RELEASE,
-    NOT_OF_MODEL,
+    NO_RUNG,
     REMOVED,
     bundles_on,
     served_parity,
 )
 
 N_POINTS = 4_000
+POINTS_A_RUNG = 80
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture
 def records(world):
-    return copy.deepcopy(world.records)
+    return world.records
 
 
 def parity(world, records, layout=None, mask=MASK):
@@ -189,20 +191,76 @@ def test_values_that_the_store_did_not_give_are_not_compared(world, records):
     assert parity(world, chosen).unreplayable == {NOT_READ: 3}
 
 
-def test_an_answer_that_was_not_the_model_s_has_its_values_compared_and_its_score_not(
-    world, records
-):
+RUNGS = {
+    "stale": ({"payments_s": 75}, lambda bench: None),
+    "the fallback for one view": ({"verdicts_s": 90_000}, lambda bench: None),
+    "the fallback for all": ({"payments_s": 5_000}, lambda bench: None),
+    "the fallback for a model that fails": ({}, break_model),
+    "rules and default": ({}, break_fallbacks),
+}
+
+
+@pytest.fixture(scope="module")
+def laddered_world(tmp_path_factory):
+    """Predictions from every rung of the ladder, the last ones without any model."""
+    layout = Layout(tmp_path_factory.mktemp("laddered")).create()
+    world = ServedWorld(layout, EPOCHS, **laddered())
+    for ages_s, breaking in RUNGS.values():
+        aged(world.bench, **ages_s)
+        breaking(world.bench)
+        world.predict(POINTS_A_RUNG)
+    return world
+
+
+def degraded(world):
+    return {i: r for i, r in world.records.items() if r["degraded"] is not None}
+
+
+def test_answers_from_every_rung_are_computed_again_from_that_rung(laddered_world):
+    chosen = degraded(laddered_world)
+    levels = Counter(record["degraded"]["level"] for record in chosen.values())
+    assert levels["stale"] == POINTS_A_RUNG
+    assert levels["fallback"] == 3 * POINTS_A_RUNG
+    assert levels["rules"] > 0
+    assert levels["default"] > 0
+    assert sum(levels.values()) == POINTS_A_RUNG * len(RUNGS)
+    found = parity(laddered_world, chosen)
+    assert found.is_equal, found.examples
+    assert found.unreplayable == {
+        NOT_USED: 2 * POINTS_A_RUNG
+    }  # of views that were too old there is no value
+
+
+@pytest.mark.parametrize(
+    ("level", "change", "where"),
+    [
+        ("fallback", {"score": 0.75}, "score"),
+        ("fallback", {"score": None}, "score"),
+        ("fallback", {"reason": "no_sign?"}, "reason"),
+        ("rules", {"score": 0.75}, "score"),
+        ("rules", {"decision": "PERHAPS"}, "decision"),
+        ("default", {"reason": "large_unscored"}, "reason"),
+    ],
+)
+def test_a_fault_on_a_lower_rung_is_found(laddered_world, level, change, where):
+    chosen = degraded(laddered_world)
+    broken, record = [(i, r) for i, r in chosen.items() if r["degraded"]["level"] == level][-1]
+    record.update(change)
+    found = parity(laddered_world, chosen)
+    assert [(e.prediction_id, e.where) for e in found.examples] == [(broken, where)]
+
+
+def test_an_answer_from_a_rung_that_the_release_does_not_have_is_said_to_be_so(world, records):
     chosen = few(records)
     first, second, third, *_ = chosen.values()
     first["degraded"] = {"level": "rules", "because": "the model failed"}
-    first["score"], first["vector"] = None, None
     second["degraded"] = {"level": "no_features", "because": "x"}
-    third["degraded"] = {"level": "rules", "because": "the model failed"}
+    third["degraded"] = {"level": "fallback", "because": "the model failed"}
     third["features"]["card_activity_v1"]["values"]["amount_minor_count_1d"] = 99.0
     found = parity(world, chosen)
-    assert found.unreplayable == {NOT_OF_MODEL: 2}
+    assert found.unreplayable == {NO_RUNG: 2}
     assert found.records == len(chosen)
-    assert list(found.unequal) == ["features card_activity_v1:amount_minor_count_1d"]
+    assert found.unequal["features card_activity_v1:amount_minor_count_1d"] == 1
 
 
 def test_a_mask_by_another_key_finds_nobody(world, records):
