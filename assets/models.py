@@ -17,6 +17,7 @@ from core.features.plan import Plan
 from core.use_case import UseCase
 
 if TYPE_CHECKING:
+    from stores.bundle import Bundle
     from training.evaluation import Evaluation
     from training.report import CandidateReport
 
@@ -28,6 +29,8 @@ BUILT_BY = "throughline/built_by"
 TRIGGER = "throughline/trigger"
 """Tag of a run that nobody started: which declared trigger did; its ``WHY`` has the numbers."""
 WHY = "throughline/why"
+MOST_RELEASES = 20
+"""How many of the newest releases are looked at for members of an ensemble."""
 MEANING = {
     CHANCE: "The 95 % interval of the AUC on the test part lies above one half.",
     PARITY: "ONNX Runtime answers as the source model on 10,000 points, thresholds included.",
@@ -96,7 +99,31 @@ def fitted(
         progress=context.log.info,
         read_versions=made["report"]["read_versions"],
         code_version=platform.code_version,
+        releases=last_releases(platform, use_case),
     )
+
+
+def last_releases(platform: Platform, use_case: UseCase) -> "list[Bundle]":
+    """Releases that a declared ensemble may take members of, the newest first; else none.
+
+    Those that the declared rule let through, signed and whole, and that are not archived.
+    """
+    from stores.archives import archived
+    from stores.shelf import Shelf
+    from stores.signing import KeyRing
+
+    if use_case.model.ensemble is None:
+        return []
+    shelf, keys = Shelf(platform.layout.shelf), KeyRing.from_directory(platform.layout.keys)
+    found = []
+    for release in reversed(shelf.releases(use_case.name)):
+        verdict = shelf.verdict(use_case.name, release, keys)
+        is_fit = verdict is not None and verdict.is_passed
+        if is_fit and archived(shelf, use_case.name, release) is None:
+            found.append(shelf.verified(use_case.name, release, keys))
+        if len(found) == MOST_RELEASES:
+            break
+    return found
 
 
 def metrics_shown(report: "CandidateReport") -> dict[str, Any]:

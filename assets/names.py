@@ -9,6 +9,7 @@ TRAINING = "4_training"
 MODELS = "5_models"
 SCORES = "6_scores"
 PREDICTIONS = "7_predictions"
+WATCHING = "8_watching"
 RETENTION = "9_retention"
 
 
@@ -72,14 +73,44 @@ def outcomes(use_case: str) -> dg.AssetKey:
     return dg.AssetKey(["predictions", f"{use_case}_outcomes"])
 
 
+def drift(use_case: str) -> dg.AssetKey:
+    """What moved, day against day and against training, and why."""
+    return dg.AssetKey(["monitoring", f"{use_case}_drift"])
+
+
 def performance(use_case: str) -> dg.AssetKey:
     """How decisions fare against the labels that came."""
     return dg.AssetKey(["monitoring", f"{use_case}_performance"])
 
 
+def calibration(use_case: str) -> dg.AssetKey:
+    """Whether scores are the chances that they say."""
+    return dg.AssetKey(["monitoring", f"{use_case}_calibration"])
+
+
+def freshness(use_case: str) -> dg.AssetKey:
+    """How old the newest row of every table of a use case is."""
+    return dg.AssetKey(["monitoring", f"{use_case}_freshness"])
+
+
+def stream(use_case: str) -> dg.AssetKey:
+    """Scores and errors one by one, watched by online detectors."""
+    return dg.AssetKey(["monitoring", f"{use_case}_stream"])
+
+
+def synthetic(use_case: str) -> dg.AssetKey:
+    """Requests that we ask ourselves, through the real path."""
+    return dg.AssetKey(["monitoring", f"{use_case}_synthetic"])
+
+
 def retention() -> dg.AssetKey:
     """The sweep of everything whose period is over."""
     return dg.AssetKey(["retention", "sweep"])
+
+
+def archive() -> dg.AssetKey:
+    """Releases that may serve no more."""
+    return dg.AssetKey(["retention", "archive"])
 
 
 def check_name(spec: dg.AssetCheckKey) -> str:

@@ -70,6 +70,8 @@ COMMANDS = (
         "training set, candidates, bundle and release of a use case",
         is_supervised=True,
     ),
+    Command("retraining", "retraining", "whether it would be trained again now, and why (not)"),
+    Command("releases", "releases", "list releases, what served at an instant, model cards"),
     Command("approve", "approve", "approve a release and have it served"),
     Command("score", "score", "batch scores of a use case as of a date", is_supervised=True),
     Command(

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.archive import archive_asset
 from assets.checks.events import events_checks
 from assets.declared import Declared
 from assets.evaluation import evaluation_asset
@@ -126,7 +127,7 @@ def executable_assets(declared: Declared) -> list[Any]:
     made = [*replayed, *tiles, *online, *models]
     checked = [*made, *(events_checks(source) for source in sources.values())]
     checks = [key for asset in checked for key in asset.check_keys]
-    return [*made, retention_asset(declared, checks)]
+    return [*made, archive_asset(declared), retention_asset(declared, checks)]
 
 
 def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinition]:

@@ -115,8 +115,11 @@ def retention_job() -> Job:
     """Job that removes everything whose period is over."""
     return dg.define_asset_job(
         "sweep_retention",
-        selection=dg.AssetSelection.assets(names.retention()),
-        description="Removes everything whose declared period is over, and joins small files.",
+        selection=dg.AssetSelection.assets(names.retention(), names.archive()),
+        description=(
+            "Removes everything whose declared period is over, joins small files, and archives "
+            "releases that serve nobody any more."
+        ),
         op_retry_policy=AFTER_A_FAILURE,
         tags=AFTER_A_CRASH,
     )

@@ -14,6 +14,7 @@ from core.errors import InvalidInputError, NotReadyError
 from core.sign_offs import roles_of
 from serving import channel_moves as moves
 from serving.trials import Trials
+from stores.archives import refuse_archived
 from stores.bundle import Manifest
 from stores.channels import ChannelRequest, Channels, ChannelState, RolloutState
 from stores.papers import StageApproval, signed_bytes
@@ -68,8 +69,9 @@ class Decisions:
         Raises
         ------
         PlatformError
-            If it is unsigned, changed, judged unfit, not approved, or its model fails.
+            If it is archived, unsigned, changed, judged unfit, not approved, or its model fails.
         """
+        refuse_archived(self._shelf, use_case, release)
         manifest = self._shelf.verified(use_case, release, self._keys).manifest
         verdict = self._shelf.verdict(use_case, release, self._keys)
         if verdict is None:
@@ -104,6 +106,7 @@ class Decisions:
     def _rollback(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
         del channels
         release = _former(request, state)
+        refuse_archived(self._shelf, request.use_case, release)
         self._shelf.verified(request.use_case, release, self._keys)
         event: Event | None = None if state.rollout is None else "overtaken"
         because = f"release {release} was champion before; signature and digests hold"
@@ -175,6 +178,7 @@ class Decisions:
                 remedy="name a release that does not serve, beside a champion that does",
                 code="no_shadow_of_itself",
             )
+        refuse_archived(self._shelf, request.use_case, release)
         self._try(self._shelf.verified(request.use_case, release, self._keys).manifest)
         experiment = f"{request.use_case}-shadow-{release}-{channels.counter + 1}"
         because = f"release {release} is scored beside the champion; signature and digests hold"

@@ -76,8 +76,13 @@ class BoostedModel:
 
 def load_boosted(directory: Path) -> BoostedModel:
     """Model that ``BoostedModel.save`` wrote."""
+    return booster_of((directory / BOOSTER).read_bytes())
+
+
+def booster_of(content: bytes) -> BoostedModel:
+    """Model in the bytes of a booster, as a bundle holds them."""
     booster = xgboost.Booster(params={"nthread": 1})
-    booster.load_model(bytearray((directory / BOOSTER).read_bytes()))
+    booster.load_model(bytearray(content))
     return BoostedModel(booster)
 
 

@@ -24,6 +24,7 @@ from stores.profile import Profile
 from training.card import Making, card_data
 from training.card_text import card_markdown
 from training.contract import contract_of
+from training.ensemble import KIND, ensemble_files
 from training.evaluation import load_evaluation
 from training.fallback import fallback_files, load_fallbacks
 from training.onnx_export import OnnxScorer, to_onnx
@@ -99,6 +100,8 @@ def build_bundle(
     }
     if explainer.kind == "tree":
         files[BOOSTER] = (candidate_dir / BOOSTER).read_bytes()
+    if report.chosen == KIND:
+        files |= ensemble_files(candidate_dir)
     facts = Manifest(
         use_case=use_case.name,
         release=release,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from core.features.plan import Plan
 from core.features.transforms import AT_MS
 from core.stats.metrics import METRICS, Ranked, decision_rates, estimates, ranked
 from core.use_case import UseCase
+from stores.bundle import Bundle
 from stores.profile import Profile, profile_of
 from training.boosted import fit_boosted
 from training.calibration import Calibration, fit_platt
 from training.contract import contract_of
+from training.ensemble import KIND, fit_ensemble, members_of
 from training.examples import PARTS, Examples, Part, examples_of
 from training.fallback import fit_fallbacks, save_fallbacks
 from training.logistic import fit_logistic
@@ -72,6 +74,7 @@ def fit_candidates(
     read_versions: Mapping[str, int] | None = None,
     code_version: str = "unknown",
     artifacts: Path | None = None,
+    releases: Sequence[Bundle] = (),
 ) -> CandidateReport:
     """Fit, calibrate, measure and choose; write the chosen model and its evidence.
 
@@ -93,6 +96,8 @@ def fit_candidates(
         Of everything drawn; settings to try for boosted trees.
     progress
         Told one sentence a step.
+    releases
+        What a declared ensemble may take members of, the newest first.
 
     Returns
     -------
@@ -110,6 +115,7 @@ def fit_candidates(
     progress(", ".join(f"{name} {n} rows ({p})" for name, (n, p) in examples.counts.items()))
     with threadpool_limits(limits=1):
         trained = _train(use_case, examples, seed, trials, progress)
+        trained |= _together(use_case, plan, examples, trained, releases, seed, progress)
     report = _report(use_case, plan, examples, trained, seed, trials).model_copy(
         update={
             "snapshot_id": snapshot_id,
@@ -143,22 +149,49 @@ def _train(
     trained: Trained = {}
     for kind in use_case.model.candidates:
         fitted = _fit(kind, examples, metric, seed=seed, trials=trials, progress=progress)
-        scorer = Scorer(fitted.model, _calibration(use_case, fitted, examples.calibrate))
-        calibrate = scorer.scores(examples.calibrate.vectors)
-        test = scorer.scores(examples.test.vectors)
-        score = CandidateScore(
-            kind=kind,
-            selection=METRICS[metric](_ranked(calibrate, examples.calibrate)),
-            test=estimates(_ranked(test, examples.test), seed),
-            settings=fitted.settings,
-            calibration=scorer.calibration,
-        )
-        trained[kind] = Outcome(scorer, score, calibrate, test)
-        progress(
-            f"{kind}: {metric} {score.selection:.4f} on validation, "
-            f"{score.test[metric].value:.4f} on test"
-        )
+        trained[kind] = _outcome(use_case, examples, kind, fitted, seed, progress)
     return trained
+
+
+def _together(
+    use_case: UseCase,
+    plan: Plan,
+    examples: Examples,
+    trained: Trained,
+    releases: Sequence[Bundle],
+    seed: int,
+    progress: Progress,
+) -> Trained:
+    """The declared ensemble, as a candidate more; none without a release to take part."""
+    declared = use_case.model.ensemble
+    members = members_of(releases, plan, declared.releases) if declared is not None else []
+    if not members:
+        return {}
+    best = max(trained.values(), key=lambda outcome: outcome.score.selection)
+    fitted = fit_ensemble(best.scorer, members, examples.stop)
+    return {KIND: _outcome(use_case, examples, KIND, fitted, seed, progress)}
+
+
+def _outcome(
+    use_case: UseCase, examples: Examples, kind: str, fitted: Fit, seed: int, progress: Progress
+) -> Outcome:
+    """A fitted model, calibrated and measured."""
+    metric = use_case.model.metric
+    scorer = Scorer(fitted.model, _calibration(use_case, fitted, examples.calibrate))
+    calibrate = scorer.scores(examples.calibrate.vectors)
+    test = scorer.scores(examples.test.vectors)
+    score = CandidateScore(
+        kind=kind,
+        selection=METRICS[metric](_ranked(calibrate, examples.calibrate)),
+        test=estimates(_ranked(test, examples.test), seed),
+        settings=fitted.settings,
+        calibration=scorer.calibration,
+    )
+    progress(
+        f"{kind}: {metric} {score.selection:.4f} on validation, "
+        f"{score.test[metric].value:.4f} on test"
+    )
+    return Outcome(scorer, score, calibrate, test)
 
 
 def _fit(

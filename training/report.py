@@ -16,6 +16,7 @@ from core.stats.slices import Slice
 from stores.profile import Profile
 from training.boosted import load_boosted
 from training.calibration import Calibration
+from training.ensemble import KIND, load_ensemble
 from training.logistic import load_linear
 from training.mlp import load_network
 from training.models import Model, Scorer
@@ -29,6 +30,7 @@ LOADERS: dict[str, Callable[[Path], Model]] = {
     "logistic": load_linear,
     "xgboost": load_boosted,
     "mlp": load_network,
+    KIND: load_ensemble,
 }
 
 

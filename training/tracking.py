@@ -135,6 +135,25 @@ def mirror_channels(tracking: Tracking, use_case: str, releases: Mapping[str, in
     return changes
 
 
+def tag_archived(tracking: Tracking, use_case: str, releases: Mapping[int, str]) -> None:
+    """Tag versions of a registered model as archived, each with the reason; unknown ones are left.
+
+    Parameters
+    ----------
+    tracking
+        Where.
+    use_case
+        Name of the registered model.
+    releases
+        Reason by release number.
+    """
+    client = client_of(tracking)
+    for held in client.search_model_versions(f"name = '{use_case}'"):
+        because = releases.get(int(held.tags.get("release", 0)))
+        if because is not None:
+            client.set_model_version_tag(use_case, held.version, "archived", because)
+
+
 def _mlflow() -> Any:
     with warnings.catch_warnings():
         # mlflow.pyfunc warns about type hints of its own chat models when it is imported

@@ -26,6 +26,7 @@ KEYS = {
     *(f"predictions/{use_case}" for use_case in USE_CASES),
     *(f"predictions/{use_case}_outcomes" for use_case in USE_CASES),
     "retention/sweep",
+    "retention/archive",
 }
 BLOCKING = {
     *(f"events/{source}:great_expectations" for source in SOURCES),
@@ -57,6 +58,7 @@ TELLING = {
     *(f"predictions/{use_case}:segments_are_whole" for use_case in USE_CASES),
     *(f"predictions/{use_case}_outcomes:answers_name_their_events" for use_case in USE_CASES),
     "retention/sweep:what_is_due_is_gone",
+    "retention/archive:no_archived_release_serves",
 }
 JOBS = {
     *(f"ingest_{source}" for source in SOURCES),
