@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any
 
 import dagster as dg
 
@@ -21,9 +21,15 @@ from stores.shelf import Shelf
 from stores.signing import KeyRing
 from stores.triages import Triages
 
-CHANNELS = get_args(Channel)
-GROUPS = "groups"
+GROUPS = "numbers"
 """Metadata of the performance asset: what it found of each release, as `core.live.Group`."""
+
+MEASURED_AS: Mapping[str, Channel] = {
+    "champion": "champion",
+    "batch": "champion",
+    "shadow": "shadow",
+}
+"""By channel of a group: batch scores are the champion's, where no answers have labels."""
 
 
 def channel_state(platform: Platform, use_case: str) -> ChannelState:
@@ -71,18 +77,22 @@ def signals_of(instance: dg.DagsterInstance, platform: Platform, use_case: UseCa
 def performances_of(
     instance: dg.DagsterInstance, platform: Platform, use_case: UseCase
 ) -> tuple[Performance, ...]:
-    """Each release's declared metric on matured labels, as the performance asset last found it."""
+    """Each release's declared metric on matured labels, as the performance asset last found it.
+
+    Where a release both answered and scored in batch, what has more positives comes first.
+    """
     event = instance.get_latest_materialization_event(names.performance(use_case.name))
     made = event.asset_materialization if event is not None else None
     found = made.metadata.get(GROUPS) if made is not None else None
     groups: Any = found.value if isinstance(found, dg.JsonMetadataValue) else ()
     shelf, metric = Shelf(platform.layout.shelf), use_case.model.metric
     there = shelf.releases(use_case.name)
-    return tuple(
+    found_of = [
         _performance(shelf, use_case.name, metric, group)
         for group in groups
         if metric in group["metrics"] and group["release"] in there and _is_whole(group)
-    )
+    ]
+    return tuple(sorted(found_of, key=lambda each: -each.n_positive))
 
 
 def new_labels(platform: Platform, use_case: UseCase) -> NewLabels | None:
@@ -119,7 +129,7 @@ def _seen_until_ms(platform: Platform, use_case: UseCase, champion: int) -> int:
 
 
 def _is_whole(group: Mapping[str, Any]) -> bool:
-    return group["part"] == WHOLE and not group["is_degraded"] and group["channel"] in CHANNELS
+    return group["part"] == WHOLE and not group["is_degraded"] and group["channel"] in MEASURED_AS
 
 
 def _performance(shelf: Shelf, use_case: str, metric: str, group: Mapping[str, Any]) -> Performance:
@@ -127,7 +137,7 @@ def _performance(shelf: Shelf, use_case: str, metric: str, group: Mapping[str, A
     manifest = read_manifest(shelf.bundle(use_case, group["release"]))
     return Performance(
         release=group["release"],
-        channel=group["channel"],
+        channel=MEASURED_AS[group["channel"]],
         metric=metric,
         value=found.value,
         low=found.low,

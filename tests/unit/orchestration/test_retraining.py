@@ -102,7 +102,13 @@ def performed(instance, value):
         "release": 1, "channel": "champion", "part": "all", "is_degraded": False,
         "n_rows": 900, "n_mature": 800, "n_positive": 80, "metrics": {"auc": estimate},
     }  # fmt: skip
-    groups = [group, {**group, "is_degraded": True}, {**group, "release": 77}]
+    few = {
+        **group,
+        "channel": "batch",
+        "n_positive": 20,
+        "metrics": {"auc": {**estimate, "high": 1}},
+    }
+    groups = [few, group, {**group, "is_degraded": True}, {**group, "release": 77}]
     key = names.performance("small")
     instance.report_runless_asset_event(
         dg.AssetMaterialization(key, metadata={GROUPS: dg.MetadataValue.json(groups)})

@@ -137,7 +137,7 @@ def test_a_declared_ensemble_is_a_candidate_among_the_others(fitted, served, tmp
     )
     assert [candidate.kind for candidate in report.candidates] == ["logistic", KIND]
     assert report.chosen == KIND  # release 1 is better than a line
-    assert report.winner.settings["weight_release_1"] > 0.5
+    assert float(report.winner.settings["weight_release_1"]) > 0.5
     assert isinstance(load_scorer(tmp_path / "candidate", report).model, EnsembleModel)
 
 
