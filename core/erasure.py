@@ -6,6 +6,7 @@ key can tell whether somebody was forgotten, and nobody else can.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -49,14 +50,28 @@ class StepDone(Frozen):
     held: str = ""
 
 
+class TrainedModel(Frozen):
+    """A release whose training set held the subject, and what its use case does about it."""
+
+    use_case: str
+    release: int
+    snapshot: str
+    is_served: bool
+    flag: Flag
+
+
 class Journal(Frozen):
-    """How far an erasure is. Every step may be done again; those in ``done`` need not be."""
+    """How far an erasure is. Every step may be done again; those in ``done`` need not be.
+
+    ``models`` are all that were ever found: once the rows are gone nothing tells of them.
+    """
 
     tombstone: Tombstone
     who: str
     why: str
     begun_at_ms: int
     done: tuple[StepDone, ...] = ()
+    models: tuple[TrainedModel, ...] = ()
     is_over: bool = False
 
     def has_done(self, name: str) -> bool:
@@ -68,15 +83,15 @@ class Journal(Frozen):
         others = tuple(each for each in self.done if each.name != step.name)
         return self.model_copy(update={"done": (*others, step)})
 
+    def with_models(self, models: Iterable[TrainedModel]) -> Journal:
+        """The journal with releases added to those that were found before."""
+        found = {(model.use_case, model.release): model for model in (*self.models, *models)}
+        return self.model_copy(update={"models": tuple(found[key] for key in sorted(found))})
 
-class TrainedModel(Frozen):
-    """A release whose training set held the subject, and what its use case does about it."""
-
-    use_case: str
-    release: int
-    snapshot: str
-    is_served: bool
-    flag: Flag
+    def begun_anew(self, *, who: str, why: str, now_ms: int) -> Journal:
+        """The journal of a further pass over everything, for what came since."""
+        said = {"who": who, "why": why, "begun_at_ms": now_ms, "done": (), "is_over": False}
+        return self.model_copy(update=said)
 
 
 class Certificate(Frozen):

@@ -87,6 +87,7 @@ COMMANDS = (
         is_supervised=True,
     ),
     Command("subject", "subject", "find every place where a person's identifier stands"),
+    Command("forget", "forget", "erase a person everywhere, with a signed certificate"),
     Command("lineage", "lineage", "what a thing was made of, and what is made of it"),
     Command("backup", "backup", "copy everything of a home while it works"),
     Command("restore", "restore", "make a home of a backup"),

@@ -70,6 +70,19 @@ class RetentionSettings(Section):
     run_days: int = Field(90, ge=1, description="Days that finished runs of Dagster are kept.")
 
 
+class ErasureSettings(Section):
+    """What is cleaned beside the home when somebody is forgotten."""
+
+    backups: tuple[Path, ...] = Field(
+        (), description="Folders with backups, separated by commas, that are cleaned too."
+    )
+
+    @field_validator("backups", mode="before")
+    @classmethod
+    def _are_named(cls, backups: Any) -> Any:
+        return _words(backups) if isinstance(backups, str) else backups
+
+
 class ClusterPods(Section):
     """Where the pods of jobs run in production."""
 
@@ -101,6 +114,7 @@ class Settings(Section):
     spark: SparkSettings = SparkSettings()
     pods: ClusterPods = ClusterPods()
     retention: RetentionSettings = RetentionSettings()
+    erasure: ErasureSettings = ErasureSettings()
     _from_variables: frozenset[str] = PrivateAttr(default=frozenset())
 
     @property

@@ -38,6 +38,7 @@ OF_THE_BATCH_SIDE = frozenset(
         "spark",
         "pods",
         "retention",
+        "erasure",
     }
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from core.sought import Sought
 from stores.durable import exclusive_lock, sync_directory, write_durably
 from stores.epochs import Epoch, read_manifest, sealed_numbers, write_manifest
-from stores.erasing_files import null_rows
+from stores.erasing_files import erase_in_file, null_rows
 from stores.erasing_lines import blanked_csv, blanked_lines, needles_in_file
 from stores.log import SourceLog
 
@@ -31,8 +31,12 @@ def erase_in_log(directory: Path, sought: Sought, *, now_ms: int) -> int:
     with exclusive_lock(directory / "lock"):
         for draft in directory.glob(f"*{DRAFT}"):
             draft.unlink()
-        for number in sealed_numbers(directory):
-            n_erased += _erase_in_epoch(directory, read_manifest(directory, number), sought)
+        epochs = [read_manifest(directory, number) for number in sealed_numbers(directory)]
+        n_erased += sum(_erase_in_epoch(directory, epoch, sought) for epoch in epochs)
+    data = {name for epoch in epochs for name in epoch.files}
+    for path in directory.iterdir():  # what a landing left behind that was killed
+        if path.is_file() and path.name not in data and path.suffix not in (".json", ".ndjson"):
+            n_erased += erase_in_file(path, sought)
     return n_erased
 
 

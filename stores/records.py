@@ -6,10 +6,10 @@ frame starts, so no index is needed. Every process writes segments of its own: t
 name is drawn at start, so two processes never share a file.
 
 ``<writer>-<segment>.open`` is being written and locked by its writer; ``.sealed`` never
-changes again; in the folder ``shipped`` are those that shared storage has too. The data is with
-the kernel before ``append`` returns, so kill -9 loses nothing; a power cut may lose what the
-kernel had not yet written back (seconds). A torn last frame is not a record and is ignored, and
-cut when the segment is sealed.
+changes again, but where somebody is forgotten (`stores.erasing_records`); in the folder
+``shipped`` are those that shared storage has too. The data is with the kernel before ``append``
+returns, so kill -9 loses nothing; a power cut may lose what the kernel had not yet written back
+(seconds). A torn last frame is not a record and is ignored, and cut when the segment is sealed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import secrets
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -242,7 +242,10 @@ def parse_segment_name(name: str) -> tuple[str, int] | None:
 
 def _record_at(stream: BinaryIO, offset: int) -> bytes:
     stream.seek(offset)
-    return _read_frame(stream.read(_HEADER.size), stream.read)
+    payload = _read_frame(stream.read(_HEADER.size), stream.read)
+    if not payload.strip():
+        raise unknown_record()
+    return payload
 
 
 def seal_abandoned(directory: Path) -> tuple[Path, ...]:
@@ -255,7 +258,7 @@ def seal_abandoned(directory: Path) -> tuple[Path, ...]:
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            end = sum(_HEADER.size + len(payload) for _, payload in scan(path))
+            end = sum(_HEADER.size + len(payload) for _, payload in frames_of(path.read_bytes()))
             os.ftruncate(descriptor, end)
             os.fsync(descriptor)
             target = path.with_suffix(".sealed")
@@ -272,20 +275,23 @@ def seal_abandoned(directory: Path) -> tuple[Path, ...]:
 
 
 def scan(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Offset and payload of every whole record of a segment, in order; ends at a torn one."""
+    """Offset and payload of every whole record of a segment, in order; ends at a torn one.
+
+    Records that were erased are passed over.
+    """
     with path.open("rb") as stream:
-        yield from _frames(stream)
+        yield from _not_erased(_frames(stream))
 
 
 def records_of(segment: bytes) -> list[tuple[int, bytes]]:
-    """Offset and payload of every record of a sealed segment.
+    """Offset and payload of every record of a sealed segment, erased ones left out.
 
     Raises
     ------
     IntegrityError
         If it is not made of whole records from its start to its end.
     """
-    found = list(_frames(io.BytesIO(segment)))
+    found = frames_of(segment)
     end = found[-1][0] + _HEADER.size + len(found[-1][1]) if found else 0
     if end != len(segment):
         raise IntegrityError(
@@ -294,7 +300,21 @@ def records_of(segment: bytes) -> list[tuple[int, bytes]]:
             remedy="ship it again from the machine that wrote it, if it still has it",
             code="damaged_segment",
         )
-    return found
+    return list(_not_erased(found))
+
+
+def frames_of(segment: bytes) -> list[tuple[int, bytes]]:
+    """Offset and payload of every whole record of a segment, erased ones among them."""
+    return list(_frames(io.BytesIO(segment)))
+
+
+def blank_frame(payload: bytes) -> bytes:
+    """What stands in a segment in the place of a record that is erased: as many bytes."""
+    return _frame(b" " * len(payload))
+
+
+def _not_erased(frames: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    return ((offset, payload) for offset, payload in frames if payload.strip())
 
 
 def _frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pyarrow as pa
@@ -9,12 +10,19 @@ import pytest
 from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, payment, seal_events
 from shared_spark import ingested
 
+from core.erasure import Tombstone
 from core.errors import NotReadyError
 from core.mapping import read_mapping
+from core.sought import Sought
+from feature_store.erasing_tables import erase_in_table
 from spark_jobs import reading
 from spark_jobs.delta import metadata_of, read_table, writer_number
+from stores.erasing_log import erase_in_log
 from stores.layout import Layout
 from stores.log import SourceLog
+from stores.masking import ensure_mask
+from stores.scanning import scan_tree
+from stores.tombstones import Tombstones
 
 pytestmark = pytest.mark.spark
 
@@ -183,3 +191,25 @@ def test_the_log_of_the_table_tells_no_personal_value(spark, layout):
     for path in (layout.root / "lake" / "events").glob("*/_delta_log/*.json"):
         assert '\\"c1\\"' not in path.read_text()
         assert "deletionVector" not in path.read_text()
+
+
+def test_somebody_who_was_forgotten_comes_back_in_no_way(spark, layout):
+    card = "card-0a77"
+    sought = Sought(card, [ensure_mask(layout.keys).of(card)])
+    mine = [payment("p1", NOW_MS - DAY_MS, card_id=card), payment("p2", NOW_MS, card_id=card)]
+    refused = [payment("p3", NOW_MS, card_id=card, amount_minor=0), payment("p4", NOW_MS - 1)]
+    ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, [*mine, *refused]))
+    token = ensure_mask(layout.keys).of(card)
+    Tombstones(layout).put(Tombstone(key="card_id", token=token, at_ms=NOW_MS))
+    assert erase_in_log(layout.log_dir("payments"), sought, now_ms=NOW_MS) == 3
+    assert erase_in_table(layout.events("payments"), sought)["rows"] == 2
+    assert erase_in_table(layout.rejected("payments"), sought)["rows"] == 1
+    assert rows_of(spark, layout.events("payments"), "event_id") == [("p4",)]
+    late = [payment("p5", NOW_MS, card_id=card), payment("p6", NOW_MS - 1), refused[0]]
+    report = ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, late))
+    assert (report.accepted, report.forgotten, report.rejected) == (1, 2, {})
+    shutil.rmtree(layout.root / "lake")
+    report = ingested(spark, layout, PAYMENTS, report.epochs[-1])
+    assert (report.accepted, report.forgotten, report.rejected) == (2, 2, {})
+    assert rows_of(spark, layout.events("payments"), "event_id") == [("p4",), ("p6",)]
+    assert scan_tree(layout.root / "lake", sought) == []

@@ -19,6 +19,7 @@ from core.features.plan import ViewPlan
 from core.features.reading import ViewReading, read_view
 from serving.folding import SourceFolder
 from stores.log import SourceLog
+from stores.tombstones import Tombstones
 from stores.watermarks import Watermark, decode_watermark, watermark_key
 
 VIEW = PLAN.view("card_activity_v1")
@@ -34,10 +35,12 @@ class World:
         source: Source = PAYMENTS,
         views: Sequence[ViewPlan] = (VIEW,),
         batch_events: int = 7,
+        tombstones: Tombstones | None = None,
     ) -> None:
         self.source = source
         self.views = views
         self.batch_events = batch_events
+        self.tombstones = tombstones
         self.clock = FixedClock(NOW_MS)
         self.log = SourceLog(directory, source.name)
         self.store = MemoryOnlineStore()
@@ -52,6 +55,7 @@ class World:
             self.store,
             self.clock,
             batch_events=self.batch_events,
+            tombstones=self.tombstones,
         )
         self.folder.start()
         return self.folder

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from payments import DAY_MS, NOW_MS, payment
 
 from core.clock import MINUTE_MS
+from core.erasure import Tombstone
 from core.errors import DependencyError
 from core.features.keys import entity_key, position
 from core.features.oracle import Row, SeenUpTo, view_values
 from stores.claims import CLAIM_MS
+from stores.layout import Layout
+from stores.masking import ensure_mask
+from stores.tombstones import Tombstones
 from stores.watermarks import (
     covered_key,
     encode_covered,
@@ -65,6 +69,19 @@ def test_rows_that_break_the_contract_are_passed_over(world):
     world.fold_all()
     assert world.count() == 1.0
     assert world.count(at_ms=NOW_MS + DAY_MS // 2) == 1.0
+
+
+def test_an_event_of_somebody_who_was_forgotten_is_passed_over(tmp_path):
+    layout = Layout(tmp_path / "home").create()
+    stones = Tombstones(layout)
+    world = World(tmp_path / "log", tombstones=stones)
+    world.append(payment("p1", NOW_MS - 1, card_id="c1"))
+    world.fold_all()
+    token = ensure_mask(layout.keys).of("c1")
+    stones.put(Tombstone(key="card_id", token=token, at_ms=NOW_MS))
+    world.append(payment("p2", NOW_MS - 1, card_id="c1"), payment("p3", NOW_MS - 1, card_id="c2"))
+    world.fold_all()
+    assert (world.count("c1"), world.count("c2")) == (1.0, 1.0)
 
 
 def test_an_event_dated_a_little_ahead_waits_for_its_instant(world):

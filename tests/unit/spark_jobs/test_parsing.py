@@ -7,9 +7,12 @@ import pytest
 from payments import NOW_MS, PAYMENTS, payment
 
 from core.contracts import FieldSpec, Source
+from core.erasure import FORGOTTEN
 from core.features.keys import position
 from spark_jobs.parsing import EpochReader, parsed_schema
-from stores.epochs import Epoch, Malformed, Record
+from stores.epochs import Block, Epoch, Malformed, Record
+from stores.masking import Mask
+from stores.tombstones import Forgotten
 
 MANIFEST = Epoch(
     epoch=3,
@@ -96,3 +99,29 @@ def test_batches_are_cut_and_keep_the_order():
     sizes = [batch.num_rows for batch in reader.batches(records)]
     assert sizes == [20_000, 20_000, 5_000]
     assert list(reader.batches([])) == []
+
+
+MASK_KEY = b"k" * 32
+SOMEBODY = Forgotten(frozenset({"card_id"}), frozenset({Mask(MASK_KEY).of("c7")}), MASK_KEY)
+ROWS = [
+    payment("p1", NOW_MS - 1, card_id="c1"),
+    payment("p2", NOW_MS - 1, card_id="c7"),
+    payment("p3", NOW_MS - 1, card_id="c7", amount_minor=0),  # refused, and of the same card
+    dict.fromkeys(payment("p4", NOW_MS)),  # blanked
+    payment("p5", NOW_MS - 1, card_id="c1", amount_minor=0),
+]
+
+
+@pytest.mark.parametrize("is_columns", [False, True])
+def test_nothing_is_kept_of_a_row_of_somebody_who_was_forgotten(is_columns):
+    reader = EpochReader(PAYMENTS, MANIFEST, now_ms=NOW_MS, forgotten=SOMEBODY)
+    columns = {name: [row[name] for row in ROWS] for name in ROWS[0]}
+    blocks = [Block(0, len(ROWS), columns, NOW_MS)]
+    records = [Record(n, row, NOW_MS) for n, row in enumerate(ROWS)]
+    (batch,) = reader.block_batches(blocks) if is_columns else reader.batches(records)
+    rows = batch.to_pylist()
+    assert [row["code"] for row in rows] == [None, FORGOTTEN, FORGOTTEN, FORGOTTEN, "out_of_range"]
+    for row in rows[1:4]:
+        told = {name for name, value in row.items() if value is not None}
+        assert not told & {"event_id", "card_id", "amount_minor", "raw", "payload_digest"}
+    assert (rows[0]["card_id"], rows[4]["event_id"]) == ("c1", "p5")

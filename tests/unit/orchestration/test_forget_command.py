@@ -1,0 +1,243 @@
+"""``throughline forget``: one is gone from everywhere, others are as they were; it is proved."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from bundles import serve
+from deltalake import DeltaTable
+from dying_forget import NOW_MS, PROJECT
+from planted_people import plant
+
+from core.clock import FixedClock
+from core.erasure import Tombstone
+from core.errors import IntegrityError, InvalidInputError
+from core.sought import MASKED, Sought
+from orchestration import cli
+from orchestration.commands import forget
+from orchestration.erasing import Erasing
+from orchestration.settings import Settings
+from orchestration.shell import Shell
+from stores.audit import AuditLog
+from stores.backups import backups_in, faults_of, read_backup, take_backup
+from stores.erasures import Erasures, verified
+from stores.holds import Holds
+from stores.masking import ensure_mask
+from stores.scanning import scan_tree
+from stores.shelf import Shelf
+from stores.signing import KeyRing
+from stores.tombstones import Tombstones
+
+PEOPLE = [f"card-{number:02}-ö{number * 7919}" for number in range(20)]
+THEIRS = PEOPLE[3]
+
+
+@pytest.fixture
+def settings(tmp_path):
+    settings = Settings(home=tmp_path / "home", environment="test")
+    plant(settings.layout, PEOPLE[:4])
+    return settings
+
+
+def called(settings, *words, person=THEIRS):
+    command = next(command for command in cli.COMMANDS if command.name == "forget")
+    is_about = words[:1] not in (("verify",), ("list",))
+    given = [*words, "--entity", f"card_id={person}"] if is_about else words
+    out = StringIO()
+    shell = Shell(settings, clock=FixedClock(NOW_MS), out=out)
+    code = forget.run(cli.parser_of(command).parse_args(given), shell)
+    assert person not in out.getvalue()
+    return code, out.getvalue()
+
+
+def sightings(root, person):
+    """Where somebody stands, in words that two people share."""
+    found = scan_tree(root, Sought(person))
+    return sorted((s.place.replace(person, "?"), s.part, s.encoding) for s in found)
+
+
+def in_places(found):
+    """Folders of tables and bundles, other files by name, each with how it was encoded there."""
+    return {"/".join(place.split("/")[: 4 if place[0] == "s" else 3]) for place, _, _ in found}
+
+
+def left_of(settings, person):
+    sought = Sought(person, [ensure_mask(settings.layout.keys).of(person)])
+    papers = (str(settings.layout.erasure), str(settings.layout.audit))
+    root = settings.layout.root
+    return [s for s in scan_tree(root, sought) if not str(root / s.place).startswith(papers)]
+
+
+def test_one_is_gone_and_all_others_are_as_they_were(settings, tmp_path):
+    root = settings.layout.root
+    take_backup(settings.layout, tmp_path / "backups", at_ms=1)
+    before = {person: sightings(root, person) for person in PEOPLE[:3]}
+    assert left_of(settings, THEIRS)
+    code, said = called(settings, "--why", "asked in a letter", "--also", str(tmp_path / "backups"))
+    assert code == 0, said
+    assert left_of(settings, THEIRS) == []
+    assert sightings(tmp_path / "backups", THEIRS) == []
+    for person, there in before.items():
+        # Bundle 2 held all of them, and went as a whole. A table keeps the same in other files.
+        assert in_places(sightings(root, person)) == in_places(there) - {"shelf/releases/toy/2"}
+    backup = backups_in(tmp_path / "backups")[-1]
+    assert faults_of(backup, read_backup(backup)) == []
+
+
+def test_a_certificate_says_what_was_done_and_verifies(settings):
+    _, said = called(settings, "--why", "asked in a letter", "--who", "Ada")
+    path = Path(said.partition("certificate: ")[2].splitlines()[0])
+    ring = KeyRing.from_directory(settings.layout.keys)
+    certificate = verified(path, ring)
+    done = {step.name: step.counts for step in certificate.steps}
+    assert done["log/payments"] == {"log_records": 5}
+    assert done["table events/payments"] == {"rows": 1, "partitions": 1, "purged_files": 1}
+    assert done["online"] == {"online_keys": 3}
+    assert done["bundles"] == {"bundles": 1}
+    assert done["folder records"] == {"records": 2}
+    assert [(m.release, m.is_served, m.flag) for m in certificate.models] == [
+        (1, True, "retrain"),
+        (2, False, "retrain"),
+    ]
+    assert [m.release for m in Erasures(settings.layout).flagged("toy")] == [1, 2]
+    assert certificate.left == ()
+    assert certificate.searched["files"] > 40
+    assert called(settings, "verify", str(path))[0] == 0
+    assert "over" in called(settings, "list")[1]
+    changed = json.loads(path.read_text())
+    changed["certificate"]["left"] = ["x"]
+    path.write_text(json.dumps(changed))
+    with pytest.raises(IntegrityError, match="does not fit the bytes"):
+        called(settings, "verify", str(path))
+
+
+def test_the_audit_log_names_a_token_and_stays_whole(settings):
+    called(settings, "--why", "asked in a letter", "--who", "Ada")
+    log = AuditLog.of(settings.layout, is_signing=True)
+    records = log.latest(9)
+    assert [record.what for record in records][-2:] == ["forgetting", "forgotten"]
+    assert records[-1].about["token"] == ensure_mask(settings.layout.keys).of(THEIRS)
+    assert log.verify(KeyRing.from_directory(settings.layout.keys)).is_whole
+    assert scan_tree(settings.layout.audit, Sought(THEIRS)) == []
+
+
+def test_a_dry_run_changes_nothing(settings):
+    files = {p: p.read_bytes() for p in settings.layout.root.rglob("*") if p.is_file()}
+    code, said = called(settings, "--dry-run")
+    assert code == 0
+    assert "lake/events/payments" in said
+    assert "release 1 of toy was trained on it: retrain" in said
+    after = {p: p.read_bytes() for p in settings.layout.root.rglob("*") if p.is_file()}
+    changed = {path.name for path in after if after[path] != files.get(path)}
+    assert {name.rpartition("-")[2] for name in changed} <= {"shm", "wal"}  # of who only reads
+    assert Tombstones(settings.layout).forgotten() is None
+
+
+class Killed(BaseException):
+    """As sudden as kill -9 to whoever is at work: nothing is cleaned up after it."""
+
+
+def test_it_goes_on_from_every_step_that_it_was_killed_in(settings):
+    token = ensure_mask(settings.layout.keys).of(THEIRS)
+    sought = Sought(THEIRS, [token])
+    stone = Tombstone(key="card_id", token=token, at_ms=NOW_MS)
+    erasing = Erasing(settings, sought, stone, use_cases=["toy"])
+    names = [step.name for step in erasing.steps()]
+    for number in range(len(names)):
+        dying = DiesAfter(settings, sought, stone, use_cases=["toy"], dies_after=names[number])
+        with pytest.raises(Killed):
+            dying.run(who="Ada", why="a letter", now_ms=lambda: NOW_MS)
+        journal = Erasures(settings.layout).journal(stone.erasure_id)
+        assert journal is not None
+        assert [step.name for step in journal.done] == names[:number]
+    certificate, _ = erasing.run(who="Ada", why="a letter", now_ms=lambda: NOW_MS)
+    assert certificate.is_complete
+    assert [step.name for step in certificate.steps] == names
+    assert left_of(settings, THEIRS) == []
+    assert [m.release for m in certificate.models] == [1, 2]
+
+
+@dataclass(frozen=True)
+class DiesAfter(Erasing):
+    """Dies when the named step has done its work and nothing is said of it yet."""
+
+    dies_after: str = ""
+
+    def steps(self):
+        return [
+            replace_run(step) if step.name == self.dies_after else step for step in super().steps()
+        ]
+
+
+def replace_run(step):
+    def run():
+        step.run()
+        raise Killed
+
+    return step.__class__(step.name, step.target, run)
+
+
+def test_a_hold_keeps_what_it_covers_and_the_certificate_is_not_complete(settings):
+    holds = Holds(settings.layout.holds)
+    hold = holds.place("events/payments", who="Lee", why="case 7", now_ms=1, until_ms=NOW_MS * 2)
+    code, said = called(settings, "--why", "asked in a letter")
+    assert code == 1
+    assert f"held: table events/payments, legal hold {hold.hold_id}" in said
+    assert DeltaTable(settings.layout.events("payments")).version() == 1
+    holds.lift(hold.hold_id, who="Lee", why="over", now_ms=2)
+    assert called(settings, "--why", "asked in a letter")[0] == 0
+
+
+def test_a_bundle_that_serves_is_left_and_said_to_be(settings):
+    serve(settings.layout, 2, counter=2)
+    code, said = called(settings, "--why", "asked in a letter")
+    assert code == 1
+    assert "releases/toy/2/bundle" in said
+    assert 2 in Shelf(settings.layout.shelf).releases("toy")
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (("--why", f"forget {THEIRS}"), "kept for good"),
+        ((), "no --why"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is(settings, words, match):
+    with pytest.raises(InvalidInputError, match=match):
+        called(settings, *words)
+    assert Tombstones(settings.layout).all() == []
+
+
+@pytest.mark.slow
+def test_twenty_people_are_forgotten_one_after_the_other(tmp_path):
+    settings = Settings(home=tmp_path / "home", environment="test")
+    plant(settings.layout, PEOPLE)
+    for person in PEOPLE[:-1]:
+        assert called(settings, "--why", "asked in a letter", person=person)[0] == 0
+    assert all(left_of(settings, person) == [] for person in PEOPLE[:-1])
+    there = left_of(settings, PEOPLE[-1])
+    assert {s.encoding for s in there} >= {"utf-8", "utf-16-le", "hex", "base64", MASKED}
+
+
+def killed_at(settings, sync):
+    """Exit code of a process that forgets and dies at its n-th sync, if it comes so far."""
+    program = [sys.executable, "-m", "tests.support.dying_forget", settings.home, THEIRS, str(sync)]
+    return subprocess.run(program, cwd=PROJECT, capture_output=True, timeout=120).returncode
+
+
+@pytest.mark.slow
+def test_kill_9_between_two_writes_leaves_nothing_that_the_next_run_does_not_finish(settings):
+    for sync in (3, 12, 30):
+        assert killed_at(settings, sync) == -signal.SIGKILL
+    code, said = called(settings, "--why", "asked in a letter")
+    assert code == 0, said
+    assert "going on with what was cut short" in said
+    assert left_of(settings, THEIRS) == []
