@@ -109,7 +109,9 @@ class RowParser:
         self.known = frozenset(spec.name for spec in specs)
         self.by_name = tuple(sorted((name, index) for index, name in enumerate(self.names)))
 
-    def parse(self, raw: object, *, now_ms: int | None = None) -> ParsedRow | Violation:
+    def parse(
+        self, raw: object, *, now_ms: int | None = None, is_digested: bool = True
+    ) -> ParsedRow | Violation:
         """Row checked against the contract; never raises on what a caller can send.
 
         Parameters
@@ -119,6 +121,8 @@ class RowParser:
         now_ms
             Present instant: a row dated more than 5 minutes later is ``future_event``.
             None takes any date.
+        is_digested
+            Without it the payload's digest is left empty, for who compares no payloads.
         """
         if not isinstance(raw, Mapping):
             return Violation("malformed", "", "must be an object of field names and values")
@@ -141,9 +145,13 @@ class RowParser:
             return Violation(
                 "future_event", EVENT_TIMESTAMP, "must not lie more than 5 minutes ahead"
             )
+        digest = self._digest(event_ms, payload) if is_digested else ""
+        return ParsedRow(event_id, event_ms, digest, tuple(payload))
+
+    def _digest(self, event_ms: int, payload: list[Any]) -> str:
         given = [(name, payload[index]) for name, index in self.by_name]
         parts = [spelled(name, value) for name, value in given if value is not None]
-        return ParsedRow(event_id, event_ms, digest_of((str(event_ms), *parts)), tuple(payload))
+        return digest_of((str(event_ms), *parts))
 
 
 def _unknown_field(raw: Mapping[Any, Any], known: frozenset[str]) -> Violation:

@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from core.clock import Clock
-from core.errors import OverloadedError
+from serving.grouping import Groups
 from stores.log import SourceLog
-
-MAX_WAITING_LINES = 20_000
 
 
 class GroupAppender:
@@ -19,9 +17,7 @@ class GroupAppender:
         self._open_log = open_log
         self._log: SourceLog | None = None
         self._clock = clock
-        self._waiting: list[tuple[Sequence[bytes], asyncio.Future[list[int]]]] = []
-        self._waiting_lines = 0
-        self._worker: asyncio.Task[None] | None = None
+        self._groups: Groups[bytes, int] = Groups(self._together, "the disk takes them")
 
     async def append(self, lines: Sequence[bytes]) -> list[int]:
         """Positions of ``lines``, durable when this returns.
@@ -33,36 +29,10 @@ class GroupAppender:
         DependencyError
             If the disk does not take them.
         """
-        if self._waiting_lines + len(lines) > MAX_WAITING_LINES:
-            raise OverloadedError(
-                "events come faster than the disk takes them",
-                found=f"{self._waiting_lines} waiting",
-                remedy="send them again a little later",
-                code="events_waiting",
-            )
-        done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((lines, done))
-        self._waiting_lines += len(lines)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
-        return await done
+        return await self._groups.do(lines)
 
-    async def _work(self) -> None:
-        while self._waiting:
-            group, self._waiting, self._waiting_lines = self._waiting, [], 0
-            lines = [line for each, _ in group for line in each]
-            try:
-                positions = await asyncio.to_thread(self._append, lines)
-            except Exception as error:  # each sender hears of it; the worker goes on
-                for _, done in group:
-                    if not done.done():
-                        done.set_exception(error)
-                continue
-            start = 0
-            for each, done in group:
-                if not done.done():
-                    done.set_result(positions[start : start + len(each)])
-                start += len(each)
+    async def _together(self, lines: Sequence[bytes]) -> list[int]:
+        return await asyncio.to_thread(self._append, lines)
 
     def _append(self, lines: Sequence[bytes]) -> list[int]:
         if self._log is None:

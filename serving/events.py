@@ -18,6 +18,7 @@ from core.contracts import Source
 from core.ports import OnlineStore
 from core.row_parser import ParsedRow, RowParser, Violation
 from serving.errors import BrokenContractError, FieldFault, ListTooLongError, NotFoundError
+from serving.grouping import Groups
 from serving.guard import Guard
 from serving.ports import Json
 from serving.releases import Releases
@@ -78,7 +79,10 @@ class EventIntake:
         self._store = store
         self._appenders = appenders
         self._clock = clock
-        self._claims = claims
+        self._guard = claims
+        self._claims: Groups[tuple[bytes, bytes], bytes | None] = Groups(
+            self._claim_together, "their ids are claimed"
+        )
         self._parsers: dict[str, tuple[Source, RowParser]] = {}
 
     def sources(self) -> dict[str, Source]:
@@ -137,7 +141,7 @@ class EventIntake:
             event_claim(source, event_id): rows[i].payload_digest.encode()
             for event_id, i in first.items()
         }
-        held = await self._claims.call(lambda: asyncio.to_thread(self._claim, claims))
+        held = await self._held(claims)
         fresh = []
         for i, row in rows.items():
             key = event_claim(source, row.event_id)
@@ -151,9 +155,26 @@ class EventIntake:
                 fresh.append(i)
         return fresh
 
-    def _claim(self, claims: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    async def _held(self, claims: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """What was held already of ids that are claimed."""
         if not claims:
             return {}
+        found = await self._claims.do(list(claims.items()))
+        return {key: held for key, held in zip(claims, found, strict=True) if held is not None}
+
+    async def _claim_together(
+        self, claims: Sequence[tuple[bytes, bytes]]
+    ) -> Sequence[bytes | None]:
+        """Claims of several requests at once; of one id the first comes first, as if alone."""
+        first: dict[bytes, bytes] = {}
+        earlier: list[bytes | None] = []
+        for key, value in claims:
+            earlier.append(first.get(key))
+            first.setdefault(key, value)
+        held = await self._guard.call(lambda: asyncio.to_thread(self._claim, first))
+        return [held.get(key, before) for (key, _), before in zip(claims, earlier, strict=True)]
+
+    def _claim(self, claims: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         now_ms = self._clock.now_ms()
         return self._store.claim(claims, expires_in_ms=CLAIM_MS, now_ms=now_ms)
 

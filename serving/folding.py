@@ -22,7 +22,7 @@ from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, epoch_of, offset_of, position
 from core.features.plan import ViewPlan
 from core.ports import OnlineStore
-from core.row_parser import ParsedRow, RowParser
+from core.row_parser import RowParser
 from serving.log_rows import Accepted, LogRows
 from stores.claims import CLAIM_MS, claimed_position, fold_claim
 from stores.epochs import Record
@@ -73,6 +73,9 @@ class SourceFolder:
         self._clock = clock
         self._batch_events = batch_events
         self._rows = LogRows(RowParser(source), log, tombstones)
+        names = [field.name for field in source.fields]
+        self._names = names
+        self._key_places = [[names.index(key) for key in view.join_keys] for view in self._views]
         self._cursors: dict[str, int] = {}
         self._covered: dict[str, int] = {}
         self._tail: Iterator[tuple[int, Record]] | None = None
@@ -164,18 +167,26 @@ class SourceFolder:
         return [row for key, row in first.items() if held.get(key, claims[key]) == claims[key]]
 
     def _groups(self, rows: Sequence[Accepted]) -> Iterator[Group]:
-        names = [field.name for field in self._source.fields]
-        for view in self._views:
-            groups: dict[bytes, Group] = {}
-            for place, available_ms, row in rows:
-                values = dict(zip(names, row.values, strict=True))
-                keys = [values[name] for name in view.join_keys]
-                if place <= self._cursors[view.name] or None in keys:
+        events = [(accepted, self._event(accepted)) for accepted in rows]
+        for view, key_places in zip(self._views, self._key_places, strict=True):
+            groups: dict[tuple[Any, ...], Group] = {}
+            cursor = self._cursors[view.name]
+            for (place, _, row), event in events:
+                keys = tuple([row.values[each] for each in key_places])
+                if place <= cursor or None in keys:
                     continue
-                entity = entity_key(keys)
-                group = groups.setdefault(entity, Group(view, entity, []))
-                group.events.append(_event(place, available_ms, row, values))
+                group = groups.get(keys)
+                if group is None:
+                    group = groups[keys] = Group(view, entity_key(keys), [])
+                group.events.append(event)
             yield from groups.values()
+
+    def _event(self, accepted: Accepted) -> FoldEvent:
+        place, available_ms, row = accepted
+        values = dict(zip(self._names, row.values, strict=True))
+        return FoldEvent(
+            epoch_of(place), offset_of(place), row.event_id, row.event_ms, available_ms, values
+        )
 
     def _write(self, items: dict[bytes, bytes], cursors: dict[str, int], available_ms: int) -> None:
         now_ms = self._clock.now_ms()
@@ -215,14 +226,3 @@ class SourceFolder:
 
 def _covered(data: bytes) -> int:
     return decode_covered(data).position
-
-
-def _event(place: int, available_ms: int, row: ParsedRow, values: dict[str, Any]) -> FoldEvent:
-    return FoldEvent(
-        epoch=epoch_of(place),
-        offset=offset_of(place),
-        event_id=row.event_id,
-        event_ms=row.event_ms,
-        available_ms=available_ms,
-        values=values,
-    )

@@ -66,7 +66,7 @@ class LogRows:
         mapped = raw if reading.mapper is None else reading.mapper.apply(raw)
         if isinstance(mapped, Violation):
             return None
-        parsed = self._parser.parse(mapped, now_ms=record.ingested_at_ms)
+        parsed = self._parser.parse(mapped, now_ms=record.ingested_at_ms, is_digested=False)
         return None if isinstance(parsed, Violation) else parsed
 
     def _reading(self, number: int) -> _Reading:

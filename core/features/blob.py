@@ -47,10 +47,10 @@ TileState = list[Any]
 _MAGIC = b"tl"
 _VERSION = 1
 _MARK = struct.Struct("<2sBB8s")
-_HEADER = struct.Struct(_MARK.format + "qqqII")
+HEADER = struct.Struct(_MARK.format + "qqqII")
 _COUNT = struct.Struct("<Iq")
-_OFFSET = struct.Struct("<II")
-_CHECK = struct.Struct("<I")
+OFFSET = struct.Struct("<II")
+CHECK = struct.Struct("<I")
 
 
 def key_starts(view_name: str) -> tuple[bytes, bytes]:
@@ -139,10 +139,10 @@ class Codec:
             "d" if view.columns[column] == "float64" else "q" for column in self.columns
         )
         self.has_ties = keeps_ties(view)
-        self._head = struct.Struct(_HEADER.format + _COUNT.format.lstrip("<") * len(self.grids_ms))
-        self._marks = {kind: _MARK.pack(_MAGIC, kind, _VERSION, self.digest) for kind in KINDS}
+        self.head = struct.Struct(HEADER.format + _COUNT.format.lstrip("<") * len(self.grids_ms))
+        self.marks = {kind: _MARK.pack(_MAGIC, kind, _VERSION, self.digest) for kind in KINDS}
         self._tiles = {kind: self._tile_arrays(kind) for kind in KINDS}
-        self._rows = {kind: self._row_arrays(kind) for kind in KINDS}
+        self.row_arrays = {kind: self._row_arrays(kind) for kind in KINDS}
 
     def _tile_arrays(self, kind: int) -> tuple[Arrays, ...]:
         prefix = ["I", "I"] if kind == DELTA else ["I"]
@@ -179,31 +179,39 @@ class Codec:
         try:
             body = self._body(kind, contents)
         except struct.error as error:
-            raise InvalidInputError(
-                "a number does not fit its field in online bytes",
-                found=f"{error} in view {self.view.name!r}",
-                remedy="bound the columns of the source in its contract",
-            ) from error
-        return body + _CHECK.pack(zlib.crc32(body))
+            raise self.unfit(error) from error
+        return body + CHECK.pack(zlib.crc32(body))
+
+    def unfit(self, error: struct.error) -> InvalidInputError:
+        """Error of a number that the bytes have no room for."""
+        return InvalidInputError(
+            "a number does not fit its field in online bytes",
+            found=f"{error} in view {self.view.name!r}",
+            remedy="bound the columns of the source in its contract",
+        )
 
     def _body(self, kind: BlobKind, contents: Contents) -> bytes:
-        newest_ms = _NO_INSTANT if contents.newest_ms is None else contents.newest_ms
-        header = _HEADER.pack(
-            _MAGIC, kind, _VERSION, self.digest, contents.epoch, contents.horizon_ms, newest_ms,
-            len(contents.offsets), len(contents.rows),
-        )  # fmt: skip
+        header = self.header(kind, contents, len(contents.rows))
         counts, blocks = [], []
         for arrays, grid_ms in zip(self._tiles[kind], self.grids_ms, strict=True):
             tiles = sorted(contents.tiles.get(grid_ms, {}).items())
             origin_ms = tiles[0][0][0] if tiles else 0
             counts.append(_COUNT.pack(len(tiles), origin_ms))
             blocks.append(arrays.pack(len(tiles), _tile_columns(tiles, origin_ms, grid_ms, kind)))
-        offsets = (_OFFSET.pack(*item) for item in sorted(contents.offsets.items()))
         rows = sorted(contents.rows, key=_recency)
-        blocks.append(self._rows[kind].pack(len(rows), self._row_columns(kind, rows)))
-        return b"".join((header, *counts, *offsets, *blocks))
+        blocks.append(self.row_arrays[kind].pack(len(rows), self.row_columns(kind, rows)))
+        return b"".join((header, *counts, offsets_of(contents), *blocks))
 
-    def _row_columns(self, kind: BlobKind, rows: Sequence[RawRow]) -> list[Sequence[Any]]:
+    def header(self, kind: BlobKind, contents: Contents, n_rows: int) -> bytes:
+        """Header of a value with so many raw rows; counts of tiles come next."""
+        newest_ms = NO_INSTANT if contents.newest_ms is None else contents.newest_ms
+        return HEADER.pack(
+            _MAGIC, kind, _VERSION, self.digest, contents.epoch, contents.horizon_ms, newest_ms,
+            len(contents.offsets), n_rows,
+        )  # fmt: skip
+
+    def row_columns(self, kind: BlobKind, rows: Sequence[RawRow]) -> list[Sequence[Any]]:
+        """Arrays of raw rows, in the order in which bytes have them."""
         columns: list[Sequence[Any]] = [[row.event_ms for row in rows]]
         if kind == DELTA:
             columns.append([row.epoch for row in rows])
@@ -223,17 +231,17 @@ class Codec:
         IntegrityError
             If the bytes are not whole, or were written for another kind or definition.
         """
-        if not data.startswith(self._marks[kind]) or not _is_whole(data):
+        if not data.startswith(self.marks[kind]) or not is_whole(data):
             self._refuse(kind, data)
         try:
             _, _, _, _, epoch, horizon_ms, newest_ms, n_epochs, n_rows, *counts = (
-                self._head.unpack_from(data)
+                self.head.unpack_from(data)
             )
-            at = self._head.size
+            at = self.head.size
             offsets: tuple[int, ...] = ()
             if n_epochs:
                 offsets = struct.unpack_from(f"<{2 * n_epochs}I", data, at)
-                at += n_epochs * _OFFSET.size
+                at += n_epochs * OFFSET.size
             grids = []
             sizes = iter(counts)
             for arrays, n, origin_ms in zip(self._tiles[kind], sizes, sizes, strict=True):
@@ -242,20 +250,20 @@ class Codec:
                     grids.append(block)
                 else:
                     grids.append(arrays.empty)
-            rows, at = self._rows[kind].unpack(data, at, n_rows)
+            rows, at = self.row_arrays[kind].unpack(data, at, n_rows)
         except (struct.error, MemoryError, OverflowError) as error:
             raise self._broken(kind, str(error)) from error
-        if at != len(data) - _CHECK.size:
-            raise self._broken(kind, f"{len(data)} bytes where {at + _CHECK.size} were told")
-        newest = None if newest_ms == _NO_INSTANT else newest_ms
+        if at != len(data) - CHECK.size:
+            raise self._broken(kind, f"{len(data)} bytes where {at + CHECK.size} were told")
+        newest = None if newest_ms == NO_INSTANT else newest_ms
         return Opened(epoch, horizon_ms, newest, offsets, tuple(grids), rows)
 
     def _refuse(self, kind: BlobKind, data: bytes) -> NoReturn:
         """Say what is wrong with bytes that are not whole, or not of this definition."""
-        if len(data) < _HEADER.size + _CHECK.size:
+        if len(data) < HEADER.size + CHECK.size:
             raise self._broken(kind, f"{len(data)} bytes")
         magic, found_kind, version, digest = data[:2], data[2], data[3], data[4:12]
-        if magic != _MAGIC or not _is_whole(data):
+        if magic != _MAGIC or not is_whole(data):
             raise self._broken(kind, "other bytes than were written")
         if found_kind != kind or version != _VERSION:
             raise self._broken(kind, f"kind {found_kind}, version {version}")
@@ -283,7 +291,7 @@ class Codec:
             arrays.keep(block, [e > epoch for e in block.array(1)])
             for arrays, block in zip(self._tiles[DELTA], delta.grids, strict=True)
         )
-        rows = self._rows[DELTA].keep(delta.rows, [e > epoch for e in delta.rows.array(1)])
+        rows = self.row_arrays[DELTA].keep(delta.rows, [e > epoch for e in delta.rows.array(1)])
         return delta._replace(offsets=offsets[covered:], grids=tuple(grids), rows=rows)
 
     def decode(self, kind: BlobKind, data: bytes) -> Contents:
@@ -338,11 +346,17 @@ class Codec:
         return RawRow(block.member(0, k), available, event_id, epoch, cells)
 
 
-_NO_INSTANT = -(2**63)
+NO_INSTANT = -(2**63)
 
 
-def _is_whole(data: bytes) -> bool:
-    return zlib.crc32(data[: -_CHECK.size]) == int.from_bytes(data[-_CHECK.size :], "little")
+def is_whole(data: bytes) -> bool:
+    """Whether the check behind the bytes is theirs."""
+    return zlib.crc32(data[: -CHECK.size]) == int.from_bytes(data[-CHECK.size :], "little")
+
+
+def offsets_of(contents: Contents) -> bytes:
+    """Folded epochs with their highest offsets, in order."""
+    return b"".join(OFFSET.pack(*item) for item in sorted(contents.offsets.items()))
 
 
 def _recency(row: RawRow) -> tuple[int, int, bytes]:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from core.clock import MINUTE_MS
 from core.features import sums
 from core.features.blob import DELTA, NO_EPOCH, Codec, Contents, TileState, codec_of
+from core.features.growth import Glance, glance_at, with_rows
 from core.features.partials import Cell, Kind, RawRow, Slot, cells_of, register_and_rank, slots
 from core.features.plan import ViewPlan
 from core.features.values import RawValue
@@ -29,8 +29,7 @@ YOUNG_MS = 5 * MINUTE_MS
 """Rows younger than this stay raw, so that points up to five minutes back can be answered."""
 
 
-@dataclass(frozen=True)
-class FoldEvent:
+class FoldEvent(NamedTuple):
     """One event of the log, as the folder takes it: where it stands, and its values."""
 
     epoch: int
@@ -74,11 +73,17 @@ def fold(
         If a number of an event does not fit its field.
     """
     codec = codec_of(view)
+    glance = glance_at(codec, delta) if delta is not None and view.windows else None
+    if delta is not None and glance is not None:
+        _move(glance.head, now_ms, base_epoch)
+        if _is_as_it_stands(codec, glance):
+            rows = _new_rows(view, codec, glance.head, events)
+            if all(row.event_ms >= glance.head.horizon_ms for row in rows):
+                return with_rows(codec, delta, glance, rows)
     contents = (
         Contents(NO_EPOCH, now_ms - YOUNG_MS) if delta is None else codec.decode(DELTA, delta)
     )
-    contents.epoch = max(contents.epoch, base_epoch)
-    contents.horizon_ms = max(contents.horizon_ms, now_ms - YOUNG_MS)
+    _move(contents, now_ms, base_epoch)
     _drop_covered(contents)
     contents.rows += _new_rows(view, codec, contents, events)
     if view.attributes:
@@ -87,6 +92,25 @@ def fold(
         _tile_old_rows(codec, contents)
         _drop_out_of_windows(view, contents)
     return codec.encode(DELTA, contents)
+
+
+def _move(contents: Contents, now_ms: int, base_epoch: int) -> None:
+    """Epoch and horizon as they are from now on; neither moves back."""
+    contents.epoch = max(contents.epoch, base_epoch)
+    contents.horizon_ms = max(contents.horizon_ms, now_ms - YOUNG_MS)
+
+
+def _is_as_it_stands(codec: Codec, glance: Glance) -> bool:
+    """Whether nothing of a delta is to be dropped or tiled."""
+    head, rows = glance.head, glance.rows
+    if any(epoch <= head.epoch for epoch in head.offsets):
+        return False
+    if rows.n and rows.member(0, 0) < head.horizon_ms:
+        return False
+    return all(
+        not n or first_ms >= window_start_ms(head.horizon_ms, grid.longest_ms, grid.grid_ms)
+        for grid, (n, first_ms) in zip(_program_of(codec), glance.counts, strict=True)
+    )
 
 
 def _drop_covered(contents: Contents) -> None:
@@ -161,8 +185,12 @@ def _drop_out_of_windows(view: ViewPlan, contents: Contents) -> None:
 
 def oldest_start_ms(view: ViewPlan, grid_ms: int, at_ms: int) -> int:
     """Start of the longest window of a grid at ``at_ms``; no later point reads before it."""
-    longest_ms = max(w.window_ms for w in view.windows if w.grid_ms == grid_ms)
-    return window_start_ms(at_ms, longest_ms, grid_ms)
+    return window_start_ms(at_ms, longest_window_ms(view, grid_ms), grid_ms)
+
+
+def longest_window_ms(view: ViewPlan, grid_ms: int) -> int:
+    """Length of the longest window of a grid."""
+    return max(w.window_ms for w in view.windows if w.grid_ms == grid_ms)
 
 
 # One function a kind of slot: add a value that is there to the fields at `place`.
@@ -232,6 +260,7 @@ class _Step(NamedTuple):
 
 class _Grid(NamedTuple):
     grid_ms: int
+    longest_ms: int
     empty: TileState
     steps: tuple[_Step, ...]
 
@@ -245,5 +274,6 @@ def _program_of(codec: Codec) -> tuple[_Grid, ...]:
             cell = codec.columns.index(slot.column)
             steps.append(_Step(slot, cell, place, ADDERS[slot.kind]))
             place += len(slot.fields)
-        grids.append(_Grid(grid_ms, [field.empty for field in fields], tuple(steps)))
+        longest_ms = longest_window_ms(codec.view, grid_ms)
+        grids.append(_Grid(grid_ms, longest_ms, [field.empty for field in fields], tuple(steps)))
     return tuple(grids)

@@ -45,6 +45,12 @@ class Block:
         shape = _run(code, (n if end is None else end) - start)
         return shape.unpack_from(self._data, self._at + before * n + width * start)
 
+    def raw(self, k: int) -> bytes:
+        """Bytes of array ``k``."""
+        _, width, before = self._places[k]
+        start = self._at + before * self.n
+        return self._data[start : start + width * self.n]
+
     def field(self, k: int, start: int) -> tuple[Any, ...]:
         """Field ``k`` of the members from place ``start`` on."""
         return self.array(self.first + k, start)
@@ -72,7 +78,8 @@ class Arrays:
     """Shape of one block: codes of its arrays, and which of them are lengths of heaps.
 
     ``first`` is the array that fields begin at. ``places`` has, for each array, its code, the
-    bytes of a member, and the bytes that a member's place takes in all arrays before it.
+    bytes of a member, and the bytes that a member's place takes in all arrays before it;
+    ``width`` is the bytes of a member in all of them, heaps apart.
     """
 
     def __init__(self, codes: Sequence[str], first: int = 0) -> None:
@@ -82,7 +89,7 @@ class Arrays:
         widths = [_WIDTHS[code] for code in self.codes]
         before = [0, *accumulate(widths)]
         self.places = tuple(zip(self.codes, widths, before, strict=False))
-        self._width = before[-1]
+        self.width = before[-1]
         self.empty = Block(self, b"", 0, 0, (b"",) * len(self.lengths), 0)
 
     def unpack(self, data: bytes, at: int, n: int, origin_ms: int = 0) -> tuple[Block, int]:
@@ -95,7 +102,7 @@ class Arrays:
         """
         if not n:
             return self.empty, at
-        end = at + self._width * n
+        end = at + self.width * n
         if not self.lengths:
             return Block(self, data, at, n, (), origin_ms), end
         lengths = Block(self, data, at, n, (), origin_ms)
@@ -115,6 +122,13 @@ class Arrays:
         n = sum(where)
         data = self.pack(n, [list(compress(array, where)) for array in arrays])
         return self.unpack(data, 0, n, block.origin_ms)[0]
+
+    def extended(self, block: Block, n: int, arrays: Iterable[Sequence[Any]]) -> bytes:
+        """Bytes of a block without heaps, with ``n`` members more behind its own."""
+        parts: list[bytes] = []
+        for k, (code, array) in enumerate(zip(self.codes, arrays, strict=True)):
+            parts += [block.raw(k), _run(code, n).pack(*array)]
+        return b"".join(parts)
 
     def pack(self, n: int, arrays: Iterable[Sequence[Any]]) -> bytes:
         """Bytes of a block whose arrays are given in order; strings where lengths go.

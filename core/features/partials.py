@@ -21,10 +21,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from core.errors import ConfigurationError, InvalidInputError
 from core.features import hll
+from core.features.identity import ByIdentity
 from core.features.plan import ViewPlan, WindowFeature
 from core.features.values import RawValue, cast_value
 
@@ -188,7 +190,12 @@ class RawRow(NamedTuple):
 
 def cell_columns(view: ViewPlan) -> tuple[str, ...]:
     """Columns of a row's cells: sorted, because equal plans may list theirs in other orders."""
-    return tuple(sorted(view.columns))
+    return _cell_columns(ByIdentity(view))
+
+
+@lru_cache(maxsize=256)
+def _cell_columns(key: ByIdentity[ViewPlan]) -> tuple[str, ...]:
+    return tuple(sorted(key.object.columns))
 
 
 def cells_of(view: ViewPlan, values: Mapping[str, RawValue]) -> tuple[Cell, ...]:
@@ -202,11 +209,14 @@ def cells_of(view: ViewPlan, values: Mapping[str, RawValue]) -> tuple[Cell, ...]
     InvalidInputError
         If an integer does not fit 64 bits.
     """
-    return tuple(_cell(view, column, values.get(column)) for column in cell_columns(view))
+    return tuple([_cell(view, column, values.get(column)) for column in cell_columns(view)])
 
 
 def _cell(view: ViewPlan, column: str, raw: RawValue) -> Cell:
-    value = cast_value(raw, view.columns[column])
+    column_type = view.columns[column]
+    if type(raw) is int and column_type == "int64" and INT64_MIN <= raw <= INT64_MAX:
+        return raw  # what most columns hold
+    value = cast_value(raw, column_type)
     if isinstance(value, str):
         return text_cell(view, column, value)
     if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:

@@ -24,8 +24,14 @@ CREATE TABLE IF NOT EXISTS claims (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS claims_by_expiry ON claims (expires_ms);
 """
+_CLAIM = """
+INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT (key)
+    DO UPDATE SET value = excluded.value, expires_ms = excluded.expires_ms WHERE expires_ms <= ?
+"""
 _CHUNK = 500
 """Keys a statement: well below SQLite's limit on parameters."""
+_CLAIMED_AT_ONCE = 500
+"""Claims a transaction, some milliseconds: who takes events waits for the folder's no longer."""
 _PURGED_AT_ONCE = 200
 """Expired claims removed by one call, so that no call pays for all of them."""
 
@@ -79,22 +85,37 @@ class SqliteOnlineStore:
         with self._transaction() as connection:
             connection.executemany("DELETE FROM online WHERE key = ?", [(key,) for key in keys])
 
+    def keys(self, start: bytes) -> list[bytes]:
+        """Keys that begin with ``start``, in order."""
+        with self._translated():
+            rows = self._connection().execute(
+                "SELECT key FROM online WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1"
+                " ORDER BY key",
+                (start,),
+            )
+            return [key for (key,) in rows]
+
     def claim(
         self, items: Mapping[bytes, bytes], *, expires_in_ms: int, now_ms: int
     ) -> dict[bytes, bytes]:
         """Store each key that is absent or expired; return the values of those already held."""
         held: dict[bytes, bytes] = {}
+        members = list(items.items())
+        for start in range(0, len(members), _CLAIMED_AT_ONCE):
+            chunk = members[start : start + _CLAIMED_AT_ONCE]
+            held |= self._claim(chunk, expires_ms=now_ms + expires_in_ms, now_ms=now_ms)
+        return held
+
+    def _claim(
+        self, items: list[tuple[bytes, bytes]], *, expires_ms: int, now_ms: int
+    ) -> dict[bytes, bytes]:
+        held: dict[bytes, bytes] = {}
         with self._transaction() as connection:
-            for key, value in items.items():
-                row = connection.execute(
-                    "SELECT value FROM claims WHERE key = ? AND expires_ms > ?", (key, now_ms)
-                ).fetchone()
-                if row is not None:
-                    held[key] = row[0]
-                    continue
-                connection.execute(
-                    "REPLACE INTO claims VALUES (?, ?, ?)", (key, value, now_ms + expires_in_ms)
-                )
+            for key, value in items:
+                claimed = connection.execute(_CLAIM, (key, value, expires_ms, now_ms))
+                if not claimed.rowcount:
+                    row = connection.execute("SELECT value FROM claims WHERE key = ?", (key,))
+                    held[key] = row.fetchone()[0]
             connection.execute(
                 "DELETE FROM claims WHERE key IN"
                 " (SELECT key FROM claims WHERE expires_ms <= ? LIMIT ?)",

@@ -10,9 +10,10 @@ from payments import NOW_MS, PAYMENTS, payment
 from core.clock import MINUTE_MS, FixedClock
 from core.errors import DependencyError, OverloadedError
 from core.row_parser import RowParser
-from serving.appending import MAX_WAITING_LINES, GroupAppender
+from serving.appending import GroupAppender
 from serving.errors import BrokenContractError, ListTooLongError, NotFoundError
 from serving.events import MAX_EVENTS, EventIntake
+from serving.grouping import MAX_WAITING
 from stores.claims import CLAIM_MS
 from stores.layout import Layout
 from stores.log import SourceLog
@@ -254,7 +255,7 @@ def test_who_comes_to_a_full_queue_is_told_so(tmp_path):
 
     async def overfill():
         waiting = asyncio.gather(
-            *(appender.append([b"{}"] * 1_000) for _ in range(MAX_WAITING_LINES // 1_000))
+            *(appender.append([b"{}"] * 1_000) for _ in range(MAX_WAITING // 1_000))
         )
         await asyncio.sleep(0)
         with pytest.raises(OverloadedError) as refused:
@@ -263,6 +264,46 @@ def test_who_comes_to_a_full_queue_is_told_so(tmp_path):
         return refused.value.code
 
     assert asyncio.run(overfill()) == "events_waiting"
+
+
+def test_requests_at_once_claim_together_and_each_hears_what_it_would_alone(bench, appenders):
+    class CountedStore(MemoryOnlineStore):
+        calls = 0
+
+        def claim(self, items, *, expires_in_ms, now_ms):
+            self.calls += 1
+            return super().claim(items, expires_in_ms=expires_in_ms, now_ms=now_ms)
+
+    store = CountedStore()
+    intake = EventIntake(bench.releases, store, appenders, bench.clock, bench.guard)
+    same, other = payment("same", NOW_MS), payment("same", NOW_MS, amount_minor=7)
+    sent = [same, *(payment(f"e{n}", NOW_MS) for n in range(50)), same, other]
+
+    async def send_all():
+        return await asyncio.gather(*(intake.take("payments", event) for event in sent))
+
+    answers = [result.status for (result,) in asyncio.run(send_all())]
+    assert answers == ["accepted"] * 51 + ["duplicate", "rejected"]
+    assert store.calls <= 2
+    kept = [json.loads(line)["event_id"] for line in appenders.lines["payments"]]
+    assert sorted(kept) == sorted(event["event_id"] for event in sent[:-1])
+
+
+def test_who_comes_when_too_many_wait_to_be_claimed_is_told_so(bench, appenders):
+    intake = EventIntake(bench.releases, bench.store, appenders, bench.clock, bench.guard)
+    batches = [
+        [payment(f"{batch}-{n}", NOW_MS) for n in range(MAX_EVENTS)]
+        for batch in range(MAX_WAITING // MAX_EVENTS + 1)
+    ]
+
+    async def send_all():
+        sends = (intake.take("payments", batch) for batch in batches)
+        return await asyncio.gather(*sends, return_exceptions=True)
+
+    answers = asyncio.run(send_all())
+    refused = [answer for answer in answers if isinstance(answer, OverloadedError)]
+    assert [error.code for error in refused] == ["events_waiting"]
+    assert len(appenders.lines["payments"]) == MAX_WAITING  # what was not refused is kept
 
 
 def test_claims_of_a_store_that_is_down_are_the_caller_s_to_hear(bench, appenders):

@@ -7,6 +7,7 @@ import pytest
 from batches import fold_events
 from worlds import worlds
 
+from core.errors import IntegrityError
 from core.features.blob import DELTA, Contents, codec_of
 from core.features.fold import YOUNG_MS, FoldEvent, fold, in_force_and_later
 from core.features.partials import RawRow
@@ -183,3 +184,43 @@ def test_the_row_in_force_is_the_last_not_after_the_instant(at_ms: int, expected
 
     assert [row.event_ms for row in in_force_and_later(rows, at_ms)] == expected
     assert in_force_and_later([], at_ms) == []
+
+
+def distinct() -> ViewPlan:
+    window = WindowFeature(
+        name="n_d", function="count_distinct", column="n", window_ms=7_200_000, grid_ms=600_000
+    )
+    return sums().model_copy(update={"windows": (*sums().windows, window)})
+
+
+def latest() -> ViewPlan:
+    window = WindowFeature(
+        name="n_l", function="last", column="n", window_ms=7_200_000, grid_ms=600_000
+    )
+    return sums().model_copy(update={"windows": (*sums().windows, window)})
+
+
+@pytest.mark.parametrize("make", [sums, distinct, latest])
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_put_behind_are_the_bytes_of_all_rows_at_once(make, seed):
+    """Event by event, mostly without taking the delta apart; at once, with nothing there before."""
+    draw, view = np.random.default_rng(seed), make()
+    now_ms = NOW + draw.integers(0, 3 * MINUTE, 60).cumsum()
+    events = [
+        event(1 + k // 25, k, int(now - draw.integers(0, 8 * MINUTE)), int(draw.integers(9)))
+        for k, now in enumerate(now_ms)
+    ]
+    delta = None
+    for k, now in enumerate(now_ms):
+        base_epoch = 1 if k >= 40 else -1
+        delta = fold(view, delta, [events[k]], now_ms=int(now), base_epoch=base_epoch)
+        expected = fold(view, None, events[: k + 1], now_ms=int(now), base_epoch=base_epoch)
+        assert contents(view, delta) == contents(view, expected)
+        assert delta == expected
+
+
+def test_a_delta_that_is_not_whole_is_refused_and_not_grown():
+    delta = fold(sums(), None, [event(1, 0, NOW)], now_ms=NOW, base_epoch=-1)
+    torn = delta[:-9] + b"\xff" + delta[-8:]
+    with pytest.raises(IntegrityError):
+        fold(sums(), torn, [event(1, 1, NOW)], now_ms=NOW, base_epoch=-1)
