@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -15,10 +16,14 @@ from bundles import serve
 from deltalake import DeltaTable
 from dying_forget import NOW_MS, PROJECT
 from planted_people import plant
+from redis import Redis
+from servers import redis_server
 
 from core.clock import FixedClock
 from core.erasure import Tombstone
 from core.errors import IntegrityError, InvalidInputError
+from core.features.blob import base_key
+from core.features.keys import entity_key
 from core.sought import MASKED, Sought
 from orchestration import cli
 from orchestration.commands import forget
@@ -217,14 +222,36 @@ def test_what_cannot_be_done_is_refused_before_anything_is(settings, words, matc
 
 
 @pytest.mark.slow
-def test_twenty_people_are_forgotten_one_after_the_other(tmp_path):
+def test_ten_of_twenty_people_are_forgotten_one_after_the_other(tmp_path):
     settings = Settings(home=tmp_path / "home", environment="test")
     plant(settings.layout, PEOPLE)
-    for person in PEOPLE[:-1]:
+    gone, there = PEOPLE[::2], PEOPLE[1::2]
+    for person in gone:
         assert called(settings, "--why", "asked in a letter", person=person)[0] == 0
-    assert all(left_of(settings, person) == [] for person in PEOPLE[:-1])
-    there = left_of(settings, PEOPLE[-1])
-    assert {s.encoding for s in there} >= {"utf-8", "utf-16-le", "hex", "base64", MASKED}
+    assert [left_of(settings, person) for person in gone] == [[]] * 10
+    for person in there:
+        encodings = {sighting.encoding for sighting in left_of(settings, person)}
+        assert encodings >= {"utf-8", "utf-16-le", "hex", "base64", "url", MASKED}
+
+
+@pytest.mark.redis
+def test_keys_of_one_go_from_a_redis_and_those_of_others_stay(settings):
+    with tempfile.TemporaryDirectory(prefix="tl") as folder, redis_server(Path(folder)) as server:
+        online = settings.model_copy(update={"online_url": server.url})
+        with Redis(port=server.port) as client:
+            for person in (THEIRS, f"{THEIRS}0", PEOPLE[0]):
+                client.set(base_key("card_v1", entity_key([person])), b"packed")
+                client.set(base_key("pair_v1", entity_key(["t9", person])), b"packed")
+                client.set(f"claim/event/payments/{person}", b"digest")
+            code, said = called(online, "--why", "asked in a letter")
+            assert code == 0, said
+            assert "online: 3 online_keys" in said
+            assert "6 online_values" in said
+            assert client.dbsize() == 6
+            client.set("base{terminal_v1/x}", f"of {THEIRS}")
+            code, said = called(online, "--why", "asked in a letter")
+            assert code == 1
+            assert "left in online store: value, utf-8, 1 times" in said
 
 
 def killed_at(settings, sync):
@@ -235,7 +262,7 @@ def killed_at(settings, sync):
 
 @pytest.mark.slow
 def test_kill_9_between_two_writes_leaves_nothing_that_the_next_run_does_not_finish(settings):
-    for sync in (3, 12, 30):
+    for sync in (4, 25):
         assert killed_at(settings, sync) == -signal.SIGKILL
     code, said = called(settings, "--why", "asked in a letter")
     assert code == 0, said

@@ -15,12 +15,13 @@ import pytest
 
 from core.errors import DependencyError
 from core.needles import needles
+from core.sought import Sought
 from stores import scanning
 from stores.scanning import scan_file, scan_tree, scan_values
 
 PLANTED = [f"card-{number:02}-ö{number * 7919}" for number in range(20)]
 ALL = {needle: name for planted in PLANTED for needle, name in needles(planted).items()}
-FILLER = b"nothing of anybody " * 50
+FILLER = b" nothing of anybody " * 50
 
 
 def as_bytes(path, encoded):
@@ -40,7 +41,7 @@ def hexadecimal(path, identifier):
 
 
 def encoded(path, identifier):
-    as_bytes(path, base64.b64encode(b"xy" + identifier.encode()))
+    as_bytes(path, base64.b64encode(b"x " + identifier.encode()))
 
 
 def escaped(path, identifier):
@@ -124,8 +125,10 @@ def test_each_of_twenty_identifiers_planted_in_another_way_is_found(tmp_path):
     assert {sighting.place.rpartition("/")[2] for sighting in found} == {
         f"{number}.data" for number in range(20)
     }
-    for identifier in PLANTED:
-        assert scan_tree(tmp_path, needles(identifier))
+    for number, identifier in enumerate(PLANTED):
+        (place,) = {sighting.place for sighting in scan_tree(tmp_path, Sought(identifier))}
+        assert place.endswith(f"/{number}.data")
+        assert scan_tree(tmp_path, Sought(identifier[:-1])) == []  # part of a longer word
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__qualname__)
