@@ -8,7 +8,7 @@ import dagster as dg
 from assets import names
 from assets.columns import tile_columns
 from assets.partitions import EVENT_DATES, ONE_RUN
-from assets.resources import Launcher, Platform
+from assets.resources import CODE_VERSION, Launcher, Platform
 from assets.results import Result, check, document
 from assets.tables import facts_of
 from core.contracts import Source
@@ -45,7 +45,8 @@ def tiles_asset(view: ViewPlan, source: Source, owners: list[str]) -> dg.AssetsD
         )
         facts = facts_of(platform.layout.tiles(view.name))
         return Result(
-            metadata=facts.metadata(tile_columns(view, source)) | {"report": report},
+            metadata=facts.metadata(tile_columns(view, source))
+            | {"report": report, CODE_VERSION: platform.code_version},
             check_results=[fresh(report, facts_of(platform.layout.events(view.source)).version)],
         )
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 else:
     Resource = dg.ConfigurableResource
 
+CODE_VERSION = "code_version"
+"""Metadata of what is upstream of others: the code that wrote it."""
+
 Context = dg.AssetExecutionContext | dg.OpExecutionContext
 
 
@@ -31,6 +34,27 @@ class Launcher(Resource, ABC):
         Nothing is taken from the run's partitions: Pipes hands none over in a ranged run.
         Raises ``dagster.Failure`` with what went wrong, retried or not as the error says.
         """
+
+
+class Service(Resource, ABC):
+    """The running service, asked as any product asks it."""
+
+    @abstractmethod
+    def ask(self, path: str, body: Any = None) -> Any:
+        """Answer to a GET, or to a POST of ``body``, as JSON.
+
+        Raises
+        ------
+        PlatformError
+            Of the family that its problem belongs to; NotReadyError where nobody answers.
+        """
+
+
+class AlertReceiver(Resource):
+    """Who is told of alerts; nobody where there is no address."""
+
+    url: str = ""
+    secret: str = ""
 
 
 class Platform(Resource):

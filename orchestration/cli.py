@@ -97,6 +97,7 @@ COMMANDS = (
     Command("push", "push", "send one event to the service", takes_fields=True),
     Command("why", "why", "explain a decision by its id"),
     Command("decisions", "decisions", "show what another policy would have decided"),
+    Command("alerts", "alerts", "list what is wrong, by cause, with what to do about it"),
     Command("keys", "keys", "create, list, rotate and revoke keys to the service"),
     Command("signing", "signing", "list, rotate and revoke the keys that sign"),
     Command("audit", "audit", "verify and list who did what, when and why"),

@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets.archive import archive_asset
 from assets.checks.events import events_checks
+from assets.checks.outputs import outputs_check
 from assets.declared import Declared
 from assets.evaluation import evaluation_asset
 from assets.events import events_spec
@@ -22,8 +23,14 @@ from assets.releases import release_asset
 from assets.retention import retention_asset
 from assets.scores import scores_asset
 from assets.training import training_asset
+from assets.watching.drift import drift_asset
+from assets.watching.freshness import freshness_asset
+from assets.watching.performance import calibration_asset, performance_asset
+from assets.watching.stream import stream_asset
+from assets.watching.synthetic import synthetic_asset
 from core.use_case import UseCase
 from feature_store.plans import plan_for
+from orchestration.alerting import alerts_job, alerts_sensor, watchlist_of
 from orchestration.automation import automated, automation_sensor
 from orchestration.decisions import Patience
 from orchestration.environments import executor_of, resources_of
@@ -36,6 +43,7 @@ from orchestration.retraining import retraining_sensors
 from orchestration.schedules import rebase_schedule, retention_schedule, scores_schedule
 from orchestration.sensors import Job, ingest_sensors
 from orchestration.settings import Settings
+from orchestration.watching import watching_schedules
 from use_cases import discover
 
 
@@ -69,13 +77,15 @@ def beta_is_known() -> Iterator[None]:
 
 def _definitions(settings: Settings) -> dg.Definitions:
     declared = declared_by(settings)
-    jobs = all_jobs(declared)
+    jobs, assets, checks = all_jobs(declared), executable_assets(declared), all_checks(declared)
+    watched = watchlist_of(declared, assets, checks, jobs)
+    telling = alerts_job(watched)
     return dg.Definitions(
-        assets=[*events_specs(declared), *automated(executable_assets(declared))],
-        asset_checks=[events_checks(source) for source in declared.sources.values()],
-        jobs=list(jobs.values()),
+        assets=[*events_specs(declared), *automated(assets)],
+        asset_checks=checks,
+        jobs=[*jobs.values(), telling],
         schedules=all_schedules(declared, jobs),
-        sensors=all_sensors(declared, jobs, settings),
+        sensors=[*all_sensors(declared, jobs, settings), alerts_sensor(watched, telling)],
         resources=resources_of(settings),
         executor=executor_of(settings),
     )
@@ -85,13 +95,14 @@ Jobs = Mapping[str, Job]
 
 
 def all_schedules(declared: Declared, jobs: Jobs) -> list[dg.ScheduleDefinition]:
-    """Daily scores of each use case, the hourly re-base, and the daily sweep."""
+    """Daily scores and looks of each use case, the hourly re-base, and the daily sweep."""
     daily = [
         scores_schedule(use_case, declared.plans[name], jobs[f"daily_scores_{name}"])
         for name, use_case in declared.use_cases.items()
     ]
     rebase = rebase_schedule(declared, jobs["rebase_online_values"])
-    return [*daily, rebase, retention_schedule(jobs["sweep_retention"])]
+    looks = watching_schedules(declared, jobs)
+    return [*daily, *looks, rebase, retention_schedule(jobs["sweep_retention"])]
 
 
 def all_sensors(declared: Declared, jobs: Jobs, settings: Settings) -> list[dg.SensorDefinition]:
@@ -124,10 +135,30 @@ def executable_assets(declared: Declared) -> list[Any]:
     ]
     models = [asset for u in declared.use_cases.values() for asset in model_assets(declared, u)]
     replayed = [replayed_asset(source) for source in sources.values()]
-    made = [*replayed, *tiles, *online, *models]
-    checked = [*made, *(events_checks(source) for source in sources.values())]
+    watched = [made for u in declared.use_cases.values() for made in watching_assets(declared, u)]
+    made = [*replayed, *tiles, *online, *models, *watched]
+    checked = [*made, *all_checks(declared)]
     checks = [key for asset in checked for key in asset.check_keys]
     return [*made, archive_asset(declared), retention_asset(declared, checks)]
+
+
+def all_checks(declared: Declared) -> list[dg.AssetChecksDefinition]:
+    """Checks that stand beside their assets: of sources, and of batch scores after the fact."""
+    sources = [events_checks(source) for source in declared.sources.values()]
+    return [*sources, *(outputs_check(use_case) for use_case in declared.use_cases.values())]
+
+
+def watching_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinition]:
+    """What is served, watched."""
+    plan = declared.plans[use_case.name]
+    return [
+        performance_asset(use_case, plan),
+        calibration_asset(use_case, plan),
+        drift_asset(use_case, plan),
+        freshness_asset(use_case, plan),
+        stream_asset(use_case, plan),
+        synthetic_asset(use_case),
+    ]
 
 
 def model_assets(declared: Declared, use_case: UseCase) -> list[dg.AssetsDefinition]:

@@ -1,6 +1,7 @@
 """What sensors and schedules decide, as functions of what they saw: no Dagster, no clock."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.clock import SECOND_MS
@@ -208,3 +209,22 @@ def mirror_decision(
     if not differing:
         return Skip("every alias of the registry says what channels.json says")
     return Go(key=f"mirror:{key}", why="; ".join(differing))
+
+
+def watch_decision(key: str, *, has_table: bool) -> Go | Skip:
+    """Whether there is anything to watch: a table of what is decided about."""
+    if not has_table:
+        return Skip("there is no table of examples yet, so there is nothing to watch")
+    return Go(key=key, why="the regular look")
+
+
+def alerts_decision(changes: Sequence[str], *, turn: int) -> Go | Skip:
+    """Whether anybody is to be told: something is wrong that was not, or is over.
+
+    ``changes`` say what is to be put down or told; ``turn`` counts stretches of time, in each of
+    which a receiver that failed is tried once more.
+    """
+    if not changes:
+        return Skip("nothing is wrong that was not known, and nothing known is over")
+    key = hashlib.sha256("\n".join(sorted(changes)).encode()).hexdigest()[:16]
+    return Go(key=f"alerts:{key}:{turn}", why="; ".join(sorted(changes)[:3]))

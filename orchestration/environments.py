@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assets.resources import Launcher, Platform
+from assets.resources import AlertReceiver, Launcher, Platform
+from orchestration.http_service import HttpService
 from orchestration.launcher import InProcessLauncher, PipesLauncher, PodLauncher
 from orchestration.settings import PREFIX, Environment, Launch, Settings
 
@@ -121,7 +122,19 @@ def launch_of(settings: Settings) -> Launch:
 
 def resources_of(settings: Settings) -> dict[str, Any]:
     """Resources by key, the same keys in every environment."""
+    key, secret = settings.service_key, settings.alerts.webhook_secret
     return {
         "platform": platform_of(settings, is_shown=True),
         "launcher": LAUNCHERS[launch_of(settings)](settings),
+        "service": HttpService(
+            home=str(settings.layout.root),
+            url=settings.service_url,
+            key=_named(settings, "service_key", key.get_secret_value()),
+        ),
+        "receiver": AlertReceiver(
+            url=settings.alerts.webhook_url,
+            secret=dg.EnvVar(f"{PREFIX}ALERTS__WEBHOOK_SECRET")
+            if secret.get_secret_value()
+            else "",
+        ),
     }

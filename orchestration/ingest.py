@@ -20,7 +20,7 @@ from assets.checks.expectations import GREAT_EXPECTATIONS
 from assets.columns import event_columns
 from assets.events import WRITER
 from assets.partitions import FIRST_DATE
-from assets.resources import Launcher, Platform
+from assets.resources import CODE_VERSION, Launcher, Platform
 from assets.tables import facts_of, is_table, writer_number
 from core.contracts import Source
 from stores.durable import exclusive_lock
@@ -141,6 +141,7 @@ def report_dates(
     dates = sorted(report["touched"])
     uri = platform.layout.events(source.name)
     shared = facts_of(uri).metadata(event_columns(source)) if is_table(uri) else {}
+    shared |= {CODE_VERSION: platform.code_version}
     numbers = {key: report[key] for key in ("epochs", "accepted", "duplicates", "rejected")}
     for date in dates:
         rows = report["touched"][date]

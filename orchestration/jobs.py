@@ -14,6 +14,7 @@ from orchestration.rebuild import rebuild_job
 from orchestration.retraining import retraining_name
 from orchestration.schedules import rebase_job, retention_job, scores_job
 from orchestration.sensors import Job
+from orchestration.watching import watching_jobs
 
 
 def retrain_job(use_case: UseCase) -> Job:
@@ -44,5 +45,6 @@ def all_jobs(declared: Declared) -> dict[str, Job]:
     for use_case in declared.use_cases.values():
         jobs += [retrain_job(use_case), scores_job(use_case), predictions_job(use_case)]
     jobs += [outcomes_job(each) for each in declared.use_cases.values() if each.rollout is not None]
+    jobs += [job for use_case in declared.use_cases.values() for job in watching_jobs(use_case)]
     jobs += [rebase_job(declared), mirror_job(declared), rebuild_job(), retention_job()]
     return {job.name: job for job in jobs}

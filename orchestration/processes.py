@@ -28,7 +28,7 @@ class Child:
     """A process to start: its name, command, and the address that answers when it is ready.
 
     ``is_ready`` is asked until it says yes; None means ready once started. ``after`` names a
-    child that must be ready before this one is started.
+    child that must be ready before this one is started. ``variables`` are for it alone.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Child:
     address: str = ""
     is_ready: Callable[[], bool] | None = None
     after: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,7 +83,7 @@ class Processes:
         self.running[child.name] = subprocess.Popen(
             child.command,
             cwd=self.folder,
-            env=dict(self.environment),
+            env={**self.environment, **child.variables},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from orchestration.settings import PREFIX, Settings
 
 SERVICE_KEY = f"{PREFIX}SERVICE_KEY"
-"""What the command line shows the service; no process that we start needs it."""
+"""What the command line shows the service; of the processes that we start only Dagster's, which
+asks synthetic requests, is given it."""
 
 
 def service_environment(

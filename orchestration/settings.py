@@ -83,6 +83,15 @@ class ErasureSettings(Section):
         return _words(backups) if isinstance(backups, str) else backups
 
 
+class AlertSettings(Section):
+    """Who is told of alerts; `throughline alerts` lists them in any case."""
+
+    webhook_url: str = Field("", description="Where alerts are posted to as JSON; empty: nowhere.")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Secret that signs what is posted (HMAC-SHA256); empty: none."
+    )
+
+
 class ClusterPods(Section):
     """Where the pods of jobs run in production."""
 
@@ -103,6 +112,9 @@ class Settings(Section):
         (), description="Packages with use cases besides `use_cases`."
     )
     launch: Launch | None = Field(None, description="How jobs start; None: the environment's way.")
+    service_url: str = Field(
+        "", description="Where the service answers; empty: as `throughline up` said."
+    )
     service_key: SecretStr = Field(
         SecretStr(""), description="Key that this command line shows the service; empty: none."
     )
@@ -114,6 +126,7 @@ class Settings(Section):
     spark: SparkSettings = SparkSettings()
     pods: ClusterPods = ClusterPods()
     retention: RetentionSettings = RetentionSettings()
+    alerts: AlertSettings = AlertSettings()
     erasure: ErasureSettings = ErasureSettings()
     _from_variables: frozenset[str] = PrivateAttr(default=frozenset())
 

@@ -30,6 +30,7 @@ OF_THE_BATCH_SIDE = frozenset(
         "mlflow_uri",
         "mlflow_ui_url",
         "scores_url",
+        "service_url",
         "service_key",
         "use_case_packages",
         "launch",
@@ -38,6 +39,7 @@ OF_THE_BATCH_SIDE = frozenset(
         "spark",
         "pods",
         "retention",
+        "alerts",
         "erasure",
     }
 )

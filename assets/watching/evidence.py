@@ -12,7 +12,7 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from assets import names
 from assets.checks.expectations import GREAT_EXPECTATIONS
 from assets.partitions import EVENT_DATES
-from assets.resources import Platform
+from assets.resources import CODE_VERSION, Platform
 from assets.tables import is_table, partition_facts, read_columns
 from assets.watching.window import Window
 from core.clock import DAY_MS, HOUR_MS, date_start_ms
@@ -21,7 +21,6 @@ from core.features.plan import ViewPlan
 from core.stats.profile import TableProfile
 from core.upstream import AssetDay, AssetHistory, Schema
 
-CODE_VERSION = "code_version"
 SCHEMA = "dagster/column_schema"
 MISSHAPEN = frozenset(
     {"missing_field", "unknown_field", "null_field", "wrong_type", "malformed"}

@@ -24,7 +24,7 @@ from orchestration.instance import open_instance, prepare_home
 from orchestration.leftovers import close_leftovers
 from orchestration.ports import MLFLOW_PORT, SERVICE_PORT, UI_PORT, Ports, ports_of
 from orchestration.processes import Child, Processes, answers, is_code_loaded
-from orchestration.service_environment import service_environment
+from orchestration.service_environment import SERVICE_KEY, service_environment
 from orchestration.shell import PROJECT, Shell
 from stores.layout import Layout
 
@@ -141,8 +141,16 @@ def page_children(shell: Shell, ports: Ports) -> list[Child]:
     code = ("code-server", "start", *local, str(ports.code), "-m", "orchestration.definitions")
     ui, mlflow = ports.address(ports.ui), ports.address(ports.mlflow)
     store = ("--backend-store-uri", shell.settings.tracking_uri, "--workers", "1")
+    key = shell.settings.service_key.get_secret_value()
+    asks = {SERVICE_KEY: key} if key else {}  # synthetic requests are asked from there
     return [
-        Child("code", _module("dagster", *code), "", lambda: is_code_loaded(ports.code)),
+        Child(
+            "code",
+            _module("dagster", *code),
+            "",
+            lambda: is_code_loaded(ports.code),
+            variables=asks,
+        ),
         Child(
             "ui",
             _module("dagster_webserver", *local, str(ports.ui), "-w", workspace),

@@ -10,8 +10,13 @@ import jsonschema
 import pytest
 from bundles import REQUEST, expected_score, serve, shelve
 from online_processes import OnlineProcess, service
+from training_sets import small_use_case
 
+from assets.resources import Platform
+from assets.watching.synthetic import asked
 from core.clock import SystemClock
+from core.synthetic import RECORD_MARK, is_synthetic
+from orchestration.http_service import HttpService
 from orchestration.processes import free_port
 from serving.transport.problem_codes import NOWHERE
 from stores.home_id import known_home_id
@@ -39,6 +44,17 @@ def test_a_prediction(client):
     assert body["decision"] == "APPROVE"
     assert body["degraded"] is None
     assert body["prediction_id"].startswith("toy-")
+
+
+def test_a_synthetic_request_goes_the_real_way_and_its_record_bears_the_mark(client, layout):
+    platform = Platform(home=str(layout.root), online_url=layout.online_url, tracking_uri="")
+    there = HttpService(home=str(layout.root), url=str(client.base_url).rstrip("/"))
+    use_case = small_use_case().model_copy(update={"name": "toy"})
+    answer, faults = asked(platform, there, use_case)
+    assert faults == []
+    assert is_synthetic(client.get(f"/v1/predictions/{answer['prediction_id']}").json())
+    segments = [path.read_bytes() for path in layout.records("toy").rglob("*") if path.is_file()]
+    assert sum(RECORD_MARK.encode() in segment for segment in segments) == 1
 
 
 def test_a_prediction_explained(client):

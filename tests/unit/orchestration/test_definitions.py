@@ -10,6 +10,14 @@ from orchestration.settings import Settings
 SOURCES = ("card_profiles", "fraud_labels", "transactions")
 USE_CASES = ("fraud", "handbook")
 WINDOWS = ("card_activity_v1", "terminal_activity_v1", "terminal_risk_v1")
+LOOKS = {
+    "drift": ("data_is_sound", "nothing_has_drifted"),
+    "performance": ("skill_has_not_decayed", "answers_name_their_events"),
+    "calibration": ("scores_are_chances",),
+    "freshness": ("every_table_is_fresh",),
+    "stream": ("streams_are_steady",),
+    "synthetic": ("service_answers_as_it_should",),
+}
 
 KEYS = {
     *(f"events/{source}" for source in SOURCES),
@@ -25,6 +33,7 @@ KEYS = {
     *(f"scores/{use_case}" for use_case in USE_CASES),
     *(f"predictions/{use_case}" for use_case in USE_CASES),
     *(f"predictions/{use_case}_outcomes" for use_case in USE_CASES),
+    *(f"monitoring/{use_case}_{look}" for use_case in USE_CASES for look in LOOKS),
     "retention/sweep",
     "retention/archive",
 }
@@ -57,6 +66,13 @@ TELLING = {
     *(f"models/{use_case}_release:beats_the_declared_rule" for use_case in USE_CASES),
     *(f"predictions/{use_case}:segments_are_whole" for use_case in USE_CASES),
     *(f"predictions/{use_case}_outcomes:answers_name_their_events" for use_case in USE_CASES),
+    *(f"scores/{use_case}:scores_are_what_they_should_be" for use_case in USE_CASES),
+    *(
+        f"monitoring/{use_case}_{look}:{check}"
+        for use_case in USE_CASES
+        for look, checks in LOOKS.items()
+        for check in checks
+    ),
     "retention/sweep:what_is_due_is_gone",
     "retention/archive:no_archived_release_serves",
 }
@@ -67,6 +83,12 @@ JOBS = {
     *(f"daily_scores_{use_case}" for use_case in USE_CASES),
     *(f"take_predictions_{use_case}" for use_case in USE_CASES),
     *(f"join_outcomes_{use_case}" for use_case in USE_CASES),
+    *(
+        f"{job}_{use_case}"
+        for job in ("watch_nightly", "watch_hourly", "ask_synthetic")
+        for use_case in USE_CASES
+    ),
+    "tell_alerts",
     "rebase_online_values",
     "mirror_channels",
     "rebuild_snapshot",
@@ -77,10 +99,20 @@ SCHEDULES = {
         f"daily_scores_{use_case}_at_two": ("0 2 * * *", f"daily_scores_{use_case}")
         for use_case in USE_CASES
     },
+    **{
+        f"{job}_{use_case}_at": (at, f"{job}_{use_case}")
+        for job, at in (
+            ("watch_nightly", "30 3 * * *"),
+            ("watch_hourly", "25 * * * *"),
+            ("ask_synthetic", "40 * * * *"),
+        )
+        for use_case in USE_CASES
+    },
     "rebase_online_values_hourly": ("15 * * * *", "rebase_online_values"),
     "sweep_retention_daily": ("30 4 * * *", "sweep_retention"),
 }
 SENSORS = {
+    "alerts": 60,
     "automation": 30,
     "channels_mirror": 60,
     "fraud_retraining": 300,
@@ -206,7 +238,7 @@ def test_every_environment_has_the_same_resources(environment, tmp_path):
     from orchestration.environments import resources_of
 
     settings = Settings(home=tmp_path, environment=environment)
-    assert set(resources_of(settings)) == {"platform", "launcher"}
+    assert set(resources_of(settings)) == {"platform", "launcher", "service", "receiver"}
 
 
 @pytest.mark.parametrize(
