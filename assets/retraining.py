@@ -17,6 +17,7 @@ from core.stats.metrics import Estimate
 from core.use_case import UseCase
 from stores.bundle import CARD_DATA, read_manifest
 from stores.channels import ChannelBoard, ChannelState
+from stores.erasures import Erasures
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 from stores.triages import Triages
@@ -71,6 +72,7 @@ def signals_of(instance: dg.DagsterInstance, platform: Platform, use_case: UseCa
         triage=triage,
         performances=performances_of(instance, platform, use_case) if is_measured else (),
         labels=new_labels(platform, use_case) if declared.labels is not None else None,
+        erased=tuple(each.release for each in Erasures(platform.layout).flagged(use_case.name)),
     )
 
 

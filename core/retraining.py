@@ -19,7 +19,7 @@ from core.clock import DAY_MS, HOUR_MS, event_date
 from core.features.plan import Frozen
 from core.triage import Triage
 
-Kind = Literal["drift", "decay", "shadow_decay", "labels", "schedule"]
+Kind = Literal["erasure", "drift", "decay", "shadow_decay", "labels", "schedule"]
 Channel = Literal["champion", "shadow"]
 
 
@@ -49,6 +49,15 @@ class OnLabels(Frozen):
     cool_down_hours: int = Field(default=72, ge=1)
 
 
+class OnErasure(Frozen):
+    """Fires when the champion learnt from somebody who was forgotten since.
+
+    Requests to be forgotten come one by one; the cool-down makes one model of several.
+    """
+
+    cool_down_hours: int = Field(default=168, ge=1)
+
+
 class OnSchedule(Frozen):
     """Fires when the last retraining is so many days old: they are its cool-down, too."""
 
@@ -60,7 +69,7 @@ class OnSchedule(Frozen):
         return self.days * 24
 
 
-Trigger = OnDrift | OnDecay | OnLabels | OnSchedule
+Trigger = OnErasure | OnDrift | OnDecay | OnLabels | OnSchedule
 
 
 class Retraining(Frozen):
@@ -70,6 +79,7 @@ class Retraining(Frozen):
     new snapshot reaches ``history_days`` back; None: as far as windows are filled.
     """
 
+    erasure: OnErasure | None = None
     drift: OnDrift | None = None
     decay: OnDecay | None = None
     shadow_decay: OnDecay | None = None
@@ -87,6 +97,7 @@ class Retraining(Frozen):
     def triggers(self) -> tuple[tuple[Kind, Trigger], ...]:
         """Declared triggers, those that know most of what is wrong first."""
         found: tuple[tuple[Kind, Trigger | None], ...] = (
+            ("erasure", self.erasure),
             ("drift", self.drift),
             ("decay", self.decay),
             ("shadow_decay", self.shadow_decay),
@@ -134,11 +145,15 @@ class State:
 
 @dataclass(frozen=True)
 class Signals:
-    """What was seen; None or nothing where nobody has looked."""
+    """What was seen; None or nothing where nobody has looked.
+
+    ``erased`` are releases that learnt from somebody who was forgotten since.
+    """
 
     triage: Triage | None = None
     performances: tuple[Performance, ...] = ()
     labels: NewLabels | None = None
+    erased: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,6 +217,8 @@ def _held(state: State, signals: Signals) -> str:
 
 
 def _seen(kind: Kind, trigger: Trigger, state: State, signals: Signals, now_ms: int) -> _Seen:
+    if isinstance(trigger, OnErasure):
+        return _erasure(state, signals)
     if isinstance(trigger, OnDrift):
         return _drift(state, signals)
     if isinstance(trigger, OnDecay):
@@ -213,6 +230,13 @@ def _seen(kind: Kind, trigger: Trigger, state: State, signals: Signals, now_ms: 
     return _Seen(
         age_days >= trigger.days, f"the last model was made {age_days} d ago, of {trigger.days}"
     )
+
+
+def _erasure(state: State, signals: Signals) -> _Seen:
+    if state.champion not in signals.erased:
+        return _Seen(is_fired=False, words="the champion learnt from nobody who was forgotten")
+    words = f"release {state.champion} learnt from somebody who was forgotten since"
+    return _Seen(is_fired=True, words=words)
 
 
 def _drift(state: State, signals: Signals) -> _Seen:

@@ -7,6 +7,7 @@ from core.retraining import (
     NewLabels,
     OnDecay,
     OnDrift,
+    OnErasure,
     OnLabels,
     OnSchedule,
     Performance,
@@ -134,3 +135,13 @@ def test_what_must_end_first_is_waited_for(state, words):
 def test_a_declaration_without_a_trigger_is_refused():
     with pytest.raises(ValidationError, match="no trigger"):
         Retraining(history_days=30)
+
+
+def test_a_champion_that_learnt_from_somebody_forgotten_is_replaced():
+    declared = ALL.model_copy(update={"erasure": OnErasure(cool_down_hours=24)})
+    found = decided(Signals(erased=(2, 4)), declared=declared)
+    assert found == Retrain("erasure", "release 4 learnt from somebody who was forgotten since")
+    assert isinstance(decided(Signals(erased=(2,)), declared=declared), Hold)
+    rests = decided(Signals(erased=(4,)), State(4, NOW_MS - HOUR_MS), declared)
+    assert "but it rests until" in rests.why
+    assert isinstance(decided(Signals(erased=(4,))), Hold)  # not declared
