@@ -8,9 +8,12 @@ three times what it can do still does nearly all that it can.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
+from itertools import count
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,15 +21,18 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from serving.errors import BusyError, LateError
 from serving.gate import Gate
-from serving.tracing import trace_of
+from serving.tracing import REQUEST_ID, trace_of
 from serving.transport.problems import problem
 
 Handler = Callable[[Request], Awaitable[Response]]
+DefaultHeaders = list[tuple[bytes, bytes]]
 
 INSIDE = "throughline.inside"
 """Key of a request's scope: the gate has counted it."""
 TIMEOUT_HEADER = b"x-request-timeout-ms"
 LONGEST_MS = 3_600_000
+MOST_KNOWN_BYTES = 1_024
+"""Longer heads are read again each time: nobody fills our memory with them."""
 _EVENTS = "/v1/events/"
 _COUNTED = re.compile(rb"POST /v[12]/(?!events/)")
 _LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
@@ -42,25 +48,38 @@ def is_counted(method: str, path: str) -> bool:
     return method == "POST" and not path.startswith(_EVENTS)
 
 
-def is_whole_request(data: bytes) -> bool:
-    r"""Whether bytes are one plain request for the engine, from its start to its end.
+class PlainHead(NamedTuple):
+    """What is known of the head of one plain request for the engine.
+
+    ``n_body`` bytes come behind it; ``traced`` are its headers about its id and trace.
+    """
+
+    n_body: int
+    traced: tuple[tuple[bytes, bytes], ...]
+
+
+def plain_head(head: bytes) -> PlainHead | None:
+    r"""What a head says, up to its last line's end; None of what is to be parsed.
 
     Examples
     --------
-    >>> head = b"POST /v1/fraud/predictions HTTP/1.1\r\nContent-Length: 2\r\n\r\n"
-    >>> is_whole_request(head + b"{}"), is_whole_request(head + b"{"), is_whole_request(head)
-    (True, False, False)
+    >>> line = b"POST /v1/fraud/predictions HTTP/1.1\r\n"
+    >>> plain_head(line + b"Content-Length: 2\r\nX-Request-ID: order-7\r\n")
+    PlainHead(n_body=2, traced=((b'x-request-id', b'order-7'),))
+    >>> plain_head(line + b"Transfer-Encoding: chunked\r\n") is None
+    True
     """
-    if _COUNTED.match(data) is None:
-        return False
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        return False
-    head = data[: end + 2]
+    if _COUNTED.match(head) is None:
+        return None
     length = _LENGTH.search(head)
     if length is None or _BODY_IN_PARTS.search(head) is not None:
-        return False
-    return end + 4 + int(length[1]) == len(data)
+        return None
+    traced = tuple((name.lower(), value) for name, value in _TRACED.findall(head))
+    return PlainHead(int(length[1]), traced)
+
+
+_known_head = lru_cache(maxsize=256)(plain_head)
+"""Whoever asks again and again says the same, but for its body."""
 
 
 def timeout_ms_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
@@ -114,30 +133,38 @@ async def in_time(handler: Handler, gate: Gate, request: Request) -> Response:
     raise late(timeout_ms)
 
 
-class Refusal:
-    """The answer to who is sent away, as bytes: made once, for each with its own trace."""
+class Refusals:
+    """Answers to those who are sent away, from bytes that are made once."""
 
-    def __init__(self, default_headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(self) -> None:
         answer = problem(busy(), is_v2=True)  # for all: the word of `/v2` hurts nobody else
-        lines = _lines((*default_headers, *answer.raw_headers))
-        self._head = STATUS_LINE[answer.status_code] + lines
+        self._answer = STATUS_LINE[answer.status_code] + _lines(answer.raw_headers)
         self._body = b"\r\n" + bytes(answer.body)
+        self._default_headers: DefaultHeaders = []
+        self._head = self._answer
+        self._ids = b"%s: %s" % (REQUEST_ID, os.urandom(8).hex().encode())
+        self._n = count()
 
-    @staticmethod
-    @lru_cache(maxsize=8)
-    def _made(default_headers: tuple[tuple[bytes, bytes], ...]) -> Refusal:
-        return Refusal(default_headers)
+    def to(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
+        """Answer to one plain whole request for the engine; None where it is anything else.
 
-    @classmethod
-    def of(cls, default_headers: Iterable[tuple[bytes, bytes]]) -> Refusal:
-        """Refusal of a server; its own headers, a date among them, change once a second."""
-        return cls._made(tuple(default_headers))
-
-    def to(self, request: bytes) -> bytes:
-        """Answer to a whole request."""
-        head = request[: request.find(b"\r\n\r\n") + 2]
-        traced = [(name.lower(), value) for name, value in _TRACED.findall(head)]
-        return self._head + _lines(trace_of(traced).headers()) + self._body
+        ``default_headers`` are the server's own; another list as soon as they change.
+        """
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        head = data[: end + 2]
+        known = _known_head(head) if end < MOST_KNOWN_BYTES else plain_head(head)
+        if known is None or end + 4 + known.n_body != len(data):
+            return None
+        if default_headers is not self._default_headers:  # a date among them, once a second
+            self._default_headers = default_headers
+            self._head = self._answer + _lines(default_headers)
+        if known.traced:
+            about = _lines(trace_of(known.traced).headers())
+        else:  # an id of its own: a part of chance, the same for this process, and a number
+            about = b"%b%016x\r\n" % (self._ids, next(self._n))
+        return self._head + about + self._body
 
 
 def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 from serving.errors import BusyError
 from serving.gate import Gate
 from serving.transport.connections import Connection
-from serving.transport.crowding import INSIDE, Refusal, is_counted, is_whole_request
+from serving.transport.crowding import INSIDE, Refusals, is_counted
 
 
 class Door(Connection):
@@ -19,15 +19,19 @@ class Door(Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._gate: Gate = self.app.gate
+        self._refusals: Refusals = self.app.refusals
+        self._refused_s: float | None = None  # when, where the last request was sent away
 
     def data_received(self, data: bytes) -> None:
         """Send away who would wait for too long; else as every connection."""
-        if self._gate.is_full and self._is_resting and is_whole_request(data):
-            self.app.refused(BusyError.code)
-            self._unset_keepalive_if_required()
-            self.transport.write(Refusal.of(self.server_state.default_headers).to(data))
-            self._start_clock()
-            return
+        if self._gate.is_full and self._is_resting:
+            refusal = self._refusals.to(data, self.server_state.default_headers)
+            if refusal is not None:
+                self._send_away(refusal)
+                return
+        if self._refused_s is not None:  # the clock of a head is another one
+            self._refused_s = None
+            self._stop_clock()
         super().data_received(data)
 
     def on_message_complete(self) -> None:
@@ -37,6 +41,25 @@ class Door(Connection):
         if not self.cycle.response_complete and is_counted(scope["method"], scope["path"]):
             scope[INSIDE] = True
             self._gate.enter()
+
+    def _send_away(self, refusal: bytes) -> None:
+        self.app.refused(BusyError.code)
+        self._unset_keepalive_if_required()
+        self.transport.write(refusal)
+        if self._refused_s is None:
+            self._stop_clock()
+            self._clock = self.loop.call_later(self._limits.keep_alive_s, self._has_rested)
+        self._refused_s = self.loop.time()
+
+    def _has_rested(self) -> None:
+        """Who was sent away may rest as long as who was answered; one clock is for all times."""
+        self._clock = None
+        since_s = self._refused_s or 0.0
+        rest_s = self._limits.keep_alive_s - (self.loop.time() - since_s)
+        if rest_s > 0:
+            self._clock = self.loop.call_later(rest_s, self._has_rested)
+        else:
+            self._close()
 
     @property
     def _is_resting(self) -> bool:

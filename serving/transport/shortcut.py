@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.gate import Gate
 from serving.settings import HttpSettings
-from serving.transport.crowding import INSIDE, Handler
+from serving.transport.crowding import INSIDE, Handler, Refusals
 
 _EVENTS = "events"  # beside the use cases, and none of them
 
@@ -32,6 +32,11 @@ class Shortcut:
         Told the code of what a connection was refused for.
     gate
         Who is inside, for `serving.transport.door`; left here.
+
+    Attributes
+    ----------
+    refusals
+        What the door answers to those who are sent away.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Shortcut:
         self.limits = limits
         self.refused = refused
         self.gate = gate
+        self.refusals = Refusals()
         self._handlers = tuple(handlers.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

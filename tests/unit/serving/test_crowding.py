@@ -12,10 +12,9 @@ from serving.errors import LateError
 from serving.gate import LAPS, MEASURED, Gate
 from serving.transport.crowding import (
     LONGEST_MS,
-    Refusal,
+    Refusals,
     in_time,
     is_counted,
-    is_whole_request,
     timeout_ms_of,
 )
 
@@ -44,7 +43,9 @@ LINE = b"POST /v1/fraud/predictions HTTP/1.1\r\n"
     ],
 )
 def test_only_a_plain_request_that_is_whole_is_sent_away_unparsed(data, is_whole):
-    assert is_whole_request(data) == is_whole
+    refusals = Refusals()
+    for _ in range(2):  # the second time its head is known
+        assert (refusals.to(data, []) is not None) == is_whole
 
 
 def test_events_and_whoever_watches_are_not_counted():
@@ -71,21 +72,42 @@ def test_a_timeout_is_a_plain_number_or_nothing(value, timeout_ms):
     assert timeout_ms_of([(b"a", b"b"), (b"x-request-timeout-ms", value)]) == timeout_ms
 
 
-def test_the_ready_refusal_is_a_problem_with_a_trace_of_its_own():
-    refusal = Refusal.of([(b"date", b"now")])
-    assert Refusal.of([(b"date", b"now")]) is refusal
-    request = LINE + b"X-Request-Id: order-7\r\ncontent-length: 2\r\n\r\n{}"
-    head, _, body = refusal.to(request).partition(b"\r\n\r\n")
+def refused(refusals, *headers, default_headers=()):
+    """Status line, headers and problem of the answer to who is sent away."""
+    request = LINE + b"".join(b"%b\r\n" % each for each in headers) + b"content-length: 2\r\n\r\n{}"
+    head, _, body = refusals.to(request, default_headers).partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
-    headers = dict(line.split(b": ", 1) for line in lines[1:])
-    assert lines[0].startswith(b"HTTP/1.1 503")
-    assert headers[b"x-request-id"] == b"order-7"
+    found = dict(line.split(b": ", 1) for line in lines[1:])
+    assert int(found[b"content-length"]) == len(body)
+    return lines[0], found, json.loads(body)
+
+
+def test_the_ready_refusal_is_a_problem():
+    line, headers, found = refused(Refusals())
+    assert line.startswith(b"HTTP/1.1 503")
     assert headers[b"retry-after"] == b"1"
     assert headers[b"content-type"] == b"application/problem+json"
-    assert int(headers[b"content-length"]) == len(body)
-    found = json.loads(body)
     assert (found["code"], found["status"], found["retryable"]) == ("busy", 503, True)
     assert found["error"] == found["detail"]  # by which clients below `/v2` know it
+
+
+def test_every_refusal_has_the_id_that_its_request_came_with_or_a_fresh_one():
+    refusals, given = Refusals(), b"X-Request-Id: order-7"
+    parent = b"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    assert refused(refusals, given)[1][b"x-request-id"] == b"order-7"
+    spans = {refused(refusals, given, parent)[1][b"traceparent"] for _ in range(3)}
+    assert len(spans) == 3
+    assert all(span.startswith(parent[13:48]) for span in spans)
+    fresh = {refused(refusals)[1][b"x-request-id"] for _ in range(3)}
+    fresh |= {refused(Refusals())[1][b"x-request-id"]}
+    assert len(fresh) == 4
+    assert {len(each) for each in fresh} == {32}
+
+
+def test_a_refusal_has_the_server_s_headers_of_now():
+    refusals = Refusals()
+    for date in (b"one", b"two"):
+        assert refused(refusals, default_headers=[(b"date", date)])[1][b"date"] == date
 
 
 async def quick(_request):

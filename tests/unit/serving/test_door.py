@@ -1,0 +1,130 @@
+"""The door: who is sent away unparsed, and how long their connection may rest then."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from serving.settings import HttpSettings
+from serving.transport.crowding import Refusals
+from serving.transport.door import Door
+
+HEAD = b"POST /v1/toy/predictions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+HEADER_S, KEEP_ALIVE_S = 10, 30
+
+
+class Loop:
+    """A loop whose time passes when it is told to."""
+
+    def __init__(self):
+        self.now_s, self.timers = 0.0, []
+
+    def time(self):
+        return self.now_s
+
+    def call_later(self, delay_s, callback):
+        timer = SimpleNamespace(at_s=self.now_s + delay_s, callback=callback)
+
+        def cancel():
+            self.timers = [each for each in self.timers if each is not timer]
+
+        timer.cancel = cancel
+        self.timers.append(timer)
+        return timer
+
+    def advance(self, seconds):
+        end_s = self.now_s + seconds
+        while due := [timer for timer in self.timers if timer.at_s <= end_s]:
+            timer = min(due, key=lambda each: each.at_s)
+            self.timers.remove(timer)
+            self.now_s = timer.at_s
+            timer.callback()
+        self.now_s = end_s
+
+
+class Transport:
+    def __init__(self):
+        self.written, self.is_closed = [], False
+
+    def write(self, data):
+        self.written.append(data)
+
+    def close(self):
+        self.is_closed = True
+
+    def abort(self):
+        self.is_closed = True
+
+    def is_closing(self):
+        return self.is_closed
+
+    def get_extra_info(self, name, default=None):
+        del name
+        return default
+
+
+class Application:
+    """What a door asks of its application; it has no answers."""
+
+    limits = HttpSettings(header_timeout_ms=HEADER_S * 1_000, keep_alive_s=KEEP_ALIVE_S)
+
+    def __init__(self):
+        self.gate = SimpleNamespace(is_full=True)
+        self.refusals, self.codes = Refusals(), []
+
+    def refused(self, code):
+        self.codes.append(code)
+
+    async def __call__(self, scope, receive, send):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def door() -> Any:
+    config = uvicorn.Config(Application(), lifespan="off", log_config=None, proxy_headers=False)
+    config.load()
+    config.loaded_app = config.app  # without uvicorn's own wrapping
+    opened: Any = Door(config, ServerState(), {}, Loop())
+    opened.connection_made(Transport())
+    return opened
+
+
+def test_who_is_sent_away_is_counted_and_answered_without_being_parsed(door):
+    door.data_received(HEAD + b"{}")
+    assert door.app.codes == ["busy"]
+    assert door.transport.written[0].startswith(b"HTTP/1.1 503")
+    assert door.scope is None
+
+
+def test_whoever_is_sent_away_again_and_again_is_not_cut_off(door):
+    for _ in range(20):
+        door.data_received(HEAD + b"{}")
+        door.loop.advance(HEADER_S - 1)
+    assert len(door.transport.written) == 20
+    assert not door.transport.is_closed
+    assert len(door.loop.timers) == 1
+
+
+def test_their_connection_may_rest_as_long_as_any(door):
+    door.data_received(HEAD + b"{}")
+    door.loop.advance(KEEP_ALIVE_S - 1)
+    door.data_received(HEAD + b"{}")
+    door.loop.advance(KEEP_ALIVE_S - 1)
+    assert not door.transport.is_closed
+    door.loop.advance(2)
+    assert door.transport.is_closed
+
+
+def test_a_head_that_begins_behind_a_refusal_has_all_its_time(door):
+    door.data_received(HEAD + b"{}")
+    door.loop.advance(KEEP_ALIVE_S - 1)
+    door.data_received(HEAD[:20])
+    door.loop.advance(HEADER_S - 1)
+    assert len(door.transport.written) == 1
+    door.loop.advance(2)
+    assert b"slow_headers" in door.transport.written[1]
+    assert door.transport.is_closed
