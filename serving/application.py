@@ -26,7 +26,7 @@ from serving.explainer_client import ExplainerProcess
 from serving.gpu_metrics import Gpus
 from serving.health import Health
 from serving.inference import Inference
-from serving.log_lines import ending_in_words
+from serving.log_lines import Trouble, ending_in_words
 from serving.online_values import OnlineValues
 from serving.passes import Budgets, Passes
 from serving.passports import KEPT_RELEASES, Passports
@@ -34,6 +34,7 @@ from serving.process import Told, settings_and_teller
 from serving.record_logs import RecordLogs
 from serving.recording import Recording
 from serving.releases import Loader, Releases
+from serving.repeats import Repeats
 from serving.rollout_views import RolloutViews
 from serving.runtime import check_device, runner_on
 from serving.scraping import Scraping
@@ -272,9 +273,18 @@ class Service:
             self._telemetry.models(self._warming.sizes())
 
     async def _tick(self) -> None:
+        """Seal records again and again; what cannot be sealed is tried with the next tick."""
+        repeats = Repeats(self._clock)
         while True:
             await asyncio.sleep(TICK_S)
-            await asyncio.to_thread(self._records.tick)
+            try:
+                await asyncio.to_thread(self._records.tick)
+            except OSError as error:
+                repeats.met("records", partial(self._cannot_seal, error))
+
+    def _cannot_seal(self, error: OSError, more: str) -> None:
+        because = os.strerror(error.errno or 0)
+        self._told(Trouble(f"records cannot be sealed and stay on this machine: {because}{more}"))
 
     async def _ship(self) -> None:
         while True:

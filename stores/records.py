@@ -5,11 +5,12 @@ payload. The id of a record is ``<use_case>-<writer>-<segment>-<offset>`` and sa
 frame starts, so no index is needed. Every process writes segments of its own: the writer's
 name is drawn at start, so two processes never share a file.
 
-``<writer>-<segment>.open`` is being written and locked by its writer; ``.sealed`` never
-changes again, but where somebody is forgotten (`stores.erasing_records`); in the folder
-``shipped`` are those that shared storage has too. The data is with the kernel before ``append``
-returns, so kill -9 loses nothing; a power cut may lose what the kernel had not yet written back
-(seconds). A torn last frame is not a record and is ignored, and cut when the segment is sealed.
+``<writer>-<segment>.open`` is being written, or waits to be sealed, and is locked by its writer;
+``.sealed`` never changes again, but where somebody is forgotten (`stores.erasing_records`); in the
+folder ``shipped`` are those that shared storage has too. The data is with the kernel before
+``append`` returns, so kill -9 loses nothing; a power cut may lose what the kernel had not yet
+written back (seconds). A torn last frame is not a record and is ignored, and cut when the segment
+is sealed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import secrets
 import struct
 import threading
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -77,8 +79,9 @@ def parse_record_id(text: str) -> RecordId:
 class SegmentedRecordLog:
     """Records of one use case, written by this process, read from all.
 
-    A segment is sealed when it is larger than ``segment_bytes`` or, at the next append or
-    ``tick``, older than ``seal_after_ms``: sealed segments are what leaves this machine.
+    A segment takes no more when it is larger than ``segment_bytes`` or older than
+    ``seal_after_ms``; the next ``tick`` seals it. To seal waits for the disk, which an append
+    never does. Sealed segments are what leaves this machine.
     """
 
     def __init__(
@@ -100,7 +103,9 @@ class SegmentedRecordLog:
         self._descriptor: int | None = None
         self._offset = 0
         self._opened_s = 0.0
+        self._full: deque[tuple[int, Path]] = deque()  # descriptors and files to be sealed
         self._lock = threading.Lock()
+        self._sealing = threading.Lock()
 
     def append(self, payload: bytes) -> str:
         """Keep ``payload`` with one ``write``; the id that finds it again."""
@@ -139,16 +144,18 @@ class SegmentedRecordLog:
         return read_record(self._directory, record_id)
 
     def tick(self) -> None:
-        """Seal the open segment if it is due; call it now and then where appends may pause."""
+        """Seal what is full or old enough; call it now and then, and not where appends are made."""
         with self._lock:
             if self._descriptor is not None and self._is_due():
-                self._seal()
+                self._leave()
+        self._seal_full()
 
     def close(self) -> None:
-        """Seal what is open. A later append opens a new segment."""
+        """Seal everything. A later append opens a new segment."""
         with self._lock:
             if self._descriptor is not None:
-                self._seal()
+                self._leave()
+        self._seal_full()
 
     def _is_due(self) -> bool:
         age_s = self._clock.monotonic_s() - self._opened_s
@@ -156,12 +163,11 @@ class SegmentedRecordLog:
 
     def _open_segment(self) -> int:
         if self._descriptor is not None and self._offset and self._is_due():
-            self._seal()
+            self._leave()
         if self._descriptor is None:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path = self._directory / f"{self._writer}-{self._segment}.open"
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._descriptor = os.open(path, flags, 0o600)
+            self._descriptor = os.open(self._path(), flags, 0o600)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             self._offset, self._opened_s = 0, self._clock.monotonic_s()
         return self._descriptor
@@ -181,16 +187,26 @@ class SegmentedRecordLog:
             code="record_not_kept",
         )
 
-    def _seal(self) -> None:
-        if self._descriptor is None:
-            return
-        os.fsync(self._descriptor)
-        path = self._directory / f"{self._writer}-{self._segment}.open"
-        path.rename(path.with_suffix(".sealed"))
-        sync_directory(self._directory)
-        os.close(self._descriptor)
-        self._descriptor = None
-        self._segment += 1
+    def _path(self) -> Path:
+        return self._directory / f"{self._writer}-{self._segment}.open"
+
+    def _leave(self) -> None:
+        """Write no more to the open segment; it is sealed by whoever comes to do that."""
+        if self._descriptor is not None:
+            self._full.append((self._descriptor, self._path()))
+            self._descriptor = None
+            self._segment += 1
+
+    def _seal_full(self) -> None:
+        """Seal what is full, in order; what cannot be sealed now waits for the next time."""
+        with self._sealing:
+            while self._full:
+                descriptor, path = self._full[0]
+                os.fsync(descriptor)
+                path.rename(path.with_suffix(".sealed"))
+                self._full.popleft()
+                os.close(descriptor)
+                sync_directory(self._directory)
 
 
 def read_record(directory: Path, record_id: str) -> bytes:

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -55,6 +56,9 @@ def test_many_are_kept_by_one_write(log):
 def test_a_full_segment_is_sealed_and_still_read(log, tmp_path):
     ids = [log.append(bytes([65 + n]) * 400) for n in range(7)]
     assert {parse_record_id(record_id).segment for record_id in ids} == {0, 1, 2}
+    assert not list((tmp_path / "records").glob("*.sealed"))  # an append waits for no disk
+    assert [log.read(record_id)[0] for record_id in ids] == [65 + n for n in range(7)]
+    log.tick()
     assert len(list((tmp_path / "records").glob("*.sealed"))) == 2
     assert [log.read(record_id)[0] for record_id in ids] == [65 + n for n in range(7)]
 
@@ -67,6 +71,21 @@ def test_an_old_segment_is_sealed_though_nothing_more_comes(log, tmp_path, clock
     log.tick()
     assert len(list((tmp_path / "records").glob("*.sealed"))) == 1
     assert log.read(record_id) == b"alone"
+
+
+def test_what_cannot_be_sealed_now_is_sealed_later_while_appends_go_on(log, tmp_path, monkeypatch):
+    def full_disk(_descriptor):
+        raise OSError(errno.ENOSPC, "full")
+
+    ids = [log.append(b"a" * 600), log.append(b"b" * 600)]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full_disk)
+        with pytest.raises(OSError, match="full"):
+            log.tick()
+    ids.append(log.append(b"c"))
+    log.tick()
+    assert len(list((tmp_path / "records").glob("*.sealed"))) == 1
+    assert [log.read(record_id)[:1] for record_id in ids] == [b"a", b"b", b"c"]
 
 
 def test_two_writers_never_share_a_segment(tmp_path, clock):
