@@ -1,20 +1,15 @@
-"""The archive as an asset: what it puts away, and what it says where that serves all the same."""
+"""The archive: what is stale, and what is said where something archived serves all the same."""
 
-from typing import Any
-
-import dagster as dg
 import pytest
 from bundles import serve, shelve
 from payments import NOW_MS
 
-from assets.archive import archive_asset, none_serves, stale_now
+from assets.archive import none_serves, stale_now
 from assets.declared import Declared
 from assets.resources import Platform
 from core.clock import DAY_MS, FixedClock
-from stores.archives import archived
 from stores.layout import Layout
 from stores.shelf import Shelf
-from training.tracking import Tracking, client_of, tag_archived
 from use_cases.fraud.use_case import USE_CASE
 
 DECLARED = Declared(use_cases={"fraud": USE_CASE}, plans={})
@@ -51,25 +46,6 @@ def test_what_served_nobody_for_its_days_is_stale(platform):
     assert list(stale_now(at(platform, 90), USE_CASE)) == [1, 3]
 
 
-@pytest.mark.slow
-def test_the_asset_archives_once_and_tags_the_registry(platform, mlflow_is_quiet):
-    client = client_of(Tracking(platform.tracking_uri, "fraud"))
-    client.create_registered_model("fraud")
-    client.create_model_version("fraud", source="file:///nowhere", tags={"release": "3"})
-    asset = archive_asset(DECLARED)
-    specs = [dg.AssetSpec(key) for key in asset.dependency_keys]
-    for expected in ({"1", "3"}, set()):
-        made = dg.materialize([asset, *specs], resources={"platform": at(platform, 90)})
-        (event,) = made.asset_materializations_for_node("retention__archive")
-        held: Any = event.metadata["archived"].value
-        assert set(held["fraud"]) == expected
-        assert [check.passed for check in made.get_asset_check_evaluations()] == [True]
-    shelf = Shelf(platform.layout.shelf)
-    assert [n for n in (1, 2, 3, 4) if archived(shelf, "fraud", n)] == [1, 3]
-    assert "served nobody for 90 days" in client.get_model_version("fraud", "1").tags["archived"]
-    tag_archived(Tracking(platform.tracking_uri, "fraud"), "fraud", {77: "unknown"})
-
-
 def test_an_archived_release_that_serves_is_told(platform):
     stale = at(platform, 400)
     assert none_serves(stale, DECLARED).passed
@@ -80,8 +56,3 @@ def test_an_archived_release_that_serves_is_told(platform):
     found = none_serves(stale, DECLARED)
     assert not found.passed
     assert found.description == "release 2 of fraud"
-
-
-@pytest.fixture
-def mlflow_is_quiet(monkeypatch):
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -2,9 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from training_sets import small_plan, small_training_set, small_use_case
+from training_sets import small_plan, small_training_set
 
-from core.use_case import Ensemble
 from stores.bundle import load_bundle
 from stores.explainer import load_explainer
 from training.calibration import Calibration
@@ -113,32 +112,6 @@ def test_what_was_new_in_an_ensemble_can_be_a_member_of_the_next(fitted, ensembl
     vectors = EXAMPLES.test.vectors
     np.testing.assert_allclose(member.log_odds(vectors), newest.log_odds(vectors), atol=1e-9)
     assert "no exact contributions" in bundle.files["model_card.md"].decode()
-
-
-@pytest.mark.slow
-def test_a_declared_ensemble_is_a_candidate_among_the_others(fitted, served, tmp_path):
-    from training.fit import fit_candidates
-
-    plain = small_use_case(("logistic",))
-    model = plain.model.model_copy(update={"ensemble": Ensemble(releases=1)})
-    report = fit_candidates(
-        plain.model_copy(update={"model": model}),
-        fitted.plan,
-        small_training_set(),
-        snapshot_id="s",
-        out_dir=tmp_path / "candidate",
-        tracking_uri=fitted.tracking_uri,
-        experiment="ensembles",
-        seed=1,
-        trials=1,
-        progress=lambda _: None,
-        artifacts=fitted.root / "artifacts",
-        releases=[served],
-    )
-    assert [candidate.kind for candidate in report.candidates] == ["logistic", KIND]
-    assert report.chosen == KIND  # release 1 is better than a line
-    assert float(report.winner.settings["weight_release_1"]) > 0.5
-    assert isinstance(load_scorer(tmp_path / "candidate", report).model, EnsembleModel)
 
 
 def test_importance_weighs_the_members(ensemble):

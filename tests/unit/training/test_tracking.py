@@ -3,7 +3,7 @@ import pytest
 
 from stores.bundle import load_bundle, read_manifest
 from training.export import build_bundle
-from training.tracking import Tracking, mirror_channels, register_bundle
+from training.tracking import Tracking, mirror_channels, register_bundle, tag_archived
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +92,15 @@ def test_a_release_that_was_never_registered_gets_no_alias(registered):
     tracking, *_ = registered
     mirror_channels(tracking, "small", {"champion": 99})
     assert dict(client_of(tracking).get_registered_model("small").aliases) == {}
+
+
+def test_archived_releases_are_tagged_with_the_reason_and_others_are_not(registered):
+    tracking, _, _, version = registered
+
+    def tags():
+        return client_of(tracking).get_model_version("small", str(version)).tags
+
+    tag_archived(tracking, "small", {99: "another one"})
+    assert "archived" not in tags()
+    tag_archived(tracking, "small", {7: "served nobody for 90 days"})
+    assert tags()["archived"] == "served nobody for 90 days"
