@@ -5,40 +5,54 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import servers, wrk
-from benchmarks.chaos_load import read_answers
-from benchmarks.load import percentile
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import open_loop, servers, wrk
+from benchmarks.load import percentile, request_bytes
 
 PEAK_CONNECTIONS, PEAK_S = (32, 64), 4
-CROWD, CROWD_S, TIMES = 600, 8, 3.0
-SAMPLE_RATE = 40.0
+TIMES, CROWD_S = 3.0, 10.0
+CROWD = 900
+"""Connections: fewer than a worker takes, more than its answers and refusals ever keep busy."""
 LOOK_EVERY_S = 0.05
-LOAD_WITHIN_S = 60.0
 WATCHED = ("/livez", "/readyz", "/metrics")
+ANSWERED, REFUSED = (200,), (429, 503)
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """What a crowd met. Rates a second; times in ms, those of answers and refusals of a sample
-    that asks at a steady rate beside the crowd; ``watched`` are requests about our health.
+    """What a crowd met: every request of it counts. Rates a second; times in ms, from the instant
+    at which a request was due, late generator or not.
+
+    ``generator_p99_ms`` is how late requests left: what it adds is in all other times.
+    ``lost`` got neither an answer nor a refusal; ``no_retry`` are refusals without a Retry-After;
+    ``watched`` are requests about our health.
     """
 
     peak: float
     offered: float
     goodput: float
+    accepted_p50_ms: float
     accepted_p99_ms: float
     refused_p50_ms: float
     refused_p99_ms: float
+    generator_p99_ms: float
+    lost: int
+    no_retry: int
     watched: int
     watched_failed: int
     watched_p99_ms: float
+
+    @property
+    def times(self) -> float:
+        """What was asked for, of the peak."""
+        return self.offered / self.peak
 
     @property
     def share(self) -> float:
@@ -49,15 +63,22 @@ class Crowd:
     def said(self) -> str:
         """One line."""
         return (
-            f"overload at {self.offered / self.peak:.1f}x: {self.offered:,.0f}/s asked, "
+            f"overload at {self.times:.1f}x: {self.offered:,.0f}/s asked, "
             f"{self.goodput:,.0f}/s answered, {self.share:.0%} of the peak {self.peak:,.0f}/s; "
-            f"accepted p99 {self.accepted_p99_ms:.1f}, refused p50 {self.refused_p50_ms:.1f}, "
-            f"p99 {self.refused_p99_ms:.1f} ms; health {self.watched - self.watched_failed} of "
+            f"accepted p50 {self.accepted_p50_ms:.1f}, p99 {self.accepted_p99_ms:.1f}, "
+            f"refused p50 {self.refused_p50_ms:.1f}, p99 {self.refused_p99_ms:.1f} ms "
+            f"(generator late p99 {self.generator_p99_ms:.1f}); {self.lost} lost; "
+            f"health {self.watched - self.watched_failed} of "
             f"{self.watched} good, p99 {self.watched_p99_ms:.1f} ms"
         )
 
 
-def crowded(server: servers.Server, path: str, bodies: Path, out: Path) -> Crowd:
+def missing() -> str:
+    """What this machine lacks for a crowd; empty where it lacks nothing."""
+    return "" if wrk.is_there() and open_loop.is_there() else f"{wrk.MISSING}; {open_loop.MISSING}"
+
+
+def crowded(server: servers.Server, path: str, bodies: Path, folder: Path) -> Crowd:
     """Measure the peak, then ask for three times as much.
 
     Where there are two cores the service has one and the crowd the other, so that whoever asks
@@ -70,30 +91,41 @@ def crowded(server: servers.Server, path: str, bodies: Path, out: Path) -> Crowd
         for n in PEAK_CONNECTIONS
     ]
     peak = max(each.rate - each.errors / PEAK_S for each in peaks)
-    rest_ms = max(1, round(1_000 * CROWD / (TIMES * peak)))
+    lines = bodies.read_bytes().splitlines()
+    requests = [request_bytes("127.0.0.1", server.port, path, each) for each in lines]
     watch = _Watch(server.port)
-    command = [sys.executable, "-m", "benchmarks.chaos_load", str(server.port), path, str(bodies)]
-    sample = subprocess.Popen(
-        [*command, str(SAMPLE_RATE), str(CROWD_S - 2), str(out)], cwd=servers.PROJECT
-    )
     with watch:
-        said = wrk.closed_loop(
-            url, bodies, connections=CROWD, seconds=CROWD_S, rest_ms=rest_ms, core=core
-        )
-    sample.wait(timeout=LOAD_WITHIN_S)
-    answers = read_answers(out)
-    accepted = sorted(each.ms for each in answers if each.is_answered)
-    refused = sorted(each.ms for each in answers if each.status in ("429", "503"))
-    watched = sorted(watch.times_ms)
+        found = open_loop.asked(
+            server.port, requests, rate=TIMES * peak, seconds=CROWD_S,
+            connections=CROWD, folder=folder, core=core,
+        )  # fmt: skip
+    return crowd_of(found, peak, watch.times_ms, watch.failed)
+
+
+def crowd_of(
+    found: NDArray[np.void], peak: float, watched_ms: list[float], watched_failed: int
+) -> Crowd:
+    """Figures of a load's results; goodput counts what was answered while requests still came."""
+    seconds = float(found["due_s"].max())
+    is_answered = np.isin(found["status"], ANSWERED)
+    is_refused = np.isin(found["status"], REFUSED)
+    in_time = is_answered & (found["due_s"] + found["ms"] / 1_000 <= seconds)
+    accepted = np.sort(found["ms"][is_answered]).tolist()
+    refused = np.sort(found["ms"][is_refused]).tolist()
+    watched = sorted(watched_ms)
     return Crowd(
         peak=peak,
-        offered=said.rate,
-        goodput=said.rate - said.errors / CROWD_S,
+        offered=len(found) / seconds,
+        goodput=int(in_time.sum()) / seconds,
+        accepted_p50_ms=percentile(accepted, 0.5),
         accepted_p99_ms=percentile(accepted, 0.99),
         refused_p50_ms=percentile(refused, 0.5),
         refused_p99_ms=percentile(refused, 0.99),
-        watched=len(watched) + watch.failed,
-        watched_failed=watch.failed,
+        generator_p99_ms=percentile(np.sort(found["left_ms"]).tolist(), 0.99),
+        lost=int((~is_answered & ~is_refused).sum()),
+        no_retry=int((is_refused & (found["has_retry"] == 0)).sum()),
+        watched=len(watched) + watched_failed,
+        watched_failed=watched_failed,
         watched_p99_ms=percentile(watched, 0.99),
     )
 

@@ -1,5 +1,4 @@
--- One request a line of the file named after `--`; each thread begins elsewhere in it. A number
--- behind it is a mean of milliseconds for which each connection rests between answer and request.
+-- One request a line of the file named after `--`; each thread begins elsewhere in it.
 local threads = 0
 local requests = {}
 local at = 0
@@ -15,10 +14,6 @@ function init(arguments)
       requests[#requests + 1] = wrk.format("POST", nil, headers, line)
    end
    at = math.floor(place * #requests / 2)
-   local rest = tonumber(arguments[2] or "")
-   if rest then
-      delay = function() return math.random(0, 2 * rest) end
-   end
 end
 
 function request()

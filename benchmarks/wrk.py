@@ -52,18 +52,16 @@ def is_there() -> bool:
 
 
 def closed_loop(
-    url: str, bodies: Path, *, connections: int, seconds: int, rest_ms: int = 0, core: int = -1
+    url: str, bodies: Path, *, connections: int, seconds: int, core: int = -1
 ) -> ClosedLoop:
     """Ask ``url`` for ``seconds`` over ``connections``, with the lines of ``bodies`` in turn.
 
-    With ``rest_ms`` each connection rests for as long on average before it asks again, whatever
-    it was answered: many that rest are a crowd which does not wait for anybody. With ``core``
-    wrk stays on that core.
+    With ``core`` wrk stays on that core.
     """
     threads = min(connections, MAX_THREADS) if core < 0 else 1
     command = ["taskset", "-c", str(core)] if core >= 0 else []
     command += ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    command += ["-s", str(SCRIPT), url, "--", str(bodies), *([str(rest_ms)] if rest_ms else [])]
+    command += ["-s", str(SCRIPT), url, "--", str(bodies)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + GRACE_S)
     if done.returncode != 0:
         raise _unreadable(done.stderr or done.stdout)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks.chaos import Report
-from benchmarks.chaos_crowd import Crowd
+from benchmarks.chaos_crowd import Crowd, crowd_of
 from benchmarks.chaos_faults import Broken, Fault, figures_of
 from benchmarks.chaos_load import Answer, answer_of, read_answers
+from benchmarks.open_loop import RESULT
 
 ALONE = "reading online values failed again and again and is left alone for a while"
 TOTAL = Fault("f", lambda: None, lambda: None)
@@ -90,16 +93,47 @@ def test_answers_come_back_from_their_file(tmp_path):
     assert read_answers(path) == [Answer(1.0, 2.0, "200")]
 
 
+def crowd(**changes):
+    """A crowd that met what was promised, but for so little asked and answered."""
+    good = Crowd(
+        peak=1_000, offered=2_000, goodput=790, accepted_p50_ms=40, accepted_p99_ms=99,
+        refused_p50_ms=3, refused_p99_ms=9, generator_p99_ms=1, lost=0, no_retry=0,
+        watched=50, watched_failed=0, watched_p99_ms=8,
+    )  # fmt: skip
+    return replace(good, **changes)
+
+
+def test_what_a_crowd_met_is_counted_from_every_request():
+    rows = [
+        *[(n / 100, 0.1, 20.0 + n, 200, 0) for n in range(50)],
+        *[(0.5 + n / 100, 0.2, 5.0, 503, 1) for n in range(48)],
+        (0.98, 0.1, 4_000.0, 200, 0),  # came when nobody asked any more
+        (0.99, 0.1, 5.0, 429, 0),
+        (1.0, 0.1, 0.0, 0, 0),
+    ]
+    found = crowd_of(np.array(rows, dtype=RESULT), 50.0, [2.0, 1.0], 3)
+    assert found.offered == 101
+    assert found.goodput == 50
+    assert found.share == 1.0
+    assert (found.accepted_p50_ms, found.accepted_p99_ms) == (45.0, 4_000.0)
+    assert (found.refused_p50_ms, found.refused_p99_ms) == (5.0, 5.0)
+    assert (found.lost, found.no_retry) == (1, 1)
+    assert (found.watched, found.watched_failed, found.watched_p99_ms) == (5, 3, 2.0)
+    assert "overload at 2.0x" in found.said
+
+
 def test_a_floor_is_held_against_every_figure(capsys):
     report = Report()
     report.fault(figures(*[degraded(101.0)] * 999, answer(102.0, 600.0, status="closed")))
     missed = {floor.what for floor in report.floors if not floor.is_met}
     assert missed == {"f: worst, ms"}
-    report.crowd(Crowd(1_000, 3_000, 790, 99, 9, 20, 50, 1, 8))
+    report.crowd(crowd(lost=1, watched_failed=1))
     missed = {floor.what for floor in report.floors if not floor.is_met}
     assert missed == {
         "f: worst, ms",
+        "overload: asked, of the peak",
         "overload: goodput, of the peak",
+        "overload: neither answered nor refused",
         "overload: health that failed",
     }
     assert "99.90% of 1,000 answered" in capsys.readouterr().out
