@@ -38,7 +38,12 @@ def drift_picture(timelines: Mapping[str, Timeline]) -> bytes:
     figure, axes = _figure(len(drawn), height=sum(heights), ratios=heights)
     for panel, (title, line) in zip(axes, drawn.items(), strict=True):
         image = _effects(panel, title, line)
-    figure.colorbar(image, ax=list(axes), label="effect: share of rows that moved", shrink=0.8)
+    figure.colorbar(
+        image,
+        ax=list(axes),
+        label="effect: share of rows that moved (red frame: drifted)",
+        shrink=0.8,
+    )
     return _png(figure)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
-from bundles import CARD_STATES, serve, shelve
+from bundles import CARD_STATES, TOY_PLAN, serve, shelve
 from deltalake import DeltaTable, write_deltalake
 from payments import NOW_MS, PAYMENTS, VERDICTS
 from training_sets import small_use_case
@@ -15,6 +16,7 @@ from training_sets import small_use_case
 from assets.resources import Launcher, Platform
 from core.clock import DAY_MS, HOUR_MS, Clock, FixedClock, event_date
 from core.decisions import DecisionPolicy
+from core.features.plan import feature_column
 from core.stats.profile import TableProfile
 from core.use_case import Label
 from core.watching import Watching
@@ -171,7 +173,11 @@ class WatchedWorld:
                 "example_id": day["event_id"],
                 "event_timestamp": pa.array(day["at_ms"] * 1_000, INSTANT),
                 "score": day["score"][:n],
-                "decision": ["APPROVE"] * n,
+                "decision": np.select(
+                    [day["score"][:n] > 0.9, day["score"][:n] > 0.5],
+                    ["BLOCK", "REVIEW"],
+                    "APPROVE",
+                ).tolist(),
                 "release": pa.array([1] * n, pa.int32()),
                 "read_versions": ['{"events/payments": 0}'] * n,
                 "as_of": dated(day["date"], n),
@@ -180,6 +186,39 @@ class WatchedWorld:
 
     def _write(self, uri: str, days: list[pa.Table], column: str = "event_date") -> None:
         write_deltalake(uri, pa.concat_tables(days), partition_by=[column], mode="append")
+
+    def train(self) -> None:
+        """The snapshot that the release was trained on: every feature standard normal."""
+        columns = {feature_column(name): self._rng.normal(size=2_000) for name in TOY_PLAN.vector}
+        rows = pa.table({"snapshot": ["snapshot"] * 2_000, **columns})
+        write_deltalake(self.layout.training("toy"), rows, partition_by=["snapshot"])
+
+    def answer(self, date: str, *, shift: float = 0.0, **more: Any) -> None:
+        """Records of a date: an answer to each payment, the first feature ``shift`` higher."""
+        n = ROWS_A_DAY - 20
+        vectors = self._rng.normal(size=(n, len(TOY_PLAN.vector))) + 0.0
+        vectors[:, 0] += shift
+        start_ms = TODAY_MS - TODAY_MS % DAY_MS - (N_DAYS - DATES.index(date)) * DAY_MS
+        at = pa.array([(start_ms + place * 60_000) * 1_000 for place in range(n)], INSTANT)
+        records = [
+            {"event_id": f"{date}-{place}", "vector": vectors[place].tolist()} | more
+            for place in range(n)
+        ]
+        rows = pa.table(
+            {
+                "event_timestamp": at,
+                "received_at": at,
+                "release": pa.array([1] * n, pa.int32()),
+                "channel": ["champion"] * n,
+                "score": self._rng.beta(1, 4, n),
+                "decision": ["APPROVE"] * n,
+                "degraded": pa.array([more.get("degraded")] * n, pa.string()),
+                "record": [msgspec.json.encode(record).decode() for record in records],
+                "event_date": dated(date, n),
+            }
+        )
+        uri = self.layout.predictions("toy")
+        write_deltalake(uri, rows, partition_by=["event_date"], mode="append")
 
     def refuse(self, share: float, field: str) -> None:
         """Refuse rows of the newest date: so many that they are a share of what came."""

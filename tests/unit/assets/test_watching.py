@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dagster as dg
+import numpy as np
 import pytest
 from bundles import TOY_PLAN
 from watched_world import (
+    DATES,
     NEWEST,
+    ROWS_A_DAY,
     USE_CASE,
     CountingLauncher,
     WatchedWorld,
@@ -18,10 +21,13 @@ from watched_world import (
 )
 
 from assets.watching.drift import SOUND, drift_asset
-from assets.watching.look import Looking
+from assets.watching.look import TRAINED, Looking
 from assets.watching.performance import HOLDS, calibration_asset, performance_asset
+from core.features.plan import feature_column
+from core.live import groups_of
 from stores.layout import Layout
 from stores.triages import Triages
+from training.live_rows import watched_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 PAYMENTS = "events/payments"
@@ -120,6 +126,53 @@ def test_days_as_usual_are_stable_and_the_assets_show_it(made, instance):
         "performance.png",
         "calibration.png",
     }
+
+
+def test_serving_is_compared_with_training_without_degraded_and_synthetic_answers(made, instance):
+    world = made()
+    world.train()
+    for date in DATES[-6:]:
+        world.answer(date)
+        world.answer(date, shift=9.0, degraded="stale")
+        world.answer(date, shift=9.0, event_id="synthetic:1")
+    look = looked(world, instance)
+    assert look.timelines[TRAINED].window[0].shift.n_current == 3 * (ROWS_A_DAY - 20)
+    assert look.timelines[TRAINED].n_baseline == 2_000
+    assert look.triage.kind == "stable"
+
+
+def test_a_feature_that_is_served_otherwise_than_trained_is_named(made, instance):
+    world = made()
+    world.train()
+    for date in DATES[-3:]:
+        world.answer(date, shift=1.0)
+    triage = looked(world, instance).triage
+    assert (triage.kind, triage.drift) == ("real_drift", "covariate")
+    [moved] = triage.moved
+    assert (moved.column, moved.what) == (feature_column(TOY_PLAN.vector[0]), "feature")
+
+
+def test_answers_are_joined_to_labels_by_the_event_they_name(made):
+    world = made()
+    old, new = DATES[-9], DATES[-1]
+    world.answer(old)
+    world.answer(old, degraded="stale")
+    world.answer(new)
+    world.answer(new, event_id="synthetic:1")
+    world.answer(new, event_id=None)
+    now_ms = world.platform.clock.now_ms()
+    watched = watched_rows(world.layout, USE_CASE, TOY_PLAN, [old, new], now_ms)
+    served = watched.rows.chosen(watched.rows.channels == "champion")
+    n = ROWS_A_DAY - 20
+    assert len(served) == 4 * n
+    assert watched.n_named == 3 * n
+    assert int(served.is_degraded.sum()) == n
+    # Labels of the old date are mature, those of the new one are not, whoever knows them already.
+    assert int((~np.isnan(served.labels)).sum()) == 2 * n
+    assert sorted({g.name for g in groups_of(served)}) == [
+        "release 1 champion",
+        "release 1 champion, degraded",
+    ]
 
 
 def test_a_day_is_counted_once_until_its_rows_change(made, instance):
