@@ -1,6 +1,8 @@
 """``throughline rollout``: what it asks of the controller, and what it says."""
 
+import shutil
 import threading
+from contextlib import contextmanager
 
 import pytest
 from bundles import shelve
@@ -10,6 +12,7 @@ from core.clock import SystemClock
 from orchestration import cli
 from serving.controller import run
 from serving.settings import Settings
+from serving.trials import Trials
 from stores.layout import Layout
 from stores.rollout_counts.sqlite import SqliteRolloutCounts
 from stores.rollouts import RolloutBoard
@@ -40,32 +43,58 @@ class Home:
         return code, said.out + said.err
 
 
-def made(root, **changes):
-    layout = Layout(root).create()
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A home whose two releases were tried, which takes a process each."""
+    layout = Layout(tmp_path_factory.mktemp("made") / "home").create()
+    shelf, trials = Shelf(layout.shelf), Trials(layout.state / "trials", patience_s=60)
     for _ in range(2):
-        shelve(layout, use_case="fraud", rollout=fast_rollout(**changes), risk_tier="high")
-    return layout
+        rollout = fast_rollout(waits=("high",))
+        release = shelve(layout, use_case="fraud", rollout=rollout, risk_tier="high")
+        manifest = shelf.verified("fraud", release, KeyRing.from_directory(layout.keys)).manifest
+        trials.measured_bytes(shelf.bundle("fraud", release), manifest.digest)
+    return layout.root
 
 
-@pytest.fixture
-def home(tmp_path, capsys, monkeypatch):
-    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
-    home = Home(made(tmp_path / "home", waits=("high",)), capsys)
+@contextmanager
+def controlled(made, root):
+    """A copy of the home, where a controller works and the first release is asked for."""
+    layout = Layout(shutil.copytree(made, root))
     is_over = threading.Event()
     settings = Settings.model_validate(
-        {"home": home.layout.root, "controller": {"poll_ms": 20, "look_ms": 50}}
+        {"home": layout.root, "controller": {"poll_ms": 20, "look_ms": 50}}
     )
     deciding = threading.Thread(
         target=run, args=(settings, SystemClock(), is_over.wait, list[str]().append)
     )
     deciding.start()
     now_ms = SystemClock().now_ms()
-    Shelf(home.layout.shelf).board.ask(
+    Shelf(layout.shelf).board.ask(
         "promote", "fraud", release=1, why="first", who="ann", at_ms=now_ms
     )
-    yield home
+    yield layout
     is_over.set()
     deciding.join(timeout=20)
+
+
+@pytest.fixture
+def home(made, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
+    with controlled(made, tmp_path / "home") as layout:
+        yield Home(layout, capsys)
+
+
+@pytest.fixture(scope="module")
+def quiet_layout(made, tmp_path_factory):
+    with controlled(made, tmp_path_factory.mktemp("quiet") / "home") as layout:
+        yield layout
+
+
+@pytest.fixture
+def quiet_home(quiet_layout, capsys, monkeypatch):
+    """A home in which no test changes anything."""
+    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
+    return Home(quiet_layout, capsys)
 
 
 def wait_until(is_so):
@@ -145,13 +174,13 @@ def test_a_shadow_is_set_and_removed(home):
         (("shadow", "fraud", "1"), "cannot be a shadow"),
     ],
 )
-def test_what_cannot_be_is_refused_in_words(home, words, said):
-    wait_until(lambda: home.state().champion == 1)
-    code, printed = home(*words)
+def test_what_cannot_be_is_refused_in_words(quiet_home, words, said):
+    wait_until(lambda: quiet_home.state().champion == 1)
+    code, printed = quiet_home(*words)
     assert code > 0
     assert said in printed
     assert "Traceback" not in printed
 
 
-def test_status_where_nothing_happened(home):
-    assert "no rollout and no shadow yet" in home("status", "fraud")[1]
+def test_status_where_nothing_happened(quiet_home):
+    assert "no rollout and no shadow yet" in quiet_home("status", "fraud")[1]
