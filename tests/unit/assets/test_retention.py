@@ -1,6 +1,7 @@
 """The sweep over a whole home, five hundred days after everything in it was made."""
 
 import json
+import shutil
 import time
 from datetime import date
 from pathlib import Path
@@ -65,10 +66,10 @@ def write_dates(uri, ages=AGES, column="event_date", **more):
     write_deltalake(uri, table, partition_by=[column], mode="append", **more)
 
 
-@pytest.fixture
-def layout(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """Tables of three ages, a log of three epochs, three releases of which the first serves."""
-    layout = Layout(tmp_path / "home").create()
+    layout = Layout(tmp_path_factory.mktemp("made") / "home").create()
     for number in range(1, 4):
         seal_events(layout, SOURCE, [payment(f"p{number}", number)], now_ms=AT_MS - 90 * DAY_MS)
     ingested = CommitProperties(app_transactions=[Transaction("ingest", 2)])
@@ -88,10 +89,28 @@ def layout(tmp_path):
 
 
 @pytest.fixture
-def platform(layout):
+def layout(made, tmp_path):
+    """A home of a test that removes something."""
+    return Layout(shutil.copytree(made.root, tmp_path / "home"))
+
+
+def platform_of(layout, made):
+    # MLflow takes a second to make its tables, and knows of no run in any home.
     return PlatformThen(
-        home=str(layout.root), online_url=layout.online_url, tracking_uri=layout.mlflow_uri
+        home=str(layout.root), online_url=layout.online_url, tracking_uri=made.mlflow_uri
     )
+
+
+@pytest.fixture
+def platform(layout, made):
+    return platform_of(layout, made)
+
+
+@pytest.fixture(scope="module")
+def plans(made):
+    """What a sweep would do, by its target."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        return plans_of(platform_of(made, made), instance)
 
 
 @pytest.fixture
@@ -105,8 +124,7 @@ def plans_of(platform, instance):
     return {plan.target: plan for plan in sweep.plans()}
 
 
-def test_a_date_goes_when_its_period_is_over_and_no_window_reaches_it(platform, instance):
-    plans = plans_of(platform, instance)
+def test_a_date_goes_when_its_period_is_over_and_no_window_reaches_it(plans):
     for target in ("events/payments", "features/card_activity_v1_tiles"):
         assert plans[target].due == (str(days_ago(40)),)
         assert plans[target].kept == {"read by values of card_activity_v1": 1}
@@ -115,23 +133,20 @@ def test_a_date_goes_when_its_period_is_over_and_no_window_reaches_it(platform, 
         assert plans[target].due_bytes > 0
 
 
-def test_what_came_is_kept_no_longer_than_the_rows_made_of_it(platform, instance):
-    plan = plans_of(platform, instance)["events/payments_rejected"]
+def test_what_came_is_kept_no_longer_than_the_rows_made_of_it(plans):
+    plan = plans["events/payments_rejected"]
     assert (plan.days, plan.due) == (10, (str(days_ago(40)), str(days_ago(20))))
 
 
-def test_a_snapshot_and_a_bundle_in_a_channel_stay_and_so_does_the_newest_bundle(
-    platform, instance
-):
-    plans = plans_of(platform, instance)
+def test_a_snapshot_and_a_bundle_in_a_channel_stay_and_so_does_the_newest_bundle(plans):
     assert (plans["training/toy"].due, plans["training/toy"].kept) == (("old",), {SERVED: 1})
     assert plans["training/toy"].due_rows == 2
     assert (plans["bundles/toy"].due, plans["bundles/toy"].kept) == (("2",), {SERVED: 1, NEWEST: 1})
     assert plans["scores/toy"].due == (str(days_ago(500)),)
 
 
-def test_an_epoch_stays_until_the_table_and_the_online_values_have_it(platform, instance):
-    plan = plans_of(platform, instance)["log/payments"]
+def test_an_epoch_stays_until_the_table_and_the_online_values_have_it(plans):
+    plan = plans["log/payments"]
     assert plan.due == ("1",)
     assert plan.kept == {
         "not ingested yet": 1,

@@ -10,21 +10,22 @@ from training.tracking_sweep import forget_runs, runs_of
 
 
 @pytest.fixture
-def tracking(tmp_path):
-    return Tracking(f"sqlite:///{tmp_path}/mlflow.db", "toy", tmp_path / "artifacts")
+def tracking(fitted, tmp_path):
+    """An experiment of its own; a store of its own takes a second and more to be made."""
+    return Tracking(fitted.tracking_uri, tmp_path.name, tmp_path / "artifacts")
 
 
 @pytest.fixture
 def client(tracking):
     client = MlflowClient(tracking.uri, tracking.uri)
-    client.create_experiment("toy", artifact_location=tracking.artifacts.as_uri())
-    client.create_registered_model("toy")
+    client.create_experiment(tracking.experiment, artifact_location=tracking.artifacts.as_uri())
+    client.create_registered_model(tracking.experiment)
     return client
 
 
 def run(client, tmp_path, started_ms, release=None):
     """A run with a parameter, an artifact, a logged model and perhaps a registered version."""
-    experiment = client.get_experiment_by_name("toy").experiment_id
+    experiment = client.get_experiment_by_name(tmp_path.name).experiment_id
     run_id = client.create_run(experiment, start_time=started_ms).info.run_id
     client.log_param(run_id, "seed", 1)
     client.log_dict(run_id, {"planted": run_id}, "report.json")
@@ -34,7 +35,7 @@ def run(client, tmp_path, started_ms, release=None):
     client.log_outputs(run_id, [output_of(model.model_id)])
     if release is not None:
         tags = {"release": str(release)}
-        client.create_model_version("toy", model.artifact_location, run_id, tags=tags)
+        client.create_model_version(tmp_path.name, model.artifact_location, run_id, tags=tags)
     return run_id
 
 
@@ -63,7 +64,7 @@ def test_a_forgotten_run_leaves_nothing_and_another_everything(client, tracking,
     assert [run.run_id for run in runs_of(tracking)] == [kept]
     assert files_with(tmp_path, gone) == []
     assert len(files_with(tmp_path, kept)) == 2
-    versions = client.search_model_versions("name = 'toy'")
+    versions = client.search_model_versions(f"name = '{tracking.experiment}'")
     assert [version.run_id for version in versions] == [kept]
 
 
