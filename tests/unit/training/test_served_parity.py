@@ -38,12 +38,20 @@ def records(world):
     return world.records
 
 
+@pytest.fixture
+def some(world):
+    """A thousand records, of every epoch."""
+    return world.every(4)
+
+
+@pytest.fixture
+def chosen(world):
+    """Two hundred records, of every epoch."""
+    return world.every(20)
+
+
 def parity(world, records, layout=None, mask=MASK):
     return served_parity(records, bundles_on(world.layout), layout or world.layout, mask)
-
-
-def few(records, count=200):
-    return dict(list(records.items())[:: len(records) // count])
 
 
 def test_what_was_served_is_what_the_tables_say(world, records):
@@ -114,24 +122,23 @@ def test_one_ulp_is_counted_and_no_fault_and_two_are_one(world, records):
     ],
     ids=["transform", "vector", "score", "decision", "no score"],
 )
-def test_a_fault_is_found_in_the_step_where_it_arose(world, records, change, where):
-    chosen = few(records)
+def test_a_fault_is_found_in_the_step_where_it_arose(world, chosen, change, where):
     change(next(iter(chosen.values())))
     found = parity(world, chosen)
     assert where in {each.where for each in found.examples}
     assert not [each for each in found.examples if each.where == "features"]
 
 
-def test_a_later_event_that_the_read_had_not_seen_changes_nothing(world, records, tmp_path):
-    first = {i: r for i, r in records.items() if int(i.rpartition("-")[2]) < N_POINTS // EPOCHS}
+def test_a_later_event_that_the_read_had_not_seen_changes_nothing(world, some):
+    first = {i: r for i, r in some.items() if int(i.rpartition("-")[2]) < N_POINTS // EPOCHS}
     assert max(
         read["seen_position"] or 0 for r in first.values() for read in r["features"].values()
     ) < position(2, 0)
     assert parity(world, first).is_equal
 
 
-def test_a_seen_position_that_is_wrong_is_found(world, records):
-    late = {i: r for i, r in records.items() if int(i.rpartition("-")[2]) >= N_POINTS * 3 // 4}
+def test_a_seen_position_that_is_wrong_is_found(world, some):
+    late = {i: r for i, r in some.items() if int(i.rpartition("-")[2]) >= N_POINTS * 3 // 4}
     for record in late.values():
         read = record["features"]["card_activity_v1"]
         read["seen_position"] = position(1, 0) if read["seen_position"] else None
@@ -151,40 +158,37 @@ def test_values_that_were_lost_on_their_way_are_found(tmp_path):
     assert statuses == {"NOT_FOUND"}
 
 
-def test_what_the_table_does_not_hold_yet_is_left_out_and_said(world, records, tmp_path):
+def test_what_the_table_does_not_hold_yet_is_left_out_and_said(world, some, tmp_path):
     layout = Layout(tmp_path)
     for source, rows in world.events.items():
         early = [row for row in rows if row["position"] < position(3, 0)]
         write_events(layout, source, early, epoch=2)
-    found = parity(world, records, layout)
+    found = parity(world, some, layout)
     assert found.is_equal
     assert found.unreplayable[NOT_INGESTED] > 0
-    assert parity(world, few(records), Layout(tmp_path / "empty")).unreplayable == {
-        NO_TABLE: len(few(records)) * 3
-    }
+    assert parity(world, some, Layout(tmp_path / "empty")).unreplayable == {NO_TABLE: len(some) * 3}
 
 
-def test_rows_that_were_removed_since_make_unreplayable_and_not_unequal(world, records, tmp_path):
+def test_rows_that_were_removed_since_make_unreplayable_and_not_unequal(world, some, tmp_path):
     layout = Layout(tmp_path)
     for source, rows in world.events.items():
         write_events(layout, source, rows, epoch=EPOCHS)
     DeltaTable(layout.events("payments")).delete("card_id = 'c1'")
-    found = parity(world, records, layout)
+    found = parity(world, some, layout)
     assert found.is_equal
-    of_card = [r for r in records.values() if r["entities"]["card_id"] == MASK.of("c1")]
+    of_card = [r for r in some.values() if r["entities"]["card_id"] == MASK.of("c1")]
     assert 0 < found.unreplayable[REMOVED] <= len(of_card)
 
 
-def test_rows_that_vanished_without_a_word_are_unequal(world, records, tmp_path):
+def test_rows_that_vanished_without_a_word_are_unequal(world, some, tmp_path):
     layout = Layout(tmp_path)
     for source, rows in world.events.items():
         kept = [row for row in rows if row.get("card_id") != "c1" or source != "payments"]
         write_events(layout, source, kept, epoch=EPOCHS)
-    assert not parity(world, records, layout).is_equal
+    assert not parity(world, some, layout).is_equal
 
 
-def test_values_that_the_store_did_not_give_are_not_compared(world, records):
-    chosen = few(records)
+def test_values_that_the_store_did_not_give_are_not_compared(world, chosen):
     record = next(iter(chosen.values()))
     for read in record["features"].values():
         read["status"], read["seen_position"] = "unavailable", None
@@ -250,8 +254,7 @@ def test_a_fault_on_a_lower_rung_is_found(laddered_world, level, change, where):
     assert [(e.prediction_id, e.where) for e in found.examples] == [(broken, where)]
 
 
-def test_an_answer_from_a_rung_that_the_release_does_not_have_is_said_to_be_so(world, records):
-    chosen = few(records)
+def test_an_answer_from_a_rung_that_the_release_does_not_have_is_said_to_be_so(world, chosen):
     first, second, third, *_ = chosen.values()
     first["degraded"] = {"level": "rules", "because": "the model failed"}
     second["degraded"] = {"level": "no_features", "because": "x"}
@@ -263,25 +266,23 @@ def test_an_answer_from_a_rung_that_the_release_does_not_have_is_said_to_be_so(w
     assert found.unequal["features card_activity_v1:amount_minor_count_1d"] == 1
 
 
-def test_a_mask_by_another_key_finds_nobody(world, records):
-    assert not parity(world, records, mask=Mask(b"x" * 32)).is_equal
+def test_a_mask_by_another_key_finds_nobody(world, some):
+    assert not parity(world, some, mask=Mask(b"x" * 32)).is_equal
 
 
-def test_a_release_that_is_gone_is_said(world, records):
-    found = served_parity(few(records), lambda *_: None, world.layout, MASK)
-    assert found.unreplayable == {NO_RELEASE: len(few(records))}
+def test_a_release_that_is_gone_is_said(world, chosen):
+    found = served_parity(chosen, lambda *_: None, world.layout, MASK)
+    assert found.unreplayable == {NO_RELEASE: len(chosen)}
     assert found.is_equal
 
 
-def test_a_release_of_another_digest_is_not_the_one_that_served(world, records):
-    chosen = few(records)
+def test_a_release_of_another_digest_is_not_the_one_that_served(world, chosen):
     for record in chosen.values():
         record["model"]["manifest_digest"] = "0" * 64
     assert parity(world, chosen).unreplayable == {NO_RELEASE: len(chosen)}
 
 
-def test_a_masked_input_leaves_its_transform_out(world, records):
-    chosen = few(records)
+def test_a_masked_input_leaves_its_transform_out(world, chosen):
     for record in chosen.values():
         record["masked"] = [*record["masked"], "inputs/amount_minor"]
         record["inputs"]["amount_minor"] = None
