@@ -1,0 +1,56 @@
+"""The page of watching: its example runs, every runbook is there, its limits are the code's."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+from assets.watching.performance import MOST_OFF
+from core.alerts import RUNBOOKS as PAGE_OF_RUNBOOKS
+from core.alerts import SEVERITIES, severity_of
+from core.live import LEAST_DROP
+from core.unit_change import LARGE
+from core.upstream import LEAST_FACTOR, LEAST_SHIFT, MOST_LATE, MOST_REFUSED
+from core.watching import Watching
+from orchestration.alerting import RUN_FAILED, RUNBOOKS, TRY_EVERY_MS
+from orchestration.watching import ASKED_AT, HOURLY_AT, NIGHTLY_AT
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / PAGE_OF_RUNBOOKS
+TEXT = PAGE.read_text()
+
+
+def test_the_example_runs():
+    found = doctest.testfile(str(PAGE), module_relative=False)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_every_finding_has_its_runbook():
+    titles = re.findall(r"^### (.+)$", TEXT, re.MULTILINE)
+    anchors = {title.lower().replace(" ", "-") for title in titles}
+    assert {*RUNBOOKS.values(), RUN_FAILED, "a-check-failed"} == anchors
+
+
+def test_severities_are_those_of_the_code():
+    rows = re.findall(r"^\| (a check .+?) \| (\w+) \| (\w+) \| (\w+) \|$", TEXT, re.MULTILINE)
+    bases = SEVERITIES[::-1]
+    assert len(rows) == len(bases)
+    for base, (_, *told) in zip(bases, rows, strict=True):
+        assert told == [severity_of(base, tier) for tier in ("low", "medium", "high")]
+
+
+def test_times_and_limits_are_those_of_the_code():
+    watching = Watching()
+    assert "03:30" in TEXT
+    assert NIGHTLY_AT == "30 3 * * *"
+    assert (HOURLY_AT, ASKED_AT) == ("25 * * * *", "40 * * * *")
+    assert f"last {watching.current_days} whole days" in TEXT
+    assert f"the {watching.baseline_days} before" in TEXT
+    assert f"only {watching.late_hours:g} hours after" in TEXT
+    assert f"Nothing new for {watching.fresh_hours:g} hours" in TEXT
+    assert (MOST_LATE, LEAST_SHIFT, LEAST_FACTOR, LARGE, MOST_OFF) == (0.1, 0.1, 2.0, 7.0, 0.2)
+    assert f"{MOST_REFUSED:.0%} of what came".replace("%", " %") in TEXT
+    assert f"{LEAST_DROP} of AUC" in TEXT
+    assert f"every {TRY_EVERY_MS // 60_000} minutes" in TEXT
