@@ -15,7 +15,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import drift_suite, online_suite, point_in_time_suite, scoring_suite, tiles_suite
+from benchmarks import (
+    drift_suite,
+    events_suite,
+    online_suite,
+    point_in_time_suite,
+    scoring_suite,
+    tiles_suite,
+)
 from benchmarks.floors import Section
 
 PROJECT = Path(__file__).parents[1]
@@ -25,6 +32,7 @@ SUITES: dict[str, Callable[..., Section]] = {
     "scoring": scoring_suite.run,
     "drift": drift_suite.run,
     "online": online_suite.run,
+    "events": events_suite.run,
 }
 
 

@@ -125,7 +125,15 @@ def redis_process(folder: Path) -> Iterator[RedisProcess]:
 
 @contextmanager
 def folding(home: Path, url: str, logs: Path) -> Iterator[None]:
-    """The folder over ``home``: it keeps the age of every source up to date."""
+    """The folder over ``home``, under way: it keeps the age of every source up to date."""
+    with folder_process(home, url, logs):
+        time.sleep(SETTLES_S)
+        yield
+
+
+@contextmanager
+def folder_process(home: Path, url: str, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The folder over ``home``, just started."""
     given = {"THROUGHLINE_HOME": str(home), "THROUGHLINE_ONLINE_URL": url}
     clean = {k: v for k, v in os.environ.items() if not k.startswith("THROUGHLINE_")}
     with (logs / "folder.log").open("wb") as said:
@@ -138,8 +146,7 @@ def folding(home: Path, url: str, logs: Path) -> Iterator[None]:
             start_new_session=True,
         )
     try:
-        time.sleep(SETTLES_S)
-        yield
+        yield process
     finally:
         end_group(process, within_s=servers.ENDS_WITHIN_S)
 

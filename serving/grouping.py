@@ -18,6 +18,9 @@ Found = TypeVar("Found")
 MAX_WAITING = 20_000
 """Members that may wait; who would make them more is told to come back: half a second's work."""
 
+MAX_TOGETHER = 2_000
+"""Members of a group, unless one sender has more: what they come to has a budget of time."""
+
 
 class Groups(Generic[Item, Found]):
     """Does members of senders in groups, one group at a time, on one event loop.
@@ -63,9 +66,20 @@ class Groups(Generic[Item, Found]):
             self._worker = asyncio.create_task(self._follow())
         return await done
 
+    def _next_group(self) -> list[tuple[Sequence[Item], asyncio.Future[list[Found]]]]:
+        """Senders in the order they came, as many as may go together."""
+        n = n_senders = 0
+        for items, _ in self._waiting:
+            if n_senders and n + len(items) > MAX_TOGETHER:
+                break
+            n, n_senders = n + len(items), n_senders + 1
+        group, self._waiting = self._waiting[:n_senders], self._waiting[n_senders:]
+        self._n_waiting -= n
+        return group
+
     async def _follow(self) -> None:
         while self._waiting:
-            group, self._waiting, self._n_waiting = self._waiting, [], 0
+            group = self._next_group()
             members = [member for each, _ in group for member in each]
             try:
                 found = await self._work(members)
