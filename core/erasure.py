@@ -16,6 +16,9 @@ from core.features.plan import Frozen
 FORGOTTEN = "forgotten"
 """Verdict on a row of somebody who was forgotten, and on one that was blanked."""
 
+ERASED = "erased"
+"""What the commit of a table says in its metadata that took somebody's rows out."""
+
 Flag = Literal["retrain", "keep"]
 _MASK = r"^masked:[0-9a-f]{20}$"
 

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
+from core.erasure import ERASED
 from core.sought import Sought
-from feature_store.tables import ERASED, dataset_of
+from feature_store.tables import dataset_of
 from stores.durable import sync_directory
 from stores.erasing_files import rows_of
 from stores.scanning import scan_tree
@@ -127,9 +128,12 @@ def _rewrite(table: DeltaTable, kept: _Kept, predicate: str | None) -> int:
 
 
 def _is_in_files(uri: str, sought: Sought) -> bool:
-    """Whether a file of a local table still says it: of an older version, of the log, left over."""
+    """Whether a file still says it: of an older version, of the log, left over.
+
+    An object store is not searched; there it is taken for granted.
+    """
     path = local_path(uri)
-    return path is not None and bool(scan_tree(path, sought))
+    return path is None or bool(scan_tree(path, sought))
 
 
 def _purge(table: DeltaTable, sought: Sought) -> int:

@@ -14,10 +14,8 @@ from deltalake import DeltaTable
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from core.clock import event_date
+from core.erasure import ERASED
 from core.errors import NotReadyError
-
-ERASED = "erased"
-"""What a commit says in its metadata that took somebody's rows out."""
 
 _COMMITS_LOOKED_AT = 200
 

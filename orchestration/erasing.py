@@ -14,6 +14,7 @@ from pathlib import Path
 from core.audit import Entry
 from core.erasure import Certificate, Journal, StepDone, Tombstone
 from core.errors import NotReadyError
+from core.retention import Hold
 from core.sought import MASKED, Sought
 from feature_store.erasing_tables import erase_in_table
 from orchestration.erasing_models import remove_bundles_of, trained_on
@@ -39,9 +40,13 @@ GUARDED = ("erasure", "audit", "keys", "access", "holds", "shelf")
 """Folders of a home that are signed, sealed or secret: searched, and never written here."""
 
 
+HELD_AS = {"mlflow": "runs", "dagster": "runs", "lake": "segments"}
+"""What a folder holds, as holds name it; elsewhere it is the name of the folder."""
+
+
 @dataclass(frozen=True)
 class Step:
-    """A part of the work: ``target`` is the name that a legal hold would have."""
+    """A part of the work; ``target`` is what a hold on it is called, or begins with."""
 
     name: str
     target: str
@@ -141,8 +146,9 @@ class Erasing:
         for folder in sorted(self.layout.root.glob("*/")):
             if folder not in guarded | done:
                 name = folder.name
-                yield Step(f"folder {name}", name, partial(self._below, folder))
-        yield Step("files", "files", self._own_files)
+                held_as = HELD_AS.get(name, name)
+                yield Step(f"folder {name}", held_as, partial(self._below, folder))
+        yield Step("files", "runs", self._own_files)  # MLflow's database is among them
         apart = roots_of(self.layout).get(LAKE)
         if apart is not None:
             yield Step("folder of the lake", "lake", partial(self._below, apart))
@@ -215,7 +221,7 @@ class Erasing:
 
     def _done(self, step: Step, at_ms: int) -> StepDone:
         holds = Holds(self.layout.holds).all()
-        held = next((hold.words for hold in holds if hold.covers(step.target, at_ms)), "")
+        held = next((hold.words for hold in holds if _keeps(hold, step.target, at_ms)), "")
         counts = {} if held else {name: n for name, n in step.run().items() if n}
         words = held or ", ".join(f"{n:,} {name}" for name, n in counts.items()) or "nothing"
         self.told(f"{step.name}: {words}")
@@ -276,3 +282,9 @@ class Erasing:
         place = self.sought.blanked(sighting.place.encode("utf-8", "surrogateescape"))
         where = place.decode("utf-8", "replace")
         return f"{where}: {sighting.part}, {sighting.encoding}, {sighting.times} times"
+
+
+def _keeps(hold: Hold, target: str, at_ms: int) -> bool:
+    """Whether a hold covers a target, or one of the several that it stands for."""
+    is_part = hold.is_in_force(at_ms) and hold.target.startswith(f"{target}/")
+    return is_part or hold.covers(target, at_ms)

@@ -189,13 +189,19 @@ def replace_run(step):
     return step.__class__(step.name, step.target, run)
 
 
-def test_a_hold_keeps_what_it_covers_and_the_certificate_is_not_complete(settings):
+@pytest.mark.parametrize(
+    ("target", "step"),
+    [("events/payments", "table events/payments"), ("bundles/toy", "bundles")],
+)
+def test_a_hold_keeps_what_it_covers_until_it_is_lifted(settings, target, step):
     holds = Holds(settings.layout.holds)
-    hold = holds.place("events/payments", who="Lee", why="case 7", now_ms=1, until_ms=NOW_MS * 2)
+    hold = holds.place(target, who="Lee", why="case 7", now_ms=1, until_ms=NOW_MS * 2)
     code, said = called(settings, "--why", "asked in a letter")
     assert code == 1
-    assert f"held: table events/payments, legal hold {hold.hold_id}" in said
-    assert DeltaTable(settings.layout.events("payments")).version() == 1
+    assert f"held: {step}, legal hold {hold.hold_id}" in said
+    is_whole = DeltaTable(settings.layout.events("payments")).version() == 1
+    assert is_whole == (target == "events/payments")
+    assert (2 in Shelf(settings.layout.shelf).releases("toy")) == (target == "bundles/toy")
     holds.lift(hold.hold_id, who="Lee", why="over", now_ms=2)
     assert called(settings, "--why", "asked in a letter")[0] == 0
 
