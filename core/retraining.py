@@ -166,9 +166,14 @@ class Retrain:
 
 @dataclass(frozen=True)
 class Hold:
-    """Train nothing now, and why not: each trigger with its numbers."""
+    """Train nothing now, and why not: what holds everything, or each trigger with its numbers."""
 
-    why: str
+    reasons: tuple[str, ...]
+
+    @property
+    def why(self) -> str:
+        """All reasons in one line."""
+        return "; ".join(self.reasons)
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,7 @@ def retraining_decision(
 schedule: the last model was made 1 d ago, of 30'
     """
     if held := _held(state, signals):
-        return Hold(held)
+        return Hold((held,))
     said = []
     for kind, trigger in declared.triggers:
         seen = _seen(kind, trigger, state, signals, now_ms)
@@ -205,14 +210,14 @@ schedule: the last model was made 1 d ago, of 30'
             return Retrain(kind, seen.words)
         rests = f", but it rests until {_instant(rested_ms)}" if seen.is_fired else ""
         said.append(f"{kind}: {seen.words}{rests}")
-    return Hold("; ".join(said))
+    return Hold(tuple(said))
 
 
 def _held(state: State, signals: Signals) -> str:
     if signals.triage is not None and signals.triage.is_held:
         return signals.triage.sentence()
     if state.champion is None:
-        return "no release is champion; the first one is trained by a person"
+        return "no release is champion: the first one is trained and signed off by people"
     return state.busy
 
 

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     found = retraining_decision(use_case.retraining, state, signals, now_ms=shell.clock.now_ms())
     if isinstance(found, Hold):
         shell.say(f"{use_case.name} is not trained again now:")
-        for words in found.why.split("; "):
+        for words in found.reasons:
             shell.say(f"  {words}")
         return 0
     shell.say(f"{use_case.name} is due, by {found.trigger.replace('_', ' ')}: {found.why}")

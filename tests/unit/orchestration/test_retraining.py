@@ -18,10 +18,12 @@ from assets.retraining import GROUPS, new_labels, state_of
 from core.clock import DAY_MS, FixedClock, event_date
 from core.retraining import OnDecay, OnDrift, OnLabels, OnSchedule, Retraining, State
 from core.triage import Fault, Moved, triaged
+from orchestration import cli
 from orchestration.jobs import retrain_job
 from orchestration.retraining import retraining_sensor
 from stores.bundle import CARD_DATA
 from stores.layout import Layout
+from stores.shelf import Shelf
 from stores.triages import Triages
 
 DECLARED = Retraining(
@@ -165,6 +167,21 @@ def test_a_champion_that_decays_is_replaced_and_one_that_does_not_stays(instance
     assert "0.7000 (0.6900 to 0.7100) on 800 labels, was 0.9000" in request.tags[WHY]
 
 
+def test_the_command_says_what_the_sensor_would_and_starts_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
+    layout = Layout(tmp_path).create()
+
+    def said():
+        assert cli.main(["retraining", "--home", str(tmp_path), "fraud"]) == 0
+        return capsys.readouterr().out
+
+    assert "no release is champion: the first one is trained" in said()
+    release = shelve(layout, use_case="fraud", created_at_ms=1)
+    serve(layout, release, counter=1, use_case="fraud")
+    assert "fraud is due, by schedule: the last model was made" in said()
+    assert not Shelf(layout.shelf).board.pending()
+
+
 def test_a_rollout_under_way_is_waited_for(instance, platform, monkeypatch):
     looked(platform, moved=[MOVED])
     state = state_of(instance, platform, USE_CASE, busy="a run waits")
@@ -177,7 +194,6 @@ def rolling(layout):
     """Release 2 on half of the entities."""
     from serving.channel_moves import started
     from stores.channels import Channels
-    from stores.shelf import Shelf
     from stores.signing import KeyRing, ensure_signer
 
     board = Shelf(layout.shelf).board
