@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from bundles import serve
 from dagster._core.definitions.dependency import NodeHandle
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from orchestration.code_location import beta_is_known, code_location, declared_by
-from orchestration.environments import platform_of
+from orchestration.environments import platform_of, resources_of
 from orchestration.schedules import as_of_date, instant_of
 from orchestration.settings import Settings
 
@@ -97,7 +97,68 @@ def test_daily_scores_run_at_two_and_come_again_with_growing_pauses(repository):
     schedule = repository.get_schedule_def("daily_scores_fraud_at_two")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
     job = repository.get_job("daily_scores_fraud")
-    (node,) = job.nodes
+    node = next(node for node in job.nodes if node.name == "scores__fraud")
     policy = job.get_retry_policy_for_handle(NodeHandle(node.name, None))
     assert policy.max_retries == 3
     assert policy.backoff == dg.Backoff.EXPONENTIAL
+
+
+def looked(repository, settings, name):
+    context = dg.build_schedule_context(
+        scheduled_execution_time=TWO,
+        resources=resources_of(settings),
+        repository_def=repository,
+    )
+    return repository.get_schedule_def(name).evaluate_tick(context)
+
+
+def test_nothing_is_watched_before_there_is_a_table_of_examples(repository, settings):
+    for name in ("watch_nightly_fraud_at", "watch_hourly_fraud_at"):
+        result = looked(repository, settings, name)
+        assert not result.run_requests
+        assert result.skip_message.startswith("there is no table of examples yet")
+
+
+def test_a_look_runs_once_a_tick(repository, ready):
+    uri = ready.layout.events("transactions")
+    if not DeltaTable.is_deltatable(uri):
+        write_deltalake(uri, pa.table({"n": [1]}))
+    [request] = looked(repository, ready, "watch_nightly_fraud_at").run_requests
+    assert request.run_key == "watch_nightly:fraud:2026-11-21T02:00"
+
+
+def test_a_synthetic_request_is_asked_where_a_service_was_started(repository, settings, ready):
+    assert (
+        "no release serves" in looked(repository, settings, "ask_synthetic_fraud_at").skip_message
+    )
+    assert (
+        "no service was started" in looked(repository, ready, "ask_synthetic_fraud_at").skip_message
+    )
+    there = ready.model_copy(update={"service_url": "http://127.0.0.1:9"})
+    [request] = looked(repository, there, "ask_synthetic_fraud_at").run_requests
+    assert request.run_key == "ask_synthetic:fraud:2026-11-21T02:00"
+
+
+def test_the_sensor_of_alerts_asks_for_a_run_when_a_job_failed(repository, settings):
+    sensor = repository.get_sensor_def("alerts")
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def ticked():
+            context = dg.build_sensor_context(
+                instance=instance, resources=resources_of(settings), repository_def=repository
+            )
+            return sensor.evaluate_tick(context)
+
+        assert ticked().skip_message.startswith("nothing is wrong")
+
+        @dg.op
+        def failing():
+            raise ValueError("broken")
+
+        @dg.job(name="ingest_transactions")
+        def job():
+            failing()
+
+        job.execute_in_process(instance=instance, raise_on_error=False)
+        [request] = ticked().run_requests
+        assert "events/transactions" in request.tags["throughline/why"]
