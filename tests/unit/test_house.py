@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import statistics
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -58,9 +59,14 @@ def _lines(path: Path) -> int:
     return len(path.read_text().splitlines())
 
 
+@cache
+def _nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    tree = ast.parse(path.read_text())
-    return [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [n for n in _nodes(path) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -165,7 +171,7 @@ def test_no_work_is_left_for_later():
 
 def _truths(path: Path) -> set[str]:
     """Names that are annotated as `bool`: parameters, variables and fields."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = _nodes(path)
     given = [(n.arg, n.annotation) for n in nodes if isinstance(n, ast.arg)]
     held = [(n.target.id, n.annotation) for n in nodes if _is_named(n)]
     return {n for n, kind in [*given, *held] if isinstance(kind, ast.Name) and kind.id == "bool"}
