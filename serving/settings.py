@@ -121,7 +121,7 @@ class ExplainerSettings(Section):
 class FolderSettings(Section):
     """The process that folds events; ``poll_ms`` where the system does not tell of writes."""
 
-    batch_events: int = Field(default=2_000, ge=1)
+    batch_events: int = Field(default=8_000, ge=1)  # at most: of a backlog; else what has come
     poll_ms: int = Field(default=5, ge=1)
     heartbeat_ms: int = Field(default=250, ge=10)
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import DependencyError
 from serving.releases import LoadedRelease
 from serving.shadow_scorer import Reply, Request
-from serving.shadows import PROCESS_FAILED
+from serving.shadows import PROCESS_FAILED, Scored, Vectors
 
 COMMAND = (sys.executable, "-m", "serving.shadow_scorer")
 MAX_REPLY_BYTES = 1 << 20
@@ -34,7 +33,7 @@ class ShadowProcess:
     bundle_of
         Folder of a release's bundle.
     patience_s
-        Longest wait for scores; a process that takes longer is killed.
+        Longest wait for the scores of a pass; a process that takes longer is killed.
     """
 
     def __init__(
@@ -56,34 +55,35 @@ class ShadowProcess:
         is_there = self._process is not None and self._process.poll() is None
         return self._process.pid if is_there and self._process is not None else None
 
-    async def score(
-        self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]]
-    ) -> tuple[list[float | None], float]:
-        """Scores in order, None for what is no number; and how long the model took, in ms.
+    async def score(self, release: LoadedRelease, passes: Sequence[Vectors]) -> list[Scored]:
+        """What each pass came to, in order; fewer than asked where the process failed at the next.
 
         Raises
         ------
         DependencyError
-            If the process ended, hung, or could not score.
+            If it failed before the first: it ended, hung, or has no such release.
         """
-        rows = [[None if np.isnan(v) else float(v) for v in vector] for vector in vectors]
-        bundle = str(self._bundle_of(*release.key).absolute())
-        digest = release.manifest_digest
+        done: list[Reply] = []
+        line = _encoder.encode(
+            Request(
+                str(self._bundle_of(*release.key).absolute()),
+                release.manifest_digest,
+                [len(vectors) for vectors in passes],
+                np.concatenate([vector for vectors in passes for vector in vectors]).tobytes(),
+            )
+        )
+        is_warm = self._is_warm_for == release.manifest_digest and self.pid is not None
         try:
-            if self._is_warm_for != digest or self.pid is None:
-                ready = await self._asked(Request(bundle, digest, []), START_PATIENCE_S)
-                if ready.trouble:
-                    raise ValueError(ready.trouble)
-                self._is_warm_for = digest
-            reply = await self._asked(Request(bundle, digest, rows), self.patience_s)
+            await self._asked(line + b"\n", 1 + len(passes), done, is_warm=is_warm)
         except (OSError, ValueError, EOFError) as error:  # TimeoutError is an OSError
             await self.close()
-            raise DependencyError(
-                "the shadow's process failed", found=repr(error), code=PROCESS_FAILED
-            ) from None
-        if reply.trouble or len(reply.scores) != len(rows):
-            raise DependencyError("the shadow could not score", found=reply.trouble)
-        return reply.scores, reply.spent_ms
+            if len(done) < 2:  # at most that it is ready
+                raise DependencyError(
+                    "the shadow's process failed", found=repr(error), code=PROCESS_FAILED
+                ) from None
+        else:
+            self._is_warm_for = release.manifest_digest
+        return [Scored(reply.scores, reply.spent_ms, reply.trouble) for reply in done[1:]]
 
     async def close(self) -> None:
         """End the process."""
@@ -93,21 +93,25 @@ class ShadowProcess:
             process.kill()
             await asyncio.to_thread(process.communicate)
 
-    async def _asked(self, request: Request, patience_s: float) -> Reply:
-        """Reply of the process; when it takes longer, it is killed, which ends the wait for it."""
-        line = _encoder.encode(request) + b"\n"
-        asking = asyncio.create_task(asyncio.to_thread(self._ask, line))
+    async def _asked(self, line: bytes, n: int, done: list[Reply], *, is_warm: bool) -> None:
+        """Fill ``done`` with ``n`` replies; a process that gives none for too long is killed."""
+        asking = asyncio.create_task(asyncio.to_thread(self._ask, line, n, done))
         try:
-            async with asyncio.timeout(patience_s):
-                return _decoder.decode(await asyncio.shield(asking))
-        except BaseException:
-            if self._process is not None:
-                self._process.kill()
-            await asyncio.gather(asking, return_exceptions=True)
-            raise
+            while not asking.done():
+                n_before = len(done)
+                patience_s = self.patience_s if is_warm or done else START_PATIENCE_S
+                await asyncio.wait([asking], timeout=patience_s)
+                if not asking.done() and len(done) == n_before:
+                    raise TimeoutError(f"no answer for {patience_s:g} s")
+        finally:
+            if not asking.done():
+                if self._process is not None:
+                    self._process.kill()
+                await asyncio.gather(asking, return_exceptions=True)
+        asking.result()
 
-    def _ask(self, line: bytes) -> bytes:
-        """Write a line and read one; in a thread, where to start a process holds up no request."""
+    def _ask(self, line: bytes, n: int, done: list[Reply]) -> None:
+        """Write a line, read ``n``; in a thread, where to start a process holds up no request."""
         process = self._process
         if process is None or process.poll() is not None:
             process = self._process = subprocess.Popen(
@@ -120,7 +124,10 @@ class ShadowProcess:
         assert process.stdout is not None  # noqa: S101
         process.stdin.write(line)
         process.stdin.flush()
-        reply = process.stdout.readline(MAX_REPLY_BYTES)
-        if not reply:
-            raise EOFError("it ended")
-        return reply
+        while len(done) < n:
+            reply = process.stdout.readline(MAX_REPLY_BYTES)
+            if not reply:
+                raise EOFError("it ended")
+            done.append(_decoder.decode(reply))
+            if len(done) == 1 and done[0].trouble:
+                raise ValueError(done[0].trouble)

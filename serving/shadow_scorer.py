@@ -3,7 +3,9 @@
 A model on no channel may hang, crash or eat memory; in a process of its own, at the lowest
 priority there is, it does so to itself. JSON lines on standard input and output, one request at
 a time; a request names a bundle's folder and the digest of its manifest, and the bundle is
-verified here again. It ends when the pipe closes, and the kernel ends it with its parent.
+verified here again. The first line of an answer says whether the release is ready, then comes one
+for each pass, as soon as it is scored. It ends when the pipe closes, and the kernel ends it with
+its parent.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from serving.runtime import OnnxSession
 from stores.bundle import load_bundle
@@ -27,15 +31,16 @@ _LOWEST = 19
 
 
 class Request(msgspec.Struct):
-    """Vectors to score; null is NaN. None at all: only make the release ready."""
+    """Vectors to score: ``data`` are float32 rows, end to end, of passes with ``sizes`` rows."""
 
     bundle: str
     manifest_digest: str
-    vectors: list[list[float | None]]
+    sizes: list[int]
+    data: bytes
 
 
 class Reply(msgspec.Struct):
-    """Scores in order, null for what is no number; or what went wrong.
+    """Scores of a pass in order, null for what is no number; or what went wrong.
 
     ``spent_ms`` is time of the processor: by the clock, the lowest priority would be measured.
     """
@@ -52,13 +57,24 @@ class ShadowHost:
         self._digest = ""
         self._session: OnnxSession | None = None
 
-    def reply(self, request: Request) -> Reply:
-        """Scores of a request; whatever goes wrong is said, and the next one may go well."""
+    def replies(self, request: Request) -> Iterator[Reply]:
+        """Whether the release is ready, then the scores of each pass."""
         try:
             session = self._of(request)
-            if not request.vectors:
-                return Reply()
-            vectors = np.array(request.vectors, dtype=np.float32)
+        except Exception as error:  # a bundle's errors have no common class
+            yield Reply(trouble=type(error).__name__)
+            return
+        yield Reply()
+        rows = np.frombuffer(request.data, dtype=np.float32)
+        start, width = 0, len(rows) // max(1, sum(request.sizes))
+        for size in request.sizes:
+            end = start + size * width
+            yield self._scored(session, rows[start:end].reshape(size, width))
+            start = end
+
+    def _scored(self, session: OnnxSession, vectors: NDArray[np.float32]) -> Reply:
+        """Scores of one pass; whatever goes wrong is said, and the next one may go well."""
+        try:
             start_s = time.process_time()
             scores = session.score(vectors)
             spent_ms = (time.process_time() - start_s) * 1_000
@@ -88,8 +104,9 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     host = ShadowHost()
     decoder, encoder = msgspec.json.Decoder(Request), msgspec.json.Encoder()
     for line in requests:
-        replies.write(encoder.encode(host.reply(decoder.decode(line))) + b"\n")
-        replies.flush()
+        for reply in host.replies(decoder.decode(line)):
+            replies.write(encoder.encode(reply) + b"\n")
+            replies.flush()
 
 
 if __name__ == "__main__":

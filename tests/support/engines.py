@@ -25,7 +25,7 @@ from serving.ports import DirectReader, Reader
 from serving.recording import Recording
 from serving.releases import LoadedRelease, Loader, Releases
 from serving.runtime import OnnxSession
-from serving.shadows import Scores, Shadows
+from serving.shadows import Scored, Scores, Shadows, Vectors
 from serving.splitting import Splitting
 from serving.trials import Trials
 from serving.warming import Warming
@@ -93,11 +93,9 @@ class KnownExplainer:
 class InProcessScores:
     """Scores a shadow here, for tests that look at what becomes of its scores."""
 
-    async def score(
-        self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]]
-    ) -> tuple[list[float | None], float]:
-        scores = release.runner.score(np.array(vectors, dtype=np.float32))
-        return [float(score) if np.isfinite(score) else None for score in scores], 0.1
+    async def score(self, release: LoadedRelease, passes: Sequence[Vectors]) -> list[Scored]:
+        found = [release.runner.score(np.array(vectors, dtype=np.float32)) for vectors in passes]
+        return [Scored([float(s) if np.isfinite(s) else None for s in each], 0.1) for each in found]
 
     async def close(self) -> None:
         """Nothing was started."""
@@ -151,6 +149,7 @@ class Bench:
             reader or DirectReader(self.store),
             shadow_scores or InProcessScores(),
             self.clock,
+            gather_s=0.0,
         )
         passes = Passes(
             reader=GuardedReader(reader or DirectReader(self.store), self.guard),

@@ -91,7 +91,7 @@ class NoScores(InProcessScores):
     def __init__(self, code):
         self.code = code
 
-    async def score(self, release, vectors):
+    async def score(self, release, passes):
         raise DependencyError("gone", code=self.code)
 
 
@@ -144,19 +144,45 @@ def test_a_row_that_a_shadow_fails_on_costs_no_other(tmp_path):
     assert (found.shadow.n_errors, found.n_dropped) == (10, 0)
 
 
+class DiesAtTheThird(InProcessScores):
+    """A process that scores two passes and is gone at the next."""
+
+    async def score(self, release, passes):
+        return (await super().score(release, passes))[:2]
+
+
+def test_a_pass_that_ends_the_process_fails_and_what_waited_behind_it_is_dropped(tmp_path):
+    bench = ShadowBench(tmp_path, scores=DiesAtTheThird())
+
+    async def asked():
+        for card in range(10):
+            await bench.engine.predict("toy", request_of(card))
+        following = asyncio.create_task(bench.shadows.follow())
+        await asyncio.sleep(0.05)
+        following.cancel()
+
+    asyncio.run(asked())
+    found = bench.comparison
+    assert (found.shadow.n_scores, found.shadow.n_errors, found.n_dropped) == (2, 1, 7)
+
+
 class Hanging(InProcessScores):
     """A process that never answers."""
 
-    async def score(self, release, vectors):
+    n_asked = 0
+
+    async def score(self, release, passes):
+        self.n_asked += len(passes)
         await asyncio.Event().wait()
         raise AssertionError
 
 
 def test_what_finds_the_queue_full_is_dropped_and_counted(tmp_path):
-    bench = ShadowBench(tmp_path, scores=Hanging())
+    hanging = Hanging()
+    bench = ShadowBench(tmp_path, scores=hanging)
     answers, found = bench.ask(QUEUE_PASSES + 50)
     assert len(answers) == QUEUE_PASSES + 50
-    assert found.n_dropped == 49  # one was taken out of the queue
+    assert found.n_dropped == 50 - hanging.n_asked  # those were taken out of the queue
 
 
 def test_degraded_answers_and_those_of_a_challenger_are_not_compared(tmp_path):
@@ -199,49 +225,61 @@ def scored(tmp_path):
 
 def test_the_process_scores_as_the_model_does(scored):
     async def work(process, release):
-        return await process.score(release, [ROW, ROW]), release.runner.score(ROW[np.newaxis])
+        passes = [[ROW, ROW], [ROW]]
+        return await process.score(release, passes), release.runner.score(ROW[np.newaxis])
 
-    (scores, spent_ms), expected = scored(work)
-    assert scores == [float(expected[0])] * 2
-    assert 0 < spent_ms < 1_000
+    found, expected = scored(work)
+    assert [each.scores for each in found] == [[float(expected[0])] * 2, [float(expected[0])]]
+    assert all(0 < each.spent_ms < 1_000 for each in found)
+
+
+FAILS = np.array([2_000, 0, 0, 0, 0], dtype=np.float32)
+SMALL = np.array([100, 0, 0, 0, 0], dtype=np.float32)
 
 
 def test_a_row_that_the_model_fails_on_is_told_and_the_next_is_scored(scored):
     async def work(process, release):
-        with pytest.raises(DependencyError, match="could not score"):
-            await process.score(release, [np.array([2_000, 0, 0, 0, 0], dtype=np.float32)])
-        return await process.score(release, [ROW])
+        return await process.score(release, [[ROW], [FAILS], [ROW]])
 
-    scores, _ = scored(work, files=challenger_files("errors"))
-    assert scores[0] == pytest.approx(0.0293, abs=1e-3)
+    found = scored(work, files=challenger_files("errors"))
+    assert ["" if each.trouble == "" else "failed" for each in found] == ["", "failed", ""]
+    assert found[2].scores[0] == pytest.approx(0.0293, abs=1e-3)
 
 
 def test_a_process_that_hangs_is_killed_and_started_anew(scored):
     async def work(process, release):
-        small = np.array([100, 0, 0, 0, 0], dtype=np.float32)
-        await process.score(release, [small])
+        await process.score(release, [[SMALL]])
         first = process.pid
         process.patience_s = 0.3
         with pytest.raises(DependencyError, match="process failed"):
-            await process.score(release, [ROW])
+            await process.score(release, [[ROW]])
         with pytest.raises(ProcessLookupError):
             os.kill(first, 0)
-        await process.score(release, [small])
+        await process.score(release, [[SMALL]])
         return first, process.pid
 
     first, second = scored(work, files=challenger_files("hang"))
     assert first != second
 
 
+def test_what_was_scored_before_a_process_hung_is_kept(scored):
+    async def work(process, release):
+        await process.score(release, [[SMALL]])
+        process.patience_s = 0.3
+        return await process.score(release, [[SMALL], [SMALL], [ROW], [SMALL]])
+
+    assert len(scored(work, files=challenger_files("hang"))) == 2
+
+
 def test_a_process_that_dies_is_started_anew(scored):
     async def work(process, release):
-        await process.score(release, [ROW])
+        await process.score(release, [[ROW]])
         first = process.pid
         os.kill(first, signal.SIGKILL)
         with suppress(DependencyError):  # unless its end was heard of before
-            await process.score(release, [ROW])
-        scores, _ = await process.score(release, [ROW])
-        return len(scores), first != process.pid
+            await process.score(release, [[ROW]])
+        (found,) = await process.score(release, [[ROW]])
+        return len(found.scores), first != process.pid
 
     assert scored(work) == (1, True)
 
@@ -249,7 +287,7 @@ def test_a_process_that_dies_is_started_anew(scored):
 def test_a_process_that_talks_nonsense_is_a_failure(scored):
     async def work(process, release):
         with pytest.raises(DependencyError):
-            await process.score(release, [ROW])
+            await process.score(release, [[ROW]])
 
     scored(work, command=(sys.executable, "-c", "print('hello')"))
 
@@ -263,6 +301,6 @@ def test_a_bundle_that_changed_is_not_scored(scored):
             }
         )
         with pytest.raises(DependencyError, match="IntegrityError"):
-            await process.score(changed, [ROW])
+            await process.score(changed, [[ROW]])
 
     scored(work)
