@@ -1,9 +1,9 @@
 """A candidate beside the champion: both on the same recent rows, over all and slice by slice.
 
 Both are measured on the candidate's test part. Split by time, neither was fitted to it, as the
-champion is older; split at random, the champion may have seen some of it, which favours the champion.
-Rows are drawn again for both alike (a paired bootstrap), so the interval of the difference is that
-of the models and not of the rows.
+champion is older; split at random, the champion may have seen some of it, which favours it. Rows
+are drawn again for both alike (a paired bootstrap), so the interval of the difference is that of
+the models and not of the rows.
 """
 
 from __future__ import annotations
