@@ -23,11 +23,12 @@ def definitions(tmp_path_factory):
 
 
 class World:
-    """An instance and what automation has asked for so far."""
+    """An instance and what automation has asked for so far, of all assets or of some."""
 
-    def __init__(self, definitions, instance) -> None:
+    def __init__(self, definitions, instance, *keys: dg.AssetKey) -> None:
         self.definitions = definitions
         self.instance = instance
+        self.selection = dg.AssetSelection.assets(*keys) if keys else dg.AssetSelection.all()
         self.cursor: dg.AssetDaemonCursor | None = None
 
     def tick(self):
@@ -35,6 +36,7 @@ class World:
             result = dg.evaluate_automation_conditions(
                 defs=self.definitions,
                 instance=self.instance,
+                asset_selection=self.selection,
                 cursor=self.cursor,
                 evaluation_time=NOW,
             )
@@ -62,15 +64,24 @@ class World:
 
 
 @pytest.fixture
-def world(definitions):
+def whole_world(definitions):
     with dg.DagsterInstance.ephemeral() as instance:
         world = World(definitions, instance)
         world.tick()
         yield world
 
 
-def test_nothing_is_asked_for_when_nothing_happened(world):
-    assert world.tick().total_requested == 0
+@pytest.fixture
+def world(definitions):
+    """A world in which automation looks at what most tests are about."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(definitions, instance, TRANSACTIONS, TILES, ONLINE)
+        world.tick()
+        yield world
+
+
+def test_nothing_is_asked_for_when_nothing_happened(whole_world):
+    assert whole_world.tick().total_requested == 0
 
 
 def test_every_touched_date_is_asked_for_old_ones_included(world):
@@ -116,9 +127,10 @@ def test_online_values_are_asked_for_after_tiles_though_most_dates_have_none(wor
     assert world.tick().get_num_requested(ONLINE) == 1
 
 
-def test_models_are_not_asked_for_by_themselves(world):
-    world.ingest("2026-10-05")
-    result = world.tick()
+def test_models_are_not_asked_for_by_themselves(whole_world):
+    whole_world.ingest("2026-10-05")
+    result = whole_world.tick()
+    assert result.get_requested_partitions(TILES) == {"2026-10-05"}
     for key in (names.training("fraud"), names.scores("fraud")):
         assert result.get_num_requested(key) == 0
 
@@ -127,7 +139,7 @@ def test_models_are_not_asked_for_by_themselves(world):
 def late_world(definitions):
     """A world that automation has not looked at yet."""
     with dg.DagsterInstance.ephemeral() as instance:
-        yield World(definitions, instance)
+        yield World(definitions, instance, TRANSACTIONS, TILES, ONLINE)
 
 
 def test_dates_ingested_before_anybody_looked_are_asked_for(late_world):

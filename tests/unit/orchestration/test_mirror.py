@@ -1,5 +1,8 @@
 """The sensor that holds MLflow's aliases to the channels: what it says and what it asks for."""
 
+from functools import cache
+from pathlib import Path
+
 import dagster as dg
 import pytest
 from bundles import serve
@@ -24,9 +27,13 @@ def aliases(monkeypatch):
     return held
 
 
+@cache
+def declared():
+    return declared_by(Settings(home=Path("nowhere"), environment="test"), is_kept=False)
+
+
 def tick(settings, cursor=None):
-    declared = declared_by(settings)
-    sensor = mirror.mirror_sensor(declared, mirror.mirror_job(declared))
+    sensor = mirror.mirror_sensor(declared(), mirror.mirror_job(declared()))
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(
             instance=instance, cursor=cursor, resources={"platform": platform_of(settings)}
@@ -77,7 +84,7 @@ def set_aliases(settings, aliases, monkeypatch):
         return [use_case]
 
     monkeypatch.setattr("training.tracking.mirror_channels", told)
-    job = mirror.mirror_job(declared_by(settings))
+    job = mirror.mirror_job(declared())
     with dg.DagsterInstance.ephemeral() as instance:
         assert job.execute_in_process(
             instance=instance, resources={"platform": platform_of(settings)}
