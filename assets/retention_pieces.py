@@ -84,6 +84,7 @@ class Inventory:
                 f"events/{name}", source.retention_days, layout.events(name), reach_ms, view
             ),
             self._dated(f"events/{name}_rejected", source.raw_days, layout.rejected(name)),
+            self._profiles("events", name, source.retention_days),
         ]
 
     def _tiles(self, view: ViewPlan) -> Kept:
@@ -99,7 +100,14 @@ class Inventory:
             self._training(use_case),
             self._dated(f"scores/{name}", scores, layout.scores(name), column="as_of"),
             self._dated(f"predictions/{name}", records, layout.predictions(name)),
+            self._profiles("scores", name, scores),
+            self._profiles("predictions", name, records),
         ]
+
+    def _profiles(self, table: str, name: str, days: int) -> Kept:
+        """What was counted of a table, which is kept as long as the table."""
+        uri = self.platform.layout.profiles(table, name)
+        return self._dated(f"monitoring/{table}_{name}_profiles", days, uri)
 
     def _dated(
         self,
