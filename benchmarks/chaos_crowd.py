@@ -20,7 +20,7 @@ PEAK_CONNECTIONS, PEAK_S = (32, 64), 4
 TIMES, CROWD_S = 3.0, 10.0
 CROWD = 900
 """Connections: fewer than a worker takes, more than its answers and refusals ever keep busy."""
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.2
 WATCHED = ("/livez", "/readyz", "/metrics")
 ANSWERED, REFUSED = (200,), (429, 503)
 
