@@ -7,7 +7,7 @@ its example's id. What names no event has no label, ever: it is counted, and est
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -24,16 +24,27 @@ from core.live import LiveRows, Mask
 from core.synthetic import RECORD_MARK
 from core.use_case import Label, UseCase
 from feature_store.tables import dataset_of, read_dates
+from stores.bundle import Bundle
 from stores.layout import Layout
 from training.examples import Part
+from training.onnx_export import OnnxScorer
 from training.slices import slice_masks
 
 BATCH = "batch"
+SHADOW = "shadow"
 MOST_RECORDS = 100_000
 """Records that are read of a period; more are drawn from."""
 
 SEED = 20_260_101
 _MS = pa.timestamp("ms", tz="UTC")
+
+
+@dataclass(frozen=True)
+class Shadowing:
+    """A release that is asked beside the champion, and the releases whose vectors it can take."""
+
+    bundle: Bundle
+    like: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,12 @@ class Watched:
 
 
 def watched_rows(
-    layout: Layout, use_case: UseCase, plan: Plan, dates: Sequence[str], now_ms: int
+    layout: Layout,
+    use_case: UseCase,
+    plan: Plan,
+    dates: Sequence[str],
+    now_ms: int,
+    shadow: Shadowing | None = None,
 ) -> Watched:
     """Decisions about ``dates`` with what is known of them at ``now_ms``.
 
@@ -56,11 +72,13 @@ def watched_rows(
         Of the use case as it is declared; records of another plan fall into no slice.
     dates
         Event dates of what was decided about.
+    shadow
+        Is scored here on the recorded vectors: what it would have said of the same events.
     """
     truth = labels_of(layout, use_case.label, dates, now_ms)
     served = _served(layout.predictions(use_case.name), dates)
     batch = _batch(layout.scores(use_case.name), dates)
-    table = pa.concat_tables([served, batch])
+    table = pa.concat_tables([served, batch, *_shadowed(served, shadow)])
     labels = _labels(table["event_id"], truth)
     rows = LiveRows(
         at_ms=_ints(table["at"].cast(_MS).cast(pa.int64())),
@@ -161,6 +179,30 @@ def _batch(uri: str, dates: Sequence[str]) -> pa.Table:
         [BATCH] * n,
         [None] * n,
         table["example_id"],
+        [None] * n,
+    )
+
+
+def _shadowed(served: pa.Table, shadow: Shadowing | None) -> Iterator[pa.Table]:
+    """What the shadow says of the answers that were not degraded and hold a vector it can take."""
+    if shadow is None:
+        return
+    manifest = shadow.bundle.manifest
+    is_like = pc.is_in(served["release"], value_set=pa.array(sorted(shadow.like), pa.int64()))
+    is_wide = pc.equal(pc.list_value_length(served["vector"]), len(manifest.plan.vector))
+    rows = served.filter(pc.and_(pc.and_(is_like, is_wide), pc.is_null(served["degraded"])))
+    if not len(rows):
+        return
+    vectors = np.array(rows["vector"].to_pylist(), dtype=np.float32)
+    scores = OnnxScorer(shadow.bundle.model).scores(vectors).astype(np.float64)
+    n = len(rows)
+    yield _decisions(
+        rows["at"],
+        scores,
+        [manifest.release] * n,
+        [SHADOW] * n,
+        [None] * n,
+        rows["event_id"],
         [None] * n,
     )
 

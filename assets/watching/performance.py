@@ -18,9 +18,13 @@ from core.stats.metrics import ranked
 from core.stats.reliability import Reliability, reliability
 from core.triage import Moved
 from core.use_case import UseCase
+from stores.bundle import load_bundle, read_manifest
+from stores.channels import ChannelBoard
+from stores.shelf import Shelf
+from stores.signing import KeyRing
 
 if TYPE_CHECKING:
-    from training.live_rows import Watched
+    from training.live_rows import Shadowing, Watched
 
 HOLDS = "skill_has_not_decayed"
 NAMED = "answers_name_their_events"
@@ -88,7 +92,23 @@ def decisions_of(platform: Platform, use_case: UseCase, plan: Plan) -> "Watched"
     now_ms = platform.clock.now_ms()
     n_days = PERIOD_DAYS * PERIODS
     dates = [event_date(now_ms - back * DAY_MS) for back in range(n_days, -1, -1)]
-    return watched_rows(platform.layout, use_case, plan, dates, now_ms)
+    shadow = shadow_of(platform, use_case.name)
+    return watched_rows(platform.layout, use_case, plan, dates, now_ms, shadow)
+
+
+def shadow_of(platform: Platform, use_case: str) -> "Shadowing | None":
+    """The shadow, and the releases of the same plan; None where there is no shadow."""
+    from training.live_rows import Shadowing
+
+    layout = platform.layout
+    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    release, shelf = channels.state(use_case).shadow, Shelf(layout.shelf)
+    if release is None:
+        return None
+    bundle = load_bundle(shelf.bundle(use_case, release))
+    plans = {n: read_manifest(shelf.bundle(use_case, n)).plan for n in shelf.releases(use_case)}
+    like = (n for n, plan in plans.items() if plan.digest == bundle.manifest.plan.digest)
+    return Shadowing(bundle, frozenset(like))
 
 
 def lost_skill(rows: LiveRows) -> list[Moved]:
@@ -119,9 +139,9 @@ def held(moved: list[Moved]) -> dg.AssetCheckResult:
 
 def named(watched: "Watched") -> dg.AssetCheckResult:
     """Whether labels can find the answers that the service gave."""
-    from training.live_rows import BATCH
+    from training.live_rows import BATCH, SHADOW
 
-    n_served = int((watched.rows.channels != BATCH).sum())
+    n_served = int((~np.isin(watched.rows.channels, (BATCH, SHADOW))).sum())
     share = watched.n_named / n_served if n_served else 1.0
     why = "" if share >= LEAST_NAMED else (
         f"{share:.0%} of {n_served:,} answers name their event: send `event_id` with requests"

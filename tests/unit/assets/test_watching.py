@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import dagster as dg
 import numpy as np
 import pytest
-from bundles import TOY_PLAN
+from bundles import TOY_PLAN, bundle_files, expected_score, shelve
 from watched_world import (
     DATES,
     NEWEST,
@@ -20,14 +22,23 @@ from watched_world import (
     with_nulls,
 )
 
+from assets.tables import read_columns
 from assets.watching.drift import SOUND, drift_asset
 from assets.watching.look import TRAINED, Looking
-from assets.watching.performance import HOLDS, calibration_asset, performance_asset
+from assets.watching.performance import (
+    HOLDS,
+    calibration_asset,
+    decisions_of,
+    performance_asset,
+)
 from core.features.plan import feature_column
 from core.live import groups_of
+from stores.channels import Channels, ChannelState
 from stores.layout import Layout
+from stores.shelf import Shelf
+from stores.signing import ensure_signer
 from stores.triages import Triages
-from training.live_rows import watched_rows
+from training.live_rows import SHADOW, watched_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 PAYMENTS = "events/payments"
@@ -173,6 +184,30 @@ def test_answers_are_joined_to_labels_by_the_event_they_name(made):
         "release 1 champion",
         "release 1 champion, degraded",
     ]
+
+
+def test_a_shadow_is_measured_on_what_the_champion_answered(made):
+    world = made()
+    world.answer(DATES[-9])
+    world.answer(DATES[-9], degraded="stale")
+    shelf = Shelf(world.layout.shelf)
+    shelve(world.layout, files=bundle_files(bias=1.0))
+    state = ChannelState(champion=1, shadow=2)
+    signer = ensure_signer(world.layout.keys, "channels")
+    shelf.board.write(Channels(counter=2, use_cases={"toy": state}), signer)
+    rows = decisions_of(world.platform, USE_CASE, TOY_PLAN).rows
+    shadow = rows.chosen(rows.channels == SHADOW)
+    assert len(shadow) == ROWS_A_DAY - 20  # degraded answers hold no vector that can be trusted
+    assert set(shadow.releases.tolist()) == {2}
+    champion = rows.chosen((rows.channels == "champion") & ~rows.is_degraded)
+    np.testing.assert_array_equal(shadow.labels, champion.labels)
+    assert not np.isnan(shadow.labels).any()
+    records = map(json.loads, read_columns(world.layout.predictions("toy"))["record"].to_pylist())
+    vectors = [record["vector"] for record in records if "degraded" not in record]
+    expected = sorted(expected_score(vector, bias=1.0) for vector in vectors)
+    np.testing.assert_allclose(np.sort(shadow.scores), expected, atol=1e-5)
+    (group,) = [g for g in groups_of(rows) if g.channel == SHADOW]
+    assert "auc" in group.metrics
 
 
 def test_a_day_is_counted_once_until_its_rows_change(made, instance):
