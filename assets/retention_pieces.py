@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,16 +12,18 @@ from assets.resources import Platform
 from assets.tables import partition_facts, writer_number
 from core.clock import DAY_MS
 from core.contracts import Source
+from core.features.blob import key_starts
 from core.features.keys import epoch_of
 from core.features.plan import ViewPlan
+from core.ports import OnlineStore
 from core.retention import Piece, dated_piece, longest_reach
 from core.use_case import UseCase
-from stores.bundle import Manifest, read_manifest
-from stores.channels import ChannelBoard
+from feature_store.plans import declared_once
+from stores.bundle import Manifest
+from stores.in_use import manifests_in_use
 from stores.records import SHIPPED
 from stores.segments import ASIDE, open_segments
 from stores.shelf import Shelf
-from stores.signing import KeyRing
 from stores.sweeping import (
     NEWEST,
     bundle_pieces,
@@ -32,10 +34,11 @@ from stores.sweeping import (
     remove_files,
     segment_pieces,
 )
-from stores.watermarks import covered_key, decode_covered
+from stores.watermarks import covered_key, decode_covered, folded_key
 
 Column = Literal["event_date", "as_of", "snapshot"]
 SERVED = "of a release in a channel, or one to go back to"
+RETIRED_VALUES = "values of all entities"
 EVERY_EPOCH = 2**31
 
 
@@ -70,9 +73,12 @@ class Inventory:
         sources = self.declared.sources.values()
         tables = [kept for source in sources for kept in self._tables_of(source)]
         tables += [self._tiles(view) for view in self.declared.views.values() if view.windows]
+        retired = self._retired()
+        tables += [kept for kept in retired if kept.uri]
         tables += [kept for use_case in use_cases for kept in self._tables_of_use_case(use_case)]
         files = [kept for source in sources for kept in self._files_of(source)]
-        return [*tables, *files, *(kept for u in use_cases for kept in self._files_of_use_case(u))]
+        files += [kept for u in use_cases for kept in self._files_of_use_case(u)]
+        return [*tables, *files, *(kept for kept in retired if not kept.uri)]
 
     # -- tables ------------------------------------------------------------------------
 
@@ -239,18 +245,45 @@ class Inventory:
     @cached_property
     def manifests(self) -> tuple[Manifest, ...]:
         """Manifests of all releases in a channel, and of former champions that are still there."""
-        layout = self.platform.layout
-        shelf = Shelf(layout.shelf)
-        channels = ChannelBoard(layout.shelf).latest(KeyRing.from_directory(layout.keys))
-        found = []
-        for use_case, state in channels.use_cases.items():
-            there = set(shelf.releases(use_case))
-            for release in sorted({*state.releases, *state.former_champions} & there):
-                found.append(read_manifest(shelf.bundle(use_case, release)))
-        return tuple(found)
+        return manifests_in_use(self.platform.layout)
 
     @cached_property
     def views(self) -> tuple[ViewPlan, ...]:
         """Views that are declared, and those that a release in use reads."""
         served = [view for manifest in self.manifests for view in manifest.plan.views]
         return (*self.declared.views.values(), *served)
+
+    # -- what nobody reads any more ----------------------------------------------------
+
+    def _retired(self) -> list[Kept]:
+        """Views that were declared once, and that no declaration and no release in use reads."""
+        in_use = {view.name for view in self.views}
+        retired = [v for v in declared_once(self.platform.layout) if v.name not in in_use]
+        tiles = [self._retired_tiles(view) for view in retired if view.windows]
+        return [*tiles, *(self._retired_values(view) for view in retired)]
+
+    def _retired_tiles(self, view: ViewPlan) -> Kept:
+        return self._dated(f"features/{view.name}_tiles", 0, self.platform.layout.tiles(view.name))
+
+    def _retired_values(self, view: ViewPlan) -> Kept:
+        keys_of = partial(_keys_of, view.name)
+
+        def pieces() -> list[Piece]:
+            with self.platform.online_store() as store:
+                n_keys = len(keys_of(store))
+            return [Piece(RETIRED_VALUES, self.now_ms, rows=n_keys)] if n_keys else []
+
+        def remove(due: Sequence[str]) -> None:
+            if due:
+                with self.platform.online_store() as store:
+                    store.delete(keys_of(store))
+
+        return Kept(f"online/{view.name}", 0, pieces, remove)
+
+
+def _keys_of(view: str, store: OnlineStore) -> list[bytes]:
+    """Keys under which anything of a view stands."""
+    of_entities = [key for start in key_starts(view) for key in store.keys(start)]
+    own = [covered_key(view), folded_key(view)]
+    held = store.read(own)
+    return [*of_entities, *(key for key, value in zip(own, held, strict=True) if value is not None)]

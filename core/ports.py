@@ -24,6 +24,10 @@ class OnlineStore(Protocol):
         """Remove keys; absent ones are ignored."""
         ...
 
+    def keys(self, start: bytes) -> list[bytes]:
+        """Keys that begin with ``start``, in order; looks through all there are, so for upkeep."""
+        ...
+
     def claim(
         self, items: Mapping[bytes, bytes], *, expires_in_ms: int, now_ms: int
     ) -> dict[bytes, bytes]:

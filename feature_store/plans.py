@@ -7,7 +7,7 @@ edited declaration is compiled again and an unchanged one never is.
 from __future__ import annotations
 
 from core.errors import ConfigurationError
-from core.features.plan import Plan
+from core.features.plan import Plan, ViewPlan
 from core.use_case import UseCase
 from feature_store.agreement import check_agreement
 from feature_store.fingerprint import code_digest
@@ -44,6 +44,14 @@ def plan_for(use_case: UseCase, layout: Layout, *, is_kept: bool = True) -> Plan
             write_durably(path, plan.model_dump_json(indent=1).encode())
     check_agreement(use_case, plan)
     return plan
+
+
+def declared_once(layout: Layout) -> list[ViewPlan]:
+    """Every view of a plan that was ever compiled for this home, each once, by name."""
+    paths = sorted(layout.plans.glob("*.json"))
+    plans = (Plan.model_validate_json(path.read_bytes()) for path in paths)
+    found = {view.name: view for plan in plans for view in plan.views}
+    return [found[name] for name in sorted(found)]
 
 
 def compile_use_case(use_case: UseCase) -> Plan:

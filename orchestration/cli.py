@@ -64,6 +64,7 @@ COMMANDS = (
     Command(
         "materialise", "materialise", "write the online values of all views", is_supervised=True
     ),
+    Command("views", "views", "versions of features: who reads them, and how they differ"),
     Command(
         "train",
         "train",
@@ -147,6 +148,26 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
     return parser
 
 
+def home_first(words: Sequence[str]) -> list[str]:
+    """The words with ``--home DIR`` before all others, so that it may stand behind an action, too.
+
+    Examples
+    --------
+    >>> home_first(["list", "--home", "elsewhere", "--json"])
+    ['--home', 'elsewhere', 'list', '--json']
+    >>> home_first(["list", "--home=elsewhere"])
+    ['--home=elsewhere', 'list']
+    """
+    for place, word in enumerate(words):
+        if word == "--":
+            break
+        length = 2 if word == "--home" else 1 if word.startswith("--home=") else 0
+        if length:
+            end = place + length
+            return [*words[place:end], *words[:place], *words[end:]]
+    return list(words)
+
+
 def run(command: Command, words: Sequence[str]) -> int:
     """Run one command; its exit code."""
     from orchestration.settings import Settings
@@ -155,7 +176,7 @@ def run(command: Command, words: Sequence[str]) -> int:
     parser = parser_of(command)
     # The usual way takes words apart at the first option and refuses those behind it.
     parse = parser.parse_intermixed_args if command.takes_fields else parser.parse_args
-    arguments = parse(words)
+    arguments = parse(home_first(words))
     environment = dict(os.environ)
     settings = Settings.read(environment, home=arguments.home)
     module = importlib.import_module(f"orchestration.commands.{command.module}")

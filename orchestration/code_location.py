@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -28,6 +29,7 @@ from assets.watching.freshness import freshness_asset
 from assets.watching.performance import calibration_asset, performance_asset
 from assets.watching.stream import stream_asset
 from assets.watching.synthetic import synthetic_asset
+from core.errors import IntegrityError, NotReadyError
 from core.use_case import UseCase
 from feature_store.plans import plan_for
 from orchestration.alerting import alerts_job, alerts_sensor, watchlist_of
@@ -44,6 +46,7 @@ from orchestration.schedules import rebase_schedule, retention_schedule, scores_
 from orchestration.sensors import Job, ingest_sensors
 from orchestration.settings import Settings
 from orchestration.watching import watching_schedules
+from stores.in_use import manifests_in_use
 from use_cases import discover
 
 
@@ -58,6 +61,18 @@ def declared_by(settings: Settings, *, is_kept: bool = True) -> Declared:
         for name, use_case in use_cases.items()
     }
     return Declared(use_cases, plans)
+
+
+def upheld_by(settings: Settings, *, is_kept: bool = True) -> Declared:
+    """What is declared, and what the releases in use read besides, as the shelf has them now.
+
+    Of a damaged shelf nothing is taken; the sensor of the mirror complains of it.
+    """
+    declared = declared_by(settings, is_kept=is_kept)
+    try:
+        return replace(declared, in_use=manifests_in_use(settings.layout))
+    except (IntegrityError, NotReadyError):
+        return declared
 
 
 def code_location(settings: Settings) -> dg.Definitions:
@@ -76,7 +91,7 @@ def beta_is_known() -> Iterator[None]:
 
 
 def _definitions(settings: Settings) -> dg.Definitions:
-    declared = declared_by(settings)
+    declared = upheld_by(settings)
     jobs, assets, checks = all_jobs(declared), executable_assets(declared), all_checks(declared)
     watched = watchlist_of(declared, assets, checks, jobs)
     telling = alerts_job(watched)

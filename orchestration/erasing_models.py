@@ -70,9 +70,9 @@ def remove_bundles_of(layout: Layout, sought: Sought) -> dict[str, int]:
 
 def declared_tables(settings: Settings) -> list[str]:
     """Addresses of the tables of everything declared, for a lake that cannot be listed."""
-    from orchestration.code_location import declared_by
+    from orchestration.code_location import upheld_by
 
-    layout, declared = settings.layout, declared_by(settings, is_kept=False)
+    layout, declared = settings.layout, upheld_by(settings, is_kept=False)
     tables = [each for s in declared.sources for each in (layout.events(s), layout.rejected(s))]
     tables += [layout.tiles(view) for view in declared.views]
     for name in declared.use_cases:

@@ -18,7 +18,7 @@ import dagster as dg
 
 from assets.models import BUILT_BY
 from core.errors import InvalidInputError, PlatformError
-from orchestration.code_location import beta_is_known, code_location, declared_by
+from orchestration.code_location import beta_is_known, code_location, upheld_by
 from orchestration.instance import open_instance
 from orchestration.leftovers import TAG, close_leftovers, process_mark
 from orchestration.settings import Settings
@@ -101,7 +101,7 @@ class Runs:
     @cached_property
     def declared(self) -> Any:
         """Use cases and plans."""
-        return declared_by(self.settings)
+        return upheld_by(self.settings)
 
     def job(self, name: str, config: Mapping[str, Any] | None = None) -> RunSeen:
         """Run a job to its end."""

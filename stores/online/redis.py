@@ -7,6 +7,7 @@ decision. Claims expire by the server's clock.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from core.errors import DependencyError
 
 _CLUSTER = "redis+cluster://"
 _CLAIM = b"claim/"
+_SPECIAL = re.compile(rb"[\\*?\[\]^-]")
 _CHUNK = 1_000
 """Keys a command: a server does nothing else while it answers one."""
 
@@ -58,6 +60,12 @@ class RedisOnlineStore:
         with translated():
             for chunk in _chunks(list(keys)):
                 self._client.unlink(*chunk)
+
+    def keys(self, start: bytes) -> list[bytes]:
+        """Keys that begin with ``start``, in order; what is written meanwhile may be missed."""
+        pattern = _SPECIAL.sub(rb"\\\g<0>", start) + b"*"
+        with translated():
+            return sorted(set(self._client.scan_iter(match=pattern, count=_CHUNK)))
 
     def claim(
         self, items: Mapping[bytes, bytes], *, expires_in_ms: int, now_ms: int

@@ -22,6 +22,9 @@ class MemoryOnlineStore:
         for key in keys:
             self.values.pop(key, None)
 
+    def keys(self, start: bytes) -> list[bytes]:
+        return sorted(key for key in self.values if key.startswith(start))
+
     def claim(
         self, items: Mapping[bytes, bytes], *, expires_in_ms: int, now_ms: int
     ) -> dict[bytes, bytes]:
