@@ -122,21 +122,23 @@ def apply_transforms(plan: Plan, values: Mapping[str, Array]) -> dict[str, Array
     >>> apply_transforms(plan, {"at_ms": np.array([0.0])})
     {}
     """
-    outputs: dict[str, Array] = {}
-    for step in _steps(ByIdentity(plan)):
-        try:
-            inputs = {short: values[name] for short, name in step.inputs}
-        except KeyError:
-            missing = [name for _, name in step.inputs if name not in values]
-            raise InvalidInputError(
-                f"the request-time view {step.transform.name!r} lacks inputs",
-                found=f"no {', '.join(missing)}",
-                remedy="send every declared request field and read every view of the plan",
-            ) from None
-        transform = step.transform
-        results = call(step.function, inputs, transform.outputs, transform.reference)
-        outputs.update(zip(step.outputs, results.values(), strict=True))
-    return outputs
+    names: list[str] = []
+    arrays: list[Array] = []
+    with np.errstate(all="ignore"):
+        for step in _steps(ByIdentity(plan)):
+            try:
+                inputs = {short: values[name] for short, name in step.inputs}
+            except KeyError:
+                missing = [name for _, name in step.inputs if name not in values]
+                raise InvalidInputError(
+                    f"the request-time view {step.transform.name!r} lacks inputs",
+                    found=f"no {', '.join(missing)}",
+                    remedy="send every declared request field and read every view of the plan",
+                ) from None
+            transform = step.transform
+            arrays += _returned(step.function, inputs, transform.outputs, transform.reference)
+            names += step.outputs
+    return _defined(names, arrays)
 
 
 class _Step(NamedTuple):
@@ -171,10 +173,18 @@ def call(
     ConfigurationError
         If it returns other names, or arrays of another length, than declared.
     """
-    n_rows = len(next(iter(inputs.values()), ()))
     with np.errstate(all="ignore"):
-        returned = function(inputs)
-    if set(returned) != set(outputs):
+        arrays = _returned(function, inputs, outputs, reference)
+    return _defined(outputs, arrays)
+
+
+def _returned(
+    function: Transform, inputs: Mapping[str, Array], outputs: Sequence[str], reference: str
+) -> list[Array]:
+    """What a function returns, in the order of its declared outputs."""
+    n_rows = len(next(iter(inputs.values()), ()))
+    returned = function(inputs)
+    if len(returned) != len(outputs) or not all([name in returned for name in outputs]):
         raise ConfigurationError(
             f"{reference!r} returned other outputs than declared",
             found=f"{sorted(returned)}, not {sorted(outputs)}",
@@ -188,9 +198,16 @@ def call(
                 found=f"{array.shape}, not ({n_rows},)",
                 remedy="return one number a row",
             )
+    return arrays
+
+
+def _defined(names: Sequence[str], arrays: Sequence[Array]) -> dict[str, Array]:
+    """Arrays by name; what is infinite or undefined is NaN. All at once: each call costs."""
+    if not arrays:
+        return {}
     table = np.array(arrays)
     table[~np.isfinite(table)] = np.nan
-    return dict(zip(outputs, table, strict=True))
+    return dict(zip(names, table, strict=True))
 
 
 def from_lists(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from core.features.plan import Plan
+from core.features.value_table import ValueTable
 
 LARGEST = np.finfo(np.float32).max
 
@@ -25,7 +26,8 @@ def vector_of(plan: Plan, values: Mapping[str, NDArray[np.float64]]) -> NDArray[
     plan
         Compiled feature service; ``plan.vector`` is the order of the columns.
     values
-        Arrays of shape ``(n,)`` by qualified name. Names outside the vector are ignored.
+        Arrays of shape ``(n,)`` by qualified name. Names outside the vector are ignored. A
+        `ValueTable` of this plan gives all of them at once.
 
     Returns
     -------
@@ -46,6 +48,8 @@ def vector_of(plan: Plan, values: Mapping[str, NDArray[np.float64]]) -> NDArray[
     array([[1.0000000e+00, 5.0000000e-01],
            [3.4028235e+38,           nan]], dtype=float32)
     """
+    if isinstance(values, ValueTable) and values.layout.plan is plan:
+        return _nearest(values.vector_columns())
     missing = [name for name in plan.vector if name not in values]
     if missing:
         raise InvalidInputError(
@@ -56,7 +60,11 @@ def vector_of(plan: Plan, values: Mapping[str, NDArray[np.float64]]) -> NDArray[
     columns = [values[name] for name in plan.vector]
     if not columns:
         return np.empty((0, 0), dtype=np.float32)
+    return _nearest(np.array(columns, dtype=np.float64))
+
+
+def _nearest(columns: NDArray[np.float64]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
-        vectors = np.array(columns, dtype=np.float64).T.astype(np.float32, order="C")
+        vectors = columns.T.astype(np.float32, order="C")
     np.minimum(vectors, LARGEST, out=vectors)  # keeps NaN; as clip, at a third of its price
     return np.maximum(vectors, -LARGEST, out=vectors)
