@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from core.errors import InvalidInputError
 from core.features.blob import KEY_END, key_starts
 from core.features.keys import entity_key
 from core.features.plan import Plan
+from core.features.value_table import ValueLayout, ValueTable
 from serving.contract import Point
 from serving.ports import Reader
 from stores.merging import Library, Merged, Merging, Question
@@ -46,6 +47,20 @@ class ViewValues(NamedTuple):
 Reading = dict[str, ViewValues]
 
 
+class Readings(list[Reading]):
+    """Readings of points in order, as they were read; ``table`` has all their values at once.
+
+    Shape of ``table``: ``(values, n)``, in the order of the plan's views. Whoever changes a
+    reading makes a list of another kind.
+    """
+
+    __slots__ = ("table",)
+
+    def __init__(self, readings: Iterable[Reading], table: NDArray[np.float64]) -> None:
+        super().__init__(readings)
+        self.table = table
+
+
 class _Group(NamedTuple):
     """Views of one entity: their join keys, and for each its number and how its keys begin."""
 
@@ -65,11 +80,9 @@ class FeatureReading:
     def __init__(self, plan: Plan, library: Library | None) -> None:
         self._merging = Merging(plan, library)
         self._has_windows = [bool(view.windows) for view in plan.views]
-        self._columns = [
-            (view.name, [f"{view.name}:{name}" for name in view.feature_names])
-            for view in plan.views
-        ]
-        self._requests = [(field.name, f"request:{field.name}") for field in plan.request_fields]
+        self._widths = [(view.name, len(view.feature_names)) for view in plan.views]
+        self._layout = ValueLayout(plan)
+        self._requests = [field.name for field in plan.request_fields]
         watermarks = [watermark_key(view.source) for view in plan.views]
         covered = [covered_key(view.name) for view in plan.views]
         self._common = {key: n for n, key in enumerate(dict.fromkeys((*watermarks, *covered)))}
@@ -85,6 +98,20 @@ class FeatureReading:
                 self._groups.append(group)
             self._places.append((view.name, self._groups.index(group), len(group.views)))
             group.views.append((number, *key_starts(view.name)))
+        self._group_of_row, self._place_in_group = self._rows(plan)
+
+    def _rows(self, plan: Plan) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For each value in the order of views its group, and its place among the group's values.
+
+        Questions of one group and point follow each other, and so do the values of their answers.
+        """
+        widths = [len(view.feature_names) for view in plan.views]
+        of_rows: list[tuple[int, int]] = []
+        for view, (_, group, place) in enumerate(self._places):
+            before = sum(widths[number] for number, _, _ in self._groups[group].views[:place])
+            of_rows += [(group, before + column) for column in range(widths[view])]
+        groups, places = zip(*of_rows, strict=True) if of_rows else ((), ())
+        return np.array(groups, dtype=np.intp), np.array(places, dtype=np.intp)[:, None]
 
     async def read(self, points: Sequence[Point], reader: Reader) -> list[Reading]:
         """Values of every view of the plan for every point.
@@ -102,63 +129,70 @@ class FeatureReading:
         values = await reader.read(list(wanted))
         watermarks = [_watermark(values[k]) for k in self._watermarks]
         first_ms = [first_ms_of(values[k]) for k in self._covered]
-        merged = self._merging.merge(questions, values, first_ms)
+        merged, numbers, starts = self._merging.merge(questions, values, first_ms)
         found = [
             self._values(question, each, watermarks)
             for question, each in zip(questions, merged, strict=True)
         ]
+        begins = np.array([[starts[first] for first in firsts] for firsts in asked], dtype=np.intp)
+        rows = begins.T.take(self._group_of_row, axis=0) + self._place_in_group
         places = self._places
-        return [
+        readings = [
             {name: found[firsts[group] + place] for name, group, place in places}
             for firsts in asked
         ]
+        return Readings(readings, numbers.take(rows))
 
     def nothing(self, n_points: int) -> list[Reading]:
         """Readings where nothing could be read: every value null, every view unavailable."""
         nulls = {
-            name: ViewValues((math.nan,) * len(columns), UNAVAILABLE, None, None, None)
-            for name, columns in self._columns
+            name: ViewValues((math.nan,) * width, UNAVAILABLE, None, None, None)
+            for name, width in self._widths
         }
         return [nulls] * n_points
 
-    def inputs(
-        self, points: Sequence[Point], readings: Sequence[Reading]
-    ) -> dict[str, NDArray[np.float64]]:
-        """Arrays of shape ``(n,)`` by qualified name, as transforms and the vector take them."""
-        arrays = {"at_ms": np.array([point.at_ms for point in points], dtype=np.float64)}
-        for name, qualified in self._requests:
-            column = [point.inputs.get(name) for point in points]
-            arrays[qualified] = np.array(column, dtype=np.float64)
-        for name, columns in self._columns:
-            table = np.array([reading[name].values for reading in readings], dtype=np.float64)
-            arrays.update(zip(columns, table.T, strict=True))
-        return arrays
+    def inputs(self, points: Sequence[Point], readings: Sequence[Reading]) -> ValueTable:
+        """Values by qualified name, as transforms and the vector take them."""
+        table = ValueTable(self._layout, len(points))
+        rows = table.array
+        rows[0] = [point.at_ms for point in points]
+        for row, name in enumerate(self._requests, 1):
+            rows[row] = np.array([point.inputs.get(name) for point in points], dtype=np.float64)
+        read = rows[self._layout.first_read : self._layout.first_read + self._layout.n_read]
+        if isinstance(readings, Readings):
+            read[:] = readings.table
+            return table
+        start = 0
+        for name, width in self._widths:
+            values = [reading[name].values for reading in readings]
+            read[start : start + width] = np.array(values, dtype=np.float64).T
+            start += width
+        return table
 
     def _questions(
         self, points: Sequence[Point], wanted: dict[bytes, int], questions: list[Question]
-    ) -> list[list[int]]:
+    ) -> list[tuple[int, ...]]:
         """For each point the place of each group's first question; the same is asked once.
 
         The candidates of one request share entities.
         """
-        known: dict[tuple[int, tuple[str | int, ...], int], int] = {}
-        asked = []
-        for point in points:
+        firsts_of_groups = []
+        for join_keys, views in self._groups:
+            known: dict[tuple[tuple[str | int, ...], int], int] = {}
             firsts = []
-            for number, (join_keys, views) in enumerate(self._groups):
-                keys = _keys(join_keys, point)
-                mark = number, keys, point.at_ms
-                first = known.get(mark)
+            for point in points:
+                keys, at_ms = _keys(join_keys, point), point.at_ms
+                first = known.get((keys, at_ms))
                 if first is None:
-                    first = known[mark] = len(questions)
-                    entity = entity_key(keys)
+                    first = known[keys, at_ms] = len(questions)
+                    ending = entity_key(keys) + KEY_END
                     for view, base, delta in views:
-                        at_base = wanted.setdefault(base + entity + KEY_END, len(wanted))
-                        at_delta = wanted.setdefault(delta + entity + KEY_END, len(wanted))
-                        questions.append((view, at_base, at_delta, point.at_ms))
+                        at_base = wanted.setdefault(base + ending, len(wanted))
+                        at_delta = wanted.setdefault(delta + ending, len(wanted))
+                        questions.append((view, at_base, at_delta, at_ms))
                 firsts.append(first)
-            asked.append(firsts)
-        return asked
+            firsts_of_groups.append(firsts)
+        return list(zip(*firsts_of_groups, strict=True)) if firsts_of_groups else [()] * len(points)
 
     def _values(
         self, question: Question, found: Merged, watermarks: Sequence[Watermark | None]

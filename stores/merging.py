@@ -25,6 +25,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.errors import ConfigurationError
 from core.features import hll
 from core.features.merge_program import program_of
@@ -42,7 +45,7 @@ _STATUSES: tuple[Status, ...] = ("PRESENT", "NOT_FOUND", "fresh", "stale", "miss
 _ASK_PYTHON = len(_STATUSES)
 _NO_PROGRAM = -1
 _NEVER_MS = -(2**63)
-_RESULT_NUMBERS = 3  # status, newest, seen
+_JOB_NUMBERS = 6
 
 Library = ctypes.PyDLL
 
@@ -58,6 +61,14 @@ class Merged(NamedTuple):
     status: Status
     newest_ms: int | None
     seen_position: int
+
+
+class Answers(NamedTuple):
+    """Answers in the order of the questions; all their values end to end, and where each begins."""
+
+    merged: list[Merged]
+    numbers: NDArray[np.float64]
+    starts: list[int]
 
 
 class Merging:
@@ -85,8 +96,8 @@ class Merging:
         questions: Sequence[Question],
         values: Sequence[bytes | None],
         first_ms: Sequence[int | None],
-    ) -> list[Merged]:
-        """Answers in the order of the questions.
+    ) -> Answers:
+        """Answers to questions.
 
         Parameters
         ----------
@@ -102,45 +113,57 @@ class Merging:
         InvalidInputError, IntegrityError
             As `ViewReader.read`.
         """
-        if self._library is None:
-            return [self._in_python(question, values, first_ms) for question in questions]
         heads_ms = [_NEVER_MS if ms is None else ms for ms in first_ms]
         jobs: list[int] = []
+        starts: list[int] = []
         size = 0
         for view, base, delta, at_ms in questions:
             jobs += (self._starts[view], base, delta, at_ms, heads_ms[view], size)
+            starts.append(size)
             size += self._widths[view]
-        numbers, results = self._compiled(self._library, jobs, len(questions), values, size)
-        merged, at = [], 0
-        told = iter(results)
-        for question, status, newest_ms, seen in zip(questions, told, told, told, strict=True):
-            end = at + self._widths[question[0]]
+        numbers = array("d", bytes(8 * size))
+        results = array("q", (_ASK_PYTHON, 0, 0)) * len(questions)
+        if self._library is not None:
+            self._compiled(self._library, jobs, values, numbers, results)
+        listed = numbers.tolist()
+        merged = []
+        told = iter(results.tolist())
+        for question, start, status, newest_ms, seen in zip(
+            questions, starts, told, told, told, strict=True
+        ):
             if status == _ASK_PYTHON:
-                merged.append(self._in_python(question, values, first_ms))
+                found = self._in_python(question, values, first_ms)
+                numbers[start : start + len(found.values)] = array("d", found.values)
+                merged.append(found)
             else:
+                of_it = listed[start : start + self._widths[question[0]]]
                 newest = None if newest_ms == _NEVER_MS else newest_ms
-                merged.append(Merged(numbers[at:end], _STATUSES[status], newest, seen))
-            at = end
-        return merged
+                merged.append(Merged(of_it, _STATUSES[status], newest, seen))
+        return Answers(merged, np.frombuffer(numbers), starts)
 
     def _compiled(
-        self, library: Library, jobs: list[int], n: int, values: Sequence[bytes | None], size: int
-    ) -> tuple[list[float], list[int]]:
-        """All numbers end to end, and what is told of each question."""
+        self,
+        library: Library,
+        jobs: list[int],
+        values: Sequence[bytes | None],
+        numbers: array[float],
+        results: array[int],
+    ) -> None:
+        """Put down all numbers end to end, and what is told of each question."""
         given = array("q", jobs)
-        numbers = array("d", bytes(8 * size))
-        results = array("q", bytes(8 * _RESULT_NUMBERS * n))
         sizes = array("q", [-1 if value is None else len(value) for value in values])
+        places = array("q", bytes(8 * len(values)))
         library.throughline_merge(
             self._programs.buffer_info()[0],
             given.buffer_info()[0],
-            n,
-            (ctypes.c_char_p * len(values))(*values),  # points into the values, copies nothing
+            len(jobs) // _JOB_NUMBERS,
+            b"".join(filter(None, values)),  # one copy costs less than a pointer a value
             sizes.buffer_info()[0],
+            len(values),
+            places.buffer_info()[0],
             numbers.buffer_info()[0],
             results.buffer_info()[0],
         )
-        return numbers.tolist(), results.tolist()
 
     def _in_python(
         self, question: Question, values: Sequence[bytes | None], first_ms: Sequence[int | None]
@@ -169,9 +192,9 @@ def library_path() -> Path:
 def loaded(path: Path) -> Library:
     """A library, its tables filled from those of `core.features.hll`."""
     library = ctypes.PyDLL(str(path))  # a call takes microseconds: the lock is kept
-    pointers = [ctypes.c_void_p] * 4
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
     library.throughline_merge.argtypes = [
-        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *pointers
+        pointer, pointer, number, ctypes.c_char_p, pointer, number, pointer, pointer, pointer
     ]  # fmt: skip
     library.throughline_merge.restype = None
     library.throughline_prepare.argtypes = [ctypes.c_double, ctypes.c_double, ctypes.c_void_p]

@@ -121,15 +121,16 @@ static int64_t seen_position(const Part *parts) {
     return seen;
 }
 
-static int read_one(const int64_t *p, const int64_t *job, const uint8_t *const *data,
-                    const int64_t *sizes, double *values, int64_t *newest_ms, int64_t *seen) {
+static int read_one(const int64_t *p, const int64_t *job, const uint8_t *data,
+                    const int64_t *places, const int64_t *sizes, double *values,
+                    int64_t *newest_ms, int64_t *seen) {
     Part parts[2];
     int64_t at_ms = job[J_AT], horizon_ms = job[J_FIRST];
     for (int s = 0; s < 2; s++) {
         int64_t blob = job[J_BASE + s];
         parts[s].is_there = 0;
         if (sizes[blob] < 0) continue;
-        if (open_part(p, data[blob], sizes[blob], s, &parts[s])) return ASK;
+        if (open_part(p, data + places[blob], sizes[blob], s, &parts[s])) return ASK;
         if (parts[s].epoch < -1 || parts[s].epoch >= (1ll << 31)) return ASK;
         if (parts[s].horizon_ms > horizon_ms) horizon_ms = parts[s].horizon_ms;
     }
@@ -143,14 +144,20 @@ static int read_one(const int64_t *p, const int64_t *job, const uint8_t *const *
     return parts[0].is_there || parts[1].is_there ? PRESENT : NOT_FOUND;
 }
 
-/* Answer every job; a view without a program is Python's. */
+/* Answer every job; a view without a program is Python's. The values stand end to end in `data`, in
+   the order of `sizes`, which is -1 where there is none; where each begins goes into `places`. */
 EXPORT void throughline_merge(const int64_t *programs, const int64_t *jobs, int64_t n_jobs,
-                              const uint8_t *const *data, const int64_t *sizes, double *values,
-                              int64_t *results) {
+                              const uint8_t *data, const int64_t *sizes, int64_t n_values,
+                              int64_t *places, double *values, int64_t *results) {
+    int64_t place = 0;
+    for (int64_t n = 0; n < n_values; n++) {
+        places[n] = place;
+        if (sizes[n] > 0) place += sizes[n];
+    }
     for (int64_t n = 0; n < n_jobs; n++, jobs += J_SIZE, results += R_SIZE)
         results[R_STATUS] = jobs[J_PROGRAM] < 0
                                 ? ASK
-                                : read_one(programs + jobs[J_PROGRAM], jobs, data, sizes,
+                                : read_one(programs + jobs[J_PROGRAM], jobs, data, places, sizes,
                                            values + jobs[J_OUT], &results[R_NEWEST],
                                            &results[R_SEEN]);
 }

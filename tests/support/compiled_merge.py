@@ -69,7 +69,7 @@ class CompiledRead:
         if mine is None:
             mine = self._merging[id(view)] = _Counted(view, self._library, self)
         self.n_read += 1
-        (found,) = mine.merge([(0, 0, 1, at_ms)], [base, delta], [first_ms])
+        ((found,), _, _) = mine.merge([(0, 0, 1, at_ms)], [base, delta], [first_ms])
         values = tuple(None if math.isnan(value) else value for value in found.values)
         seen = found.seen_position
         return ViewReading(values, found.status, found.newest_ms, max(seen >> 32, -1), seen)

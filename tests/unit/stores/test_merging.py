@@ -280,9 +280,12 @@ def test_many_questions_of_several_views_are_answered_in_order():
     questions = [(view, base, 3, 1_000) for view, base in [(0, 0), (1, 1), (2, 2), (0, 3)]]
 
     for library in (built(), None):
-        found = Merging(plan, library).merge(questions, values, [None] * 3)
+        found, numbers, starts = Merging(plan, library).merge(questions, values, [None] * 3)
         assert [merged.values[0] for merged in found] == [1.0, 0.0, 1.0, 0.0]
         assert [merged.status for merged in found] == [*["PRESENT"] * 3, "NOT_FOUND"]
+        end_to_end = [value for merged in found for value in merged.values]
+        np.testing.assert_array_equal(numbers, end_to_end)
+        assert [numbers[start] for start in starts] == [1.0, 0.0, 1.0, 0.0]
 
 
 def test_the_name_of_a_library_tells_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
