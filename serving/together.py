@@ -31,10 +31,10 @@ Key = tuple[int, str]
 
 @dataclass(slots=True)
 class _Group:
-    """Requests that gather for one pass, and what starts it."""
+    """Requests that gather for one pass, and what ends its wait for another; None for no wait."""
 
     release: LoadedRelease
-    start: asyncio.Handle
+    hold: asyncio.TimerHandle | None = None
     waiting: Waiting = field(default_factory=list)
 
 
@@ -60,22 +60,25 @@ class Together:
         key = id(release), channel
         group = self._groups.get(key)
         if group is None:
+            group = self._groups[key] = _Group(release)
             if self._n_running[key]:
-                start: asyncio.Handle = loop.call_later(LONGEST_HOLD_S, self._start, key)
+                group.hold = loop.call_later(LONGEST_HOLD_S, self._close, key)
             else:
-                start = loop.call_soon(self._start, key)
-            group = self._groups[key] = _Group(release, start)
+                self._begin(key, group)
         group.waiting.append((request, answers))
         if len(group.waiting) >= MOST_TOGETHER:
-            self._start(key)
+            self._close(key)
         return await answers
 
-    def _start(self, key: Key) -> None:
+    def _close(self, key: Key) -> None:
+        """Nobody joins any more; what waited for another pass waits no longer."""
         group = self._groups.pop(key)
-        group.start.cancel()
-        group.waiting = [each for each in group.waiting if not each[1].done()]  # others have gone
-        if not group.waiting:
-            return
+        if group.hold is not None:
+            group.hold.cancel()
+            self._begin(key, group)
+
+    def _begin(self, key: Key, group: _Group) -> None:
+        """Start its pass with the next turn of the loop; until then others join."""
         self._n_running[key] += 1
         work = self._first_pass(key, group)
         task = asyncio.get_running_loop().create_task(work)
@@ -84,6 +87,12 @@ class Together:
 
     async def _first_pass(self, key: Key, group: _Group) -> None:
         """A pass of a whole group; when it ends, those that gathered meanwhile go."""
+        if self._groups.get(key) is group:
+            del self._groups[key]
+        group.waiting = [each for each in group.waiting if not each[1].done()]  # others have gone
+        if not group.waiting:
+            self._has_ended(key)
+            return
         requests = [request for request, _ in group.waiting]
         found: list[list[Json]] | Exception
         try:
@@ -107,7 +116,7 @@ class Together:
         if not self._n_running[key]:
             del self._n_running[key]
             if key in self._groups:
-                self._start(key)
+                self._close(key)
 
     async def _again(self, group: _Group, channel: str, error: Exception) -> None:
         """Each request of a failed pass by itself; who was alone is told."""

@@ -103,6 +103,7 @@ class SegmentedRecordLog:
         self._descriptor: int | None = None
         self._offset = 0
         self._opened_s = 0.0
+        self._begins = ""  # of the ids in the open segment
         self._full: deque[tuple[int, Path]] = deque()  # descriptors and files to be sealed
         self._lock = threading.Lock()
         self._sealing = threading.Lock()
@@ -123,9 +124,8 @@ class SegmentedRecordLog:
         with self._lock:
             descriptor = self._open_segment()
             ids, offset = [], self._offset
-            first = str(RecordId(self._use_case, self._writer, self._segment, 0))[:-1]
             for frame in frames:
-                ids.append(f"{first}{offset}")
+                ids.append(f"{self._begins}{offset}")
                 offset += len(frame)
             self._write(descriptor, b"".join(frames))
             self._offset = offset
@@ -170,6 +170,7 @@ class SegmentedRecordLog:
             self._descriptor = os.open(self._path(), flags, 0o600)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             self._offset, self._opened_s = 0, self._clock.monotonic_s()
+            self._begins = str(RecordId(self._use_case, self._writer, self._segment, 0))[:-1]
         return self._descriptor
 
     def _write(self, descriptor: int, data: bytes) -> None:
