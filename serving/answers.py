@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +20,13 @@ TOP_CONTRIBUTIONS = 5
 class Outcome(NamedTuple):
     """All that is known about one decided point. ``rule`` is the place of the one that fired.
 
-    ``score`` is None where nothing could score.
+    ``transforms`` are the outputs of all transforms in the plan's order. ``score`` is None where
+    nothing could score.
     """
 
     point: Point
     reading: Reading
-    transforms: Mapping[str, float]
+    transforms: Sequence[float]
     vector: NDArray[np.float32]
     score: float | None
     rule: int | None
@@ -45,21 +46,37 @@ def model_of(release: LoadedRelease, channel: str) -> Json:
     }
 
 
-def answer_of(outcome: Outcome, record_id: str | None, model: Json, timings_ms: Json) -> Json:
-    """Answer of the API; without an id where no record is kept."""
-    return {
-        "prediction_id": record_id,
-        "score": outcome.score,
-        "decision": outcome.decision,
-        "reasons": _reasons(outcome),
-        "model": model,
-        "features": {
-            view: {"status": read.status, "age_ms": read.age_ms}
-            for view, read in outcome.reading.items()
-        },
-        "degraded": outcome.degraded,
-        "timings_ms": timings_ms,
-    }
+def answers_of(
+    outcomes: Sequence[Outcome],
+    record_ids: Sequence[str | None],
+    model: Json,
+    timings_ms: Sequence[Json],
+) -> list[Json]:
+    """Answers of the API in order; without an id where no record is kept."""
+    known: dict[int, Json] = {}  # what outcomes share is told once
+    return [
+        {
+            "prediction_id": record_id,
+            "score": outcome.score,
+            "decision": outcome.decision,
+            "reasons": _reasons(outcome),
+            "model": model,
+            "features": _features(outcome.reading, known),
+            "degraded": outcome.degraded,
+            "timings_ms": spent_ms,
+        }
+        for outcome, record_id, spent_ms in zip(outcomes, record_ids, timings_ms, strict=True)
+    ]
+
+
+def _features(reading: Reading, known: dict[int, Json]) -> Json:
+    features = {}
+    for view, read in reading.items():
+        found = known.get(id(read))
+        if found is None:
+            found = known[id(read)] = {"status": read.status, "age_ms": read.age_ms}
+        features[view] = found
+    return features
 
 
 def _reasons(outcome: Outcome) -> list[Json]:

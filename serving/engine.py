@@ -87,8 +87,11 @@ class Engine:
         self, call: Call, release: LoadedRelease, channel: str, instead: Json | None
     ) -> list[Json]:
         timer = Timer(self._clock, self._observer, call.use_case)
-        with timer.stage("validate"):
+        timer.begin("validate")
+        try:
             points = points_of(call, release)
+        finally:
+            timer.end()
         request = Asked(points, timer.stages_ms["validate"], instead)
         if len(points) == 1 and not points[0].is_explained:
             return await self._together.ask(release, channel, request)

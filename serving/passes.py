@@ -8,7 +8,7 @@ beside it, and every request keeps its own instant, timings and record.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from core.degradation import Lapse
 from core.errors import DependencyError, IntegrityError
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
-from serving.answers import Outcome, answer_of, model_of
+from serving.answers import Outcome, answers_of, model_of
 from serving.contract import Point
 from serving.descent import judged
 from serving.explaining import Explaining, Explanation
@@ -48,37 +48,35 @@ class Asked:
     instead: Json | None = None
 
 
-@dataclass
 class Timer:
-    """Stages of one pass, in milliseconds."""
+    """Stages of one pass, in ms. One ends where the next begins, by one look at the clock."""
 
-    clock: Clock
-    observer: Observer
-    use_case: str
-    stages_ms: dict[str, float] = field(default_factory=dict)
+    __slots__ = ("_clock", "_name", "_observer", "_since_s", "_use_case", "stages_ms")
 
-    def stage(self, name: str) -> Stage:
-        """Time what is inside, whatever comes of it."""
-        return Stage(self, name)
+    def __init__(self, clock: Clock, observer: Observer, use_case: str) -> None:
+        self._clock = clock
+        self._observer = observer
+        self._use_case = use_case
+        self._name = ""
+        self._since_s = 0.0
+        self.stages_ms: dict[str, float] = {}
 
+    def begin(self, name: str) -> None:
+        """End the stage that runs, if one does, and begin another."""
+        now_s = self._clock.monotonic_s()
+        if self._name:
+            self._note(now_s - self._since_s)
+        self._name, self._since_s = name, now_s
 
-class Stage:
-    """A block that is timed."""
+    def end(self) -> None:
+        """End the stage that runs, whatever came of it."""
+        if self._name:
+            self._note(self._clock.monotonic_s() - self._since_s)
+            self._name = ""
 
-    __slots__ = ("_name", "_start_s", "_timer")
-
-    def __init__(self, timer: Timer, name: str) -> None:
-        self._timer = timer
-        self._name = name
-
-    def __enter__(self) -> None:
-        self._start_s = self._timer.clock.monotonic_s()
-
-    def __exit__(self, *_: object) -> None:
-        timer = self._timer
-        spent_s = timer.clock.monotonic_s() - self._start_s
-        timer.stages_ms[self._name] = round(spent_s * 1_000, 3)
-        timer.observer.stage(timer.use_case, self._name, spent_s)
+    def _note(self, spent_s: float) -> None:
+        self.stages_ms[self._name] = round(spent_s * 1_000, 3)
+        self._observer.stage(self._use_case, self._name, spent_s)
 
 
 class Passes:
@@ -117,29 +115,39 @@ class Passes:
         DependencyError
             If the records cannot be kept: then no answer leaves.
         """
-        use_case = release.manifest.use_case
-        timer = Timer(self._clock, self._observer, use_case)
+        timer = Timer(self._clock, self._observer, release.manifest.use_case)
+        try:
+            return await self._answered(release, channel, requests, timer)
+        finally:
+            timer.end()
+
+    async def _answered(
+        self, release: LoadedRelease, channel: str, requests: Sequence[Asked], timer: Timer
+    ) -> list[list[Json]]:
         points = [point for request in requests for point in request.points]
         labels = [request.instead for request in requests for _ in request.points]
         outcomes = await self._outcomes(release, channel, points, labels, timer)
-        timings: list[Json] = []
-        for request in requests:
-            shared = {"validate": request.validate_ms, **timer.stages_ms}
-            timings += [shared] * len(request.points)
         model = model_of(release, channel)
-        with timer.stage("record"):
-            record_ids = self._recording.keep(outcomes, release, model, timings)
-        for outcome in outcomes:
-            level = outcome.degraded["level"] if outcome.degraded else ""
-            self._observer.predicted(use_case, channel, outcome.decision, degraded=level)
+        timer.begin("record")
+        spent = [{"validate": each.validate_ms, **timer.stages_ms} for each in requests]
+        record_ids = self._recording.keep(outcomes, release, model, _of_points(spent, requests))
+        timer.end()
+        self._count(release.manifest.use_case, channel, outcomes)
         self._shadows.offer(release, channel, outcomes, timer.stages_ms)
-        answers = iter(
-            [
-                answer_of(outcome, record_id, model, {**spent, "record": timer.stages_ms["record"]})
-                for outcome, record_id, spent in zip(outcomes, record_ids, timings, strict=True)
-            ]
-        )
-        return [[next(answers) for _ in request.points] for request in requests]
+        spent = [{**each, "record": timer.stages_ms["record"]} for each in spent]
+        answers = answers_of(outcomes, record_ids, model, _of_points(spent, requests))
+        if len(requests) == 1:
+            return [answers]
+        following = iter(answers)
+        return [[next(following) for _ in request.points] for request in requests]
+
+    def _count(self, use_case: str, channel: str, outcomes: Sequence[Outcome]) -> None:
+        found: dict[tuple[str, str], int] = {}
+        for each in outcomes:
+            kind = each.decision, each.degraded["level"] if each.degraded else ""
+            found[kind] = found.get(kind, 0) + 1
+        for (decision, level), n_points in found.items():
+            self._observer.predicted(use_case, channel, decision, degraded=level, n_points=n_points)
 
     async def _outcomes(
         self,
@@ -149,32 +157,29 @@ class Passes:
         labels: Sequence[Json | None],
         timer: Timer,
     ) -> list[Outcome]:
-        with timer.stage("read"):
-            readings, degraded, lapses = await self._read(release, points)
-        with timer.stage("transform"):
-            arrays = release.features.inputs(points, readings)
-            transforms = apply_transforms(release.plan, arrays)
-            values = {**arrays, **transforms}
-            vectors = vector_of(release.plan, values)
-        with timer.stage("score"):
-            found = await judged(
-                release, vectors, values, lapses, may_descend=channel != "challenger"
-            )
-        with timer.stage("explain"):
-            explanations = await self._explain(release, points, vectors, found.is_of_model)
-        computed = {name: array.tolist() for name, array in transforms.items()}
+        timer.begin("read")
+        readings, degraded, lapses = await self._read(release, points)
+        timer.begin("transform")
+        values = release.features.inputs(points, readings)
+        transforms = apply_transforms(release.plan, values)
+        values.put(transforms)
+        vectors = vector_of(release.plan, values)
+        timer.begin("score")
+        found = await judged(release, vectors, values, lapses, may_descend=channel != "challenger")
+        timer.begin("explain")
+        explanations = await self._explain(release, points, vectors, found.is_of_model)
+        timer.end()
+        computed = np.array([*transforms.values()]).T.tolist() or [()] * len(points)
         return [
             Outcome(
-                point=point,
-                reading=readings[i],
-                transforms={name: values[i] for name, values in computed.items()},
-                vector=vectors[i],
-                score=found.scores[i],
-                rule=found.decided[i].rule,
-                decision=found.decided[i].decision,
-                reason=found.decided[i].reason,
-                explanation=explanations[i],
-                degraded=found.degraded[i] or degraded or labels[i],
+                point,
+                readings[i],
+                computed[i],
+                vectors[i],
+                found.scores[i],
+                *found.decided[i],
+                explanations[i],
+                found.degraded[i] or degraded or labels[i],
             )
             for i, point in enumerate(points)
         ]
@@ -226,3 +231,8 @@ class Passes:
             for i, explanation in zip(asked, found, strict=True):
                 explanations[i] = explanation
         return explanations
+
+
+def _of_points(spent: Sequence[Json], requests: Sequence[Asked]) -> list[Json]:
+    """For each point what its request spent."""
+    return [each for each, asked in zip(spent, requests, strict=True) for _ in asked.points]

@@ -47,8 +47,10 @@ class Records(Protocol):
 class Observer(Protocol):
     """Where the engine reports what it did: counters, never entities."""
 
-    def predicted(self, use_case: str, channel: str, decision: str, *, degraded: str) -> None:
-        """Count one answered point."""
+    def predicted(
+        self, use_case: str, channel: str, decision: str, *, degraded: str, n_points: int
+    ) -> None:
+        """Count answered points."""
         ...
 
     def stage(self, use_case: str, stage: str, seconds: float) -> None:

@@ -66,10 +66,13 @@ class Telemetry:
         # Looking labels up takes longer than counting: what every prediction counts is kept.
         self._predicted = cache(self._predictions.labels)
         self._inferred = cache(self._inferences.labels)
+        self._refused = cache(self._refusals.labels)
 
-    def predicted(self, use_case: str, channel: str, decision: str, *, degraded: str) -> None:
-        """Count one answered point."""
-        self._predicted(use_case, channel, decision, degraded).inc()
+    def predicted(
+        self, use_case: str, channel: str, decision: str, *, degraded: str, n_points: int = 1
+    ) -> None:
+        """Count answered points."""
+        self._predicted(use_case, channel, decision, degraded).inc(n_points)
 
     def inferred(self, use_case: str, channel: str, n_rows: int) -> None:
         """Count rows that were scored alone."""
@@ -85,7 +88,7 @@ class Telemetry:
 
     def refused(self, code: str) -> None:
         """Count one problem."""
-        self._refusals.labels(code).inc()
+        self._refused(code).inc()
 
     def asked(self, dependency: str, *, is_asked: bool) -> None:
         """Show whether a dependency is asked, or left alone for a while."""

@@ -65,8 +65,10 @@ class SilentObserver:
         self.predictions: list[tuple[str, str, str, str]] = []
         self.stages: list[str] = []
 
-    def predicted(self, use_case: str, channel: str, decision: str, *, degraded: str) -> None:
-        self.predictions.append((use_case, channel, decision, degraded))
+    def predicted(
+        self, use_case: str, channel: str, decision: str, *, degraded: str, n_points: int
+    ) -> None:
+        self.predictions += [(use_case, channel, decision, degraded)] * n_points
 
     def stage(self, use_case: str, stage: str, seconds: float) -> None:
         self.stages.append(stage)
