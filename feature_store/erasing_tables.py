@@ -14,15 +14,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from numpy.typing import NDArray
 
 from core.erasure import ERASED
 from core.sought import Sought
 from feature_store.tables import dataset_of
 from stores.durable import sync_directory
 from stores.erasing_files import rows_of
+from stores.erasing_mapped import refused_rows_of
 from stores.scanning import scan_tree
 from stores.table_locks import local_path, table_lock
 
@@ -50,11 +53,9 @@ def count_in_table(uri: str, sought: Sought, column: str) -> dict[str, int]:
     dataset = dataset_of(DeltaTable(uri))
     for batch in dataset.to_batches(batch_size=_BATCH_ROWS):
         theirs = rows_of(batch, sought)
-        if any(theirs):
-            values = batch.column(column).to_pylist()
-            for value, is_theirs in zip(values, theirs, strict=True):
-                counts[str(value)] = counts.get(str(value), 0) + is_theirs
-    return {value: n for value, n in counts.items() if n}
+        for value in batch.column(column).filter(pa.array(theirs)).to_pylist():
+            counts[str(value)] = counts.get(str(value), 0) + 1
+    return counts
 
 
 class _Kept:
@@ -69,17 +70,23 @@ class _Kept:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         return iter(self._dataset.to_batches(filter=self._condition, batch_size=_BATCH_ROWS))
 
+    def _theirs(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
+        theirs = rows_of(batch, self._sought)
+        if {"raw", "mapping"} <= set(batch.schema.names):  # refused records, as they came
+            theirs |= refused_rows_of(batch, self._sought.identifier)
+        return theirs
+
     def holds_any(self) -> bool:
-        return any(any(rows_of(batch, self._sought)) for batch in self._batches())
+        return any(self._theirs(batch).any() for batch in self._batches())
 
     def reader(self) -> pa.RecordBatchReader:
         return pa.RecordBatchReader.from_batches(self._dataset.schema, self._others())
 
     def _others(self) -> Iterator[pa.RecordBatch]:
         for batch in self._batches():
-            theirs = rows_of(batch, self._sought)
-            self.n_left_out += sum(theirs)
-            yield batch.filter(pa.array([not each for each in theirs]))
+            theirs = self._theirs(batch)
+            self.n_left_out += int(theirs.sum())
+            yield batch.filter(pa.array(~theirs))
 
 
 def _partitions(table: DeltaTable) -> list[tuple[Any, str | None]]:

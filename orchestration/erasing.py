@@ -22,7 +22,7 @@ from orchestration.erasing_tree import erase_below, files_below, tables_below
 from orchestration.settings import Settings
 from stores.audit import AuditLog
 from stores.backups import HOME, LAKE, backups_in, renew_list, roots_of
-from stores.erasing_log import erase_in_log
+from stores.erasing_log import erase_in_landing, erase_in_log
 from stores.erasing_online import erase_online, is_sqlite
 from stores.erasing_records import erase_in_shared
 from stores.erasures import Erasures
@@ -93,7 +93,8 @@ class Erasing:
 
     def _log(self, folder: Path) -> Counts:
         if folder.parent.name == "landing":
-            return erase_below(folder, self.sought, now_ms=self._now_ms)
+            log = self.layout.root / "log" / folder.name
+            return {"records": erase_in_landing(folder, log, self.sought)}
         return {"log_records": erase_in_log(folder, self.sought, now_ms=self._now_ms)}
 
     def _tables(self) -> Iterator[Step]:

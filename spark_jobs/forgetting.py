@@ -7,7 +7,10 @@ from typing import Any
 
 from core.column_parser import Settled
 from core.contracts import Source
+from core.conversions import Conversion
 from core.erasure import FORGOTTEN
+from core.field_checks import RefusedValue
+from core.mapping import RowMapper, converted
 from core.row_parser import Violation
 from stores.epochs import Malformed
 from stores.tombstones import Forgotten
@@ -21,9 +24,17 @@ def passed_over(
     raws: dict[int, dict[str, Any] | Malformed],
     source: Source,
     forgotten: Forgotten | None,
+    mapper: RowMapper | None = None,
 ) -> None:
-    """Mark such rows among ``rows`` and keep nothing of them; ``raws`` are the refused ones."""
-    found = [place for place, raw in raws.items() if _is_blank(raw) or _names(raw, forgotten)]
+    """Mark such rows among ``rows`` and keep nothing of them; ``raws`` are the refused ones.
+
+    A refused record may name them by what ``mapper`` makes of it alone.
+    """
+    found = [
+        place
+        for place, raw in raws.items()
+        if _is_blank(raw) or (forgotten is not None and _names(raw, forgotten, mapper))
+    ]
     if forgotten is not None:
         found += _accepted(rows, source, forgotten)
     for place in found:
@@ -48,7 +59,23 @@ def _is_blank(raw: Mapping[str, Any] | Malformed) -> bool:
     return isinstance(raw, Mapping) and len(raw) > 0 and all(v is None for v in raw.values())
 
 
-def _names(raw: Mapping[str, Any] | Malformed, forgotten: Forgotten | None) -> bool:
-    if forgotten is None:
-        return False
-    return forgotten.is_in_record(raw.raw if isinstance(raw, Malformed) else raw)
+def _names(
+    raw: Mapping[str, Any] | Malformed, forgotten: Forgotten, mapper: RowMapper | None
+) -> bool:
+    if isinstance(raw, Malformed):
+        return forgotten.is_in_record(raw.raw)
+    if forgotten.is_in_record(raw):
+        return True
+    conversions = mapper.conversions if mapper is not None else ()
+    return any(
+        forgotten.is_of(_mapped(raw[column], steps))
+        for _, column, steps in conversions
+        if column in raw
+    )
+
+
+def _mapped(value: Any, steps: tuple[Conversion, ...]) -> Any:
+    try:
+        return converted(value, steps)
+    except RefusedValue:
+        return None

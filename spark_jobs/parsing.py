@@ -80,8 +80,8 @@ class EpochReader:
         self.epoch = epoch
         self.now_ms = now_ms
         self.schema = parsed_schema(source)
-        mapper = None if epoch.mapping is None else RowMapper(read_mapping(epoch.mapping))
-        self._parser = ColumnParser(RowParser(source), mapper)
+        self._mapper = None if epoch.mapping is None else RowMapper(read_mapping(epoch.mapping))
+        self._parser = ColumnParser(RowParser(source), self._mapper)
 
     def batches(self, records: Iterable[Record]) -> Iterator[pa.RecordBatch]:
         """Record batches in the order of ``records``, which are looked at one by one."""
@@ -89,7 +89,7 @@ class EpochReader:
         while block := list(islice(iterator, BATCH_ROWS)):
             rows = self._settled([record.raw for record in block])
             raws = {place: block[place].raw for place in rows.refused}
-            passed_over(rows, raws, self.source, self._forgotten)
+            passed_over(rows, raws, self.source, self._forgotten, self._mapper)
             places = np.array([(r.offset, r.ingested_at_ms) for r in block], np.int64)
             yield self._batch(places[:, 0], places[:, 1], rows, raws)
 
@@ -100,7 +100,7 @@ class EpochReader:
             raws: dict[int, dict[str, Any] | Malformed] = {
                 place: block.record(place) for place in rows.refused
             }
-            passed_over(rows, raws, self.source, self._forgotten)
+            passed_over(rows, raws, self.source, self._forgotten, self._mapper)
             offsets = np.arange(block.first, block.first + block.rows)
             arrived_ms = np.full(block.rows, block.ingested_at_ms)
             yield self._batch(offsets, arrived_ms, rows, raws)

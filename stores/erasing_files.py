@@ -13,15 +13,19 @@ import mmap
 import os
 import sqlite3
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.errors import DependencyError
 from core.sought import Sought, filling
 from stores.durable import sync_directory, write_durably
 from stores.erasing_lines import blanked_csv, blanked_lines, needles_in_file
+from stores.erasing_mapped import MappedColumns
 from stores.scanning import kind_of, scan_file
 
 LINES = (".ndjson", ".jsonl")
@@ -91,7 +95,7 @@ def replace_durably(path: Path, write: Callable[[Path], Any]) -> Any:
     return done
 
 
-def null_rows(path: Path, draft: Path, sought: Sought) -> int:
+def null_rows(path: Path, draft: Path, sought: Sought, mapped: Sequence[MappedColumns] = ()) -> int:
     """Write a Parquet file anew with somebody's rows null in all columns; how many they were."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -103,8 +107,10 @@ def null_rows(path: Path, draft: Path, sought: Sought) -> int:
         with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
             for batch in file.iter_batches(_GROUP_ROWS):
                 theirs = rows_of(batch, sought)
-                n_nulled += theirs.count(True)
-                keep = pa.array([not each for each in theirs])
+                for columns_of in mapped:
+                    theirs |= columns_of.rows_of(batch)
+                n_nulled += int(theirs.sum())
+                keep = pa.array(~theirs)
                 nulls = [pa.nulls(batch.num_rows, column.type) for column in batch.columns]
                 pairs = zip(batch.columns, nulls, strict=True)
                 columns = [pc.if_else(keep, column, null) for column, null in pairs]
@@ -112,15 +118,25 @@ def null_rows(path: Path, draft: Path, sought: Sought) -> int:
     return n_nulled
 
 
-def rows_of(batch: Any, sought: Sought) -> list[bool]:
+def rows_of(batch: Any, sought: Sought) -> NDArray[np.bool_]:
     """Which rows of an Arrow batch hold the identifier; only suspicious columns are looked into."""
-    theirs = [False] * batch.num_rows
+    theirs = np.zeros(batch.num_rows, bool)
     for column in batch.columns:
-        if not _may_hold(column, sought):
-            continue
-        for place, value in enumerate(column.to_pylist()):
-            theirs[place] = theirs[place] or sought.is_in(value)
+        if _may_hold(column, sought):
+            theirs |= _holds(column, sought)
     return theirs
+
+
+def _holds(column: Any, sought: Sought) -> NDArray[np.bool_]:
+    """Which values of a column hold it; each distinct one is looked into once."""
+    import pyarrow.types as types
+
+    if types.is_nested(column.type):
+        return np.array([sought.is_in(value) for value in column.to_pylist()], bool)
+    encoded = column if types.is_dictionary(column.type) else column.dictionary_encode()
+    distinct = [*(sought.is_in(value) for value in encoded.dictionary.to_pylist()), False]
+    places: NDArray[np.int64] = encoded.indices.fill_null(len(distinct) - 1).to_numpy()
+    return np.array(distinct, bool)[places]
 
 
 def _may_hold(column: Any, sought: Sought) -> bool:

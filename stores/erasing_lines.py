@@ -6,16 +6,19 @@ its cells are emptied. The new content is whole before anything of the old one i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core.sought import Sought
-from stores.line_records import csv_texts
+from stores.erasing_mapped import MappedColumns
+from stores.line_records import csv_texts, parsed_line
 
 CHUNK_LINES_BYTES = 2**22
 
 
-def blanked_lines(path: Path, sought: Sought) -> tuple[bytes, int]:
+def blanked_lines(
+    path: Path, sought: Sought, mapped: Sequence[MappedColumns] = ()
+) -> tuple[bytes, int]:
     r"""Content of an NDJSON file without somebody's lines, of the same length; how many they were.
 
     A line keeps the time of arrival that stands before its record.
@@ -32,10 +35,15 @@ def blanked_lines(path: Path, sought: Sought) -> tuple[bytes, int]:
     lines = path.read_bytes().split(b"\n")
     n_blanked = 0
     for place, line in enumerate(lines):
-        if sought.stands_in(line):
+        if sought.stands_in(line) or _is_mapped(line, mapped):
             lines[place] = _blank(line)
             n_blanked += 1
     return b"\n".join(lines), n_blanked
+
+
+def _is_mapped(line: bytes, mapped: Sequence[MappedColumns]) -> bool:
+    raw = parsed_line(line) if mapped else None
+    return isinstance(raw, dict) and any(columns.is_in_record(raw) for columns in mapped)
 
 
 def _blank(line: bytes) -> bytes:
@@ -43,12 +51,15 @@ def _blank(line: bytes) -> bytes:
     return stamp + tab + b" " * len(text) if tab and stamp.isdigit() else b" " * len(line)
 
 
-def blanked_csv(path: Path, sought: Sought) -> tuple[bytes, int]:
+def blanked_csv(
+    path: Path, sought: Sought, mapped: Sequence[MappedColumns] = ()
+) -> tuple[bytes, int]:
     """Content of a CSV file with the cells of somebody's rows emptied; how many rows they were."""
     parts: list[str] = []
     n_blanked = 0
-    for text, n_cells in csv_texts(path):
-        if n_cells is not None and sought.is_in(text):
+    for text, n_cells, raw in csv_texts(path):
+        is_mapped = isinstance(raw, dict) and any(each.is_in_record(raw) for each in mapped)
+        if is_mapped or (raw is not None and sought.is_in(text)):
             parts.append(_empty_row(n_cells, text))
             n_blanked += 1
         else:

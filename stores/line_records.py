@@ -118,17 +118,17 @@ def csv_records(path: Path, *, start: int, ingested_at_ms: int) -> Iterator[Reco
                 yield Record(row_number, raw, ingested_at_ms)
 
 
-def csv_texts(path: Path) -> Iterator[tuple[str, int | None]]:
+def csv_texts(path: Path) -> Iterator[tuple[str, int, dict[str, Any] | Malformed | None]]:
     """The text of a CSV file, one record at a time, the first line with its names included.
 
-    With each text the number of cells that a row has; None where the text is no row.
+    With each text the number of cells that a row has, and the row; None where it is none.
     """
     with _open_csv(path) as file:
         lines = _LineSource(file)
         columns = next(csv.reader(lines, strict=True), [])
-        yield "".join(lines.taken), None
+        yield "".join(lines.taken), len(columns), None
         for text, raw in _csv_rows(lines, columns):
-            yield text, None if raw is None else len(columns)
+            yield text, len(columns), raw
 
 
 def _csv_rows(

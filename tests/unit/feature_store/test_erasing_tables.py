@@ -113,3 +113,14 @@ def test_a_table_without_partitions_is_written_anew(tmp_path):
     assert erase_in_table(uri, SOUGHT)["rows"] == 3
     assert scan_tree(tmp_path, SOUGHT) == []
     assert len(held(uri)) == 3
+
+
+def test_refused_records_are_read_by_their_mapping(tmp_path):
+    uri = str(tmp_path / "rejected")
+    fields = {"card_id": {"from": "CUSTOMER", "convert": [{"prefix": "card-"}]}}
+    mapping = json.dumps({"source": "payments", "fields": fields})
+    raws = ['{"CUSTOMER": 7}', '{"CUSTOMER": 71}', "torn", None, '{"CUSTOMER": 7}']
+    mappings = [mapping, mapping, mapping, mapping, None]
+    write_deltalake(uri, pa.table({"raw": raws, "mapping": mappings, "n": [1, 2, 3, 4, 5]}))
+    assert erase_in_table(uri, SOUGHT)["rows"] == 1
+    assert sorted(DeltaTable(uri).to_pyarrow_table()["n"].to_pylist()) == [2, 3, 4, 5]

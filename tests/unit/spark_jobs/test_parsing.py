@@ -125,3 +125,18 @@ def test_nothing_is_kept_of_a_row_of_somebody_who_was_forgotten(is_columns):
         told = {name for name, value in row.items() if value is not None}
         assert not told & {"event_id", "card_id", "amount_minor", "raw", "payload_digest"}
     assert (rows[0]["card_id"], rows[4]["event_id"]) == ("c1", "p5")
+
+
+def test_a_refused_record_is_known_by_what_its_mapping_makes_of_it():
+    mapping = {
+        "source": "payments",
+        "fields": {
+            "event_id": {"from": "ID"},
+            "card_id": {"from": "CARD", "convert": [{"prefix": "c"}]},
+        },
+    }
+    epoch = MANIFEST.model_copy(update={"mapping": mapping})
+    reader = EpochReader(PAYMENTS, epoch, now_ms=NOW_MS, forgotten=SOMEBODY)
+    records = [Record(n, {"ID": f"p{n}", "CARD": card}, NOW_MS) for n, card in enumerate((7, 71))]
+    (batch,) = reader.batches(records)
+    assert batch.column("code").to_pylist() == [FORGOTTEN, "missing_field"]

@@ -6,6 +6,7 @@ import base64
 import bz2
 import csv
 import gzip
+import hashlib
 import json
 import sqlite3
 import zipfile
@@ -16,9 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.clock import FixedClock
+from core.mapping import read_mapping
 from core.sought import Sought
 from stores.erasing_files import erase_in_file
-from stores.erasing_log import erase_in_log
+from stores.erasing_log import erase_in_landing, erase_in_log
 from stores.erasing_records import erase_in_segment
 from stores.log import SourceLog
 from stores.records import SegmentedRecordLog, read_record, scan
@@ -173,3 +175,33 @@ def test_an_erased_prediction_record_is_one_that_there_never_was(tmp_path):
     with pytest.raises(Exception, match="no such prediction record"):
         read_record(tmp_path, ids[1])
     assert erase_in_segment(sealed, SOUGHT) == 0
+
+
+MAPPING = {
+    "source": "payments",
+    "fields": {
+        "event_id": {"from": "ID", "convert": ["to_text"]},
+        "card_id": {"from": "CUSTOMER", "convert": [{"prefix": "card-"}]},
+    },
+}
+FOREIGN = [{"ID": number, "CUSTOMER": number, "AMOUNT": 596} for number in (5961, 596, 95)]
+
+
+def test_who_stands_under_another_name_in_a_mapped_file_is_found_by_its_mapping(tmp_path):
+    log = SourceLog(tmp_path / "log", "payments")
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    pq.write_table(pa.Table.from_pylist(FOREIGN), landing / "a.parquet")
+    (landing / "a.csv").write_text("ID,CUSTOMER,AMOUNT\n5961,5961,596\n596,596,596\n95,95,596\n")
+    (landing / "a.ndjson").write_text("".join(json.dumps(row) + "\n" for row in FOREIGN))
+    for path in sorted(landing.iterdir()):
+        log.land(path, read_mapping(MAPPING), now_ms=1)
+    card = Sought("card-596")
+    assert erase_in_log(log.directory, card, now_ms=2) == 3
+    assert erase_in_landing(landing, log.directory, card) == 3
+    for epoch in log.epochs():
+        kept = [record.raw for record in log.records(epoch.epoch)]
+        ids = [int(raw["ID"]) for raw in kept if isinstance(raw, dict) and raw["ID"]]
+        assert ids == [5961, 95]
+    landed = {hashlib.sha256(path.read_bytes()).hexdigest() for path in landing.iterdir()}
+    assert landed == {epoch.sha256 for epoch in log.epochs()}  # still known as landed
