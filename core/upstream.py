@@ -24,6 +24,9 @@ LEAST_SHIFT = 0.1
 LEAST_FACTOR = 2.0
 SPREADS = 4.0
 FEWEST_DAYS = 3
+STEADY_SHARE = 0.9
+"""Of the days before, the share that must have had rows for a day without any to be missing."""
+
 MOST_LATE = 0.1
 MOST_REFUSED = 0.05
 
@@ -112,7 +115,8 @@ class _Day:
         usual = median(counts) if counts else 0
         if not day.n_rows:
             why = f"no rows, {usual:,.0f} on a usual day"
-            return [self._fault("late_partition", why)] if usual else []
+            is_steady = len(counts) >= max(FEWEST_DAYS, STEADY_SHARE * len(before))
+            return [self._fault("late_partition", why)] if is_steady else []
         found = []
         if day.late_share >= MOST_LATE:
             why = f"{day.late_share:.0%} of its rows came late, the last by {day.hours_late:.0f} h"

@@ -13,8 +13,9 @@ class Watching(Frozen):
 
     ``baseline_days`` before the last ``current_days`` are what days are compared with. Rows of a
     date are late when they can be known only ``late_hours`` after its end; a table is stale when
-    it has nothing of the last ``fresh_hours``. ``synthetic`` gives keys and inputs of the hourly
-    synthetic request where invented ones do not fit a contract.
+    it has nothing of the last ``fresh_hours`` and never paused for half as long. ``synthetic``
+    gives keys and inputs of the hourly synthetic request where invented ones do not fit a
+    contract.
     """
 
     limits: DriftLimits = DriftLimits()

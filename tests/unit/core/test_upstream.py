@@ -96,6 +96,11 @@ def test_a_weekend_is_no_shift_of_volume():
     assert faults_of(made, [NEWEST]) == []
 
 
+def test_a_day_without_rows_is_no_fault_where_many_days_have_none():
+    days = [day(date, 20 if place % 3 else 0) for place, date in enumerate(DATES[:-1])]
+    assert faults_of(AssetHistory(asset=ASSET, days=(*days, day(NEWEST, 0))), [NEWEST]) == []
+
+
 def test_few_rows_vary_by_chance():
     days = [day(date, count) for date, count in zip(DATES, [3, 6, 2, 5, 4, 7, 3], strict=False)]
     made = AssetHistory(asset=ASSET, days=(*days, day(NEWEST, 10)))
