@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 CONNECTIONS = 24
+AMOUNTS = (201, 15_000)
+"""Least and greatest amount; drawn evenly between."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def recorded(seed: int) -> Iterator[dict[str, Any]]:
         card = n if rng.random() > 0.02 else int(rng.integers(0, n + 1))
         yield {
             "entities": {"card_id": f"card-{seed}-{card}", "terminal_id": f"t{n % 50}"},
-            "inputs": {"amount_minor": int(rng.uniform(201, 15_000))},
+            "inputs": {"amount_minor": int(rng.integers(AMOUNTS[0], AMOUNTS[1] + 1))},
+            "event_id": f"paid-{seed}-{n}",
         }
 
 
