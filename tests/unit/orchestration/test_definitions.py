@@ -4,7 +4,9 @@ import dagster as dg
 import pytest
 
 from assets.names import check_name
+from assets.training import training_config
 from orchestration.code_location import beta_is_known, code_location, declared_by
+from orchestration.retraining import retraining_name
 from orchestration.settings import Settings
 
 SOURCES = ("card_profiles", "fraud_labels", "transactions")
@@ -251,6 +253,17 @@ def test_steps_run_in_pods_of_their_own_in_a_cluster_only(environment, executor,
     assert found.executor.name == executor
     with beta_is_known():
         assert found.resolve_job_def("retrain_fraud").executor_def.name == executor
+
+
+def test_what_the_sensor_of_retraining_asks_for_is_taken_by_its_job(definitions):
+    config = training_config("fraud", cut_ms=1, start_date="2026-01-01")
+    job = definitions.resolve_job_def(retraining_name("fraud"))
+    steps = {node.name for node in job.nodes}
+    assert steps == {
+        "training__fraud",
+        *(f"models__fraud_{part}" for part in ("candidate", "evaluation", "bundle", "release")),
+    }
+    assert dg.validate_run_config(job, config)["ops"]["training__fraud"] is not None
 
 
 def test_definitions_file_is_short():
