@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,9 @@ from core.stats.profile import TableProfile
 
 DECISION = "decision"
 LEAST_NULLS = 0.001
+DAYS_OF_WEEK = 7
+FEWEST_WEEKS = 2
+MEDIAN_VARIANCE = 1.57  # of a median of normal values, in variances of a mean: pi / 2
 
 
 class Line(NamedTuple):
@@ -78,6 +82,8 @@ def _others(days: Sequence[TableProfile | None], default: str) -> NDArray[np.flo
 def charted(line: Line, dates: Sequence[str], n_baseline: int) -> Charted | None:
     """A line's charts, by the level of its first ``n_baseline`` days; None where they give none.
 
+    A week's rhythm is taken out where each weekday was there twice: a Sunday is held to Sundays.
+
     Examples
     --------
     >>> values = np.array([10.0, 11.0, 9.0, 10.0, 11.0, 10.0, 9.0, 10.0, 11.0, 30.0])
@@ -85,9 +91,32 @@ def charted(line: Line, dates: Sequence[str], n_baseline: int) -> Charted | None
     >>> charted(Line("rows", values), dates, 9).out(dates)
     ['2026-01-10']
     """
+    week = _week(line.values, dates, n_baseline)
+    values, wider = (line.values, 1.0) if week is None else (line.values - week[0], week[1])
     try:
-        level = level_of(line.values[:n_baseline])
+        level = level_of(values[:n_baseline])
     except InvalidInputError:  # too few days, or all alike: there is no spread to judge by
         return None
-    days = shewhart(line.values, level.centre, level.spread)
-    return Charted(line.title, tuple(dates), days, ewma(line.values, level.centre, level.spread))
+    spread = level.spread * wider
+    days = shewhart(values, level.centre, spread)
+    title = line.title if week is None else f"{line.title}, a week's rhythm taken out"
+    return Charted(title, tuple(dates), days, ewma(values, level.centre, spread))
+
+
+def _week(
+    values: NDArray[np.float64], dates: Sequence[str], n_baseline: int
+) -> tuple[NDArray[np.float64], float] | None:
+    """What each day is above or below the others for its weekday, and by how much less sure.
+
+    Medians of ``k`` days take ``1 / k`` of their spread with them and add ``1.57 / k`` to that of
+    a new day, by which limits have to be wider.
+    """
+    weekday = np.array([date.fromisoformat(each).weekday() for each in dates])
+    is_held = (np.arange(len(values)) < n_baseline) & ~np.isnan(values)
+    k = min(int((is_held & (weekday == day)).sum()) for day in range(DAYS_OF_WEEK))
+    if k < FEWEST_WEEKS:
+        return None
+    middle = float(np.median(values[is_held]))
+    usual = [np.median(values[is_held & (weekday == day)]) for day in range(DAYS_OF_WEEK)]
+    rhythm: NDArray[np.float64] = np.array(usual)[weekday] - middle
+    return rhythm, float(np.sqrt((k + MEDIAN_VARIANCE) / (k - 1)))
