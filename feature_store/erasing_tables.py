@@ -37,9 +37,10 @@ def erase_in_table(uri: str, sought: Sought) -> dict[str, int]:
     """Rows and partitions written anew, and files purged, of a table; under its lock."""
     with table_lock(uri):
         table = DeltaTable(uri)
+        dataset = dataset_of(table)  # once: a partition is written anew from its own files alone
         n_rows = n_partitions = 0
-        for condition, predicate in _partitions(table):
-            kept = _Kept(dataset_of(table), condition, sought)
+        for condition, predicate in _partitions(table, dataset.schema):
+            kept = _Kept(dataset, condition, sought)
             if kept.holds_any():
                 n_rows += _rewrite(table, kept, predicate)
                 n_partitions += 1
@@ -89,13 +90,13 @@ class _Kept:
             yield batch.filter(pa.array(~theirs))
 
 
-def _partitions(table: DeltaTable) -> list[tuple[Any, str | None]]:
+def _partitions(table: DeltaTable, schema: pa.Schema) -> list[tuple[Any, str | None]]:
     """Condition of every partition for Arrow, and for Delta; the whole table where it has none."""
     columns = table.metadata().partition_columns
     if not columns:
         return [(None, None)]
     found = {tuple(sorted(each.items())) for each in table.partitions()}
-    kinds = {field.name: field.type for field in dataset_of(table).schema}
+    kinds = {field.name: field.type for field in schema}
     return [_condition(dict(values), kinds) for values in sorted(found, key=str)]
 
 
