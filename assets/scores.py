@@ -98,12 +98,14 @@ def champion_of(platform: Platform, use_case: str) -> int:
 def scores_arguments(use_case: UseCase, release: int, *, refresh: bool) -> dict[str, Any]:
     """Arguments of the job, the dates aside."""
     is_example = use_case.scores_grain == "example"
-    source = use_case.source(use_case.label.example_source)
+    source, consent = use_case.source(use_case.label.example_source), use_case.consent
+    is_asked = consent is not None and consent.scores == "left_out"
     return {
         "use_case": use_case.name,
         "release": release,
         "grain": use_case.scores_grain,
         "example_source": document(source) if is_example else None,
+        "consent": document(consent) if consent is not None and is_asked else None,
         "refresh": refresh,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -13,16 +13,29 @@ ORDER = ("event_timestamp", "available_at", "event_id")
 """The word that was said last counts; ties go to the later one to come, then the greater id."""
 
 
+Scored = Literal["given", "left_out"]
+
+
+def _is_given(value: object) -> bool:
+    """What is usual is not written: papers from before it could be said stay as they are."""
+    return value == "given"
+
+
 class Consent(Frozen):
     """Where subjects say that they do not want to be learnt from.
 
     A row of ``source`` is one word of the subject that its ``keys`` name: ``column`` (a truth, or
     0 and 1) says whether they opt out, and a later row may take it back. Null says nothing.
+
+    Who opts out is not learnt from. ``scores`` says what else follows: with ``"left_out"`` they
+    get no batch scores either. Features are kept and requests are answered all the same: to be
+    served is asked for, and to have nothing kept at all is to be forgotten.
     """
 
     source: str
     column: str
     keys: tuple[str, ...] = Field(min_length=1)
+    scores: Scored = Field(default="given", exclude_if=_is_given)
 
 
 def subject_of(row: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...] | None:

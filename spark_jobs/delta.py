@@ -19,6 +19,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from core.erasure import ERASED
 from core.errors import IntegrityError, NotReadyError
 from stores.table_locks import local_path as local_path  # for the jobs, which import it from here
 from stores.table_locks import table_lock as table_lock
@@ -105,6 +106,17 @@ def state_of(spark: SparkSession, uri: str, writer: str) -> tuple[int, int]:
     snapshot = _snapshot(spark, uri)
     found = snapshot.transactions().get(writer)
     return int(snapshot.version()), int(found.get()) if found.isDefined() else 0
+
+
+def is_readable(spark: SparkSession, uri: str, version: int) -> bool:
+    """Whether a version holds what it held: since then nobody was taken out of the table.
+
+    An erasure removes what older versions read, and may begin the log anew.
+    """
+    rows = DeltaTable.forPath(spark, uri).history().select("version", "userMetadata").collect()
+    erased = (row[0] for row in rows if row[1] and json.loads(row[1]).get(ERASED))
+    first = max(min(row[0] for row in rows), max(erased, default=-1))
+    return version >= int(first)
 
 
 def metadata_of(spark: SparkSession, uri: str, version: int) -> dict[str, Any]:

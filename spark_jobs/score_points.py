@@ -12,13 +12,20 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 
 from core.clock import DAY_MS, date_start_ms
+from core.consent import Consent
 from core.contracts import Source
 from core.errors import ConfigurationError, NotReadyError
 from core.features.plan import Plan
 from spark_jobs.crash import CrashPoints
-from spark_jobs.delta import is_table, latest_version, read_table, size_bytes
+from spark_jobs.delta import is_readable, is_table, latest_version, read_table, size_bytes
 from spark_jobs.entities import entities_at, tables_of
-from spark_jobs.examples import check_example_source, examples_of, join_keys_of, pruned
+from spark_jobs.examples import (
+    check_example_source,
+    examples_of,
+    join_keys_of,
+    pruned,
+    without_opted_out,
+)
 from spark_jobs.host import partitions_for, point_in_time
 from spark_jobs.job import date_condition
 from stores.layout import Layout
@@ -37,6 +44,7 @@ class Scope:
     grain: Literal["example", "entity"]
     example_source: Source | None
     partitions: int
+    consent: Consent | None = None
 
     @property
     def subject(self) -> tuple[str, ...]:
@@ -74,6 +82,8 @@ def bound_versions(
 ) -> dict[str, list[str]]:
     """Dates by the table versions they read, as JSON: those of their first run, else the newest.
 
+    Versions that somebody was taken out of since are no longer there to be read.
+
     Raises
     ------
     NotReadyError
@@ -83,8 +93,9 @@ def bound_versions(
     held: dict[str, str] = {}
     if not refresh and is_table(spark, uri):
         scored = read_table(spark, uri).where(date_condition(dates, "as_of"))
-        first = scored.groupBy("as_of").agg(F.first("read_versions"))
-        held = {str(row[0]): row[1] for row in first.collect()}
+        first = scored.groupBy("as_of").agg(F.first("read_versions")).collect()
+        whole = {row[1]: _are_readable(spark, scope, row[1]) for row in first}
+        held = {str(row[0]): row[1] for row in first if whole[row[1]]}
     newest = {}
     for table, name in tables_of(scope.layout, scope.plan, scope.grain, scope.example_source):
         newest[name] = latest_version(spark, table)
@@ -100,6 +111,15 @@ def bound_versions(
     return groups
 
 
+def _are_readable(spark: SparkSession, scope: Scope, versions: str) -> bool:
+    tables = tables_of(scope.layout, scope.plan, scope.grain, scope.example_source)
+    addresses = {name: uri for uri, name in tables}
+    read = json.loads(versions).items()
+    return all(
+        is_readable(spark, addresses[name], version) for name, version in read if name in addresses
+    )
+
+
 def points_of(
     spark: SparkSession, scope: Scope, groups: Mapping[str, Sequence[str]], crash: CrashPoints
 ) -> DataFrame:
@@ -112,7 +132,15 @@ def points_of(
         else:
             parts = [_examples(spark, scope, read, dates, crash)]
         frames += [part.withColumn("read_versions", F.lit(versions)) for part in parts]
-    return reduce(DataFrame.unionByName, frames)
+    return _willing(spark, scope, reduce(DataFrame.unionByName, frames))
+
+
+def _willing(spark: SparkSession, scope: Scope, rows: DataFrame) -> DataFrame:
+    """Rows of those who did not opt out of being scored, by the newest words of all."""
+    if scope.consent is None:
+        return rows
+    words = read_table(spark, scope.layout.events(scope.consent.source))
+    return without_opted_out(rows, scope.consent, words)
 
 
 def count_expected(
@@ -125,7 +153,7 @@ def count_expected(
     for versions, dates in groups.items():
         version = json.loads(versions)[f"events/{name}"]
         events = read_table(spark, scope.layout.events(name), version)
-        counted += events.where(date_condition(dates)).count()
+        counted += _willing(spark, scope, events.where(date_condition(dates))).count()
     return counted
 
 

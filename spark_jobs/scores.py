@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 from pyspark.sql.types import StructType
 
+from core.consent import Consent
 from core.contracts import Source
 from spark_jobs.audit import Audit, AuditLimits, audit
 from spark_jobs.crash import CrashPoints
@@ -42,8 +43,9 @@ def _as_several(value: Any) -> Any:
 class Arguments(JobArguments):
     """Score one or more ``as_of`` dates with a release from the shelf.
 
-    ``example_source`` gives the examples and is needed at example grain. ``scores_url`` is
-    the database to publish to as well; empty for none.
+    ``example_source`` gives the examples and is needed at example grain. With a ``consent``,
+    nobody is scored who opted out. ``scores_url`` is the database to publish to as well; empty for
+    none.
     """
 
     use_case: str
@@ -51,6 +53,7 @@ class Arguments(JobArguments):
     as_of: Annotated[EventDates, BeforeValidator(_as_several)]
     grain: Literal["example", "entity"] = "example"
     example_source: Source | None = None
+    consent: Consent | None = None
     refresh: bool = False
     limits: AuditLimits = AuditLimits()
     scores_url: SecretStr = SecretStr("")
@@ -88,6 +91,7 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
         arguments.grain,
         arguments.example_source,
         arguments.partitions,
+        arguments.consent,
     )
     scope.check()
     staging = layout.staging(f"scores_{arguments.use_case}")

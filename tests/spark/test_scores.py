@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import psycopg
+import pyarrow as pa
 import pytest
 from bundles import (
     CARD_STATES,
@@ -12,16 +13,19 @@ from bundles import (
     logistic_onnx,
     shelve,
 )
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, history, land_rows, payment, seal_events
 from postgres_server import postgres_server
 from pydantic import SecretStr
 from shared_spark import ingested
 
 from core.clock import event_date
+from core.consent import Consent
 from core.decisions import Decider
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
+from core.sought import Sought
 from core.stats.histogram import Histogram
+from feature_store.erasing_tables import erase_in_table
 from spark_jobs import scores, tiles
 from spark_jobs.audit import AuditLimits
 from spark_jobs.delta import latest_version, read_table
@@ -70,6 +74,29 @@ def scores_of(spark, layout, use_case="toy"):
     return frame.toArrow()
 
 
+def test_who_opted_out_is_not_scored_where_that_is_declared(spark, layout, release):
+    opted_out = {"card_id": ["c1", "c2", "c2"], "is_out": [True, True, False]}
+    words = pa.table(
+        {
+            **opted_out,
+            "event_id": ["w1", "w2", "w3"],
+            "event_timestamp": [1, 2, 3],
+            "available_at": [1, 2, 3],
+        }
+    )
+    write_deltalake(layout.events("wishes"), words)
+    consent = Consent(source="wishes", column="is_out", keys=("card_id",), scores="left_out")
+    own = {"use_case": "toy", "as_of": (event_date(NOW_MS - 2 * DAY_MS),)}
+    everybody = scores.run(spark, asked(layout, release, **own))
+    asked_first = scores.run(spark, asked(layout, release, consent=consent, **own))
+    frame = read_table(spark, layout.scores("toy")).where(f"as_of = DATE'{own['as_of'][0]}'")
+    cards = {row[0] for row in frame.select("card_id").distinct().collect()}
+    assert asked_first.is_published
+    assert 0 < asked_first.rows < everybody.rows
+    assert "c2" in cards
+    assert "c1" not in cards
+
+
 @pytest.fixture(scope="module")
 def release(layout):
     return shelve(layout)
@@ -107,6 +134,16 @@ def test_a_rerun_reads_what_the_first_run_read_unless_refreshed(spark, layout, r
     fresh = scores.run(spark, asked(layout, release, refresh=True))
     assert fresh.rows == report.rows + 1
     assert fresh.read_versions["events/payments"] > report.read_versions["events/payments"]
+    assert erase_in_table(layout.events("payments"), Sought("late"))["rows"] == 1
+    without = scores.run(spark, asked(layout, release))  # what was read first is not there now
+    assert without.rows == report.rows
+    assert without.read_versions["events/payments"] > fresh.read_versions["events/payments"]
+    assert (
+        scores_of(spark, layout)
+        .sort_by("example_id")
+        .drop_columns("read_versions")
+        .equals(before.drop_columns("read_versions"))
+    )
 
 
 def test_scores_that_fail_the_audit_are_not_published(spark, layout, report, release):
