@@ -140,6 +140,7 @@ def test_a_trial_measures_what_a_release_takes_and_is_not_run_twice(layout):
     assert nobody.known_bytes("sha256:0000") is None
 
 
+@pytest.mark.slow
 def test_a_release_that_hangs_ends_its_trial_and_nobody_else(layout):
     found = Bench(layout, trials=trials(layout, patience_s=2.0))
     serve(layout, shelve(layout, files=files_of(hanging_model())), counter=2)
@@ -180,6 +181,7 @@ os._exit(0)  # a thread that hangs in the runtime cannot be ended
 """
 
 
+@pytest.mark.slow
 def test_a_release_that_hangs_when_nothing_answers_yet_does_not_hang_the_others(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", HANGING_AT_START, str(tmp_path)],
@@ -249,6 +251,7 @@ def test_a_release_that_answers_wrong_fails_its_trial_by_its_own_code(layout):
         trials(layout).measured_bytes(folder, digest)
 
 
+@pytest.mark.slow
 def test_a_champion_that_needs_room_turns_out_a_challenger_and_its_entities_get_an_answer(layout):
     challenger = shelve(layout, files=files_of(large_model(20 * MIB)))
     other = shelve(layout, files=files_of(large_model(24 * MIB)), use_case="other")
