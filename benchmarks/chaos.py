@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,8 @@ RESETS, DELAY_S = 0.01, 0.5
 READY_LIMIT_S = 1.2
 ASKED_AT_LEAST = 2.9  # three times, less what a Poisson process misses its rate by
 PREPARED_WITHIN_S = 300.0
+# A line that a test printed, behind what pytest says of those before.
+TOLD_BY_ROLLOUTS = re.compile(r"^[.FE]*(\w[\w ]*: (?:\d+ of \d+ requests|p99 without).*)")
 ROLLOUT_TESTS = ("tests/serving/test_rollouts.py", "tests/serving/test_canaries.py")
 
 
@@ -177,17 +180,20 @@ def _cold(report: Report, folder: Path, url: str) -> None:
         report.hold("restart: answers, and says what it lacks", is_labelled, 1, is_ceiling=False)
 
 
-def rollouts(report: Report) -> None:
+def rollouts(report: Report, folder: Path) -> None:
     """Rollouts under traffic: bad challengers rolled back, a better one promoted."""
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, *ROLLOUT_TESTS], cwd=servers.PROJECT, capture_output=True, text=True, timeout=900
-    )
-    said = [line for line in done.stdout.splitlines() if " requests" in line or " arm" in line]
-    last = (done.stdout.strip().splitlines() or ["nothing said"])[-1]
-    for line in said:
+    log = folder / "rollouts.log"
+    with log.open("w") as said:
+        done = subprocess.run(
+            [*command, *ROLLOUT_TESTS], cwd=servers.PROJECT, stdout=said, stderr=said, timeout=1_800
+        )
+    lines = log.read_text().splitlines()
+    told = [found[1] for found in map(TOLD_BY_ROLLOUTS.search, lines) if found is not None]
+    last = (lines or ["nothing said"])[-1]
+    for line in told:
         print(f"  {line}")
-    report.tell("rollouts", f"rollouts: {last}", {"said": said, "last": last})
+    report.tell("rollouts", f"rollouts: {last} ({log})", {"said": told, "last": last})
     report.hold("rollouts: tests that failed", float(done.returncode != 0), 0, is_ceiling=True)
 
 
@@ -195,7 +201,7 @@ PARTS: dict[str, Callable[[Report, Path], None]] = {
     "redis": redis_faults,
     "overload": overload,
     "sqlite": sqlite_faults,
-    "rollouts": lambda report, _: rollouts(report),
+    "rollouts": rollouts,
 }
 
 

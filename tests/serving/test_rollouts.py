@@ -34,9 +34,11 @@ pytestmark = pytest.mark.slow
 
 SEEDS = (1, 2, 3)
 WITHIN_REQUESTS = 1_000
-WITHIN_S = 90.0
+WITHIN_S = 150.0
 # Where latency is not what is tried: on a busy machine it breaks its gate before any other.
 PATIENT: dict[str, Any] = {"p99_ms": 10_000.0, "p99_ratio": 20.0}
+# Nor is overload: nobody is sent away because others use the machine, too.
+OPEN = {"HTTP__PATIENCE_MS": 60_000, "HTTP__MAX_WAITING": 10_000}
 
 
 class Town:
@@ -69,7 +71,7 @@ class Town:
         settings = {"CONTROLLER__POLL_MS": 50, "CONTROLLER__LOOK_MS": look_ms, **both}
         with controller(self.layout, **settings) as deciding:
             self.ask(deciding, "promote", self.champion)
-            settings = {"ENGINE__SHELF_POLL_MS": 100, "HTTP__WORKERS": workers, **both}
+            settings = {"ENGINE__SHELF_POLL_MS": 100, "HTTP__WORKERS": workers, **OPEN, **both}
             with service(self.layout, **settings) as started:
                 yield deciding, started
 
@@ -91,7 +93,8 @@ FAULTS: dict[str, tuple[dict[str, Any], float, set[str]]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_challenger_is_rolled_back_in_time_and_hurts_nobody(town, fault):
     made, per_s, gates = FAULTS[fault]
-    release = shelve(town.layout, files=challenger_files(**made), rollout=fast_rollout())
+    limits = {} if fault == "slow" else PATIENT
+    release = shelve(town.layout, files=challenger_files(**made), rollout=fast_rollout(**limits))
     exposed = total = 0
     # Looks some seconds apart: of a few hundred requests no share can be told to a point.
     with town.serving(look_ms=4_000) as (deciding, started):
@@ -184,12 +187,12 @@ TELLING: dict[str, Callable[[Counters], bool]] = {
     "hang": lambda shadow: shadow.n_errors >= 1,  # each costs a process and its patience
 }
 ROUNDS = 2
-ROUND_S = 4.0
+ROUND_S = 2.0
 
 
 @pytest.mark.parametrize("fault", ["hang", "errors", "none"])
 def test_a_shadow_whatever_it_does_moves_nothing(town, fault):
-    shadow = shelve(town.layout, files=challenger_files(fault), rollout=fast_rollout())
+    shadow = shelve(town.layout, files=challenger_files(fault), rollout=fast_rollout(**PATIENT))
     with town.serving(workers=1, ENGINE__SHADOW_PATIENCE_MS=200) as (deciding, started):
         p99_ms: dict[bool, list[float]] = {False: [], True: []}
         for round_number in range(2 * ROUNDS):
@@ -230,7 +233,7 @@ BACK_WITHIN_S = 5.0
 
 
 def test_a_rollback_by_command_is_effective_on_every_worker_within_5_s(town):
-    release = shelve(town.layout, rollout=fast_rollout(minimum_ms=600_000))
+    release = shelve(town.layout, rollout=fast_rollout(minimum_ms=600_000, **PATIENT))
     with town.serving(workers=3) as (deciding, started):
         for is_at_once in (True, False):
             town.ask(deciding, "start", release, is_at_once=is_at_once)
@@ -253,7 +256,7 @@ def test_workers_count_in_redis_and_keep_their_channels_when_they_lose_it(town):
     release = shelve(
         town.layout,
         files=challenger_files("errors"),
-        rollout=fast_rollout(weights=(0.5, 1.0)),
+        rollout=fast_rollout(weights=(0.5, 1.0), **PATIENT),
     )
     with (
         tempfile.TemporaryDirectory(prefix="tl") as folder,
@@ -267,7 +270,7 @@ def test_workers_count_in_redis_and_keep_their_channels_when_they_lose_it(town):
         assert ending.event == "rolled_back"
         assert not town.layout.rollout_counts.exists()
         assert_nobody_was_hurt(replay, replay.stop())
-        good = shelve(town.layout, rollout=fast_rollout(weights=(0.5, 1.0)))
+        good = shelve(town.layout, rollout=fast_rollout(weights=(0.5, 1.0), **PATIENT))
         town.ask(deciding, "start", good)
         started.wait_until(lambda: is_rolling(started.url))
         server.stop()
