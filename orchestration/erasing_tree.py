@@ -37,12 +37,19 @@ def erase_below(
 
 
 def erase_one(path: Path, sought: Sought) -> tuple[str, int]:
-    """Take somebody out of one file that is no part of a table; what was found, and how much."""
+    """Take somebody out of one file that is no part of a table; what was found, and how much.
+
+    Of one that went meanwhile nothing is; where it went to, the search at the end looks, too.
+    """
+    kind, erase = "places_in_files", erase_in_file
     if is_segment(path):
-        return "records", erase_in_segment(path, sought)
-    if path.name == ONLINE:
-        return "online_keys", erase_in_database(path, sought)
-    return "places_in_files", erase_in_file(path, sought)
+        kind, erase = "records", erase_in_segment
+    elif path.name == ONLINE:
+        kind, erase = "online_keys", erase_in_database
+    try:
+        return kind, erase(path, sought)
+    except FileNotFoundError:
+        return kind, 0
 
 
 def tables_below(root: Path, spared: Iterable[Path] = ()) -> list[Path]:

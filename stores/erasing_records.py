@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.errors import NotReadyError
 from core.sought import Sought
 from stores.records import blank_frame, frames_of, parse_segment_name
 from stores.segments import SegmentStore
@@ -42,10 +43,16 @@ def erase_in_segment(path: Path, sought: Sought) -> int:
 
 
 def erase_in_shared(store: SegmentStore, names: Iterable[str], sought: Sought) -> int:
-    """Blank somebody's records in segments of shared storage; how many they were."""
+    """Blank somebody's records in segments of shared storage; how many they were.
+
+    One that went into the table meanwhile is passed over.
+    """
     n_erased = 0
     for name in names:
-        content = bytearray(store.read(name))
+        try:
+            content = bytearray(store.read(name))
+        except NotReadyError:
+            continue
         frames = _theirs(bytes(content), sought)
         for offset, payload in frames:
             frame = blank_frame(payload)
