@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from core.clock import event_date
 from core.features.plan import Frozen
 from core.stats.confidence import confidence_estimates
 from core.stats.metrics import Estimate, estimates, ranked
@@ -183,9 +182,3 @@ def decayed(before: LiveRows, after: LiveRows, names: Sequence[str] = ("auc",)) 
                 Moved(column=name, what="error", effect=drop, threshold=limit, n_current=len(after))
             )
     return found
-
-
-def by_day(rows: LiveRows) -> dict[str, LiveRows]:
-    """Rows by the event date of what was decided about, in order."""
-    dates = np.array([event_date(int(at_ms)) for at_ms in rows.at_ms])
-    return {str(date): rows.chosen(dates == date) for date in np.unique(dates)}

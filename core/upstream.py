@@ -9,7 +9,7 @@ before.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
 from pydantic import Field
@@ -223,11 +223,3 @@ def _is_flooded(was: float, is_now: float, n_before: int, n_now: int) -> bool:
 def all_faults(histories: Iterable[AssetHistory], window: Sequence[str]) -> list[Fault]:
     """Faults of several assets, those furthest upstream first, as they were given."""
     return [fault for history in histories for fault in faults_of(history, window)]
-
-
-def by_asset(faults: Iterable[Fault]) -> Mapping[str, list[Fault]]:
-    """Faults grouped by the asset they name."""
-    found: dict[str, list[Fault]] = {}
-    for fault in faults:
-        found.setdefault(fault.asset, []).append(fault)
-    return found

@@ -13,6 +13,7 @@ import dagster as dg
 
 from assets import names
 from assets.checks import outputs
+from assets.checks.last_word import last_word
 from assets.declared import Declared
 from assets.resources import AlertReceiver, Platform
 from assets.watching import drift, freshness, performance, stream, synthetic
@@ -65,8 +66,7 @@ class Watchlist:
         return [*found, *self._automated(instance)]
 
     def _check(self, instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> Finding | None:
-        record = instance.get_latest_asset_check_evaluation_record(key)
-        said = record.evaluation if record else None
+        said = last_word(instance, key)
         if said is None or said.passed:
             return None
         asset = key.asset_key.to_user_string()

@@ -8,6 +8,7 @@ import dagster as dg
 import numpy as np
 
 from assets import names
+from assets.checks.last_word import last_word
 from assets.resources import Platform
 from assets.results import check
 from assets.tables import is_table
@@ -93,8 +94,7 @@ def records_to_compare(
 def parity_failure(instance: dg.DagsterInstance, use_case: str) -> str:
     """Why the last parity check of a use case failed; empty when it passed or never ran."""
     key = dg.AssetCheckKey(names.predictions(use_case), PARITY)
-    record = instance.get_latest_asset_check_evaluation_record(key)
-    evaluation = record.evaluation if record else None
+    evaluation = last_word(instance, key)
     if evaluation is None or evaluation.passed:
         return ""
     return evaluation.description or "see the check in the UI"

@@ -11,6 +11,7 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from assets import names
 from assets.checks.expectations import GREAT_EXPECTATIONS
+from assets.checks.last_word import last_word
 from assets.partitions import EVENT_DATES
 from assets.resources import CODE_VERSION, Platform
 from assets.tables import is_table, partition_facts, read_columns
@@ -99,8 +100,7 @@ def failed_checks(
     """Those of an asset's checks whose last word is a failure and not a warning, and why."""
     found = {}
     for name in checks:
-        record = instance.get_latest_asset_check_evaluation_record(dg.AssetCheckKey(key, name))
-        said = record.evaluation if record else None
+        said = last_word(instance, dg.AssetCheckKey(key, name))
         if said and not said.passed and said.severity == dg.AssetCheckSeverity.ERROR:
             found[name] = said.description or "failed"
     return found

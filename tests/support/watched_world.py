@@ -193,13 +193,16 @@ class WatchedWorld:
         rows = pa.table({"snapshot": ["snapshot"] * 2_000, **columns})
         write_deltalake(self.layout.training("toy"), rows, partition_by=["snapshot"])
 
-    def answer(self, date: str, *, shift: float = 0.0, **more: Any) -> None:
-        """Records of a date: an answer to each payment, the first feature ``shift`` higher."""
+    def answer(self, date: str, *, shift: float = 0.0, level: float = 0.0, **more: Any) -> None:
+        """Records of a date: an answer to each payment.
+
+        The first feature is ``shift`` higher, scores lie between ``level`` and 1.
+        """
         n = ROWS_A_DAY - 20
         vectors = self._rng.normal(size=(n, len(TOY_PLAN.vector))) + 0.0
         vectors[:, 0] += shift
         start_ms = TODAY_MS - TODAY_MS % DAY_MS - (N_DAYS - DATES.index(date)) * DAY_MS
-        at = pa.array([(start_ms + place * 60_000) * 1_000 for place in range(n)], INSTANT)
+        at = pa.array([(start_ms + place * (DAY_MS // n)) * 1_000 for place in range(n)], INSTANT)
         records = [
             {"event_id": f"{date}-{place}", "vector": vectors[place].tolist()} | more
             for place in range(n)
@@ -210,7 +213,7 @@ class WatchedWorld:
                 "received_at": at,
                 "release": pa.array([1] * n, pa.int32()),
                 "channel": ["champion"] * n,
-                "score": self._rng.beta(1, 4, n),
+                "score": level + (1 - level) * self._rng.beta(1, 4, n),
                 "decision": ["APPROVE"] * n,
                 "degraded": pa.array([more.get("degraded")] * n, pa.string()),
                 "record": [msgspec.json.encode(record).decode() for record in records],

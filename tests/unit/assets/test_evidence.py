@@ -9,6 +9,7 @@ from watched_world import DATES, NEWEST, TODAY_MS, USE_CASE, PlatformThen
 
 from assets import names
 from assets.checks.expectations import GREAT_EXPECTATIONS
+from assets.checks.last_word import last_word
 from assets.partitions import EVENT_DATES
 from assets.resources import CODE_VERSION
 from assets.tables import table_schema
@@ -123,3 +124,28 @@ def test_an_ingest_that_failed_is_a_fault_until_one_succeeds(instance, platform)
     assert (fault.cause, fault.asset) == ("failed_check", "events/payments")
     ingest(fails=False)
     assert failed_ingest(instance, "payments") == {}
+
+
+def test_a_check_that_was_only_planned_said_what_it_said_before(instance):
+    key = dg.AssetCheckKey(PAYMENTS, GREAT_EXPECTATIONS)
+
+    def run(*, dies):
+        spec = dg.AssetCheckSpec(GREAT_EXPECTATIONS, asset=PAYMENTS)
+
+        @dg.asset(key=PAYMENTS, check_specs=[spec])
+        def events():
+            if dies:
+                raise ValueError("broken")
+            result = dg.AssetCheckResult(check_name=GREAT_EXPECTATIONS, passed=False)
+            return dg.MaterializeResult(check_results=[result])
+
+        dg.materialize([events], instance=instance, raise_on_error=False)
+
+    assert last_word(instance, key) is None
+    run(dies=True)
+    assert last_word(instance, key) is None
+    run(dies=False)
+    run(dies=True)
+    said = last_word(instance, key)
+    assert said is not None
+    assert not said.passed

@@ -31,6 +31,7 @@ from assets.watching.performance import (
     decisions_of,
     performance_asset,
 )
+from assets.watching.stream import stream_asset
 from core.features.plan import feature_column
 from core.live import groups_of
 from stores.channels import Channels, ChannelState
@@ -223,3 +224,14 @@ def test_a_day_is_counted_once_until_its_rows_change(made, instance):
     for _ in range(2):
         Looking(context, Recording(), world.platform, USE_CASE, TOY_PLAN).look()
     assert asked == [("events", "payments", 15), ("events", "verdicts", 15), ("scores", "toy", 15)]
+
+
+def test_a_stream_of_scores_that_jumped_is_told(made, instance):
+    world = made()
+    for date in DATES[-3:]:
+        world.answer(date, level=0.7 if date == NEWEST else 0.0)
+    run = materialised(world, instance, stream_asset(USE_CASE, TOY_PLAN))
+    [check] = run.get_asset_check_evaluations()
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert "scores of release 1 went from 0.2" in (check.description or "")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.clock import DAY_MS
-from core.live import LiveRows, by_day, decayed, groups_of
+from core.live import LiveRows, decayed, groups_of
 from core.stats.confidence import confidence_estimates
 from core.stats.metrics import area_under_roc, ranked
 
@@ -88,9 +88,3 @@ def test_a_model_that_lost_its_skill_has_decayed():
 def test_a_model_as_good_as_before_or_with_too_few_labels_has_not():
     assert decayed(rows(), rows(seed=2)) == []
     assert decayed(rows(), rows(60, seed=2, skill=False)) == []
-
-
-def test_days_are_those_of_what_was_decided_about():
-    days = by_day(rows(700))
-    assert list(days) == [f"1970-01-0{day}" for day in range(1, 8)]
-    assert sum(len(day) for day in days.values()) == 700

@@ -7,7 +7,7 @@ import pytest
 
 from core.stats.histogram import fine_edges_of, histogram_of
 from core.stats.profile import TableProfile
-from core.upstream import AssetDay, AssetHistory, all_faults, by_asset, faults_of
+from core.upstream import AssetDay, AssetHistory, all_faults, faults_of
 
 DATES = [f"2026-01-{day:02}" for day in range(1, 16)]
 NEWEST = DATES[-1]
@@ -111,11 +111,8 @@ def test_a_world_that_grew_dearer_is_no_fault():
     assert faults_of(history(change=lambda values: values * 1.8), [NEWEST]) == []
 
 
-def test_faults_of_several_assets_are_grouped():
+def test_faults_of_several_assets_come_in_their_order():
     late = history(day(NEWEST, 0))
     other = late.model_copy(update={"asset": "events/fraud_labels"})
-    found = by_asset(all_faults([late, other, history()], [NEWEST]))
-    assert {asset: len(faults) for asset, faults in found.items()} == {
-        ASSET: 1,
-        "events/fraud_labels": 1,
-    }
+    found = all_faults([late, other, history()], [NEWEST])
+    assert [fault.asset for fault in found] == [ASSET, "events/fraud_labels"]
