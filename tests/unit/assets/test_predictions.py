@@ -103,7 +103,7 @@ def with_a_unit_error(records):
 
 def test_what_was_served_right_passes_and_is_described(world, platform):
     write_predictions(world.layout, world.records)
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result, checks = materialised(platform, instance)
         assert result.success
         assert parity_failure(instance, "toy") == ""
@@ -119,7 +119,7 @@ def test_what_was_served_right_passes_and_is_described(world, platform):
 
 def test_a_unit_error_in_one_row_of_a_thousand_fails_and_stops_the_next_release(world, platform):
     write_predictions(world.layout, with_a_unit_error(world.records))
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result, checks = materialised(platform, instance)
         why = parity_failure(instance, "toy")
     assert not result.success
@@ -127,6 +127,8 @@ def test_a_unit_error_in_one_row_of_a_thousand_fails_and_stops_the_next_release(
     assert checks[PARITY].blocking
     assert checks[PARITY].severity == dg.AssetCheckSeverity.ERROR
     assert "1 of features card_activity_v1:amount_minor_mean_30d" in why
+    # No other release serves, so that the rows it was trained on have nothing to tell.
+    write_deltalake(world.layout.training("toy"), pa.table({"snapshot": ["snapshot"], "n": [1]}))
     verdict = judged(platform, USE_CASE, 1, why)
     assert not verdict.is_better
     assert "the last parity check failed" in verdict.because
@@ -137,7 +139,7 @@ def test_a_unit_error_in_one_row_of_a_thousand_fails_and_stops_the_next_release(
 
 
 def test_a_check_that_passes_again_lets_releases_through_again(world, platform):
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         write_predictions(world.layout, with_a_unit_error(world.records))
         materialised(platform, instance)
         assert parity_failure(instance, "toy")
@@ -147,14 +149,14 @@ def test_a_check_that_passes_again_lets_releases_through_again(world, platform):
 
 
 def test_a_use_case_that_never_served_stops_nothing(platform):
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         assert parity_failure(instance, "toy") == ""
         assert parity_failure(instance, "other") == ""
 
 
 def test_nothing_shipped_is_no_table_and_no_fault(tmp_path):
     platform = Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result, checks = materialised(platform, instance, version=-1)
     assert result.success
     assert checks[PARITY].description == "nothing was served yet"
@@ -162,7 +164,7 @@ def test_nothing_shipped_is_no_table_and_no_fault(tmp_path):
 
 def test_damaged_segments_are_named_by_a_check_that_stops_nothing(world, platform):
     write_predictions(world.layout, world.records)
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result, checks = materialised(platform, instance, damaged=("0a0a0a0a0a0a-3.sealed",))
     assert result.success
     assert not checks[WHOLE].passed
