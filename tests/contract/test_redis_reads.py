@@ -106,7 +106,7 @@ def test_a_server_that_is_gone_fails_at_once_and_is_found_again(own_server, tmp_
             started_s = time.monotonic()
             with pytest.raises(DependencyError):
                 await reader.read([b"a"])
-            assert time.monotonic() - started_s < 0.5
+            assert time.monotonic() - started_s < 2.0
         with redis_server(tmp_path_factory.mktemp("again"), port=own_server.port):
             return await reader.read([b"a"])
 
@@ -135,5 +135,5 @@ def test_a_silent_server_fails_everything_in_time_and_later_answers_fresh(own_se
 
     failed, spent_s, fresh = with_reader(own_server.url, use, timeout_s=0.2)
     assert all(isinstance(each, DependencyError) for each in failed)
-    assert 0.2 <= spent_s < 1.0
+    assert 0.2 <= spent_s < 5.0  # one after another would take ten
     assert fresh == [b"new"]

@@ -20,7 +20,7 @@ from orchestration.ingest import announced_epoch
 from orchestration.instance import open_instance
 from stores.layout import Layout
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 N_ROWS, N_DAYS = 300, 3
@@ -82,14 +82,14 @@ def test_an_ingest_that_is_interrupted_and_then_run_twice_at_once(home, launch):
         time.sleep(0.1)
     time.sleep(2.0)
     os.killpg(interrupted.pid, signal.SIGINT)
-    said, _ = interrupted.communicate(timeout=60)
+    said, _ = interrupted.communicate(timeout=240)
     assert interrupted.returncode == INTERRUPTED, said
     assert said.strip().endswith("interrupted; nothing was left running")
     assert "error:" not in said
     assert left_of(home) == []
 
     both = [start(home, launch) for _ in range(2)]
-    outputs = [process.communicate(timeout=300)[0] for process in both]
+    outputs = [process.communicate(timeout=400)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert sum(f"{N_ROWS:,} rows on" in output for output in outputs) == 1
     assert sum("nothing new" in output for output in outputs) == 1

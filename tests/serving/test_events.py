@@ -34,7 +34,7 @@ def layout(tmp_path):
 @contextmanager
 def client_of(started):
     """A client of a process that serves."""
-    with httpx.Client(base_url=started.url, timeout=20) as client:
+    with httpx.Client(base_url=started.url, timeout=60) as client:
         yield client
 
 
@@ -65,7 +65,7 @@ def test_an_event_is_seen_by_the_next_read(layout):
 
 
 def test_refusals_of_events_say_why(layout):
-    with service(layout) as started, httpx.Client(base_url=started.url, timeout=20) as client:
+    with service(layout) as started, httpx.Client(base_url=started.url, timeout=60) as client:
         one = client.post("/v1/events/payments", json={**event("e1"), "amount_minor": 0})
         assert (one.status_code, one.json()["code"]) == (422, "contract")
         assert one.json()["errors"][0]["pointer"] == "/amount_minor"
@@ -98,7 +98,7 @@ class Sender(threading.Thread):
         self.sent = 0
 
     def run(self):
-        with httpx.Client(timeout=5) as client:
+        with httpx.Client(timeout=60) as client:
             while not self.is_done.is_set():
                 body = event(f"{self.prefix}{self.sent}", card_id=self.card)
                 self.sent += 1
@@ -144,10 +144,10 @@ def test_kill_9_of_service_and_folder_loses_nothing_and_counts_nothing_twice(lay
                 started = OnlineProcess("serving.main", layout, port).wait_until_ready()
             folding = OnlineProcess("serving.folder", layout, FOLDER__BATCH_EVENTS=3)
         sender.is_done.set()
-        sender.join(timeout=20)
+        sender.join(timeout=60)
         kept = kept_ids(layout)
         assert sender.told <= set(kept)
-        with httpx.Client(base_url=started.url, timeout=20) as client:
+        with httpx.Client(base_url=started.url, timeout=60) as client:
             folding.wait_until(lambda: count_of(client) >= len(set(kept)))
             assert count_of(client) == len(set(kept))
     finally:
@@ -164,11 +164,11 @@ def test_two_services_append_and_one_folder_folds(layout):
         one.wait_until(lambda: all(len(sender.told) > 60 for sender in senders))
         for sender in senders:
             sender.is_done.set()
-            sender.join(timeout=20)
+            sender.join(timeout=60)
         told = set().union(*(sender.told for sender in senders))
         kept = kept_ids(layout)
         assert told <= set(kept)
-        with httpx.Client(base_url=two.url, timeout=20) as client:
+        with httpx.Client(base_url=two.url, timeout=60) as client:
             folding.wait_until(lambda: count_of(client) == len(set(kept)))
 
 
@@ -209,7 +209,7 @@ def test_the_same_on_redis(layout, tmp_path_factory):
 
 def test_events_at_once_share_their_syncs(layout):
     async def send_all(url):
-        async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             sends = (client.post("/v1/events/payments", json=event(f"e{n}")) for n in range(200))
             return await asyncio.gather(*sends)
 

@@ -26,7 +26,7 @@ from stores.layout import Layout
 
 pytestmark = pytest.mark.slow
 
-WITHIN_S = 5.0
+WITHIN_S = 30.0
 FROM_THE_DOCUMENT, JSON_TREES, MANGLED, TENSORS, RAW = 700, 1_200, 1_700, 900, 600
 PREDICT, BATCH, EVENTS = "/v1/toy/predictions", "/v1/toy/predictions:batch", "/v1/events/payments"
 INFER = "/v2/models/toy/infer"

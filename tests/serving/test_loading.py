@@ -16,8 +16,8 @@ from orchestration.processes import free_port
 from stores.layout import Layout
 
 pytestmark = pytest.mark.slow
-LARGE_BYTES = 64 << 20
-ROLLED_BACK_WITHIN_S = 5.0
+LARGE_BYTES = 32 << 20
+HANGS_FOR_S = 120.0
 
 
 class Traffic:
@@ -39,7 +39,7 @@ class Traffic:
         self._thread.join()
 
     def _ask(self) -> None:
-        with httpx.Client(timeout=10) as client:
+        with httpx.Client(timeout=60) as client:
             while not self._stop.wait(0.005):
                 began_s = time.monotonic()
                 answer = client.post(self._url, json=REQUEST)
@@ -56,13 +56,13 @@ def p99(times_ms: list[float]) -> float:
 
 
 def champions(url: str) -> dict[str, int]:
-    serving = httpx.get(f"{url}/readyz", timeout=10).json()["serving"]
+    serving = httpx.get(f"{url}/readyz", timeout=60).json()["serving"]
     return {name: each["champion"] for name, each in serving.items()}
 
 
 def memory_of(use_case: str, url: str) -> float | None:
     """Bytes that its models take, once that is told."""
-    for line in httpx.get(f"{url}/metrics", timeout=10).text.splitlines():
+    for line in httpx.get(f"{url}/metrics", timeout=60).text.splitlines():
         if line.startswith("throughline_model_memory_bytes") and f'use_case="{use_case}"' in line:
             return float(line.rpartition(" ")[2])
     return None
@@ -79,10 +79,10 @@ def test_loading_a_large_release_stalls_no_other(layout):
     large = shelve(layout, files=files_of(large_model(LARGE_BYTES)), use_case="large")
     with service(layout) as running, Traffic(running.url) as traffic:
         before_s = time.monotonic()
-        time.sleep(3)
+        running.wait_until(lambda: len(traffic.taken) >= 100)
         begun_s = time.monotonic()
         serve(layout, large, counter=2, use_case="large")
-        running.wait_until(lambda: "large" in champions(running.url), within_s=60)
+        running.wait_until(lambda: "large" in champions(running.url))
         loaded_s = time.monotonic()
         held = running.wait_until(lambda: memory_of("large", running.url))
     quiet, loading = traffic.between(before_s, begun_s), traffic.between(begun_s, loaded_s)
@@ -93,16 +93,19 @@ def test_loading_a_large_release_stalls_no_other(layout):
     )
     assert traffic.failed == []
     assert len(loading) >= 20
-    # Wide, for machines that others keep busy: a load that held the loop would show as its seconds.
-    assert p99(loading) <= max(250.0, 5 * p99(quiet))
-    assert loading[-1] <= 1_000.0
+    # A load that held the loop would show as its seconds; how quick answers are, a busy machine
+    # does not tell.
+    assert loading[-1] <= max(1_000.0, (loaded_s - begun_s) * 1_000 / 3)
     assert held > LARGE_BYTES
 
 
 def test_a_release_that_hangs_keeps_no_other_from_being_moved(layout):
     second = shelve(layout)
     hanging = shelve(layout, files=files_of(hanging_model()), use_case="hanging")
-    with service(layout, MODELS__PATIENCE_MS=20_000) as running, Traffic(running.url) as traffic:
+    with (
+        service(layout, MODELS__PATIENCE_MS=int(HANGS_FOR_S * 1_000)) as running,
+        Traffic(running.url) as traffic,
+    ):
         serve(layout, second, counter=2)
         running.wait_until(lambda: champions(running.url) == {"toy": 2})
         serve(layout, hanging, counter=3, use_case="hanging")
@@ -110,7 +113,7 @@ def test_a_release_that_hangs_keeps_no_other_from_being_moved(layout):
         began_s = time.monotonic()
         serve(layout, 1, counter=4)
         running.wait_until(lambda: champions(running.url) == {"toy": 1})
-        assert time.monotonic() - began_s < ROLLED_BACK_WITHIN_S
+        assert time.monotonic() - began_s < HANGS_FOR_S / 3
     assert traffic.failed == []
 
 
@@ -118,7 +121,7 @@ def test_a_release_that_hangs_keeps_no_other_from_being_moved(layout):
 def test_a_service_asked_for_a_gpu_that_is_not_there_does_not_start(layout):
     started = OnlineProcess("serving.main", layout, free_port(), MODELS__DEVICE="cuda")
     try:
-        assert started.process.wait(timeout=30) != 0
+        assert started.process.wait(timeout=60) != 0
     finally:
         started.end()
     assert "models cannot run on cuda" in started.log.read_text()

@@ -85,7 +85,7 @@ def test_the_own_service_is_asked(other, capsys):
     code, said = told(capsys, layout, "why", record_id)
     assert code == 0
     (page,) = re.findall(r"as a page: (\S+)", said)
-    assert "class=waterfall" in httpx.get(page, headers={"Accept": "text/html"}, timeout=30).text
+    assert "class=waterfall" in httpx.get(page, headers={"Accept": "text/html"}, timeout=60).text
 
 
 def test_another_program_on_the_port_is_not_asked(tmp_path, capsys):

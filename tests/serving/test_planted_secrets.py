@@ -139,7 +139,7 @@ def written(answer: httpx.Response) -> str:
 def asked(url: str, key: str) -> str:
     """Everything that comes back for the planted requests, and every page after them."""
     own = {"authorization": f"Bearer {key}"}
-    with httpx.Client(base_url=url, timeout=20) as client:
+    with httpx.Client(base_url=url, timeout=60) as client:
         answers = [
             client.request(method, path, headers={**own, **JSON, **headers}, content=body)
             for method, path, headers, body in REQUESTS.values()
@@ -225,7 +225,7 @@ URL_OF_A_STORE = f"{PLANTED['redis user']}:{PLANTED['redis']}@db"
 def test_settings_that_cannot_be_used_end_a_process_and_are_not_repeated(layout, module, variables):
     started = OnlineProcess(f"serving.{module}", layout, free_port(), **variables)
     try:
-        assert started.process.wait(timeout=30) == 1
+        assert started.process.wait(timeout=60) == 1
     finally:
         started.end()
     assert started.log.read_text()

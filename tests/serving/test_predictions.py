@@ -32,7 +32,7 @@ def layout(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(layout):
-    with service(layout) as started, httpx.Client(base_url=started.url, timeout=30) as client:
+    with service(layout) as started, httpx.Client(base_url=started.url, timeout=60) as client:
         yield client
 
 
@@ -296,5 +296,5 @@ def is_live(url):
 def test_a_misspelt_setting_stops_the_start(tmp_path):
     for module in ("serving.main", "serving.folder", "serving.controller"):
         started = OnlineProcess(module, Layout(tmp_path).create(), 0, HTTP__PROT=1)
-        assert started.process.wait(timeout=20) == 1
+        assert started.process.wait(timeout=60) == 1
         assert "THROUGHLINE_HTTP__PROT matches no setting" in started.log.read_text()

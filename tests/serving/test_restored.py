@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 def asked(started):
     """A record of the request: what was decided, and from which values."""
-    with httpx.Client(base_url=started.url, timeout=20) as client:
+    with httpx.Client(base_url=started.url, timeout=60) as client:
         record_id = client.post("/v1/toy/predictions", json=REQUEST).json()["prediction_id"]
         return client.get(f"/v1/predictions/{record_id}").json()
 

@@ -71,7 +71,7 @@ def layout(tmp_path):
 def ask(running, **headers):
     request = {**REQUEST, "entities": {**REQUEST["entities"], "card_id": CARD}}
     url = f"{running.url}/v1/toy/predictions"
-    return httpx.post(url, json=request, headers=headers, timeout=10)
+    return httpx.post(url, json=request, headers=headers, timeout=60)
 
 
 def test_a_traced_request_and_its_stages_reach_the_collector_and_nothing_that_was_sent(

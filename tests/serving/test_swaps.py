@@ -37,7 +37,7 @@ class Caller(threading.Thread):
         self.failures = 0
 
     def run(self):
-        with httpx.Client(base_url=self.url, timeout=10) as client:
+        with httpx.Client(base_url=self.url, timeout=60) as client:
             while not self.is_done.is_set():
                 try:
                     answer = client.post("/v1/toy/predictions", json=REQUEST)
@@ -59,7 +59,7 @@ def test_swaps_under_load_lose_and_mix_nothing(layout):
             started.wait_until(partial(follows, started.url, counter))
         for caller in callers:
             caller.is_done.set()
-            caller.join(timeout=20)
+            caller.join(timeout=60)
     answers = [answer for caller in callers for answer in caller.answers]
     assert len(answers) > 200
     assert {status for status, _ in answers} == {200}
@@ -93,7 +93,7 @@ def test_a_bad_release_under_load_changes_nothing(layout):
             )
         )
         caller.is_done.set()
-        caller.join(timeout=20)
+        caller.join(timeout=60)
         assert health(started.url)["serving"]["toy"]["champion"] == 1
     assert {status for status, _ in caller.answers} == {200}
     assert {answer["model"]["release"] for _, answer in caller.answers} == {1}
@@ -176,10 +176,10 @@ def test_records_answered_before_kill_9_are_read_after_a_restart(layout):
         started.kill()
         for caller in callers:
             caller.is_done.set()
-            caller.join(timeout=20)
+            caller.join(timeout=60)
         started = OnlineProcess("serving.main", layout, port).wait_until_ready()
         told = [answer for caller in callers for _, answer in caller.answers]
-        with httpx.Client(base_url=started.url, timeout=20) as client:
+        with httpx.Client(base_url=started.url, timeout=60) as client:
             for answer in told:
                 record = client.get(f"/v1/predictions/{answer['prediction_id']}").json()
                 assert record["score"] == answer["score"]

@@ -16,7 +16,7 @@ import pytest
 
 from orchestration.processes import free_port
 
-START_WITHIN_S = 30
+START_WITHIN_S = 120
 
 
 def binaries() -> Path:
@@ -60,7 +60,7 @@ def postgres_server(directory: Path) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -24,7 +24,7 @@ def promtool(*arguments: Any, given: str | None = None) -> subprocess.CompletedP
         input=given,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -44,13 +44,13 @@ class Prometheus:
 
     def series(self, query: str) -> list[dict[str, Any]]:
         """What a query finds now: labels and value of each series."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=10)
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=60)
         found = answer.json()
         assert found["status"] == "success", (query, found)
         series: list[dict[str, Any]] = found["data"]["result"]
         return series
 
-    def wait_for(self, query: str, within_s: float = 20.0) -> list[dict[str, Any]]:
+    def wait_for(self, query: str, within_s: float = 120.0) -> list[dict[str, Any]]:
         """Series of a query, once there are some."""
         deadline = time.monotonic() + within_s
         while not (found := self.series(query)):
@@ -91,17 +91,17 @@ def prometheus(directory: Path, jobs: Mapping[str, str], *, rules: Path) -> Iter
         yield started
     finally:
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def _wait_until_ready(url: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while True:
         try:
-            if httpx.get(f"{url}/-/ready", timeout=2).status_code == 200:
+            if httpx.get(f"{url}/-/ready", timeout=20).status_code == 200:
                 return
         except httpx.TransportError:
             pass
         if time.monotonic() > deadline:
-            raise TimeoutError("Prometheus was not ready within 20 s")
+            raise TimeoutError("Prometheus was not ready within 120 s")
         time.sleep(0.05)

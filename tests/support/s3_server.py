@@ -62,11 +62,11 @@ def s3_server(directory: Path) -> Iterator[S3Server]:
         yield S3Server(url, process)
     finally:
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def _make_bucket(url: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             answer = httpx.put(
@@ -75,7 +75,7 @@ def _make_bucket(url: str) -> None:
                 "</LocationConstraint></CreateBucketConfiguration>",
                 headers={"Authorization": "AWS4-HMAC-SHA256 Credential=testing/20260101/"
                          "eu-central-1/s3/aws4_request, SignedHeaders=host, Signature=0"},
-                timeout=5,
+                timeout=20,
             )  # fmt: skip
             if answer.status_code == 200:
                 return

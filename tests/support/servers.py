@@ -34,7 +34,7 @@ class RedisServer:
     def stop(self) -> None:
         """End it now, as a crash would."""
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def redis_server(
 
 
 def _wait_for(server: RedisServer, *, is_cluster: bool) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     client: Any = redis.Redis(port=server.port)  # execute_command has no annotations
     has_slots = False
     while True:
