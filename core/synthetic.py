@@ -22,6 +22,11 @@ in any other place the quotes would be escaped."""
 Value = str | int | float | bool
 
 
+def is_marked(event_id: str | None) -> bool:
+    """Whether a request that names this event is synthetic."""
+    return event_id is not None and event_id.startswith(MARK)
+
+
 def is_synthetic(record: Mapping[str, Any]) -> bool:
     """Whether a record is of a synthetic request.
 
@@ -30,7 +35,7 @@ def is_synthetic(record: Mapping[str, Any]) -> bool:
     >>> is_synthetic({"event_id": "synthetic:2026-01-01T05"}), is_synthetic({"event_id": None})
     (True, False)
     """
-    return str(record.get("event_id") or "").startswith(MARK)
+    return is_marked(record.get("event_id"))
 
 
 def synthetic_value(spec: FieldSpec, given: Mapping[str, Value]) -> Value:

@@ -21,6 +21,7 @@ from core.errors import DependencyError
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
 from core.rollout.comparison import ComparisonCount
+from core.synthetic import is_marked
 from serving.answers import Outcome
 from serving.counting import Counting
 from serving.ports import Reader
@@ -129,7 +130,11 @@ class Shadows:
         served = self._releases.roster.use_cases.get(champion.manifest.use_case)
         if served is None or served.shadow is None or channel != "champion":
             return
-        whole = [outcome for outcome in outcomes if outcome.degraded is None]
+        whole = [
+            outcome
+            for outcome in outcomes
+            if outcome.degraded is None and not is_marked(outcome.point.event_id)
+        ]
         if not whole:
             return
         count = self._counting.comparison(served.state.shadow_experiment)

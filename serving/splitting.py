@@ -15,6 +15,7 @@ from core.clock import Clock
 from core.errors import IntegrityError, InvalidInputError
 from core.rollout.assignment import arm_of, assignment_point
 from core.rollout.counting import ArmCount
+from core.synthetic import is_marked
 from serving.calls import Call, Run, points_of
 from serving.contract import Arm, Point
 from serving.counting import Counting, Experiment
@@ -44,6 +45,8 @@ class Splitting:
     ) -> list[Json]:
         """Answers of a call in order, each by the release of its entity's arm.
 
+        Synthetic requests are the champion's, and are counted for nobody.
+
         Raises
         ------
         PlatformError
@@ -51,6 +54,8 @@ class Splitting:
         """
         call = replace(call, arm=Arm(rollout.experiment, rollout.stage))
         points = points_of(call, served.champion)
+        if all(is_marked(point.event_id) for point in points):
+            return await run(replace(call, arm=None), served.champion, "champion", None)
         experiment = self._counting.experiment(rollout.experiment)
         taken = self._taken(points, served, rollout, experiment)
         given = [place for place in range(len(points)) if place not in taken]

@@ -67,6 +67,11 @@ def test_a_shadow_answers_nobody_and_is_compared(tmp_path):
     assert found.difference_ppm == found.absolute_difference_ppm > 0
 
 
+def test_a_synthetic_request_is_not_compared(tmp_path):
+    _, found = ShadowBench(tmp_path, bias=2.0).ask(5, event_id="synthetic:1")
+    assert found.champion.n_scores == found.shadow.n_scores == found.n_dropped == 0
+
+
 def test_a_shadow_of_the_same_model_agrees(tmp_path):
     _, found = ShadowBench(tmp_path).ask(20)
     assert (found.flips, found.absolute_difference_ppm, found.shadow.n_scores) == ({}, 0, 20)

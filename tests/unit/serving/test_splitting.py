@@ -84,6 +84,14 @@ def test_each_entity_is_answered_by_its_arm_by_the_published_hash(bench):
         assert bench.records.last()["model"]["channel"] == channel
 
 
+def test_a_synthetic_request_is_the_champions_and_is_counted_for_nobody(bench):
+    for card in range(20):
+        answer = bench.ask(card, event_id=f"synthetic:{card}")
+        assert answer["model"]["channel"] == "champion"
+        assert bench.records.last()["rollout"] is None
+    assert bench.count("champion").n_requests == bench.count("challenger").n_requests == 0
+
+
 def test_a_record_says_its_event_and_where_in_the_rollout_it_was_assigned(bench):
     for card in range(20):
         bench.ask(card, event_id=f"p{card}")
