@@ -81,6 +81,7 @@ def score(
             config={"ops": {key.to_python_identifier(): {"config": config}}},
         )
         found = made.metadata_of(key)
-        decisions = made.checks[-1].numbers["audit"]["decisions"]
+        audit = next(each.numbers["audit"] for each in made.checks if "audit" in each.numbers)
+        decisions = audit["decisions"]
         counts = ", ".join(f"{name} {n:,}" for name, n in decisions.items())
         step.detail = f"{found['rows_scored']:,} rows by release {found['release']}: {counts}"
