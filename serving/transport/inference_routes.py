@@ -12,6 +12,7 @@ from serving.settings import HttpSettings
 from serving.transport.admission import grant_of
 from serving.transport.body import tensor_body
 from serving.transport.open_inference import HEADER_LENGTH, infer_answer, infer_request
+from serving.transport.whole_answers import JsonAnswer
 
 MODEL = "/v2/models/{use_case}"
 VERSION = f"{MODEL}/versions/{{release}}"
@@ -61,7 +62,7 @@ class InferenceRoutes:
         answered_by, scores = await self._inference.infer(name, version, tensors)
         content, n_json = infer_answer(name, answered_by, asked, scores)
         if n_json is None:
-            return Response(content, media_type="application/json")
+            return JsonAnswer(content, 200)
         headers = {HEADER_LENGTH: str(n_json)}
         return Response(content, media_type="application/octet-stream", headers=headers)
 
@@ -72,4 +73,4 @@ def _model(request: Request) -> tuple[str, str]:
 
 
 def _json(value: Json, *, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+    return JsonAnswer(msgspec.json.encode(value), status)

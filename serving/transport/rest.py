@@ -51,10 +51,10 @@ from serving.transport.passport import passport_page
 from serving.transport.problems import V2, http_problem, internal_problem, problem
 from serving.transport.rollout_page import rollout_page
 from serving.transport.shortcut import Shortcut
+from serving.transport.whole_answers import JsonAnswer
 
 _PREDICT = "/v1/{use_case}/predictions"
 _PREDICT_MANY = f"{_PREDICT}:batch"
-_IS_JSON = (b"content-type", b"application/json")
 
 
 @dataclass(frozen=True)
@@ -287,18 +287,8 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     return internal_problem(is_v2=is_v2)
 
 
-class _JsonAnswer(Response):
-    """JSON that is ready. What Starlette asks of any answer is known of these beforehand."""
-
-    def __init__(self, body: bytes, status: int) -> None:
-        self.status_code = status
-        self.background = None
-        self.body = body
-        self.raw_headers = [(b"content-length", b"%d" % len(body)), _IS_JSON]
-
-
 def _json(value: Json, *, status: int = 200) -> Response:
-    return _JsonAnswer(msgspec.json.encode(value), status)
+    return JsonAnswer(msgspec.json.encode(value), status)
 
 
 def _page(html: str) -> Response:
