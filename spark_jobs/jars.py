@@ -25,7 +25,6 @@ from core.errors import ConfigurationError, DependencyError, IntegrityError
 
 PROJECT = Path(__file__).resolve().parents[1]
 JARS = PROJECT / ".tools" / "jars"
-ARCHIVE = "classes.jsa"
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,17 @@ def class_path(folder: Path = JARS) -> str:
 
 
 def archive(folder: Path = JARS) -> Path:
-    """Where the recorded class archive lies, whether it exists or not."""
-    return folder / ARCHIVE
+    """Where the recorded class archive of this Java and these jars lies, whether it exists or not.
+
+    A JVM passes by, without a word, an archive of another Java or of jars that were moved or
+    installed again since. So all of them are in its name: such an archive is simply not there.
+    """
+    files = [*(folder / jar.filename for jar in DELTA), *_jars_of_spark()]
+    if java := shutil.which("java"):
+        files.append(Path(java).resolve())
+    found = [(str(file), file.stat()) for file in files if file.is_file()]
+    facts = [(name, told.st_size, told.st_mtime_ns) for name, told in found]
+    return folder / f"classes-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}.jsa"
 
 
 def fetch(folder: Path = JARS, *, java_home: str = "") -> list[Path]:
@@ -175,13 +183,17 @@ def _descriptor(jars: list[Jar]) -> str:
 
 
 def _ivy() -> Path:
-    spec = find_spec("pyspark")
-    found = sorted(Path(spec.origin).parent.glob("jars/ivy-*.jar")) if spec and spec.origin else []
+    found = [jar for jar in _jars_of_spark() if jar.name.startswith("ivy-")]
     if not found:
         raise ConfigurationError(
             "pyspark is not installed", found="no Ivy among its jars", remedy="install `[spark]`"
         )
     return found[0]
+
+
+def _jars_of_spark() -> list[Path]:
+    spec = find_spec("pyspark")
+    return sorted(Path(spec.origin).parent.glob("jars/*.jar")) if spec and spec.origin else []
 
 
 def java_command(java_home: str = "") -> str:

@@ -84,6 +84,9 @@ def main() -> int:
         process.stdin.close()
         process.wait(timeout=LIMIT_S)
         fresh.replace(into)
+        for older in into.parent.glob("classes*.jsa"):
+            if older != into:
+                older.unlink()
     return 0
 
 

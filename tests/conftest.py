@@ -10,6 +10,7 @@ import signal
 
 import prometheus_client  # noqa: F401 - before Feast, whose import turns it to files
 import pytest
+from class_archive import Recording, can_be_recorded
 from compiled_kernel import Compiling, is_compiled, wait_until_compiled
 from hypothesis import settings
 from parsed_once import parse_once
@@ -26,7 +27,9 @@ settings.load_profile("suite")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ONLY_ASKED_FOR = "gpu"
+SPARK_TIMEOUT_S = 900
 COMPILING = pytest.StashKey[Compiling]()
+RECORDING = pytest.StashKey[Recording]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +43,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) and not is_compiled():
         config.stash[COMPILING] = Compiling()
+    if _is_whole_suite(config) and can_be_recorded():
+        config.stash[RECORDING] = Recording()
+
+
+def _is_whole_suite(config: pytest.Config) -> bool:
+    """Whether this process hands out all tests, those that need Spark among them."""
+    is_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    has_spark = "not spark" not in config.getoption("markexpr", "")
+    return bool(config.getoption("numprocesses", None)) and is_all and has_spark
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,6 +74,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if COMPILING in config.stash:
         config.stash[COMPILING].end()
+    if RECORDING in config.stash:
+        config.stash[RECORDING].end()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -77,6 +91,13 @@ def pytest_collection():
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give what needs Spark the time that three JVMs side by side take on two busy cores."""
+    for item in items:
+        if item.get_closest_marker("spark") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SPARK_TIMEOUT_S))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from zipfile import ZipFile
 
@@ -41,6 +42,16 @@ def test_the_class_path_has_every_jar_once_in_a_fixed_order(tmp_path):
 def test_a_machine_without_java_is_told_what_to_install(tmp_path):
     with pytest.raises(ConfigurationError, match="openjdk-17"):
         jars.fetch(tmp_path, java_home="/nowhere")
+
+
+def test_an_archive_of_jars_that_were_installed_again_is_not_there(tmp_path):
+    """It was named, passed by without a word, and every JVM read its jars again."""
+    write_jars(tmp_path)
+    recorded = jars.archive(tmp_path)
+    assert recorded == jars.archive(tmp_path)
+    os.utime(tmp_path / jars.DELTA[0].filename, ns=(1, 1))
+    assert recorded != jars.archive(tmp_path)
+    assert recorded.parent == tmp_path
 
 
 @JAVA
