@@ -184,14 +184,14 @@ def asset_of(job: str) -> str:
 
 
 def changes_of(
-    held: Sequence[Alert], after: Sequence[Alert], *, told: bool, now_ms: int
+    held: Sequence[Alert], after: Sequence[Alert], *, has_receiver: bool, now_ms: int
 ) -> list[str]:
     """What a run would put down or tell, in words; empty when there is no need of one."""
     known = {alert.alert_id: alert.state for alert in held}
     found = [
         f"{alert.cause} {alert.state}"
         for alert in after
-        if known.get(alert.alert_id) != alert.state or (told and alert.is_due(now_ms))
+        if known.get(alert.alert_id) != alert.state or (has_receiver and alert.is_due(now_ms))
     ]
     return sorted(set(found))
 
@@ -203,7 +203,7 @@ def decided(
     now_ms = platform.clock.now_ms()
     held = Alerts(platform.layout.alerts).all()
     after = updated(held, watched.findings(instance), watched.upstream, now_ms=now_ms)
-    changes = changes_of(held, after, told=bool(receiver.url), now_ms=now_ms)
+    changes = changes_of(held, after, has_receiver=bool(receiver.url), now_ms=now_ms)
     return alerts_decision(changes, turn=now_ms // TRY_EVERY_MS)
 
 
