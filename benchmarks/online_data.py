@@ -126,20 +126,26 @@ def values_of(view: ViewPlan, world: World) -> dict[bytes, bytes]:
     count = int(codes.max()) + 1
     keys = [entity_key([f"{prefix}{code}"]) for code in range(count)]
     is_old = log.event_ms < world.head_ms
-    rows, ids = _rows(view, log, codes, is_old)
-    tiles = build_tiles(view, rows, ids) if view.windows else None
-    if view.windows:
-        rows, ids = _rows(
-            view, log, codes, is_old & (log.event_ms >= raw_from_ms(view, world.head_ms))
-        )
-    based = base_values(
-        view, tiles, rows, keys, epoch=IN_BASE, head_ms=world.head_ms, event_ids=ids
-    )
-    values = {base_key(view.name, key): value for key, value in based}
+    values = based(view, log, is_old, keys, epoch=IN_BASE, head_ms=world.head_ms)
     for code, events in _events(log, codes, np.flatnonzero(~is_old)).items():
         folded = fold(view, None, events, now_ms=world.at_ms, base_epoch=IN_BASE)
         values[delta_key(view.name, keys[code])] = folded
     return values
+
+
+def based(
+    view: ViewPlan, log: Log, is_in: NDArray[np.bool_], keys: Sequence[bytes], *, epoch: int,
+    head_ms: int,
+) -> dict[bytes, bytes]:  # fmt: skip
+    """Base value of every entity that has one of the rows in ``is_in``, as batch makes it."""
+    (key,) = view.join_keys
+    codes = log.keys[key]
+    rows, ids = _rows(view, log, codes, is_in)
+    tiles = build_tiles(view, rows, ids) if view.windows else None
+    if view.windows:
+        rows, ids = _rows(view, log, codes, is_in & (log.event_ms >= raw_from_ms(view, head_ms)))
+    found = base_values(view, tiles, rows, keys, epoch=epoch, head_ms=head_ms, event_ids=ids)
+    return {base_key(view.name, entity): value for entity, value in found}
 
 
 def _rows(view: ViewPlan, log: Log, codes: Ints, kept: NDArray[np.bool_]) -> tuple[Rows, Any]:
