@@ -319,6 +319,7 @@ def test_refusals_of_connections_are_counted(started):
     assert count() == before + 1
 
 
+@pytest.mark.slow
 def test_a_herd_of_slow_senders_keeps_nobody_waiting(tmp_path):
     layout = Layout(tmp_path).create()
     serve(layout, shelve(layout), counter=1)

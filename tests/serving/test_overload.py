@@ -16,6 +16,8 @@ from online_processes import service
 
 from stores.layout import Layout
 
+pytestmark = pytest.mark.slow
+
 ROUTE = "/v1/toy/predictions"
 BODY = json.dumps(REQUEST)
 THREADS, SECONDS, AT_MOST_S = 24, 3.0, 60.0
