@@ -52,19 +52,23 @@ class Groups(Generic[Item, Found]):
         PlatformError
             What the work raises: each sender of the group hears of it.
         """
-        if self._n_waiting + len(items) > MAX_WAITING:
-            raise OverloadedError(
-                f"events come faster than {self._what}",
-                found=f"{self._n_waiting} waiting",
-                remedy="send them again a little later",
-                code="events_waiting",
-            )
+        self.admit(len(items))
         done: asyncio.Future[list[Found]] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, done))
         self._n_waiting += len(items)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._follow())
         return await done
+
+    def admit(self, n: int) -> None:
+        """OverloadedError where ``n`` members more would be too many to wait."""
+        if self._n_waiting + n > MAX_WAITING:
+            raise OverloadedError(
+                f"events come faster than {self._what}",
+                found=f"{self._n_waiting} waiting",
+                remedy="send them again a little later",
+                code="events_waiting",
+            )
 
     def _next_group(self) -> list[tuple[Sequence[Item], asyncio.Future[list[Found]]]]:
         """Senders in the order they came, as many as may go together."""

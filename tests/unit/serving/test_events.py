@@ -306,6 +306,22 @@ def test_who_comes_when_too_many_wait_to_be_claimed_is_told_so(bench, appenders)
     assert len(appenders.lines["payments"]) == MAX_WAITING  # what was not refused is kept
 
 
+def test_long_lists_let_others_in_between(bench, appenders):
+    intake = EventIntake(bench.releases, bench.store, appenders, bench.clock, bench.guard)
+    lists = [[payment(f"{k}-{n}", NOW_MS) for n in range(MAX_EVENTS)] for k in range(8)]
+    turns = []
+
+    async def send_all():
+        sending = asyncio.gather(*(intake.take("payments", each) for each in lists))
+        while not sending.done():
+            turns.append(len(appenders.lines.get("payments", ())))
+            await asyncio.sleep(0)
+        await sending
+
+    asyncio.run(send_all())
+    assert len(turns) >= len(lists)
+
+
 def test_claims_of_a_store_that_is_down_are_the_caller_s_to_hear(bench, appenders):
     class DownStore(MemoryOnlineStore):
         def claim(self, items, *, expires_in_ms, now_ms):
