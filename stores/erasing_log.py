@@ -21,7 +21,8 @@ DRAFT = ".erasing"
 
 def is_log(directory: Path) -> bool:
     """Whether a folder is the log of a source: numbered epochs with their manifests."""
-    return bool(sealed_numbers(directory)) or any(directory.glob("[0-9]" * 10 + ".ndjson"))
+    number = "[0-9]" * 10
+    return any(any(directory.glob(f"{number}.{kind}")) for kind in ("json", "ndjson"))
 
 
 def erase_in_log(directory: Path, sought: Sought, *, now_ms: int) -> int:

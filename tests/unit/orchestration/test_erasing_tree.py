@@ -24,6 +24,7 @@ def test_tables_and_logs_are_found_at_any_depth_and_what_is_spared_stays(tmp_pat
     spared.mkdir()
     (spared / "paper.json").write_text(CARD)
     (tmp_path / "notes.txt").write_text(CARD)
+    (tmp_path / "1795284418560-20f7e2aefd74.json").write_text("a request: no epoch of a log")
     (tmp_path / "link").symlink_to(spared / "paper.json")
     found = erase_below(tmp_path, SOUGHT, now_ms=2, spared=[spared])
     assert found == {"log_records": 1, "places_in_files": 1, "rows": 1}
