@@ -13,7 +13,6 @@ from prometheus_client import generate_latest
 
 from core.errors import ConfigurationError, IntegrityError
 from serving.devices import (
-    CPU,
     CUDA,
     PlacedNode,
     check_available,
@@ -24,6 +23,7 @@ from serving.devices import (
 from serving.gpu_metrics import Gpus, GpuState, gpu_families
 from serving.home_metrics import Families
 from serving.runtime import InOneProcess, OnnxSession, check_device, placement_of, runner_on
+from stores.onnx_sessions import CPU
 
 
 def test_a_build_without_cuda_refuses_it_and_says_what_to_install():
