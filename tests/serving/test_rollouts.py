@@ -298,7 +298,7 @@ def test_a_thousand_swaps_under_load_lose_and_mix_nothing(town):
     biases = {town.champion: BIAS, **{shelve(town.layout, bias=b): b for b in (0.0, 4.0)}}
     one, other, third = biases
     serve(town.layout, one, counter=1)
-    with service(town.layout, ENGINE__SHELF_POLL_MS=10) as started:
+    with service(town.layout, ENGINE__SHELF_POLL_MS=10, **OPEN) as started:
         replay = Replay(started.url, 1, per_s=100.0)
         replay.start()
         for counter in range(2, 2 + SWAPS):
