@@ -49,7 +49,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 JOBS = ("ingest", "tiles", "training_set", "scores", "predictions", "profiles", "retention")
 PROJECT = Path(__file__).parents[2]
-LIMIT_S = 240
+LIMIT_S = 600
 AS_OF = event_date(NOW_MS - DAY_MS)
 
 
