@@ -73,7 +73,9 @@ def test_what_is_no_request_is_answered_with_an_id_too(served):
 def test_pipelined_requests_keep_their_own_ids(served):
     with wire(served[0]) as connection:
         asked = [
-            request(path=b"/livez", method=b"GET").replace(b"Host: x", b"X-Request-ID: n%d" % n)
+            request(path=b"/livez", method=b"GET").replace(
+                b"Host: x", b"Host: x\r\nX-Request-ID: n%d" % n
+            )
             for n in range(20)
         ]
         connection.send(b"".join(asked))

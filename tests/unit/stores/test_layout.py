@@ -28,6 +28,8 @@ PLACES = {
     "audit": "audit",
     "holds": "holds",
     "erasure": "erasure",
+    "monitoring": "monitoring",
+    "alerts": "alerts.sqlite",
     "online_path": "online.sqlite",
     "rollout_counts": "rollouts.sqlite",
     "artifacts": "mlflow",
