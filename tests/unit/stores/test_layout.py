@@ -29,7 +29,7 @@ PLACES = {
     "holds": "holds",
     "erasure": "erasure",
     "monitoring": "monitoring",
-    "alerts": "alerts.sqlite",
+    "alerts": "alerts",
     "online_path": "online.sqlite",
     "rollout_counts": "rollouts.sqlite",
     "artifacts": "mlflow",
