@@ -10,8 +10,7 @@ import ast
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def _closure(modules: tuple[str, ...]) -> dict[str, Path]:
         path = None if name in found else _own_file(name)
         if path is not None:
             found[name] = path
-            waiting.extend(_imports(name, path))
+            waiting.extend(_imports(name, path, path.read_bytes()))
     return found
 
 
@@ -79,23 +78,28 @@ def _library_folders(search_path: tuple[str, ...]) -> frozenset[Path]:
     return frozenset(folder.resolve() for folder in installed | own)
 
 
-def _imports(name: str, path: Path) -> Iterator[str]:
-    """Names of modules that a module may import; names of attributes among them."""
+@lru_cache(maxsize=1_000)
+def _imports(name: str, path: Path, text: bytes) -> tuple[str, ...]:
+    """Names of modules that a module of this text may import; names of attributes among them.
+
+    Kept by the text itself: use cases share most of what they import.
+    """
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(_parsed(name, path)):
+    found: list[str] = []
+    for node in ast.walk(_parsed(name, path, text)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1]
             parts = above if node.level else []
             module = ".".join([*parts, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
 
 
-def _parsed(name: str, path: Path) -> ast.Module:
+def _parsed(name: str, path: Path, text: bytes) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes())
+        return ast.parse(text)
     except (SyntaxError, ValueError) as error:  # ValueError: NUL bytes in the file
         raise ConfigurationError(
             f"the module {name!r} cannot be read",
