@@ -66,12 +66,12 @@ def events_of_run(run: dg.DagsterRun, log: Sequence[Any], source: Source) -> "li
     from openlineage.client.event_v2 import RunState
 
     made = [(entry, entry.asset_materialization) for entry in log if entry.asset_materialization]
+    began = _moment(min((entry.timestamp for entry in log), default=0.0))
     events: list[RunEvent] = []
     for entry, materialization in made:
         key, at = materialization.asset_key, _moment(entry.timestamp)
         inputs = [_input(parent, source) for parent in source.parents.get(key, ())]
         outputs = [_output(key, materialization, source)]
-        began = _moment(min(e.timestamp for e in log))
         itself = (run, key, materialization.partition)
         events.append(_event(RunState.START, began, itself, inputs, []))
         events.append(_event(RunState.COMPLETE, at, itself, inputs, outputs))

@@ -12,7 +12,7 @@ from assets.tables import writer_number
 from core.clock import MINUTE_MS
 from core.use_case import UseCase
 from orchestration.decisions import Go, Skip, outcomes_decision
-from orchestration.sensors import RUNNING, Job, is_under_way, requested
+from orchestration.sensors import RUNNING, Job, requested_alone
 
 LOOK_EVERY_S = 60
 RIPENS_EVERY_MS = 10 * MINUTE_MS
@@ -59,9 +59,9 @@ def outcomes_sensor(use_case: UseCase, job: Job) -> dg.SensorDefinition:
     def sensor(
         context: dg.SensorEvaluationContext, platform: Platform
     ) -> dg.RunRequest | dg.SkipReason:
-        if is_under_way(context.instance, job.name):
-            return dg.SkipReason(f"{use_case.name}: a run of {job.name} waits or is at work")
-        return requested(context.instance, decided(platform, use_case))
+        return requested_alone(
+            context.instance, job.name, use_case.name, lambda: decided(platform, use_case)
+        )
 
     return sensor
 

@@ -11,7 +11,7 @@ from assets.resources import Platform
 from assets.tables import writer_number
 from core.use_case import UseCase
 from orchestration.decisions import Go, Patience, Skip, Waiting, predictions_decision
-from orchestration.sensors import RUNNING, Job, is_under_way, requested
+from orchestration.sensors import RUNNING, Job, requested_alone
 from stores.segments import open_segments
 
 LOOK_EVERY_S = 30
@@ -62,9 +62,12 @@ def predictions_sensor(use_case: UseCase, job: Job, patience: Patience) -> dg.Se
     def sensor(
         context: dg.SensorEvaluationContext, platform: Platform
     ) -> dg.RunRequest | dg.SkipReason:
-        if is_under_way(context.instance, job.name):
-            return dg.SkipReason(f"{use_case.name}: a run of {job.name} waits or is at work")
-        return requested(context.instance, decided(platform, use_case.name, patience))
+        return requested_alone(
+            context.instance,
+            job.name,
+            use_case.name,
+            lambda: decided(platform, use_case.name, patience),
+        )
 
     return sensor
 

@@ -1,6 +1,6 @@
 """Sensors: each looks, lets a pure function decide, and says in words why nothing happened."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -68,10 +68,13 @@ def ingest_sensor(source: Source, job: Job, patience: Patience) -> dg.SensorDefi
         context: dg.SensorEvaluationContext, platform: Platform
     ) -> dg.RunRequest | dg.SkipReason:
         close_leftovers(context.instance, has_daemon=True)  # a killed command holds up the queue
-        if is_under_way(context.instance, job.name):
-            return dg.SkipReason(f"{source.name}: a run of {job.name} waits or is at work")
-        decision = ingest_decided(context.instance, platform, source, patience)
-        return requested(context.instance, decision, source=source.name)
+        return requested_alone(
+            context.instance,
+            job.name,
+            source.name,
+            lambda: ingest_decided(context.instance, platform, source, patience),
+            source=source.name,
+        )
 
     return sensor
 
@@ -99,6 +102,20 @@ def ingest_decided(
 def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
     """Whether a run of a job waits or works: another would see what that one sees."""
     return instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED)) > 0
+
+
+def requested_alone(
+    instance: dg.DagsterInstance,
+    job: str,
+    of: str,
+    decide: Callable[[], Go | Skip],
+    *,
+    source: str | None = None,
+) -> dg.RunRequest | dg.SkipReason:
+    """`requested`, and not decided before a run of the job that waits or works has ended."""
+    if is_under_way(instance, job):
+        return dg.SkipReason(f"{of}: a run of {job} waits or is at work")
+    return requested(instance, decide(), source=source)
 
 
 def failed_runs(instance: dg.DagsterInstance, cause: str) -> int:
