@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socketserver
 import threading
+from itertools import takewhile
 
 import pytest
 
@@ -34,7 +35,7 @@ class Handler(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self):
-        while head := b"".join(iter(self.rfile.readline, b"\r\n")):
+        while head := b"".join(takewhile(bytes.strip, self.rfile)):
             length = int(head.lower().partition(b"content-length: ")[2].split()[0])
             answer = ANSWERS[self.rfile.read(length)]
             if not answer:
