@@ -12,9 +12,11 @@ from assets.models import MEANING, VERDICT
 from assets.resources import Platform
 from assets.results import check
 from assets.tables import read_columns
+from core.interface import following
 from core.use_case import UseCase
-from stores.bundle import Bundle, load_bundle
+from stores.bundle import Bundle, Manifest, load_bundle
 from stores.channels import Asked, ChannelBoard
+from stores.in_use import interfaces_served
 from stores.papers import VerdictStatement
 from stores.shelf import Shelf
 from stores.signing import KeyRing, ensure_signer
@@ -85,6 +87,7 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
         champion_bundle(platform, use_case.name, besides=release),
     )
     verdict = is_better(use_case.model, manifest.metrics, evaluation)
+    verdict = held_to_contract(platform, manifest, verdict)
     if unequal:
         because = f"the last parity check failed, so no release is let through: {unequal}"
         verdict = verdict.model_copy(update={"is_better": False, "because": because})
@@ -94,7 +97,8 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
         manifest_digest=manifest.digest,
         rule=(
             f"{use_case.model.metric} above the champion's and {use_case.model.floor}, in no slice "
-            f"surely lower by more than {use_case.model.slice_tolerance:g}, unfair to no group"
+            f"surely lower by more than {use_case.model.slice_tolerance:g}, unfair to no group, "
+            "breaking no caller of its contract"
         ),
         is_passed=verdict.is_better,
         because=verdict.because,
@@ -103,6 +107,14 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
     )
     shelf.write_verdict(statement, signer)
     return verdict
+
+
+def held_to_contract(platform: Platform, manifest: Manifest, verdict: "Verdict") -> "Verdict":
+    """The verdict, refused where callers of what serves now would not be answered any more."""
+    layout, use_case = platform.layout, manifest.use_case
+    state = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys)).state(use_case)
+    served = interfaces_served(Shelf(layout.shelf), use_case, state)
+    return verdict.held_to(following(manifest.interface, served))
 
 
 def champion_bundle(platform: Platform, use_case: str, *, besides: int = 0) -> Bundle | None:
@@ -125,7 +137,7 @@ def released(
     ensure_signer(layout.keys, "approval")
     if use_case.risk_tier == "low":  # the others need a person's approval first
         shelf.board.ask(
-            _way_to_all(platform, use_case),
+            _way_to_all(platform, use_case, verdict),
             use_case.name,
             release=release,
             why=verdict.because,
@@ -141,9 +153,15 @@ def released(
     }
 
 
-def _way_to_all(platform: Platform, use_case: UseCase) -> Asked:
-    """A declared rollout where there is a champion to compare with, else at once."""
-    layout = platform.layout
+def _way_to_all(platform: Platform, use_case: UseCase, verdict: "Verdict") -> Asked:
+    """A declared rollout where there is a champion to compare with, else at once.
+
+    No request fits two majors of a contract, so nobody can be told what a new one would do by
+    shares.
+    """
+    layout, contract = platform.layout, verdict.contract
     channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
     has_champion = channels.state(use_case.name).champion is not None
-    return "start" if has_champion and use_case.rollout is not None else "promote"
+    is_new_major = contract is not None and contract.word == "new_major"
+    is_by_shares = has_champion and use_case.rollout is not None and not is_new_major
+    return "start" if is_by_shares else "promote"

@@ -13,6 +13,7 @@ from core.degradation import Degradation
 from core.erasure import Flag
 from core.fairness import Fairness
 from core.features.plan import Frozen
+from core.interface import ContractTerms
 from core.retraining import Retraining
 from core.rollout.stages import Rollout
 from core.sign_offs import ROLE_PATTERN
@@ -98,6 +99,8 @@ class UseCase(Frozen):
     ``fairness`` says which groups no release may treat too differently, ``retraining`` what starts
     one by itself; without them nothing does. A release that was not served for
     ``archive_after_days`` is archived: it may not serve any more (`core.archive`).
+    ``contract`` is the version of what requests carry and answers hold, and how long the one before
+    it is answered (`core.interface`).
     ``watching`` says what counts as drift and as late (`core.watching`).
     ``sign_offs`` are roles that must sign a release off beside those of the risk tier
     (`core.sign_offs`). ``package`` is where the declaration was found; discovery fills it in.
@@ -127,6 +130,7 @@ class UseCase(Frozen):
     consent: Consent | None = None
     fairness: Fairness | None = None
     retraining: Retraining | None = None
+    contract: ContractTerms = ContractTerms()
     watching: Watching = Watching()
     sign_offs: tuple[Annotated[str, Field(pattern=ROLE_PATTERN)], ...] = ()
     package: str = ""

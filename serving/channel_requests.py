@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from core.clock import Clock
 from core.errors import InvalidInputError, NotReadyError
+from core.interface import Compatibility, following
 from core.sign_offs import roles_of
 from serving import channel_moves as moves
 from serving.trials import Trials
 from stores.archives import refuse_archived
 from stores.bundle import Manifest
 from stores.channels import ChannelRequest, Channels, ChannelState, RolloutState
+from stores.in_use import interfaces_served
 from stores.papers import StageApproval, signed_bytes
 from stores.rollouts import Event
 from stores.shelf import Shelf
@@ -97,7 +99,8 @@ class Decisions:
         release = _named(request)
         if state.champion == release:
             return Move(state, f"release {release} is the champion already")
-        _, because = self.fit_to_serve(request.use_case, release)
+        manifest, because = self.fit_to_serve(request.use_case, release)
+        self._follow(manifest, state)
         event: Event | None = None
         if state.rollout is not None:
             event = "promoted" if state.challenger == release else "overtaken"
@@ -118,6 +121,9 @@ class Decisions:
             return Move(state, f"release {release} is being rolled out already")
         _refuse_second(request, state, release)
         manifest, because = self.fit_to_serve(request.use_case, release)
+        contract = self._follow(manifest, state)
+        if contract is not None and contract.word == "new_major":
+            raise _no_rollout_across(contract, manifest)
         if manifest.rollout is None:
             raise InvalidInputError(
                 f"release {release} of {request.use_case} has no rollout to go through",
@@ -184,6 +190,19 @@ class Decisions:
         because = f"release {release} is scored beside the champion; signature and digests hold"
         return Move(moves.shadowed(state, release, experiment), because, "shadow_set")
 
+    def _follow(self, manifest: Manifest, state: ChannelState) -> Compatibility | None:
+        """How a contract follows those that are served; InvalidInputError where it breaks one."""
+        served = interfaces_served(self._shelf, manifest.use_case, state)
+        contract = following(manifest.interface, served)
+        if contract is not None and not contract.is_allowed:
+            raise InvalidInputError(
+                f"release {manifest.release} of {manifest.use_case} leaves callers behind",
+                found=contract.sentence(),
+                remedy="build it so; to go back to a former champion, `throughline rollback`",
+                code=f"contract_{contract.word}",
+            )
+        return contract
+
     def _try(self, manifest: Manifest) -> None:
         """Load a model that was never tried; IntegrityError when it fails, crashes or hangs."""
         if self._trials is not None:
@@ -206,6 +225,16 @@ class Decisions:
                 code="not_approved",
             )
         return f"signed off by {' and '.join(roles)}" if roles else "no sign-off asked for"
+
+
+def _no_rollout_across(contract: Compatibility, manifest: Manifest) -> InvalidInputError:
+    return InvalidInputError(
+        f"release {manifest.release} of {manifest.use_case} cannot be rolled out by shares",
+        found=f"{contract.sentence()}: nobody's requests fit both",
+        remedy="promote it: callers of the contract before are answered as they were, for as long "
+        "as it declares",
+        code="contract_new_major",
+    )
 
 
 def _named(request: ChannelRequest) -> int:

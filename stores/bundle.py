@@ -24,6 +24,14 @@ from core.decisions import DecisionPolicy
 from core.degradation import Degradation
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen, Plan, canonical_json
+from core.interface import (
+    ANSWER_FIELDS,
+    FIRST_VERSION,
+    KEPT_DAYS,
+    VERSION_PATTERN,
+    Interface,
+    major_of,
+)
 from core.rollout.stages import Rollout
 from core.stats.metrics import Estimate
 from stores.golden import Golden
@@ -50,19 +58,6 @@ MOST_FILE_BYTES = 2 << 30  # no ONNX file is larger: protobuf ends there
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,79}")
 
 
-class Contract(Frozen):
-    """What a request must carry: the join keys of every entity, and the request fields.
-
-    Both by the contracts of the source that the examples come from, so types, ranges and
-    patterns are checked as in ingest. ``sources`` are all those of the use case, labels
-    among them: the service takes their events.
-    """
-
-    keys: tuple[FieldSpec, ...]
-    inputs: tuple[FieldSpec, ...]
-    sources: tuple[Source, ...] = ()
-
-
 def _is_whole(share: float) -> bool:
     return share == 1
 
@@ -73,6 +68,52 @@ def _is_absent(value: object) -> bool:
 
 def _is_empty(value: Sequence[object]) -> bool:
     return not value
+
+
+def _is_first(version: str) -> bool:
+    return version == FIRST_VERSION
+
+
+def _is_usual_days(days: int) -> bool:
+    return days == KEPT_DAYS
+
+
+class Contract(Frozen):
+    """What a request must carry: the join keys of every entity, and the request fields.
+
+    Both by the contracts of the source that the examples come from, so types, ranges and
+    patterns are checked as in ingest. ``sources`` are all those of the use case, labels
+    among them: the service takes their events. ``version`` and
+    ``keeps_previous_days`` are written where they are not the usual ones, the fields of the
+    ``answer`` by all that know of them, so manifests from before keep their digest
+    (`core.interface`).
+    """
+
+    keys: tuple[FieldSpec, ...]
+    inputs: tuple[FieldSpec, ...]
+    sources: tuple[Source, ...] = ()
+    version: str = Field(default=FIRST_VERSION, pattern=VERSION_PATTERN, exclude_if=_is_first)
+    keeps_previous_days: int = Field(default=KEPT_DAYS, ge=0, exclude_if=_is_usual_days)
+    answer: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+
+    @property
+    def major(self) -> int:
+        """Which contract it is: callers of one major are answered by any release of it."""
+        return major_of(self.version)
+
+
+def interface_of(
+    contract: Contract, decisions: DecisionPolicy, degradation: Degradation | None
+) -> Interface:
+    """What callers rely on: the contract, and every decision that can be made."""
+    policies = [decisions, *([degradation.unscored] if degradation is not None else [])]
+    return Interface(
+        version=contract.version,
+        keys=contract.keys,
+        inputs=contract.inputs,
+        decisions=tuple(dict.fromkeys(d for policy in policies for d in policy.decisions)),
+        answer=contract.answer or ANSWER_FIELDS,
+    )
 
 
 class FallbackModel(Frozen):
@@ -124,6 +165,11 @@ class Manifest(Frozen):
     sign_offs: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
     built_by: str = Field(default="", max_length=200, exclude_if=_is_empty)
     files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def interface(self) -> Interface:
+        """What callers of the release rely on."""
+        return interface_of(self.contract, self.decisions, self.degradation)
 
     @property
     def transform_digests(self) -> dict[str, str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from core.errors import PlatformError
+from core.interface import Interface
 from stores.bundle import Manifest, read_manifest
-from stores.channels import ChannelBoard
+from stores.channels import ChannelBoard, ChannelState
 from stores.layout import Layout
 from stores.shelf import Shelf
 from stores.signing import KeyRing
@@ -25,3 +29,16 @@ def manifests_in_use(layout: Layout) -> tuple[Manifest, ...]:
         for release in sorted({*state.releases, *state.former_champions} & there):
             found.append(read_manifest(shelf.bundle(use_case, release)))
     return tuple(found)
+
+
+def interfaces_served(shelf: Shelf, use_case: str, state: ChannelState) -> tuple[Interface, ...]:
+    """What callers are answered by now; without what cannot be read, which answers nobody."""
+    return tuple(_interfaces(shelf, use_case, state))
+
+
+def _interfaces(shelf: Shelf, use_case: str, state: ChannelState) -> Iterator[Interface]:
+    for release in () if state.champion is None else (state.champion,):
+        try:
+            yield read_manifest(shelf.bundle(use_case, release)).interface
+        except PlatformError:  # it is to be replaced: no reason to refuse who comes instead
+            continue

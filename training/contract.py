@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.contracts import FieldSpec
 from core.features.plan import Plan
+from core.interface import ANSWER_FIELDS
 from core.use_case import UseCase
 from stores.bundle import Contract
 
@@ -22,6 +23,9 @@ def contract_of(use_case: UseCase, plan: Plan) -> Contract:
             for field in plan.request_fields
         ),
         sources=use_case.sources,
+        version=use_case.contract.version,
+        keeps_previous_days=use_case.contract.keeps_previous_days,
+        answer=ANSWER_FIELDS,
     )
 
 

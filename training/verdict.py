@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from core.fairness import FairnessReport
 from core.features.plan import Frozen
+from core.interface import Compatibility
 from core.stats.metrics import Estimate
 from core.use_case import ModelSpec
 from training.comparison import Comparison
@@ -30,6 +31,20 @@ class Verdict(Frozen):
     limit: float
     against: str
     evaluation: Evaluation = Evaluation()
+    contract: Compatibility | None = None
+
+    def held_to(self, contract: Compatibility | None) -> Verdict:
+        """The same where callers of what serves now are answered by the candidate; else refused."""
+        if contract is None or contract.word == "same":
+            return self
+        joined = "; " if contract.is_allowed else "; but "
+        return self.model_copy(
+            update={
+                "is_better": self.is_better and contract.is_allowed,
+                "because": f"{self.because}{joined}{contract.sentence()}",
+                "contract": contract,
+            }
+        )
 
 
 def is_better(

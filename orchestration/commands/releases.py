@@ -5,7 +5,9 @@ import getpass
 from datetime import UTC, datetime
 
 from core.errors import PlatformError
+from core.interface import following
 from core.served import Served, is_about_channels, served_at
+from core.use_case import UseCase
 from orchestration.channels import channels_of
 from orchestration.commands.predict import declared
 from orchestration.commands.train import instant_ms
@@ -13,14 +15,17 @@ from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.archives import archived, restore
 from stores.audit import AuditLog
-from stores.bundle import CARD, CARD_DATA, load_bundle, read_manifest
+from stores.bundle import CARD, CARD_DATA, interface_of, load_bundle, read_manifest
 from stores.channels import ChannelState
 from stores.history import champion_at
+from stores.in_use import interfaces_served
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
 EVERY_RECORD = 2**40
-HEADS = ("release", "made (UTC)", "kind", "the rule", "sign-offs missing", "where it is")
+HEADS = (
+    "release", "made (UTC)", "kind", "contract", "the rule", "sign-offs missing", "where it is",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     back = actions.add_parser("restore", help="let an archived release serve again")
     back.add_argument("--why", required=True, type=reason_on_paper, help="kept in the record")
     back.add_argument("--who", type=name_on_paper, help="default the user's name")
-    for each in (shown, live, card, back):
+    contract = actions.add_parser("contract", help="what the declared contract changes for callers")
+    for each in (shown, live, card, back, contract):
         each.add_argument("use_case")
     for each in (card, back):
         each.add_argument("release", type=int)
@@ -42,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """List, tell what was live, show a card, or restore."""
-    use_case = declared(shell, arguments.use_case).name
+    declaration = declared(shell, arguments.use_case)
+    use_case = declaration.name
+    if arguments.action == "contract":
+        return _contract(shell, declaration)
     if arguments.action == "list":
         return _list(shell, use_case)
     if arguments.action == "live":
@@ -80,7 +89,8 @@ def _row(
         rule, missing = str(error)[:60], ("not known",)
     made = _utc(manifest.created_at_ms)
     where = _where(shelf, use_case, release, state)
-    return str(release), made, manifest.model_kind, rule, " and ".join(missing) or "-", where
+    what = str(release), made, manifest.model_kind, manifest.contract.version
+    return *what, rule, " and ".join(missing) or "-", where
 
 
 def _where(shelf: Shelf, use_case: str, release: int, state: ChannelState) -> str:
@@ -123,6 +133,28 @@ def _compared(shell: Shell, use_case: str, at_ms: int, found: Served) -> int:
         "`throughline audit verify`, and read docs/audit.md"
     )
     return 4
+
+
+def _contract(shell: Shell, use_case: UseCase) -> int:
+    """Hold the declared contract to what is served; 4 where no release with it would be let by."""
+    from feature_store.plans import plan_for
+    from training.contract import contract_of
+
+    layout = shell.settings.layout
+    contract = contract_of(use_case, plan_for(use_case, layout, is_kept=False))
+    mine = interface_of(contract, use_case.decisions, use_case.degradation)
+    served = interfaces_served(
+        Shelf(layout.shelf), use_case.name, channels_of(shell).state(use_case.name)
+    )
+    found = following(mine, served)
+    if found is None:
+        shell.say(f"contract {mine.version} of {use_case.name}; no release serves yet")
+        return 0
+    shell.say(f"{use_case.name}: {found.sentence()}")
+    if found.changes:
+        rows = [(c.where, c.what, "breaks" if c.is_breaking else "") for c in found.changes]
+        shell.say(table([("where", "what changes", "callers"), *rows]))
+    return 0 if found.is_allowed else 4
 
 
 def _restore(shell: Shell, use_case: str, arguments: argparse.Namespace) -> int:

@@ -1,10 +1,10 @@
 """What a release that needs nobody's approval asks of the controller: a rollout where it can."""
 
 import pytest
-from bundles import serve, shelve
+from bundles import CONTRACT, manifest_of, serve, shelve
 from rollouts import fast_rollout
 
-from assets.releases import released
+from assets.releases import held_to_contract, released
 from assets.resources import Platform
 from stores.layout import Layout
 from stores.shelf import Shelf
@@ -45,3 +45,27 @@ def asked(home, use_case, *, has_champion):
 def test_the_way_to_everybody(tmp_path, risk_tier, rollout, has_champion, actions):
     use_case = USE_CASE.model_copy(update={"risk_tier": risk_tier, "rollout": rollout})
     assert asked(tmp_path, use_case, has_champion=has_champion) == actions
+
+
+@pytest.mark.parametrize(
+    ("version", "maximum", "is_let_through", "word"),
+    [
+        ("1.0", 500, False, "/inputs/amount_minor takes up to 500, before 1e+07; declare "
+         "version 2.0"),
+        ("2.0", 500, True, "contract 2.0 after 1.0: 1 breaking"),
+        ("1.1", None, True, "contract 1.1 takes callers of 1.0"),
+        ("1.0", 10_000_000, True, ""),
+    ],
+)  # fmt: skip
+def test_the_gate_holds_a_release_to_the_contract_that_is_served(
+    tmp_path, version, maximum, is_let_through, word
+):
+    layout = Layout(tmp_path).create()
+    serve(layout, shelve(layout), counter=1)
+    amount = CONTRACT.inputs[0].model_copy(update={"maximum": maximum})
+    contract = CONTRACT.model_copy(update={"inputs": (amount,), "version": version})
+    platform = Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
+    verdict = held_to_contract(platform, manifest_of(2, contract=contract), BETTER)
+    assert verdict.is_better is is_let_through
+    assert verdict.because.startswith(BETTER.because)
+    assert word in verdict.because

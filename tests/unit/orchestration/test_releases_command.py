@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -153,3 +154,16 @@ def test_a_release_is_idle_from_its_last_move_on(desk):
     desk.clock.advance(DAY_MS)
     desk.ask("promote", second, use_case="fraud")
     assert last_served_ms(records(desk), "fraud")[first] == desk.clock.now_ms()
+
+
+@pytest.mark.slow  # the declaration is compiled, by Feast
+def test_what_the_declared_contract_changes_is_told_before_anything_is_trained(desk, releases):
+    code, said = releases("contract", "fraud")
+    assert (code, "no release serves yet" in said) == (0, True)
+    (first,) = shelved(desk, 1)  # its decisions and fields are the toy's, not those of fraud
+    assert desk.ask("promote", first, use_case="fraud").is_accepted
+    code, said = releases("contract", "fraud")
+    assert code == 4
+    assert "contract 1.0 breaks callers of 1.0: " in said
+    assert "declare version 2.0" in said
+    assert re.search(r"/entities/terminal_id +.* breaks", said)
