@@ -2,8 +2,9 @@
 
 Workers share a port, and who scrapes reaches one of them. So each leaves what it counts in a file
 of its own, and the one that is asked adds those of the living others: every series has the label
-``worker`` then, so that one that ends takes its own series with it and resets nobody's. A single
-worker leaves nothing and has no label.
+``worker`` then, so that one that ends takes its own series with it and resets nobody's. The one
+that is asked also leaves what it tells, so that whoever is asked next tells no less of it: a count
+that goes back is taken for a restart. A single worker leaves nothing and has no label.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 from prometheus_client import CollectorRegistry, Metric
@@ -51,21 +53,27 @@ class WorkerMetrics:
         self._clock = clock
         self._worker = worker
         self._is_alone = n_workers == 1
+        self._writing = Lock()  # what was counted first is left first
 
     def publish(self) -> None:
         """Leave what is counted, for the others. Blocking; a full disk costs a figure."""
-        if self._is_alone:
-            return
-        families = [
-            (f.name, f.documentation, f.type, [(s.name, s.labels, s.value) for s in f.samples])
-            for f in self._registry.collect()
-        ]
-        with suppress(OSError):
-            self._directory.mkdir(parents=True, exist_ok=True)
-            written = self._directory / f".{self._worker}.tmp"
-            written.write_bytes(msgspec.json.encode(families))
-            written.replace(self._directory / f"{self._worker}.json")
-            self._forget_dead()
+        if not self._is_alone:
+            self._left()
+
+    def _left(self) -> list[_Family]:
+        """What is counted, once it lies there for the others."""
+        with self._writing:
+            families: list[_Family] = [
+                (f.name, f.documentation, f.type, [(s.name, s.labels, s.value) for s in f.samples])
+                for f in self._registry.collect()
+            ]
+            with suppress(OSError):
+                self._directory.mkdir(parents=True, exist_ok=True)
+                written = self._directory / f".{self._worker}.tmp"
+                written.write_bytes(msgspec.json.encode(families))
+                written.replace(self._directory / f"{self._worker}.json")
+                self._forget_dead()
+        return families
 
     def close(self) -> None:
         """Take back what was left: who scrapes next sees the others only."""
@@ -78,10 +86,7 @@ class WorkerMetrics:
             yield from self._registry.collect()
             return
         merged: dict[str, Metric] = {}
-        for family in self._registry.collect():
-            samples = [(s.name, s.labels, s.value) for s in family.samples]
-            own = family.name, family.documentation, family.type, samples
-            _merge(merged, [own], self._worker)
+        _merge(merged, self._left(), self._worker)
         for path in self._others():
             with suppress(OSError, msgspec.MsgspecError):  # it ended, or is just being written
                 _merge(merged, _decoder.decode(path.read_bytes()), path.stem)
