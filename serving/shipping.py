@@ -78,7 +78,7 @@ class Shipper:
         store = self._stores.get(use_case)
         if store is None:
             store = self._stores[use_case] = self._opened(self._layout.segments(use_case))
-        store.put(path.name, path.read_bytes())
+        store.put_file(path)
         shipped = path.parent / SHIPPED
         shipped.mkdir(exist_ok=True, mode=0o700)
         path.rename(shipped / path.name)

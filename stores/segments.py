@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from core.errors import ConfigurationError, DependencyError, NotReadyError
-from stores.durable import write_durably
+from stores.durable import sync_directory, write_durably
 from stores.records import parse_segment_name
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class SegmentStore(Protocol):
 
     def put(self, name: str, content: bytes) -> None:
         """Keep a segment, whole and for good."""
+        ...
+
+    def put_file(self, path: Path) -> None:
+        """Keep a sealed segment of this machine, under the name it has here."""
         ...
 
     def waiting(self) -> list[Segment]:
@@ -93,6 +97,22 @@ class FolderSegments:
         with _as_dependency("written"):
             self._directory.mkdir(parents=True, exist_ok=True)
             write_durably(self._directory / name, content, mode=0o600)
+
+    def put_file(self, path: Path) -> None:
+        """Keep a segment: by another name of the same file where both lie on one disk.
+
+        Nothing is copied then. Who writes a segment anew (`stores.erasing_records`) makes a new
+        file, so neither name changes what the other shows.
+        """
+        there = self._directory / path.name
+        with _as_dependency("written"):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, there)
+            except OSError:  # another disk, one that knows no links, or a segment put before
+                if not (there.exists() and there.samefile(path)):
+                    write_durably(there, path.read_bytes(), mode=0o600)
+            sync_directory(self._directory)
 
     def waiting(self) -> list[Segment]:
         """Segments that are there, in order of names."""
@@ -159,6 +179,11 @@ class ObjectSegments:
         """Keep a segment: object stores show an object when it is whole."""
         with _as_dependency("written"):
             self._store.put(name, content)
+
+    def put_file(self, path: Path) -> None:
+        """Keep a segment: object stores show an object when it is whole."""
+        with _as_dependency("written"):
+            self._store.put(path.name, path)
 
     def waiting(self) -> list[Segment]:
         """Segments that are there, in order of names."""

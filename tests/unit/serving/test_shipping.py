@@ -34,11 +34,11 @@ class World:
         world = self
 
         class Store(FolderSegments):
-            def put(self, name, content):
+            def put_file(self, path):
                 if world.is_down:
                     raise DependencyError("storage is down")
-                world.puts.append(name)
-                super().put(name, content)
+                world.puts.append(path.name)
+                super().put_file(path)
 
         return Store(Path(uri))
 

@@ -1,5 +1,7 @@
 """One contract for all stores of segments: a folder, and an object store's own client."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -37,6 +39,43 @@ def test_putting_twice_is_putting_once(store):
     store.put(NAME, b"content")
     store.put(NAME, b"content")
     assert [segment.name for segment in store.waiting()] == [NAME]
+
+
+def sealed(folder, content):
+    folder.mkdir(exist_ok=True)
+    path = folder / NAME
+    path.write_bytes(content)
+    return path
+
+
+def test_a_file_is_kept_under_its_name_as_often_as_it_is_put(store, tmp_path):
+    path = sealed(tmp_path / "here", b"\x00content")
+    for _ in range(2):
+        store.put_file(path)
+    assert [segment.name for segment in store.waiting()] == [NAME]
+    store.remove(NAME)
+    assert path.read_bytes() == b"\x00content"
+
+
+def test_what_is_put_anew_leaves_the_file_here_alone_and_the_other_way_round(store, tmp_path):
+    path = sealed(tmp_path / "here", b"content")
+    store.put_file(path)
+    store.put(NAME, b"written anew")
+    assert path.read_bytes() == b"content"
+    store.put_file(path)
+    assert store.read(NAME) == b"content"
+
+
+def test_a_file_on_a_disk_that_knows_no_links_is_copied(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refused)
+    store = FolderSegments(tmp_path / "segments")
+    path = sealed(tmp_path / "here", b"content")
+    store.put_file(path)
+    assert store.read(NAME) == b"content"
+    assert not (tmp_path / "segments" / NAME).samefile(path)
 
 
 def test_a_list_has_names_in_order_sizes_and_times_and_no_other_file(store, tmp_path):
