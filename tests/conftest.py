@@ -12,15 +12,12 @@ import prometheus_client  # noqa: F401 - before Feast, whose import turns it to 
 import pytest
 from class_archive import Recording, can_be_recorded
 from compiled_kernel import Compiling, is_compiled, wait_until_compiled
-from hypothesis import settings
+from example_counts import use_profile
+from left_at_work import left_at_work
 from parsed_once import parse_once
 from worker_shares import WorkerShares
 
 parse_once()
-
-# The same examples everywhere and at any load: a failure in CI is a failure on a laptop.
-settings.register_profile("suite", derandomize=True, deadline=None)
-settings.load_profile("suite")
 
 # A shell's background job ignores SIGINT. Dagster does with SIGTERM what is done with SIGINT,
 # and children that were born deaf to it are waited for in vain.
@@ -41,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    use_profile(is_fast="not slow" in config.getoption("markexpr", ""))
     if config.getoption("numprocesses", None) and not is_compiled():
         config.stash[COMPILING] = Compiling()
     if _is_whole_suite(config) and can_be_recorded():
@@ -91,6 +89,14 @@ def pytest_collection():
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def is_at_rest():
+    """At the end of all tests of a process nothing is left that takes time from the others."""
+    yield
+    busy = left_at_work()
+    assert not busy, f"tests left threads at work: {busy}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

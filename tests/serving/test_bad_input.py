@@ -8,6 +8,7 @@ import httpx
 import pytest
 from bad_bodies import BODIES
 from bundles import REQUEST, serve, shelve
+from example_counts import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from online_processes import service
@@ -135,7 +136,9 @@ trees = st.recursive(
 
 # Thousands of either are sent where requests are generated.
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(path=st.sampled_from([PREDICT, BATCH, EVENTS]), tree=trees)
 def test_no_json_at_all_is_answered_by_5xx(client, path, tree):
@@ -143,7 +146,9 @@ def test_no_json_at_all_is_answered_by_5xx(client, path, tree):
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     cut=st.integers(0, len(GOOD)),

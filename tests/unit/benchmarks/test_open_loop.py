@@ -35,7 +35,7 @@ class Handler(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self):
-        while head := b"".join(takewhile(bytes.strip, self.rfile)):
+        while head := b"".join(takewhile(b"\r\n".__ne__, self.rfile)):
             length = int(head.lower().partition(b"content-length: ")[2].split()[0])
             answer = ANSWERS[self.rfile.read(length)]
             if not answer:

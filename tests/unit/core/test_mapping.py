@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -109,7 +110,7 @@ def test_minor_units_are_exact_or_refused(value, expected):
     assert converted("to_minor_units", value) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(minor=st.integers(-(10**13), 10**13), digits=st.integers(0, 3))
 def test_minor_units_of_float_text_and_decimal_agree(minor, digits):
     amount = Decimal(minor).scaleb(-digits)
@@ -175,7 +176,7 @@ ANYTHING = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(value=ANYTHING)
 @pytest.mark.parametrize("name", CONVERSION_NAMES)
 def test_no_conversion_raises_on_any_value(name, value):

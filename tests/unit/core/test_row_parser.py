@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -201,13 +202,13 @@ def test_parse_never_raises_on_json_and_accepted_rows_parse_to_themselves(change
         assert PARSER.parse(again) == outcome
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(raw=JSON_VALUES)
 def test_parse_never_raises_on_any_json(raw):
     assert isinstance(PARSER.parse(raw), Violation)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(row=st.fixed_dictionaries({"amount": st.integers(0, 1_000), "rate": st.floats(-1.5, 2.5)}))
 def test_row_survives_json_and_text(row):
     parsed = PARSER.parse(GOOD | row)

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from bundles import CARD_STATE_V1, CARD_STATES
+from example_counts import examples
 from folding_world import VIEW, CrashingStore, World
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,7 +102,7 @@ def test_a_landed_file_is_folded_through_its_mapping(world, tmp_path):
     assert world.count() == 3.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     seed=st.integers(0, 2**16),
     crashes=st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=4),

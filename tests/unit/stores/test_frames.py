@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import worlds
+from example_counts import examples
 from numpy.typing import NDArray
 from worlds import World
 
@@ -31,7 +32,7 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 @cache
 def small_worlds() -> tuple[World, ...]:
-    return tuple(worlds.worlds(20_260_103, 90))
+    return tuple(worlds.worlds(20_260_103, examples(90)))
 
 
 def answers(world: World, table: pa.Table) -> dict[str, NDArray[np.float64]]:
@@ -47,7 +48,7 @@ def test_no_mismatch_over_generated_points_and_plans() -> None:
         )
         assert found.mismatches == ()
         n_points += found.n_points
-    assert n_points >= 2_000
+    assert n_points >= examples(2_000)
 
 
 def test_plan_table_is_the_vector_of_every_view() -> None:

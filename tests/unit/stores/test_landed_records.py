@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from landed_files import FILES, TABLE, written
@@ -83,7 +84,7 @@ def test_unclosed_quote_before_very_many_rows_costs_one_row(log, tmp_path):
     assert raws[1:] == [{"id": str(n), "note": "x"} for n in range(1, 50_000)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     lines=st.lists(st.text(st.sampled_from('ab,"\r\n é\udcff'), max_size=8), min_size=1, max_size=8)
 )

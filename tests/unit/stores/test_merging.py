@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from batches import bases
 from compiled_merge import CompiledRead, built, compiler_or_skip, plan_of
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_store import MemoryOnlineStore
@@ -31,7 +32,7 @@ from core.features.reading import ViewReading, read_view
 from stores import merging
 from stores.merging import Merging, build, library_path, loaded
 
-SEED, N_WORLDS, N_POINTS = 23, 90, 25
+SEED, N_WORLDS, N_POINTS = 23, examples(90), 25
 MINUTE, NOW = 60_000, 50 * 60_000
 ANSWERS = "base, delta, at_ms, first_ms"
 
@@ -89,7 +90,7 @@ def test_it_equals_the_oracle_and_the_reader_in_python_to_the_last_bit():
         mismatches += comparison.mismatches
 
     assert mismatches == []
-    assert n_points > 1_500
+    assert n_points > examples(1_500)
     assert compiled.n_in_python < 0.05 * n_points  # ties; all else it answered itself
 
 
@@ -154,13 +155,13 @@ def based(view: ViewPlan, cells: list[Any]) -> bytes:
     return encode_base(view, {}, rows, epoch=1, head_ms=0)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), max_size=40))
 def test_any_floats_add_up_to_the_same_bits(cells: list[float | None]):
     agree(FLOATS, based(FLOATS, cells), None, 1_000)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), max_size=40))
 def test_any_integers_add_up_to_the_same_bits(cells: list[int | None]):
     compiled = agree(WHOLE, based(WHOLE, cells), None, 1_000)

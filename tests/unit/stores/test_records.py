@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,7 +142,7 @@ def test_a_damaged_record_is_told_apart_from_an_unknown_one(log, tmp_path):
     assert damaged.value.code == "damaged_record"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     payloads=st.lists(st.binary(min_size=1, max_size=40).filter(bytes.strip), max_size=8),
     cut=st.integers(0, 400),

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from batches import bases, fold_event
 from compiled_merge import CompiledRead, built
+from example_counts import examples
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mutants import mutant
@@ -227,7 +228,7 @@ def live(view: ViewPlan, steps: Sequence[Any], **parts: Any) -> None:
 
 
 QUICK = settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from batches import arrays_of, bases, taken
+from example_counts import examples
 from mutants import mutant
 from world_drawing import window_view
 from worlds import Mismatch, World, compare, worlds
@@ -37,7 +38,7 @@ def midnights(world: World) -> list[int]:
 
 def test_values_at_midnights_equal_the_oracle_for_every_entity():
     n_points, mismatches = 0, list[Mismatch]()
-    for world in window_worlds(21, 54):
+    for world in window_worlds(21, examples(54)):
         entities = sorted({row.entity for row in world.rows})
         tiles = build_tiles(world.view, *arrays_of(world.view, world.rows))
         for at_ms in midnights(world):
@@ -56,7 +57,7 @@ def test_values_at_midnights_equal_the_oracle_for_every_entity():
             mismatches += comparison.mismatches
 
     assert mismatches == []
-    assert n_points >= 2_000
+    assert n_points >= examples(2_000)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
 
 def test_rows_in_another_order_give_the_same_tiles_bit_by_bit():
     rng = np.random.default_rng(3)
-    for world in window_worlds(22, 15):
+    for world in window_worlds(22, examples(15)):
         rows, ids = arrays_of(world.view, world.rows)
         tiles = build_tiles(world.view, rows, ids)
         order = rng.permutation(len(world.rows))
@@ -98,7 +99,7 @@ def test_rows_in_another_order_give_the_same_tiles_bit_by_bit():
 
 
 def test_tiles_built_date_by_date_are_those_built_at_once():
-    for world in window_worlds(23, 15):
+    for world in window_worlds(23, examples(15)):
         rows, ids = arrays_of(world.view, world.rows)
         whole = build_tiles(world.view, rows, ids)
         parts = []
@@ -211,7 +212,7 @@ def test_every_function_is_built_and_merged():
 
 def test_a_base_may_be_cut_at_any_head():
     """At a tile's start, inside it, on a row and beside it; the table's tiles hold later rows."""
-    for world in window_worlds(25, 12):
+    for world in window_worlds(25, examples(12)):
         row = world.rows[0]
         grid_ms = world.view.grids_ms[-1]
         start_ms = row.event_ms // grid_ms * grid_ms

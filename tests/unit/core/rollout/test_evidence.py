@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from example_counts import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -25,7 +26,7 @@ from core.rollout.evidence import (
 COUNT_PAIRS = st.integers(0, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 GRID = np.linspace(0.0, 1.0, 20_001)
 ALPHA = 0.05
-RUNS = 2_000
+RUNS = examples(2_000)
 
 
 def _a(value):

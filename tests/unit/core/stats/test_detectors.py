@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from example_counts import examples
 from river import drift
 
 from core.errors import InvalidInputError
@@ -64,7 +65,7 @@ def test_adwins_window_is_rivers_up_to_the_first_change():
 
 def test_adwin_finds_a_doubled_error_rate_within_500_events():
     late = 0
-    for seed in range(100):
+    for seed in range(examples(100)):
         stream = errors(np.random.default_rng(seed), (1_000, 0.2), (500, 0.4))
         found = alarms(Adwin(), stream)
         assert all(place >= 1_000 for place in found)

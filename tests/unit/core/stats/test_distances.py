@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from example_counts import examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -168,12 +169,12 @@ def test_wasserstein_wants_all_edges():
 
 
 def test_the_index_of_equal_worlds_is_as_large_as_its_tail_says():
-    rng = np.random.default_rng(8)
+    rng, worlds = np.random.default_rng(8), examples(2_000)
     shares = np.full(10, 0.1)
-    ones, others = rng.multinomial(2_000, shares, 2_000), rng.multinomial(5_000, shares, 2_000)
+    ones, others = rng.multinomial(2_000, shares, worlds), rng.multinomial(5_000, shares, worlds)
     found = population_stability_index(ones, others)
     chances = np.array([stability_index_tail(float(psi), 2_000, 5_000, 10) for psi in found])
     for alpha in (0.5, 0.1, 0.05):
         assert (chances <= alpha).mean() == pytest.approx(
-            alpha, abs=4 * math.sqrt(alpha * (1 - alpha) / 2_000)
+            alpha, abs=4 * math.sqrt(alpha * (1 - alpha) / worlds)
         )

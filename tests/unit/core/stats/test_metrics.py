@@ -1,5 +1,8 @@
+import math
+
 import numpy as np
 import pytest
+from example_counts import examples
 from sklearn import metrics as reference
 
 from core.stats.metrics import (
@@ -96,14 +99,14 @@ def test_intervals_hold_the_value_and_repeat_for_a_seed():
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     # AUC of N(1,1) against N(0,1) is Phi(1/sqrt 2) = 0.7602. Nominal 95 %; the band is
-    # five binomial standard deviations of 120 trials wide below it.
-    truth, covered = 0.76025, 0
-    for seed in range(120):
+    # five binomial standard deviations of the trials wide below it.
+    truth, covered, trials = 0.76025, 0, examples(120)
+    for seed in range(trials):
         generator = np.random.default_rng(seed)
         labels = (np.arange(300) % 3 == 0).astype(np.int64)
         found = estimates(ranked(generator.normal(size=300) + labels, labels), seed, 80)["auc"]
         covered += found.low <= truth <= found.high
-    assert covered / 120 > 0.85
+    assert covered / trials > 0.95 - 5 * math.sqrt(0.95 * 0.05 / trials)
 
 
 def test_a_resample_without_positives_is_left_out():
