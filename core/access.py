@@ -21,7 +21,9 @@ from core.clock import DAY_MS
 from core.errors import InvalidInputError
 from core.features.plan import Frozen
 
-Verb = Literal["predict", "explain", "passports", "events", "rollouts"]
+Verb = Literal[
+    "predict", "explain", "passports", "events", "rollouts", "operate", "approve", "audit"
+]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 EVERY_USE_CASE = "*"
 SECRET_BYTES = 32

@@ -69,7 +69,7 @@ install_java
 if ! cmp -s uv.lock .tools/synced.lock || ! cmp -s pyproject.toml .tools/synced.toml || [ ! -x .venv/bin/python ]; then
   say "installing the locked environment (some minutes the first time)"
   .tools/bin/uv sync --locked --quiet --python "$python" \
-    --extra orchestration --extra serving --extra explainer --extra tracing
+    --extra orchestration --extra serving --extra explainer --extra tracing --extra console
   cp uv.lock .tools/synced.lock; cp pyproject.toml .tools/synced.toml
 fi
 .venv/bin/python -m spark_jobs.jars

@@ -26,6 +26,7 @@ from stores.layout import DEFAULT_ROOT, Layout
 PREFIX = "THROUGHLINE_"
 OF_THE_SERVICE = (
     "http",
+    "console",
     "grpc",
     "engine",
     "records",

@@ -215,14 +215,23 @@ class Access:
         NoKeyError, OutOfScopeError, RateLimitedError, QuotaUsedError
             Each for its reason, which the audit has more of.
         """
-        if self.is_open:
+        key = self.identified(asked)
+        if key is None:
             return Grant()
-        key = self._key(asked)
         self.check_scope(key, asked, asked.verb)
         self.charge(key, asked, 1)
         return KeyGrant(self, key, asked)
 
-    def _key(self, asked: Asked) -> AccessKey:
+    def identified(self, asked: Asked) -> AccessKey | None:
+        """Key of a request, whatever it opens; None where nobody is asked for one.
+
+        Raises
+        ------
+        NoKeyError
+            If it shows none, or none that opens anything.
+        """
+        if self.is_open:
+            return None
         scheme, _, text = (asked.authorization or "").partition(" ")
         if not asked.authorization:
             raise self._refused(asked, NoKeyError("this needs a key", code="no_key"), "no_key")

@@ -7,6 +7,7 @@ import asyncio
 from core.features.plan import Frozen
 from serving.ports import Json
 from serving.releases import Releases
+from stores.channels import ChannelState
 from stores.rollouts import RolloutBoard
 
 SHOWN_ENTRIES = 50
@@ -30,20 +31,31 @@ class RolloutViews:
             If what the controller wrote was changed.
         """
         state = self._releases.served(use_case).state
-        report = await asyncio.to_thread(self._board.report, use_case)
-        audit = await asyncio.to_thread(self._board.audit, use_case, latest=SHOWN_ENTRIES)
-        return {
-            "use_case": use_case,
-            "channels": {
-                "champion": state.champion,
-                "challenger": state.challenger,
-                "challenger_weight": state.challenger_weight,
-                "shadow": state.shadow,
-            },
-            "rollout": _json(report.rollout),
-            "shadow": _json(report.shadow),
-            "audit": [entry.model_dump(mode="json") for entry in reversed(audit)],
-        }
+        return await asyncio.to_thread(rollout_view, use_case, state, self._board)
+
+
+def rollout_view(use_case: str, state: ChannelState, board: RolloutBoard) -> Json:
+    """The channels of a use case, what the controller reports, and what happened, latest first.
+
+    Raises
+    ------
+    IntegrityError
+        If what the controller wrote was changed.
+    """
+    report = board.report(use_case)
+    audit = board.audit(use_case, latest=SHOWN_ENTRIES)
+    return {
+        "use_case": use_case,
+        "channels": {
+            "champion": state.champion,
+            "challenger": state.challenger,
+            "challenger_weight": state.challenger_weight,
+            "shadow": state.shadow,
+        },
+        "rollout": _json(report.rollout),
+        "shadow": _json(report.shadow),
+        "audit": [entry.model_dump(mode="json") for entry in reversed(audit)],
+    }
 
 
 def _json(document: Frozen | None) -> Json | None:

@@ -69,6 +69,17 @@ class HttpSettings(Section):
     shutdown_s: int = Field(default=10, ge=0)
 
 
+class ConsoleSettings(Section):
+    """Where the console listens, and the folder with the key by which its pages sign off.
+
+    Without the folder pages sign on one person's machine only, with the key of the home.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8081, ge=0, le=65_535)
+    approval_keys: Path | None = None
+
+
 class GrpcSettings(Section):
     """Where the Open Inference Protocol is answered over gRPC; nowhere while ``port`` is 0."""
 
@@ -166,6 +177,7 @@ class Settings(BaseSettings):
     lake_uri: str = ""
     online_url: str = ""
     http: HttpSettings = HttpSettings()
+    console: ConsoleSettings = ConsoleSettings()
     grpc: GrpcSettings = GrpcSettings()
     engine: EngineSettings = EngineSettings()
     models: ModelSettings = ModelSettings()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -45,11 +47,8 @@ from serving.transport.crowding import Handler, in_time, is_counted
 from serving.transport.inference_routes import MODEL, VERSION, InferenceRoutes
 from serving.transport.negotiation import prefers_html
 from serving.transport.openapi import openapi_of
-from serving.transport.pages import docs_page
 from serving.transport.parting import PartingResponse
-from serving.transport.passport import passport_page
 from serving.transport.problems import V2, http_problem, internal_problem, problem
-from serving.transport.rollout_page import rollout_page
 from serving.transport.shortcut import Shortcut
 from serving.transport.whole_answers import JsonAnswer
 
@@ -122,7 +121,7 @@ class Routes:
             grant_of(request).require("explain")
         is_explained = is_explained or (is_page and grant_of(request).opens("explain"))
         record = await (passports.explained if is_explained else passports.record)(record_id)
-        response = _page(passport_page(record)) if is_page else _json(record)
+        response = await _page(_passport, record) if is_page else _json(record)
         response.headers["Vary"] = "Accept"
         return response
 
@@ -134,7 +133,7 @@ class Routes:
         """Where a rollout stands: JSON, or a page for who asks for HTML."""
         view = await self._services.rollouts.of(request.path_params["use_case"])
         is_page = "text/html" in request.headers.get("accept", "")
-        return HTMLResponse(rollout_page(view)) if is_page else _json(view)
+        return await _page(_rollout, view) if is_page else _json(view)
 
     async def live(self, request: Request) -> Response:
         """The process runs."""
@@ -156,7 +155,7 @@ class Routes:
     async def docs(self, request: Request) -> Response:
         """The page about all this."""
         del request
-        return HTMLResponse(docs_page(self.openapi()))
+        return await _page(_docs, self.openapi())
 
     def openapi(self) -> Json:
         """OpenAPI of what is served now."""
@@ -291,10 +290,31 @@ def _json(value: Json, *, status: int = 200) -> Response:
     return JsonAnswer(msgspec.json.encode(value), status)
 
 
-def _page(html: str) -> Response:
+async def _page(draw: Callable[[Json], str], value: Json) -> Response:
     """A page that runs nothing and fetches nothing, whatever stands in it."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+    html = await asyncio.to_thread(draw, value)
+    from serving.console.rendering import page_headers
+
+    return HTMLResponse(html, headers=page_headers())
+
+
+# Templates and what draws them are imported with the first page that is asked for, and not before.
+def _passport(record: Json) -> str:
+    from serving.console.passport import passport_page
+
+    return passport_page(record)
+
+
+def _rollout(view: Json) -> str:
+    from serving.console.rollout_page import rollout_page
+
+    return rollout_page(view)
+
+
+def _docs(document: Json) -> str:
+    from serving.console.api_page import docs_page
+
+    return docs_page(document)
 
 
 def _taken(results: list[Result]) -> Json:

@@ -24,10 +24,10 @@ from payments import NOW_MS
 
 from core.degradation import Freshness, Lapse
 from core.errors import DependencyError, IntegrityError
+from serving.console.passport import passport_page
 from serving.descent import judged
 from serving.ports import DirectScorer
 from serving.replay import replayed
-from serving.transport.passport import passport_page
 from stores.layout import Layout
 from stores.watermarks import Watermark, encode_watermark, watermark_key
 

@@ -9,10 +9,10 @@ import pytest
 from bundles import REQUEST
 from engines import Bench
 
+from serving.console.passport import passport_page
+from serving.console.passport_drawing import ROWS, Line, Push, score_bar, waterfall
 from serving.explaining import NoExplainer
 from serving.passports import Passports
-from serving.transport.passport import passport_page
-from serving.transport.passport_drawing import ROWS, Line, Push, score_bar, waterfall
 from stores.layout import Layout
 
 
@@ -97,7 +97,7 @@ def test_nothing_of_a_record_becomes_markup(record):
 def test_the_rule_that_fired_is_marked_and_no_other(record):
     for rule, decision in ((0, "BLOCK"), (1, "REVIEW"), (None, "APPROVE")):
         page = passport_page({**record, "rule": rule})
-        (fired,) = re.findall(r"<li class=fired><strong>(\w+)", page)
+        (fired,) = re.findall(r'<li class="fired"><strong>(\w+)', page)
         assert fired == decision
 
 

@@ -10,10 +10,10 @@ from rollouts import fast_rollout, worker_counts
 
 from core.rollout.comparison import ComparisonCount
 from core.rollout.published import WorkerCounts
+from serving.console.rollout_page import rollout_page
 from serving.errors import NotFoundError
 from serving.releases import Releases, Roster, Served
 from serving.rollout_views import RolloutViews
-from serving.transport.rollout_page import rollout_page
 from stores.layout import Layout
 from stores.rollouts import RolloutBoard
 
@@ -69,7 +69,7 @@ def test_a_rollout_that_holds_says_what_it_waits_for(shown):
     page = rollout_page(view)
     assert "release <b>2</b> answers 5% of entities" in page
     assert "50 of 100 requests" in page
-    assert page.count("class=passed") == 10
+    assert page.count("pill good") == 10
 
 
 def test_a_rollout_that_was_rolled_back_says_why_in_numbers(shown):
@@ -81,7 +81,7 @@ def test_a_rollout_that_was_rolled_back_says_why_in_numbers(shown):
     assert view["audit"][0]["numbers"]["stages"][0]["challenger"]["n_errors"] == 25
     page = rollout_page(view)
     assert "Release 2 against 1: rolled back" in page
-    assert page.count("class=broken") == 2
+    assert page.count("pill bad") == 2
     assert "6.25% of 400 challenger requests failed" in page
     assert "the gates" in page
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from markupsafe import Markup
+
 ROWS = 12
 """Contributions drawn one by one; what the others push together is one row."""
 
@@ -31,21 +33,6 @@ class Line:
     label: str
 
 
-def number(value: float | None) -> str:
-    """A number for a reader: grouped, at most six digits that matter.
-
-    Examples
-    --------
-    >>> number(1234567.0), number(0.000012345678), number(None), number(2.5)
-    ('1,234,567', '1.23457e-05', 'null', '2.5')
-    """
-    if value is None:
-        return "null"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.6g}"
-
-
 def log_odds(score: float) -> float | None:
     """Log-odds of a score; None at 0 and 1, where there are none.
 
@@ -57,7 +44,7 @@ def log_odds(score: float) -> float | None:
     return math.log(score / (1 - score)) if 0 < score < 1 else None
 
 
-def waterfall(base: float, pushes: Sequence[Push], score: float, lines: Sequence[Line]) -> str:
+def waterfall(base: float, pushes: Sequence[Push], score: float, lines: Sequence[Line]) -> Markup:
     """From the base, push by push, to the log-odds of the score; the largest pushes first."""
     ordered = sorted(pushes, key=lambda push: -abs(push.by))
     shown, rest = ordered[:ROWS], ordered[ROWS:]
@@ -86,10 +73,10 @@ def waterfall(base: float, pushes: Sequence[Push], score: float, lines: Sequence
         parts.append(_push_row(y, push, scale(totals[place]), scale(totals[place + 1])))
     y = top + _ROW * (len(shown) + 1)
     parts.append(_end_row(y, "log-odds", f"score {score:.6f}", scale(totals[-1]), totals[-1]))
-    return "".join([*parts, "</svg>"])
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - each word of others is escaped
 
 
-def score_bar(score: float, lines: Sequence[Line]) -> str:
+def score_bar(score: float, lines: Sequence[Line]) -> Markup:
     """The score on the way from 0 to 1, with the thresholds of the rules."""
     left, right, y = 8, 752, 24 + _LABEL * len(lines)
     at = left + (right - left) * min(max(score, 0.0), 1.0)
@@ -111,7 +98,7 @@ def score_bar(score: float, lines: Sequence[Line]) -> str:
     parts.append(f"<circle class=now cx={at:.1f} cy={y + 4} r=7 />")
     for end, x, anchor in (("0", left, "start"), ("1", right, "end")):
         parts.append(f"<text class=small x={x} y={y + 30} text-anchor={anchor}>{end}</text>")
-    return "".join([*parts, "</svg>"])
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - each word of others is escaped
 
 
 class _Scale:

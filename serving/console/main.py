@@ -1,0 +1,72 @@
+"""The console: ``python -m serving.console.main``. Reads the environment, checks, listens."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvicorn
+
+from core.clock import SystemClock
+from core.errors import PlatformError
+from serving.access import check_host
+from serving.configuration import note_configuration
+from serving.console.application import Console
+from serving.console.pages import Home
+from serving.console.table import SECTIONS, pages
+from serving.log_lines import Trouble, ending_in_words
+from serving.process import Told, allow_open_files, count_alone, settings_and_teller
+from serving.settings import Settings
+from serving.workers import CANNOT_START
+from stores.access_keys import AccessKeyFile
+
+OTHER_FILES = 256
+
+
+def main() -> int:
+    """Start the console; ends on SIGTERM or SIGINT."""
+    environment = os.environ
+    count_alone(environment)
+    try:
+        settings, told = settings_and_teller("console", environment)
+    except PlatformError:
+        return 1
+    try:
+        keys = AccessKeyFile(settings.layout.access)
+        check_host(settings.console.host, keys, SystemClock(), told)
+        note_configuration("console", settings, SystemClock(), told)
+        told(f"listening on http://{settings.console.host}:{settings.console.port}")
+        return _serve(settings, told)
+    except PlatformError as error:
+        told(Trouble(error))
+        return 1
+
+
+def _serve(settings: Settings, told: Told) -> int:
+    """Serve until told to stop; the exit status."""
+    with ending_in_words("the console cannot be built"):
+        console = Console(Home(settings, SystemClock()), told, pages=pages(), sections=SECTIONS)
+    allow_open_files(2 * settings.http.max_connections + OTHER_FILES)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            console,
+            host=settings.console.host,
+            port=settings.console.port,
+            loop="uvloop",
+            http="serving.transport.connections:Connection",
+            ws="none",
+            proxy_headers=False,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=settings.http.keep_alive_s,
+            timeout_graceful_shutdown=settings.http.shutdown_s,
+        )
+    )
+    server.run()
+    return 0 if server.started else CANNOT_START
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The overview: every use case with its owner, what serves, what is wrong, what was scored last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.alerts import Alert
+from core.errors import PlatformError
+from serving.console.pages import Asking, Drawn, Home, Page
+from serving.console.tables import score_dates
+from serving.errors import NotFoundError
+from stores.alerts import Alerts
+from stores.archives import archived
+from stores.bundle import Manifest, read_manifest
+from stores.channels import ChannelState
+
+SHOWN_DATES = 3
+SHOWN_RELEASES = 5
+
+
+def overview(asked: Asking) -> Drawn:
+    """Every use case that the key opens."""
+    channels, alerts = asked.home.channels(), Alerts(asked.home.layout.alerts).open()
+    cards = [_card(asked.home, name, channels.state(name), alerts) for name in asked.use_cases()]
+    return Drawn("overview.html", {"cards": cards, "n_alerts": len(alerts)})
+
+
+def use_case(asked: Asking) -> Drawn:
+    """One use case: what it is, what serves, its releases, where to go on."""
+    home, name = asked.home, asked.path["use_case"]
+    if name not in home.shelf.use_cases():
+        raise NotFoundError(
+            "there is no such use case here",
+            remedy="one is shown once it has a release on the shelf",
+            code="unknown_use_case",
+        )
+    state = home.channels().state(name)
+    card = _card(home, name, state, Alerts(home.layout.alerts).open())
+    manifest = card["manifest"]
+    facts = {"card": card, "plan": manifest.plan if manifest else None, "state": state}
+    return Drawn("use_case.html", facts)
+
+
+def concerns(alert: Alert, use_case: str) -> bool:
+    """Whether an alert is about an asset of a use case, by the asset's name.
+
+    Examples
+    --------
+    >>> from core.alerts import Finding
+    >>> found = Finding(asset="monitoring/fraud_drift", name="x", why="", severity="info")
+    >>> alert = Alert(cause="models/fraud_bundle", severity="info", runbook="", findings=(found,),
+    ...               first_ms=0, last_ms=0)
+    >>> concerns(alert, "fraud"), concerns(alert, "fra")
+    (True, False)
+    """
+    assets = {alert.cause, *(found.asset for found in alert.findings)}
+    things = {asset.rpartition("/")[2] for asset in assets}
+    return any(thing == use_case or thing.startswith(f"{use_case}_") for thing in things)
+
+
+def _card(home: Home, name: str, state: ChannelState, alerts: list[Alert]) -> dict[str, Any]:
+    releases = home.shelf.releases(name)
+    manifest, trouble = _manifest(home, name, state, releases)
+    return {
+        "name": name,
+        "manifest": manifest,
+        "trouble": trouble,
+        "state": state,
+        "releases": list(reversed(releases))[:SHOWN_RELEASES],
+        "n_releases": len(releases),
+        "n_archived": sum(archived(home.shelf, name, n) is not None for n in releases),
+        "alerts": [alert for alert in alerts if concerns(alert, name)],
+        "dates": score_dates(home.layout.scores(name), latest=SHOWN_DATES),
+    }
+
+
+def _manifest(
+    home: Home, name: str, state: ChannelState, releases: tuple[int, ...]
+) -> tuple[Manifest | None, str]:
+    """Manifest of the champion, else of the newest release; and why it cannot be read."""
+    release = state.champion or (releases[-1] if releases else None)
+    if release is None:
+        return None, ""
+    try:
+        return read_manifest(home.shelf.bundle(name, release)), ""
+    except PlatformError as error:
+        return None, f"release {release}: {error}"
+
+
+PAGES = (
+    Page("/", overview, "rollouts"),
+    Page("/use-cases/{use_case}", use_case, "rollouts"),
+)

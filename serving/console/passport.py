@@ -1,0 +1,132 @@
+"""The passport: a prediction's record as a page to read and to print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.features.keys import LAST_OFFSET, epoch_of, offset_of
+from serving.console.passport_drawing import Line, Push, score_bar, waterfall
+from serving.console.rendering import duration, html, number
+from serving.ports import Json
+
+_UNEXPLAINED = {
+    "late": "The explanation took longer than its budget.",
+    "unavailable": "The explainer did not answer.",
+    "not_offered": "This model declares that it has no exact explanation.",
+}
+NULL = "null"
+
+
+def passport_page(record: Json) -> str:
+    """HTML of a record outside of the console; what it says is escaped, whoever wrote it."""
+    return html("passport.html", passport_facts(record))
+
+
+def passport_facts(record: Json) -> dict[str, Any]:
+    """What the template says of a record."""
+    score, lines = record["score"], _lines(record)
+    explanation = record["explanation"] or {}
+    is_explained = explanation.get("status") == "exact"
+    return {
+        "record": record,
+        "bar": "" if score is None else score_bar(score, lines),
+        "drawing": _drawing(record, lines) if is_explained else "",
+        "unexplained": _UNEXPLAINED.get(
+            explanation.get("status", ""), "No explanation was asked for."
+        ),
+        "rules": _rules(record),
+        "asked": _asked(record),
+        "known": [_known(view, read) for view, read in record["features"].items()],
+        "transforms": _cells(record["transforms"]),
+        "made": _made(record),
+    }
+
+
+def _lines(record: Json) -> list[Line]:
+    """Thresholds of the score, from the rules that name one."""
+    rules = record.get("policy", {}).get("rules", ())
+    return [
+        Line(r["above"], f"{r['decision']} above {r['above']:g}") for r in rules if "above" in r
+    ]
+
+
+def _drawing(record: Json, lines: list[Line]) -> str:
+    values: dict[str, float | None] = dict(record["transforms"])
+    for view, read in record["features"].items():
+        values |= {f"{view}:{name}": value for name, value in read["values"].items()}
+    explanation = record["explanation"]
+    pushes = [
+        Push(*_named(name, values.get(name)), by)
+        for name, by in explanation["contributions"].items()
+    ]
+    return waterfall(explanation["base"], pushes, record["score"], lines)
+
+
+def _named(name: str, value: float | None) -> tuple[str, str]:
+    view, _, feature = name.rpartition(":")
+    return feature, f"{_said(value)} · {view}"
+
+
+def _said(value: float | None) -> str:
+    return NULL if value is None else number(value)
+
+
+def _rules(record: Json) -> list[dict[str, Any]]:
+    policy = record.get("policy")
+    if not policy:
+        return []
+    rules = [
+        {
+            "decision": rule["decision"],
+            "condition": rule.get("when") or f"score > {rule['above']:g}",
+            "reason": rule["reason"],
+            "has_fired": place == record["rule"],
+        }
+        for place, rule in enumerate(policy["rules"])
+    ]
+    default = {"decision": policy["default"], "condition": "otherwise"}
+    default |= {"reason": policy["default_reason"], "has_fired": record["rule"] is None}
+    return [*rules, default]
+
+
+def _asked(record: Json) -> list[tuple[str, str]]:
+    masked = record.get("masked", ())
+    return [
+        (name, "masked" if value is None and f"{part}/{name}" in masked else str(value))
+        for part in ("entities", "inputs")
+        for name, value in record[part].items()
+    ]
+
+
+def _known(view: str, read: Json) -> dict[str, Any]:
+    age_ms = read["age_ms"]
+    return {
+        "view": view,
+        "status": read["status"],
+        "age": "age unknown" if age_ms is None else f"{duration(age_ms)} old",
+        "seen": _seen(read["seen_position"]),
+        "cells": _cells(read["values"]),
+    }
+
+
+def _cells(values: Json) -> list[tuple[str, str]]:
+    return [(name, _said(value)) for name, value in values.items()]
+
+
+def _seen(position: int | None) -> str:
+    if position is None:
+        return "no row of it was known"
+    epoch, offset = epoch_of(position), offset_of(position)
+    end = "its end" if offset == LAST_OFFSET else f"offset {offset:,}"
+    return f"rows known up to epoch {epoch}, {end}"
+
+
+def _made(record: Json) -> list[tuple[str, str]]:
+    model = record["model"]
+    return [
+        ("model", f"{model.get('kind', '')} release {model['release']}, {model['channel']}"),
+        ("manifest", model.get("manifest_digest", "")),
+        ("plan", model.get("plan_digest", "")),
+        ("policy", record.get("policy_digest", "")),
+        ("milliseconds", ", ".join(f"{k} {v:g}" for k, v in record["timings_ms"].items())),
+    ]
