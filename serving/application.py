@@ -27,6 +27,7 @@ from serving.gpu_metrics import Gpus
 from serving.health import Health
 from serving.inference import Inference
 from serving.log_lines import Trouble, ending_in_words
+from serving.memory import leave_to_stay
 from serving.online_values import OnlineValues
 from serving.passes import Budgets, Passes
 from serving.passports import KEPT_RELEASES, Passports
@@ -222,6 +223,7 @@ class Service:
         del app
         with ending_in_words("the service cannot start"):
             await asyncio.to_thread(self._start)
+        leave_to_stay()
         works = (self._follow(), self._tick(), self._ship(), self._access.follow())
         beside = (self._publisher.follow(), self._shadows.follow(), self._scraping.follow())
         tasks = [asyncio.create_task(work) for work in (*works, *beside)]

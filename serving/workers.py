@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from core.clock import Clock
+from serving.memory import leave_to_stay
 from serving.process import Stop, Told
 
 CANNOT_START = 3
@@ -29,9 +30,6 @@ CANNOT_START = 3
 LOOK_EVERY_S, BEAT_EVERY_S, SILENT_S = 0.1, 1.0, 10.0
 REST_S = 1.0
 """A worker that ended sooner is replaced only then: one that ends at once shall not spin."""
-COLLECTED_AFTER = (20_000, 20, 50)
-"""A request leaves next to nothing behind that only the collector finds; by default it looks
-after every second request. Three in a hundred of the processor time went there."""
 
 Work = Callable[[], object]
 
@@ -72,8 +70,7 @@ class Workers:
     def run(self) -> int:
         """Run them until told to stop; the exit status."""
         gc.collect()
-        gc.freeze()  # nothing of this is looked at again, so that its pages stay shared
-        gc.set_threshold(*COLLECTED_AFTER)
+        leave_to_stay()  # not looked at, its pages stay shared
         for _ in range(self._n):
             self._workers.append(self._started())
         status = 0
