@@ -7,7 +7,7 @@ still takes honest payments, and a thief's amounts overlap with the owner's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,10 @@ class Payments:
     def __len__(self) -> int:
         return len(self.event_ms)
 
+    def take(self, rows: Ints | NDArray[np.bool_]) -> Payments:
+        """Those rows, in their order."""
+        return Payments(*(getattr(self, each.name)[rows] for each in fields(self)))
+
 
 def draw_cards(rng: np.random.Generator, payments: int, days: int, end_ms: int) -> Cards:
     """As many cards as make ``payments`` in ``days`` at two a day."""
@@ -86,7 +90,7 @@ def draw_payments(
         amount_minor=honest.amount_minor,
         is_fraud=is_large | is_compromised,
     )
-    return _in_order(honest, stolen)
+    return in_order(honest, stolen)
 
 
 def known_ms(rng: np.random.Generator, payments: Payments) -> Ints:
@@ -182,13 +186,8 @@ def _stolen(rng: np.random.Generator, cards: Cards, count: int, days: int, end_m
     )
 
 
-def _in_order(*parts: Payments) -> Payments:
-    event_ms = np.concatenate([part.event_ms for part in parts])
-    order = np.argsort(event_ms, kind="stable")
-    return Payments(
-        event_ms=event_ms[order],
-        card=np.concatenate([part.card for part in parts])[order],
-        terminal=np.concatenate([part.terminal for part in parts])[order],
-        amount_minor=np.concatenate([part.amount_minor for part in parts])[order],
-        is_fraud=np.concatenate([part.is_fraud for part in parts])[order],
-    )
+def in_order(*parts: Payments) -> Payments:
+    """All of them as one, by time."""
+    names = [each.name for each in fields(Payments)]
+    whole = Payments(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+    return whole.take(np.argsort(whole.event_ms, kind="stable"))

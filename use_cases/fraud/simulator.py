@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +90,16 @@ def simulate(
     writer = _Writer(directory, end_ms - days * DAY_MS, end_ms)
     sent, late, duplicates, conflicts = _sent(rng, payments, shares, end_ms)
     malformed = round(transactions * malformed_share)
-    labels = _labels(rng, payments, end_ms)
+    labels = label_rows(rng, payments, end_ms)
     files = {
         "transactions": writer.write("transactions", *sent, extra=_malformed(malformed, end_ms)),
-        "fraud_labels": writer.write("fraud_labels", *labels),
+        "fraud_labels": writer.write("fraud_labels", labels, labels["event_timestamp"]),
         "card_profiles": writer.write("card_profiles", *_profiles(rng, cards, days, end_ms)),
     }
     return Simulation(
         payments=len(payments),
         frauds=int(payments.is_fraud.sum()),
-        labels=len(labels[1]),
+        labels=len(labels["event_id"]),
         late=late,
         duplicates=duplicates,
         conflicts=conflicts,
@@ -153,29 +154,37 @@ def _sent(
     pause[:count] = 0
     amount = payments.amount_minor[row]
     amount[count + len(twice) :] += 1
-    columns = {
-        "event_id": _names("tx", row),
-        "event_timestamp": payments.event_ms[row],
-        "card_id": _names("card", payments.card[row]),
-        "terminal_id": _names("terminal", payments.terminal[row]),
-        "amount_minor": amount,
-    }
+    columns = payment_rows(payments, row) | {"amount_minor": amount}
     arrived = np.minimum(arrival[row] + pause, end_ms - 1)
     return (columns, arrived), len(late), len(twice), len(changed)
 
 
-def _labels(rng: np.random.Generator, payments: Payments, end_ms: int) -> tuple[Columns, Ints]:
+def payment_rows(payments: Payments, row: Ints | None = None, *, first: int = 0) -> Columns:
+    """Payments as rows of their source, those of ``row``; ids count from ``first``."""
+    row = np.arange(len(payments)) if row is None else row
+    return {
+        "event_id": _names("tx", first + row),
+        "event_timestamp": payments.event_ms[row],
+        "card_id": _names("card", payments.card[row]),
+        "terminal_id": _names("terminal", payments.terminal[row]),
+        "amount_minor": payments.amount_minor[row],
+    }
+
+
+def label_rows(
+    rng: np.random.Generator, payments: Payments, end_ms: int, *, first: int = 0
+) -> Columns:
+    """Verdicts on payments that are known by ``end_ms``, as rows of their source."""
     known = known_ms(rng, payments)
     row = np.flatnonzero(known < end_ms)
-    columns = {
-        "event_id": _names("label", row),
+    return {
+        "event_id": _names("label", first + row),
         "event_timestamp": known[row],
-        "transaction_id": _names("tx", row),
+        "transaction_id": _names("tx", first + row),
         "card_id": _names("card", payments.card[row]),
         "terminal_id": _names("terminal", payments.terminal[row]),
         "is_fraud": payments.is_fraud[row].astype(np.int64),
     }
-    return columns, known[row]
 
 
 def _profiles(
@@ -258,16 +267,16 @@ class _Writer:
             edge = self._end_ms if is_last else self._edges[number]
             path = folder / f"{number:04d}_until_{event_date(edge - 1)}"
             chunk = {name: values[rows] for name, values in columns.items()}
-            write = _write_ndjson if is_last else _write_parquet
-            paths.append(str(write(path, chunk, extra or [])))
+            write = partial(_write_ndjson, extra=extra or []) if is_last else write_parquet
+            paths.append(str(write(path, chunk)))
         return tuple(paths)
 
 
-def _write_parquet(path: Path, columns: Columns, extra: list[str]) -> Path:
+def write_parquet(path: Path, columns: Columns) -> Path:
+    """Write rows as ``<path>.parquet``; where they are."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    del extra  # broken lines have no place in a typed file
     arrays = {
         name: pa.array(np.ma.getdata(values), mask=np.ma.getmaskarray(values))
         for name, values in columns.items()
