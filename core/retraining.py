@@ -24,9 +24,12 @@ Channel = Literal["champion", "shadow"]
 
 
 class OnDrift(Frozen):
-    """Fires on real drift, by a triage that is younger than the last retraining."""
+    """Fires on real drift, by a triage that is younger than the last retraining.
 
-    cool_down_hours: int = Field(default=72, ge=1)
+    Without a cool-down (0) every look that finds drift makes a model.
+    """
+
+    cool_down_hours: int = Field(default=72, ge=0)
 
 
 class OnDecay(Frozen):

@@ -75,10 +75,10 @@ def upheld_by(settings: Settings, *, is_kept: bool = True) -> Declared:
         return declared
 
 
-def code_location(settings: Settings) -> dg.Definitions:
-    """Everything, with the resources of the environment."""
+def code_location(settings: Settings, declared: Declared | None = None) -> dg.Definitions:
+    """Everything, with the resources of the environment; ``declared`` is what is upheld if None."""
     with beta_is_known():
-        return _definitions(settings)
+        return _definitions(settings, declared or upheld_by(settings))
 
 
 @contextmanager
@@ -90,8 +90,7 @@ def beta_is_known() -> Iterator[None]:
         yield
 
 
-def _definitions(settings: Settings) -> dg.Definitions:
-    declared = upheld_by(settings)
+def _definitions(settings: Settings, declared: Declared) -> dg.Definitions:
     jobs, assets, checks = all_jobs(declared), executable_assets(declared), all_checks(declared)
     watched = watchlist_of(declared, assets, checks, jobs)
     telling = alerts_job(watched)

@@ -16,6 +16,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.declared import Declared
 from assets.models import BUILT_BY
 from core.errors import InvalidInputError, PlatformError
 from orchestration.code_location import beta_is_known, code_location, upheld_by
@@ -65,10 +66,14 @@ class RunSeen:
 
 @dataclass
 class Runs:
-    """Starts runs and waits for them. One a process; a context."""
+    """Starts runs and waits for them. One a process; a context.
+
+    ``varied`` changes what is declared, for these runs alone.
+    """
 
     settings: Settings
     say: Say
+    varied: Callable[[Declared], Declared] | None = None
     _aside: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> "Runs":
@@ -96,20 +101,27 @@ class Runs:
     @cached_property
     def definitions(self) -> dg.Definitions:
         """The code location of these settings."""
-        return code_location(self.settings)
+        return code_location(self.settings, self.declared)
 
     @cached_property
-    def declared(self) -> Any:
+    def declared(self) -> Declared:
         """Use cases and plans."""
-        return upheld_by(self.settings)
+        declared = upheld_by(self.settings)
+        return self.varied(declared) if self.varied else declared
 
-    def job(self, name: str, config: Mapping[str, Any] | None = None) -> RunSeen:
-        """Run a job to its end."""
+    def job(
+        self,
+        name: str,
+        config: Mapping[str, Any] | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+    ) -> RunSeen:
+        """Run a job to its end; ``tags`` are those that a sensor asks for it with."""
         job = self.definitions.resolve_job_def(name)
         result = job.execute_in_process(
             run_config={**QUIET, **(config or {})},
             instance=self.instance,
-            tags={TAG: process_mark()},
+            tags={TAG: process_mark(), **(tags or {})},
             raise_on_error=False,
         )
         return seen(result)

@@ -80,38 +80,56 @@ def approve(
 
     When none is, the controller is asked to serve it.
     """
-    layout, now_ms = shell.settings.layout, shell.clock.now_ms()
-    shelf = Shelf(layout.shelf)
-    role = role_on_paper(shelf, use_case, release, role)
-    if valid_days < 1:
-        raise InvalidInputError(
-            "the approval would never hold", found=f"{valid_days} days", remedy="give 1 or more"
-        )
+    board = Shelf(shell.settings.layout.shelf).board
+    role = role_on_paper(shell, use_case, release, role)
     with shell.step(f"approve release {release} of {use_case} as {who}, {role}") as step:
-        shelf.verify(use_case, release, KeyRing.from_directory(layout.keys))
-        shelf.approve(
-            use_case,
-            release,
-            who=who,
-            role=role,
-            comment=comment,
-            at_ms=now_ms,
-            signer=ensure_signer(layout.keys, "approval"),
-            valid_ms=valid_days * DAY_MS,
+        missing = signed_off(
+            shell, use_case, release, who=who, role=role, comment=comment, valid_days=valid_days
         )
-        keys = KeyRing.from_directory(layout.keys)
-        missing = shelf.missing_approvals(use_case, release, keys, now_ms)
         if missing:
             step.detail = "signed, not served yet"
             return missing
         why = comment or f"approved by {who}"
         action: Asked = "start" if is_rolled_out else "promote"
-        request = shelf.board.ask(action, use_case, release=release, why=why, who=who, at_ms=now_ms)
+        at_ms = shell.clock.now_ms()
+        request = board.ask(action, use_case, release=release, why=why, who=who, at_ms=at_ms)
         step.detail = answered(shell, request).because
     return ()
 
 
-def role_on_paper(shelf: Shelf, use_case: str, release: int, role: str | None) -> str:
+def signed_off(
+    shell: Shell,
+    use_case: str,
+    release: int,
+    *,
+    who: str,
+    role: str,
+    comment: str,
+    valid_days: int = VALID_MS // DAY_MS,
+) -> tuple[str, ...]:
+    """Sign an approval and ask nobody to serve it; the roles that are still missing."""
+    if valid_days < 1:
+        raise InvalidInputError(
+            "the approval would never hold", found=f"{valid_days} days", remedy="give 1 or more"
+        )
+    layout, now_ms = shell.settings.layout, shell.clock.now_ms()
+    shelf = Shelf(layout.shelf)
+    shelf.verify(use_case, release, KeyRing.from_directory(layout.keys))
+    shelf.approve(
+        use_case,
+        release,
+        who=who,
+        role=role,
+        comment=comment,
+        at_ms=now_ms,
+        signer=ensure_signer(layout.keys, "approval"),
+        valid_ms=valid_days * DAY_MS,
+    )
+    keys = KeyRing.from_directory(layout.keys)
+    return shelf.missing_approvals(use_case, release, keys, now_ms)
+
+
+def role_on_paper(shell: Shell, use_case: str, release: int, role: str | None) -> str:
     """The role that was given, or the only one that is asked for.
 
     Raises
@@ -119,7 +137,7 @@ def role_on_paper(shelf: Shelf, use_case: str, release: int, role: str | None) -
     InvalidInputError
         If it is none that this release takes, or there are several to choose from.
     """
-    manifest = read_manifest(shelf.bundle(use_case, release))
+    manifest = read_manifest(Shelf(shell.settings.layout.shelf).bundle(use_case, release))
     roles = roles_of(manifest.risk_tier, manifest.sign_offs) or ("risk",)
     if role is None and len(roles) == 1:
         return roles[0]

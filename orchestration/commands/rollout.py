@@ -68,7 +68,9 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
             use_case,
             release=_release(arguments, state),
             is_at_once=getattr(arguments, "at_once", False),
-            approval=_approval(shell, use_case, state, who) if action == "approve_stage" else None,
+            approval=stage_approval(shell, use_case, state, who)
+            if action == "approve_stage"
+            else None,
             why=arguments.why or f"{arguments.action} by {who}",
             who=who,
             at_ms=shell.clock.now_ms(),
@@ -92,7 +94,7 @@ def _release(arguments: argparse.Namespace, state: ChannelState) -> int | None:
     return release
 
 
-def _approval(shell: Shell, use_case: str, state: ChannelState, who: str) -> StageApproval:
+def stage_approval(shell: Shell, use_case: str, state: ChannelState, who: str) -> StageApproval:
     """A signed word that the present stage may be left."""
     if state.rollout is None:
         raise InvalidInputError(
