@@ -8,7 +8,7 @@ ruled out over all columns of the look at that day's number of rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.stats.profile import TableProfile, merged_profile
 from core.stats.verdicts import ColumnVerdict, DriftLimits, verdicts_of
@@ -19,13 +19,15 @@ from core.triage import Moved, What
 class Timeline:
     """Verdicts of every day of a window against one baseline, by date.
 
-    A date without rows has no verdicts. ``window`` are the verdicts on all its days together.
+    A date without rows has no verdicts. ``window`` are the verdicts on all its days together,
+    ``before`` those on days that come before it: what a column does while nothing is asked of it.
     """
 
     what: What
     days: Mapping[str, Mapping[str, ColumnVerdict]]
     window: Sequence[ColumnVerdict]
     n_baseline: int
+    before: Mapping[str, Mapping[str, ColumnVerdict]] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -34,18 +36,24 @@ class Timeline:
 
     def moved(self) -> list[Moved]:
         """Columns that have drifted on the newest day, or in the window as a whole."""
-        newest = self.days[max(self.days)] if self.days else {}
-        found = []
-        for verdict in self.window:
-            last = newest.get(verdict.column)
-            fired = last if last is not None and last.state == "drifted" else verdict
-            if fired.state == "drifted":
-                since = self._since(verdict.column) if fired is last else ""
-                found.append(_moved(fired, self.what, since))
-        return found
+        return [
+            _moved(self._fired(verdict), self.what, self.since(verdict.column))
+            for verdict in self.window
+            if self.has_moved(verdict)
+        ]
 
-    def _since(self, column: str) -> str:
-        """First date of the unbroken run of drifted days that ends with the newest."""
+    def has_moved(self, verdict: ColumnVerdict) -> bool:
+        """Whether the column of a verdict of the window counts as drifted."""
+        return self._fired(verdict).state == "drifted"
+
+    def _fired(self, verdict: ColumnVerdict) -> ColumnVerdict:
+        """Verdict on the newest day where that is drift, else the one given."""
+        newest = self.days[max(self.days)] if self.days else {}
+        last = newest.get(verdict.column)
+        return last if last is not None and last.state == "drifted" else verdict
+
+    def since(self, column: str) -> str:
+        """First date of the unbroken run of drifted days that ends with the newest; "" if none."""
         since = ""
         for date in sorted(self.days, reverse=True):
             verdict = self.days[date].get(column)
@@ -60,8 +68,14 @@ def timeline(
     baseline: TableProfile,
     days: Mapping[str, TableProfile],
     limits: DriftLimits | None = None,
+    before: Mapping[str, TableProfile] | None = None,
 ) -> Timeline:
     """Compare each of ``days`` with ``baseline``; all counted by the same bins.
+
+    Parameters
+    ----------
+    before
+        Days that come before, compared in the same way and not judged.
 
     Examples
     --------
@@ -76,12 +90,20 @@ def timeline(
     held = {date: profile for date, profile in sorted(days.items()) if profile.n}
     if not baseline.n or not held:
         return Timeline(what, {}, (), baseline.n)
-    by_day = {
-        date: {v.column: v for v in verdicts_of(profile.shifts_from(baseline), limits)}
-        for date, profile in held.items()
-    }
+    by_day = _by_day(baseline, held, limits)
     whole = merged_profile(held.values()).shifts_from(baseline)
-    return Timeline(what, by_day, verdicts_of(whole, limits), baseline.n)
+    earlier = _by_day(baseline, before or {}, limits)
+    return Timeline(what, by_day, verdicts_of(whole, limits), baseline.n, earlier)
+
+
+def _by_day(
+    baseline: TableProfile, days: Mapping[str, TableProfile], limits: DriftLimits | None
+) -> dict[str, dict[str, ColumnVerdict]]:
+    return {
+        date: {v.column: v for v in verdicts_of(profile.shifts_from(baseline), limits)}
+        for date, profile in days.items()
+        if profile.n
+    }
 
 
 def _moved(verdict: ColumnVerdict, what: What, since: str) -> Moved:

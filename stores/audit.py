@@ -130,12 +130,17 @@ class AuditLog:
             )
 
     def latest(
-        self, n: int, wanted: Callable[[Record], bool] | None = None, *, hint: str = ""
+        self,
+        n: int,
+        wanted: Callable[[Record], bool] | None = None,
+        *,
+        hints: Sequence[str] = (),
+        before: int | None = None,
     ) -> list[Record]:
         """The latest ``n`` records that are wanted, oldest first; a torn line is passed over.
 
-        Says nothing of whether the log is whole: that is ``verify``. A line without the text
-        ``hint`` is not looked at closer.
+        Says nothing of whether the log is whole: that is ``verify``. A line without each of the
+        texts ``hints`` is not looked at closer. With ``before`` only records of a lower number are.
 
         Raises
         ------
@@ -143,15 +148,23 @@ class AuditLog:
             If a whole line is none of ours.
         """
         found: list[Record] = []
-        for line in self._lines_backwards():
+        texts = [hint.encode() for hint in hints]
+        for line in self._lines_backwards(before):
             if len(found) == n:
                 break
-            if hint.encode() not in line:
+            if not all(text in line for text in texts):
                 continue
             record = _record(line)
-            if wanted is None or wanted(record):
+            is_early = before is None or record.n < before
+            if is_early and (wanted is None or wanted(record)):
                 found.append(record)
         return found[::-1]
+
+    def head(self) -> Head | None:
+        """Where the log says that it ends, unchecked; None when nothing was ever put down."""
+        line = content_of(head_path(self.directory))
+        found = read_sealed(line, Head) if line is not None else None
+        return found[0] if found is not None else None
 
     def last_checkpoint(self) -> SignedCheckpoint | None:
         """The newest whole checkpoint, to be kept elsewhere; None when there is none."""
@@ -185,9 +198,8 @@ class AuditLog:
 
     def _is_ahead(self) -> bool:
         """Whether the log goes on behind its last checkpoint; read without the lock."""
-        line = content_of(head_path(self.directory))
-        found = read_sealed(line, Head) if line is not None else None
-        return found is not None and found[0].n > found[0].signed_n
+        head = self.head()
+        return head is not None and head.n > head.signed_n
 
     @contextmanager
     def _locked(self) -> Iterator[AuditFiles]:
@@ -198,8 +210,10 @@ class AuditLog:
     def _segments(self) -> list[Path]:
         return segments(self.directory)
 
-    def _lines_backwards(self) -> Iterator[bytes]:
-        for path in reversed(self._segments()):
+    def _lines_backwards(self, before: int | None = None) -> Iterator[bytes]:
+        """Whole lines, the newest first; files that begin with record ``before`` or later not."""
+        paths = [each for each in self._segments() if before is None or int(each.stem) < before]
+        for path in reversed(paths):
             for line in reversed(path.read_bytes().split(b"\n")[:-1]):
                 yield line + b"\n"
 

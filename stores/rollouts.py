@@ -183,7 +183,7 @@ class RolloutBoard:
         def is_wanted(record: Record) -> bool:
             return record.what.startswith(MOVE) and record.about.get("use_case") == use_case
 
-        records = self._audit.latest(latest, is_wanted, hint=f'"what":"{MOVE}')
+        records = self._audit.latest(latest, is_wanted, hints=[f'"what":"{MOVE}'])
         return [_entry(record) for record in records]
 
     def _folder(self, use_case: str) -> Path:

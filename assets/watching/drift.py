@@ -1,5 +1,6 @@
 """Drift of a use case: what moved, whether the data or the world did, and since when."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,8 @@ from core.control_lines import Charted, charted, lines_of
 from core.features.plan import Plan
 from core.triage import Triage
 from core.use_case import UseCase
+from core.watched import DriftSeen, chart_seen, timelines_seen
+from stores.looks import Looks
 from stores.triages import Triages
 
 SOUND = "data_is_sound"
@@ -48,8 +51,11 @@ def drift_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
     )
     def drift(context: dg.AssetExecutionContext, launcher: Launcher, platform: Platform) -> Result:
         look = Looking(context, launcher, platform, use_case, plan).look()
+        charts = charts_of(use_case, look)
         Triages(platform.layout.monitoring).put(look.triage)
-        return Result(metadata=shown(platform, use_case, look), check_results=checked(look.triage))
+        Looks(platform.layout.monitoring).put(seen_of(look, charts))
+        metadata = shown(platform, use_case, look, charts)
+        return Result(metadata=metadata, check_results=checked(look.triage))
 
     return drift
 
@@ -80,11 +86,26 @@ def checked(triage: Triage) -> list[dg.AssetCheckResult]:
     ]  # fmt: skip
 
 
-def shown(platform: Platform, use_case: UseCase, look: Look) -> dict[str, Any]:
+def seen_of(look: Look, charts: Sequence[Charted]) -> DriftSeen:
+    """What pages show of a look."""
+    first, last = look.window.ends
+    return DriftSeen(
+        use_case=look.triage.use_case,
+        at_ms=look.triage.at_ms,
+        first_date=first,
+        last_date=last,
+        baseline_days=len(look.window.baseline),
+        timelines=timelines_seen(look.timelines),
+        charts=tuple(chart_seen(chart) for chart in charts),
+    )
+
+
+def shown(
+    platform: Platform, use_case: UseCase, look: Look, charts: Sequence[Charted]
+) -> dict[str, Any]:
     """What the UI shows of a look: verdict, pictures, the table behind them."""
     from training.watch_plots import control_picture, drift_picture
 
-    charts = charts_of(use_case, look)
     pictures = {"timelines": drift_picture(look.timelines), "charts": control_picture(charts)}
     drawn = {
         f"{name}_picture": shown_picture(platform, use_case.name, f"drift_{name}", png)

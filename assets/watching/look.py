@@ -18,7 +18,7 @@ from assets.watching.counting import (
 from assets.watching.evidence import source_history, tiles_history
 from assets.watching.window import Window, window_of
 from core.features.plan import Plan
-from core.stats.profile import merged_profile
+from core.stats.profile import TableProfile, merged_profile
 from core.timeline import Timeline, timeline
 from core.triage import Moved, Triage, What, triaged
 from core.upstream import AssetHistory, all_faults
@@ -118,18 +118,25 @@ class Looking:
             BATCH: self._days("prediction", scored, window),
         }
         if trained is not None:
-            current = {date: served[date] for date in window.current if date in served}
-            limits = self.use_case.watching.limits
-            lines[TRAINED] = timeline("feature", trained, current, limits)
+            lines[TRAINED] = self._line("feature", trained, served, window)
         return lines
 
     def _days(self, what: What, profiles: Profiles, window: Window) -> Timeline:
         """Newest days against those before them."""
         before = [profiles[date] for date in window.baseline if date in profiles]
-        current = {date: profiles[date] for date in window.current if date in profiles}
         if not before:
             return Timeline(what, {}, (), 0)
-        return timeline(what, merged_profile(before), current, self.use_case.watching.limits)
+        return self._line(what, merged_profile(before), profiles, window)
+
+    def _line(
+        self, what: What, baseline: TableProfile, profiles: Profiles, window: Window
+    ) -> Timeline:
+        """Newest days against a baseline, and those before them for comparison."""
+        current, before = (
+            {date: profiles[date] for date in dates if date in profiles}
+            for dates in (window.current, window.baseline)
+        )
+        return timeline(what, baseline, current, self.use_case.watching.limits, before)
 
     def _histories(
         self, window: Window, profiles: Mapping[str, Profiles]

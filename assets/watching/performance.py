@@ -1,6 +1,7 @@
 """How served and batch decisions fare, and whether their scores are the chances they say."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -18,8 +19,10 @@ from core.stats.metrics import ranked
 from core.stats.reliability import Reliability, reliability
 from core.triage import Moved
 from core.use_case import UseCase
+from core.watched import CalibrationSeen, PeriodSeen, SkillSeen, diagrams_seen
 from stores.bundle import load_bundle, read_manifest
 from stores.channels import ChannelBoard
+from stores.looks import Looks
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
@@ -67,15 +70,30 @@ def performance_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
         ],
     )
     def performance(context: dg.AssetExecutionContext, platform: Platform) -> Result:
-        watched = decisions_of(platform, use_case, plan)
-        groups = groups_of(watched.rows, watched.slices)
-        moved = lost_skill(watched.rows)
+        found = fared(decisions_of(platform, use_case, plan))
+        Looks(platform.layout.monitoring).put(seen_of(platform, use_case, found))
         return Result(
-            metadata=shown(platform, use_case, watched, groups, moved),
-            check_results=[held(moved), named(watched)],
+            metadata=shown(platform, use_case, found),
+            check_results=[held(found.moved), named(found.watched)],
         )
 
     return performance
+
+
+@dataclass(frozen=True)
+class Fared:
+    """How decisions fared: by group over all weeks, week by week, and metrics that got worse."""
+
+    watched: "Watched"
+    groups: list[Group]
+    periods: Mapping[str, Mapping[str, Group]]
+    moved: list[Moved]
+
+
+def fared(watched: "Watched") -> Fared:
+    """How decisions fared."""
+    rows = watched.rows
+    return Fared(watched, groups_of(rows, watched.slices), periods_of(rows), lost_skill(rows))
 
 
 def answered(use_case: UseCase) -> list[dg.AssetKey]:
@@ -139,9 +157,7 @@ def held(moved: list[Moved]) -> dg.AssetCheckResult:
 
 def named(watched: "Watched") -> dg.AssetCheckResult:
     """Whether labels can find the answers that the service gave."""
-    from training.live_rows import BATCH, SHADOW
-
-    n_served = int((~np.isin(watched.rows.channels, (BATCH, SHADOW))).sum())
+    n_served = n_answers(watched)
     share = watched.n_named / n_served if n_served else 1.0
     why = "" if share >= LEAST_NAMED else (
         f"{share:.0%} of {n_served:,} answers name their event: send `event_id` with requests"
@@ -152,25 +168,48 @@ def named(watched: "Watched") -> dg.AssetCheckResult:
     )  # fmt: skip
 
 
-def shown(
-    platform: Platform,
-    use_case: UseCase,
-    watched: "Watched",
-    groups: list[Group],
-    moved: list[Moved],
-) -> dict[str, Any]:
+def n_answers(watched: "Watched") -> int:
+    """How many of the decisions the service gave to products."""
+    from training.live_rows import BATCH, SHADOW
+
+    return int((~np.isin(watched.rows.channels, (BATCH, SHADOW))).sum())
+
+
+def seen_of(platform: Platform, use_case: UseCase, found: Fared) -> SkillSeen:
+    """What pages show of how decisions fared."""
+    return SkillSeen(
+        use_case=use_case.name,
+        at_ms=platform.clock.now_ms(),
+        metric=use_case.model.metric,
+        period_days=PERIOD_DAYS,
+        n_periods=PERIODS,
+        maturity_days=use_case.label.maturity_days,
+        n_answers=n_answers(found.watched),
+        n_named=found.watched.n_named,
+        groups=tuple(found.groups),
+        periods=tuple(
+            PeriodSeen(date=date, group=group)
+            for groups in found.periods.values()
+            for date, group in sorted(groups.items())
+        ),
+        lost=tuple(moved.sentence() for moved in found.moved),
+    )
+
+
+def shown(platform: Platform, use_case: UseCase, found: Fared) -> dict[str, Any]:
     """What the UI shows: the table of groups, the picture, what became worse."""
     from training.watch_plots import skill_picture
 
-    png = skill_picture(periods_of(watched.rows), use_case.model.metric)
+    png = skill_picture(found.periods, use_case.model.metric)
+    wholes = [group for group in found.groups if group.part == WHOLE]
     return {
         "skill_picture": shown_picture(platform, use_case.name, "performance", png),
-        "groups": dg.MetadataValue.md(groups_text(groups)),
-        "numbers": [group.model_dump(mode="json") for group in groups if group.part == WHOLE],
+        "groups": dg.MetadataValue.md(groups_text(found.groups)),
+        "numbers": [group.model_dump(mode="json") for group in wholes],
         "estimates": ESTIMATED,
-        "degraded": int(watched.rows.is_degraded.sum()),
-        MOVED_ERRORS: dg.MetadataValue.json([m.model_dump(mode="json") for m in moved]),
-        "dagster/row_count": len(watched.rows),
+        "degraded": int(found.watched.rows.is_degraded.sum()),
+        MOVED_ERRORS: dg.MetadataValue.json([m.model_dump(mode="json") for m in found.moved]),
+        "dagster/row_count": len(found.watched.rows),
     }
 
 
@@ -232,6 +271,7 @@ def calibration_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
     )
     def calibration(context: dg.AssetExecutionContext, platform: Platform) -> Result:
         found = diagrams_of(decisions_of(platform, use_case, plan).rows)
+        Looks(platform.layout.monitoring).put(calibration_seen(platform, use_case, found))
         return Result(
             metadata=calibration_shown(platform, use_case, found),
             check_results=[calibrated(found, is_promised=use_case.model.is_calibrated)],
@@ -251,6 +291,18 @@ def diagrams_of(rows: LiveRows) -> dict[str, Reliability]:
                 ranked(own.scores, own.labels.astype(np.int64))
             )
     return found
+
+
+def calibration_seen(
+    platform: Platform, use_case: UseCase, found: Mapping[str, Reliability]
+) -> CalibrationSeen:
+    """What pages show of the diagrams."""
+    return CalibrationSeen(
+        use_case=use_case.name,
+        at_ms=platform.clock.now_ms(),
+        is_promised=use_case.model.is_calibrated,
+        diagrams=diagrams_seen(found),
+    )
 
 
 def calibration_shown(

@@ -18,6 +18,8 @@ from core.features.plan import Plan
 from core.live import LiveRows
 from core.online_detection import Alarm, Values, alarms_of, since
 from core.use_case import UseCase
+from core.watched import StreamsSeen
+from stores.looks import Looks
 
 if TYPE_CHECKING:
     from training.live_rows import Watched
@@ -49,6 +51,8 @@ def stream_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:
     def stream(context: dg.AssetExecutionContext, platform: Platform) -> Result:
         now_ms = platform.clock.now_ms()
         alarms = found_in(platform, use_case, plan, now_ms)
+        seen = StreamsSeen(use_case=name, at_ms=now_ms, alarms=tuple(alarms))
+        Looks(platform.layout.monitoring).put(seen)
         newest = since(alarms, now_ms - TOLD_MS)
         return Result(metadata=shown(alarms), check_results=[steady(newest)])
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from core.audit import Record
 from core.audit_check import Findings
+from core.audit_filter import Wanted
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from orchestration.commands.train import instant_ms
 from orchestration.fields import name_on_paper, reason_on_paper
@@ -33,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shown = actions.add_parser("list", help="the latest records")
     shown.add_argument("--what", help="only of this kind, as `key_revoked`; or of its beginning")
+    shown.add_argument("--who", help="only of whoever has this in the name")
+    shown.add_argument("--use-case", help="only about this use case")
     shown.add_argument("--since", help="only from this date or instant on")
+    shown.add_argument("--until", help="only before this date or instant")
     shown.add_argument("--latest", type=int, default=SHOWN, help=f"how many; default {SHOWN}")
     shown.add_argument("--json", action="store_true", help="whole records, a line each")
     actions.add_parser("checkpoint", help="print the newest checkpoint, to be kept elsewhere")
@@ -87,12 +91,14 @@ def in_words(found: Findings) -> str:
 
 
 def _list(log: AuditLog, arguments: argparse.Namespace, shell: Shell) -> int:
-    what, since_ms = arguments.what or "", instant_ms(arguments.since) if arguments.since else 0
-
-    def is_wanted(record: Record) -> bool:
-        return record.what.startswith(what) and record.at_ms >= since_ms
-
-    records = log.latest(max(1, arguments.latest), is_wanted, hint=f'"what":"{what}')
+    wanted = Wanted(
+        what=arguments.what or "",
+        who=arguments.who or "",
+        use_case=arguments.use_case or "",
+        since_ms=instant_ms(arguments.since) if arguments.since else None,
+        until_ms=instant_ms(arguments.until) if arguments.until else None,
+    )
+    records = log.latest(max(1, arguments.latest), wanted.takes, hints=wanted.hints)
     if arguments.json:
         for record in records:
             shell.say(json.dumps(record.model_dump(mode="json"), ensure_ascii=False))

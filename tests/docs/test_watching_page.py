@@ -10,6 +10,7 @@ from assets.watching.performance import MOST_OFF
 from core.alerts import RUNBOOKS as PAGE_OF_RUNBOOKS
 from core.alerts import SEVERITIES, severity_of
 from core.live import LEAST_DROP
+from core.runbooks import STEPS
 from core.unit_change import LARGE
 from core.upstream import LEAST_FACTOR, LEAST_SHIFT, MOST_LATE, MOST_REFUSED
 from core.watching import Watching
@@ -31,6 +32,24 @@ def test_every_finding_has_its_runbook():
     titles = re.findall(r"^### (.+)$", TEXT, re.MULTILINE)
     anchors = {title.lower().replace(" ", "-") for title in titles}
     assert {*RUNBOOKS.values(), RUN_FAILED, "a-check-failed"} == anchors
+
+
+def test_what_is_shown_of_a_runbook_is_what_the_page_says():
+    sections = re.split(r"^##+ (.+)$", TEXT, flags=re.MULTILINE)
+    texts = dict(zip(sections[1::2], sections[2::2], strict=True))
+    plain = {
+        title.lower().replace(" ", "-"): _plain(text)
+        for title, text in texts.items()
+        if title.lower().replace(" ", "-") in STEPS
+    }
+    assert {anchor: " ".join(steps) for anchor, steps in STEPS.items()} == plain
+
+
+def _plain(text):
+    """A section without Markdown: no links, marks, numbers of lists, or line ends."""
+    words = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", text)
+    words = re.sub(r"^\d+\. ", "", words, flags=re.MULTILINE)
+    return " ".join(re.sub(r"[`*]", "", words).split())
 
 
 def test_severities_are_those_of_the_code():

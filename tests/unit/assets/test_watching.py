@@ -23,7 +23,7 @@ from watched_world import (
 )
 
 from assets.tables import read_columns
-from assets.watching.drift import SOUND, drift_asset
+from assets.watching.drift import SOUND, charts_of, drift_asset, seen_of
 from assets.watching.look import TRAINED, Looking
 from assets.watching.performance import (
     HOLDS,
@@ -36,6 +36,7 @@ from core.features.plan import feature_column
 from core.live import groups_of
 from stores.channels import Channels, ChannelState
 from stores.layout import Layout
+from stores.looks import Looks
 from stores.shelf import Shelf
 from stores.signing import ensure_signer
 from stores.triages import Triages
@@ -98,11 +99,20 @@ def test_a_change_of_schema_is_an_incident_that_names_the_field(made, instance):
 
 
 def test_a_covariate_drift_is_real_and_names_the_column_and_its_size(made, instance):
-    triage = looked(made(plant=dearer), instance).triage
+    look = looked(made(plant=dearer), instance)
+    triage = look.triage
     assert (triage.kind, triage.drift, triage.faults) == ("real_drift", "covariate", ())
     [moved] = triage.moved
     assert (moved.column, moved.since) == ("amount_minor", NEWEST)
     assert 0.15 < moved.effect < 0.35
+    seen = seen_of(look, charts_of(USE_CASE, look))
+    columns = {line.title: line.columns[0] for line in seen.timelines}
+    column = columns[f"{PAYMENTS}, day against day"]
+    assert (column.column, column.state, column.since) == ("amount_minor", "drifted", NEWEST)
+    assert [day.date for day in column.days] == DATES[-15:]
+    assert [day.is_current for day in column.days] == [False] * 12 + [True] * 3
+    assert column.days[-1].effect == moved.effect
+    assert seen.charts
 
 
 @pytest.mark.slow
@@ -138,6 +148,17 @@ def test_days_as_usual_are_stable_and_the_assets_show_it(made, instance):
         "performance.png",
         "calibration.png",
     }
+    looks = Looks(world.layout.monitoring)
+    drift, skill = looks.drift("toy"), looks.performance("toy")
+    calibration = looks.calibration("toy")
+    assert drift is not None
+    assert skill is not None
+    assert calibration is not None
+    assert drift.at_ms == triage.at_ms
+    [batch] = [group for group in skill.groups if group.part == "all"]
+    assert batch.n_rows == sum(period.group.n_rows for period in skill.periods)
+    assert batch.metrics.keys() >= {"auc", "brier"}
+    assert [diagram.name for diagram in calibration.diagrams] == ["release 1"]
 
 
 def test_serving_is_compared_with_training_without_degraded_and_synthetic_answers(made, instance):
@@ -235,3 +256,6 @@ def test_a_stream_of_scores_that_jumped_is_told(made, instance):
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN
     assert "scores of release 1 went from 0.2" in (check.description or "")
+    seen = Looks(world.layout.monitoring).stream("toy")
+    assert seen is not None
+    assert {alarm.stream for alarm in seen.alarms} == {"scores"}

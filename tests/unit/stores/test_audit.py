@@ -51,7 +51,8 @@ def test_what_was_put_down_is_read_back_in_order(home):
     assert [record.n for record in records] == list(range(1, 31))
     assert records[2].about == entry(3).about
     assert [r.n for r in home.log().latest(2, lambda r: r.n % 10 == 0)] == [20, 30]
-    assert home.log().latest(9, hint='"what":"revoked"') == []
+    assert home.log().latest(9, hints=['"what":"revoked"']) == []
+    assert [r.n for r in home.log().latest(2, before=12)] == [10, 11]
 
 
 def test_a_whole_log_is_found_whole_and_all_of_it_signed(home):
