@@ -39,7 +39,7 @@ class JobArguments(Frozen):
     """What every job is told. Nothing is looked up: no default day, no clock.
 
     ``now_ms`` is the present of the run; a rerun with the same one writes the same bytes.
-    ``crash_at`` names a point of ``spark_jobs.crash`` to die at; tests alone set it.
+    ``crash_at`` names a point of ``spark_jobs.crash`` to die or to wait at; tests alone set it.
     """
 
     root: str

@@ -1,19 +1,23 @@
 """Every job is killed, JVM and all, at every named point, run again, and compared.
 
-The victims are real processes, two at a time; the second run happens in the shared session,
-while the next victims start. What is compared are all tables of the state, row by row, with
-those of a run that nobody disturbed: nothing lost, nothing doubled.
+The victims are real processes, two at a time, one for each job: there it runs once for every
+point, each time on a state of its own, and waits at that point until the kill of the last run
+meets them all. The second run happens in the shared session, while the next victims start. What
+is compared are all tables of the state, row by row, with those of a run that nobody disturbed:
+nothing lost, nothing doubled.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ import numpy as np
 import pytest
 from bundles import CARD_STATES, shelve
 from deltalake import DeltaTable
+from dying_jobs import mark_of
 from payments import (
     DAY_MS,
     LABEL,
@@ -40,7 +45,7 @@ from core.stats.histogram import histogram_of
 from core.stats.profile import TableProfile
 from spark_jobs import ingest
 from spark_jobs.audit import AuditLimits
-from spark_jobs.crash import POINTS
+from spark_jobs.crash import IN_WRITES, POINTS
 from spark_jobs.job import arguments_of
 from stores.layout import Layout
 from stores.segments import open_segments
@@ -146,26 +151,33 @@ def tables_of(layout):
 
 @pytest.fixture(scope="session")
 def undisturbed(spark, prepared):
-    """Tables and report of each job when nobody interferes."""
-    results = {}
-    for job in JOBS:
+    """Tables and report of a job when nobody interferes; each computed once."""
+
+    @cache
+    def found(job):
         layout = copied(prepared, f"undisturbed_{job}")
         report = run_again(spark, job, layout)
-        results[job] = (tables_of(layout), report)
-    return results
+        return tables_of(layout), report
+
+    return found
 
 
-def killed(layout, point):
-    """Run a job in a process of its own until it dies at ``point``; its exit code."""
-    job = point.partition(".")[0]
-    module = importlib.import_module(f"spark_jobs.{job}")
-    document = arguments_for(job, layout) | {"crash_at": point}
-    path = layout.root / "arguments.json"
-    path.write_text(arguments_of(module.Arguments, document).model_dump_json())
-    command = [sys.executable, "-m", f"spark_jobs.{job}", "--arguments", str(path)]
-    with (layout.root / "victim.log").open("wb") as log:
+def killed(layouts):
+    """Run a job once for each point, all in one process, until it dies; its exit code.
+
+    Points within a write come last: only one run can die there, and it takes the others along.
+    """
+    files = []
+    for point in sorted(layouts, key=IN_WRITES.__contains__):
+        job, layout = point.partition(".")[0], layouts[point]
+        files.append(layout.root / f"{job}.json")
+        is_last = len(files) == len(layouts)
+        crash_at = point if is_last else f"{point}@{mark_of(files[-1])}"
+        arguments = arguments_for(job, layout) | {"crash_at": crash_at}
+        files[-1].write_text(json.dumps(arguments))
+    with log_of(layouts).open("wb") as log:
         victim = subprocess.Popen(
-            [*command, "--cores", "1"],
+            [sys.executable, "-m", "tests.support.dying_jobs", *map(str, files)],
             cwd=PROJECT,
             stdout=log,
             stderr=log,
@@ -174,20 +186,21 @@ def killed(layout, point):
         return victim.wait(LIMIT_S)
 
 
+def log_of(layouts):
+    return next(iter(layouts.values())).root / "victim.log"
+
+
 @pytest.fixture(scope="session")
-def victims(request, prepared, undisturbed):
-    """Victims of all points that this run of the tests asks for, dying two at a time."""
-    wanted = [
-        item.callspec.params["point"]
-        for item in request.session.items
-        if hasattr(item, "callspec") and "point" in item.callspec.params
-    ]
+def victims(request, prepared):
+    """Deaths of all points that this run of the tests asks for, two processes at a time."""
+    wanted: dict[str, dict[str, Layout]] = {}
+    for item in request.session.items:
+        if hasattr(item, "callspec") and "point" in item.callspec.params:
+            point = item.callspec.params["point"]
+            job = wanted.setdefault(point.partition(".")[0], {})
+            job[point] = copied(prepared, point)
     with ThreadPoolExecutor(2) as pool:
-        deaths = {}
-        for point in wanted:
-            layout = copied(prepared, point)
-            deaths[point] = (layout, pool.submit(killed, layout, point))
-        yield deaths
+        yield {job: (layouts, pool.submit(killed, layouts)) for job, layouts in wanted.items()}
 
 
 @pytest.mark.timeout(900)
@@ -195,12 +208,13 @@ def victims(request, prepared, undisturbed):
 def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
     spark, undisturbed, victims, point
 ):
-    layout, death = victims[point]
-    code = death.result()
-    assert code == -signal.SIGKILL, (layout.root / "victim.log").read_text()[-2_000:]
     job = point.partition(".")[0]
+    layouts, death = victims[job]
+    code = death.result()
+    assert code == -signal.SIGKILL, log_of(layouts).read_text()[-2_000:]
+    layout = layouts[point]
     report = run_again(spark, job, layout)
-    tables, wanted = undisturbed[job]
+    tables, wanted = undisturbed(job)
     assert tables_of(layout) == tables
     unequal = {"events_version", "rejected_version", "version", "is_new"}
     # Done already, so the second run has less to do; what it says of the outcome stays true.

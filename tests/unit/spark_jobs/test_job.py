@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigurationError, DependencyError
-from spark_jobs.crash import POINTS, CrashPoints
+from spark_jobs.crash import IN_WRITES, POINTS, CrashPoints
 from spark_jobs.job import EventDates, JobArguments, JobReport, arguments_of, failure_of, run_main
 
 PROJECT = Path(__file__).parents[3]
@@ -83,6 +84,16 @@ def test_only_named_points_are_taken_and_others_are_passed():
     CrashPoints.of(POINTS[1]).reach(POINTS[0])
 
 
+def test_nobody_waits_within_a_write_as_the_jvm_would_go_on_with_it(tmp_path):
+    for point in IN_WRITES:
+        assert CrashPoints.of(point).at == point
+        with pytest.raises(ConfigurationError, match="no crash point"):
+            CrashPoints.of(f"{point}@{tmp_path / 'mark'}")
+    jobs = (PROJECT / "spark_jobs").glob("*.py")
+    written = [re.findall(r'\.writing\("(.+?)"', job.read_text()) for job in jobs]
+    assert set().union(*written) == IN_WRITES < set(POINTS)
+
+
 def is_running(pid):
     try:
         return "zombie" not in Path(f"/proc/{pid}/status").read_text()
@@ -114,6 +125,38 @@ def test_reaching_the_point_is_a_kill_that_nothing_survives(tmp_path):
     deadline = time.monotonic() + 10
     while is_running(pid):
         assert time.monotonic() < deadline, "its child outlived it"
+
+
+def test_who_waits_at_a_point_is_met_by_the_kill_of_another(tmp_path):
+    code = (
+        "import sys, threading, time\nfrom pathlib import Path\n"
+        "from spark_jobs.crash import CrashPoints\n"
+        "mark = Path(sys.argv[1])\n"
+        "def wait():\n"
+        "    CrashPoints.of(f'tiles.in_worker@{mark}').reach('tiles.in_worker')\n"
+        "    mark.with_name('went_on').touch()\n"
+        "threading.Thread(target=wait).start()\n"
+        "while not mark.exists():\n    time.sleep(0.01)\n"
+        "CrashPoints.of('tiles.after_replace').reach('tiles.after_replace')\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "waits")]
+    done = subprocess.run(command, cwd=PROJECT, start_new_session=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == ["waits"]
+
+
+def test_who_waits_ends_with_the_process_that_began_it(tmp_path):
+    code = (
+        "import os, sys, time\nfrom pathlib import Path\n"
+        "from spark_jobs.crash import CrashPoints\n"
+        "points, mark = CrashPoints.of(f'tiles.in_worker@{sys.argv[1]}'), Path(sys.argv[1])\n"
+        "if os.fork() == 0:\n    points.reach('tiles.in_worker')\n"
+        "while not mark.exists():\n    time.sleep(0.01)\n"
+        "os._exit(0)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "waits")]
+    # Its output is a pipe that ends with the last of its processes.
+    subprocess.run(command, cwd=PROJECT, capture_output=True, timeout=60, check=True)
 
 
 def test_a_write_is_cut_when_its_first_file_appears(tmp_path):
