@@ -233,11 +233,16 @@ _PACKED: dict[str, _Packing] = {
 
 
 def _overwrite(path: Path, sought: Sought) -> None:
-    """Fill bytes where they lie: whoever appends to the file goes on undisturbed."""
-    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
-        for start, end, encoding in list(sought.spans(content)):  # type: ignore[arg-type]
-            content[start:end] = filling(end - start, encoding)
-        content.flush()
+    """Fill bytes where they lie: whoever appends to the file goes on undisturbed.
+
+    They are written, not changed in the map: after that the file is not newer on every file
+    system, and a backup that was cleaned would go by its old date and digest.
+    """
+    with path.open("r+b") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            spans = list(sought.spans(content))  # type: ignore[arg-type]
+        for start, end, encoding in spans:
+            os.pwrite(file.fileno(), filling(end - start, encoding), start)
         os.fsync(file.fileno())
 
 
