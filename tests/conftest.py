@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 
 import prometheus_client  # noqa: F401 - before Feast, whose import turns it to files
 import pytest
@@ -14,6 +15,8 @@ from class_archive import Recording, can_be_recorded
 from compiled_kernel import Compiling, is_compiled, wait_until_compiled
 from example_counts import use_profile
 from left_at_work import left_at_work
+from memory_folder import keep_files_in_memory
+from migrations_read_once import read_migrations_once
 from parsed_once import parse_once
 from worker_shares import WorkerShares
 
@@ -38,7 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    use_profile(is_fast="not slow" in config.getoption("markexpr", ""))
+    is_fast = "not slow" in config.getoption("markexpr", "")
+    use_profile(is_fast=is_fast)
+    if is_fast:
+        keep_files_in_memory()
     if config.getoption("numprocesses", None) and not is_compiled():
         config.stash[COMPILING] = Compiling()
     if _is_whole_suite(config) and can_be_recorded():
@@ -87,6 +93,8 @@ def pytest_collection():
     try:
         return (yield)
     finally:
+        if "dagster" in sys.modules:
+            read_migrations_once()
         gc.freeze()
         gc.enable()
 

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,13 +34,14 @@ def binaries() -> Path:
 @contextmanager
 def postgres_server(directory: Path) -> Iterator[str]:
     """URL of a running server. It refuses to run as root, so then it runs as ``postgres``."""
-    folder, port = binaries(), free_port()
+    folder, port, temporary = binaries(), free_port(), Path(tempfile.gettempdir())
     account = pwd.getpwnam("postgres") if os.getuid() == 0 else None
     user = None if account is None else account.pw_name
     data = directory / "data"
     if account is not None:
-        for path in (directory, *directory.parents):
-            if path.stat().st_uid == 0 and path.is_relative_to("/tmp") and path != Path("/tmp"):
+        held = [path for path in directory.parents if temporary in path.parents]
+        for path in (directory, *held):
+            if path.stat().st_uid == 0:
                 path.chmod(path.stat().st_mode | 0o055)
         os.chown(directory, account.pw_uid, account.pw_gid)
     initialise: list[str | Path] = [folder / "initdb", "-D", data, "-U", "tests"]
