@@ -40,8 +40,8 @@ class Service(Resource, ABC):
     """The running service, asked as any product asks it."""
 
     @abstractmethod
-    def ask(self, path: str, body: Any = None) -> Any:
-        """Answer to a GET, or to a POST of ``body``, as JSON.
+    def ask(self, path: str, body: Any = None, *, contract: str = "") -> Any:
+        """Answer to a GET, or to a POST of ``body``, as JSON; ``contract`` is what that speaks.
 
         Raises
         ------

@@ -1,7 +1,8 @@
 """What was served at an instant: the records of the audit log about channels, folded in order.
 
-Records of two kinds tell of channels: who became champion (``promoted``, ``rolled_back``), and
-what a rollout or a shadow did (``rollout_...``). Others are passed over. The fold is the same as
+Records of three kinds tell of channels: who became champion (``promoted``, ``rolled_back``), what a
+rollout or a shadow did (``rollout_...``), and who answers callers of an older contract until when
+(``contract_kept``, ``contract_ended``). Others are passed over. The fold is the same as
 the controller's moves, so that the answer for the present is what ``channels.json`` says.
 """
 
@@ -10,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic import Field
+
 from core.audit import Record
 from core.features.plan import Frozen
 
 CHAMPION_MOVES = ("promoted", "rolled_back")
+CONTRACT_MOVES = ("contract_kept", "contract_ended")
 ROLLOUT_MOVE = "rollout_"
 _ENDINGS = ("promoted", "rolled_back", "withdrawn", "overtaken")
 
@@ -25,6 +29,7 @@ class Served(Frozen):
     challenger: int | None = None
     challenger_weight: float = 0.0
     shadow: int | None = None
+    older: dict[int, int] = Field(default_factory=dict)
     manifest_digest: str = ""
     n: int = 0
     since_ms: int = 0
@@ -42,12 +47,15 @@ class Served(Frozen):
             )
         if self.shadow is not None:
             words += f", release {self.shadow} was shadow"
+        for contract, release in sorted(self.older.items()):
+            words += f", release {release} answered callers of contract {contract}"
         return words
 
 
 def is_about_channels(record: Record) -> bool:
     """Whether a record may change what is served."""
-    return record.what in CHAMPION_MOVES or record.what.startswith(ROLLOUT_MOVE)
+    what = record.what
+    return what in CHAMPION_MOVES or what in CONTRACT_MOVES or what.startswith(ROLLOUT_MOVE)
 
 
 def served_at(records: Iterable[Record], use_case: str, at_ms: int) -> Served:
@@ -89,9 +97,14 @@ def _changes(served: Served, what: str, about: dict[str, Any]) -> dict[str, Any]
     release = about.get("release")
     nobody = {"challenger": None, "challenger_weight": 0.0}
     no_shadow = {"shadow": None} if served.shadow == release else {}
+    if what in CONTRACT_MOVES:
+        return {"older": _older(served, about, is_over=what == "contract_ended")}
     if what in CHAMPION_MOVES:
         digest = about.get("manifest_digest", "")
-        return {"champion": release, "manifest_digest": digest, **nobody, **no_shadow}
+        own = about.get("contract")
+        older = {major: each for major, each in served.older.items() if own is None or major < own}
+        changes = {"champion": release, "manifest_digest": digest, "older": older}
+        return {**changes, **nobody, **no_shadow}
     event = what.removeprefix(ROLLOUT_MOVE)
     if event in ("started", "advanced"):
         return {"challenger": release, "challenger_weight": about.get("weight", 0.0), **no_shadow}
@@ -100,6 +113,11 @@ def _changes(served: Served, what: str, about: dict[str, Any]) -> dict[str, Any]
     if event == "shadow_set":
         return {"shadow": release}
     return {"shadow": None} if event == "shadow_removed" else {}
+
+
+def _older(served: Served, about: dict[str, Any], *, is_over: bool) -> dict[int, int]:
+    others = {major: each for major, each in served.older.items() if major != about["contract"]}
+    return others if is_over else {**others, int(about["contract"]): int(about["release"])}
 
 
 def last_served_ms(records: Iterable[Record], use_case: str) -> dict[int, int]:

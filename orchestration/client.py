@@ -28,6 +28,7 @@ BY_STATUS: dict[int, type[PlatformError]] = {
     503: NotReadyError,
 }
 PORT = "THROUGHLINE_HTTP__PORT"
+CONTRACT = "throughline-contract"
 MAX_FAULTS_SHOWN = 5
 
 
@@ -107,16 +108,24 @@ def record_path(record_id: str) -> str:
     return f"/v1/predictions/{urllib.parse.quote(record_id, safe='')}"
 
 
-def call(shell: Shell, path: str, body: Any = None) -> Any:
+def call(shell: Shell, path: str, body: Any = None, *, contract: str = "") -> Any:
     """What this home's service answers to a GET, or to a POST of ``body``; raises as `ask`."""
     key = shell.settings.service_key.get_secret_value()
-    return ask(service_address(shell), path, body, key=key)
+    return ask(service_address(shell), path, body, key=key, contract=contract)
 
 
 def ask(
-    address: str, path: str, body: Any = None, *, key: str = "", within_s: float = TIMEOUT_S
+    address: str,
+    path: str,
+    body: Any = None,
+    *,
+    key: str = "",
+    contract: str = "",
+    within_s: float = TIMEOUT_S,
 ) -> Any:
-    """Answer to a GET, or to a POST of ``body``; ``key`` is for a service that asks for one.
+    """Answer to a GET, or to a POST of ``body``.
+
+    ``key`` is for a service that asks for one, ``contract`` the version that the body speaks.
 
     Raises
     ------
@@ -128,6 +137,8 @@ def ask(
     headers = {"Content-Type": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
+    if contract:
+        headers[CONTRACT] = contract
     request = urllib.request.Request(  # noqa: S310 - our own service
         address + path, data=data, headers=headers
     )

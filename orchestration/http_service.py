@@ -22,8 +22,8 @@ class HttpService(Service):
         """Base address; empty where nobody said one."""
         return self.url or read_addresses(Layout(Path(self.home))).service
 
-    def ask(self, path: str, body: Any = None) -> Any:
-        """Answer to a GET, or to a POST of ``body``."""
+    def ask(self, path: str, body: Any = None, *, contract: str = "") -> Any:
+        """Answer to a GET, or to a POST of ``body``, which speaks a ``contract``."""
         address = self.address
         if not address:
             raise NotReadyError(
@@ -31,4 +31,4 @@ class HttpService(Service):
                 remedy="start it with `throughline up`, or set THROUGHLINE_SERVICE_URL",
                 code="service_down",
             )
-        return ask(address, path, body, key=self.key)
+        return ask(address, path, body, key=self.key, contract=contract)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.rollout.stages import RiskTier, Rollout, Step
-from stores.channels import FORMER_CHAMPIONS_KEPT, ChannelState, RolloutState
+from stores.channels import FORMER_CHAMPIONS_KEPT, ChannelState, KeptContract, RolloutState
 
 _NO_ROLLOUT = {"challenger": None, "challenger_weight": 0.0, "rollout": None}
 _NO_SHADOW = {"shadow": None, "shadow_experiment": ""}
@@ -22,16 +22,42 @@ def promoted(state: ChannelState, release: int) -> ChannelState:
     )
 
 
-def returned(state: ChannelState, release: int) -> ChannelState:
+def followed(state: ChannelState, major: int, *, since_ms: int, until_ms: int) -> ChannelState:
+    """The champion goes on answering callers of its contract, before another takes its place."""
+    kept = KeptContract(major=major, release=state.champion, since_ms=since_ms, until_ms=until_ms)
+    return _with(state, older=(*state.older, kept))
+
+
+def answered_by(state: ChannelState, major: int, release: int) -> ChannelState:
+    """Callers of an older contract are answered by another release of it."""
+    return _with_older(state, major, release)
+
+
+def ended(state: ChannelState, major: int) -> ChannelState:
+    """The time of an older contract is over."""
+    return _with_older(state, major, None)
+
+
+def _with_older(state: ChannelState, major: int, release: int | None) -> ChannelState:
+    older = (
+        kept.model_copy(update={"release": release}) if kept.major == major else kept
+        for kept in state.older
+    )
+    return _with(state, older=tuple(older))
+
+
+def returned(state: ChannelState, release: int, major: int) -> ChannelState:
     """A former champion is champion again; a rollout under way ends.
 
-    A stack: going back twice goes further back, never to what was just left.
+    A stack: going back twice goes further back, never to what was just left. Its own contract,
+    ``major``, is no older one then.
     """
     left = state.former_champions[state.former_champions.index(release) + 1 :]
     return _with(
         state,
         champion=release,
         former_champions=left,
+        older=tuple(kept for kept in state.older if kept.major < major),
         **_NO_ROLLOUT,
         **(_NO_SHADOW if state.shadow == release else {}),
     )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.clock import Clock
+from core.clock import DAY_MS, Clock
 from core.errors import InvalidInputError, NotReadyError
-from core.interface import Compatibility, following
+from core.interface import Compatibility, following, major_of
 from core.sign_offs import roles_of
 from serving import channel_moves as moves
 from serving.trials import Trials
@@ -100,7 +100,13 @@ class Decisions:
         if state.champion == release:
             return Move(state, f"release {release} is the champion already")
         manifest, because = self.fit_to_serve(request.use_case, release)
-        self._follow(manifest, state)
+        contract = self._follow(manifest, state)
+        if release in (kept.release for kept in state.older):
+            return Move(state, f"release {release} answers its contract already")
+        if any(kept.major == manifest.contract.major for kept in state.older):
+            return _of_older(state, manifest, because)
+        if contract is not None and contract.word == "new_major":
+            state, because = self._followed(state, manifest, contract), _joined(because, contract)
         event: Event | None = None
         if state.rollout is not None:
             event = "promoted" if state.challenger == release else "overtaken"
@@ -110,10 +116,10 @@ class Decisions:
         del channels
         release = _former(request, state)
         refuse_archived(self._shelf, request.use_case, release)
-        self._shelf.verified(request.use_case, release, self._keys)
+        contract = self._shelf.verified(request.use_case, release, self._keys).manifest.contract
         event: Event | None = None if state.rollout is None else "overtaken"
         because = f"release {release} was champion before; signature and digests hold"
-        return Move(moves.returned(state, release), because, event)
+        return Move(moves.returned(state, release, contract.major), because, event)
 
     def _start(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
         release = _named(request)
@@ -203,6 +209,14 @@ class Decisions:
             )
         return contract
 
+    def _followed(
+        self, state: ChannelState, manifest: Manifest, contract: Compatibility
+    ) -> ChannelState:
+        """The channels, the champion kept for callers of its contract as long as is declared."""
+        now_ms = self._clock.now_ms()
+        until_ms = now_ms + manifest.contract.keeps_previous_days * DAY_MS
+        return moves.followed(state, major_of(contract.before), since_ms=now_ms, until_ms=until_ms)
+
     def _try(self, manifest: Manifest) -> None:
         """Load a model that was never tried; IntegrityError when it fails, crashes or hangs."""
         if self._trials is not None:
@@ -225,6 +239,17 @@ class Decisions:
                 code="not_approved",
             )
         return f"signed off by {' and '.join(roles)}" if roles else "no sign-off asked for"
+
+
+def _of_older(state: ChannelState, manifest: Manifest, because: str) -> Move:
+    """Another release for callers of an older contract; the champion stays."""
+    major = manifest.contract.major
+    after = moves.answered_by(state, major, manifest.release)
+    return Move(after, f"{because}; it answers callers of contract {major}")
+
+
+def _joined(because: str, contract: Compatibility) -> str:
+    return f"{because}; {contract.sentence()}"
 
 
 def _no_rollout_across(contract: Compatibility, manifest: Manifest) -> InvalidInputError:

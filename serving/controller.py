@@ -16,22 +16,32 @@ from typing import Any, Literal
 from core.audit import LONGEST_WHY, Entry
 from core.clock import Clock
 from core.errors import IntegrityError, PlatformError
+from serving import channel_moves as moves
 from serving.channel_requests import Decisions, Move
 from serving.configuration import note_configuration
 from serving.judging import WHO, Judge, Look
 from serving.log_lines import Trouble
+from serving.older_contracts import contract_entries, over
 from serving.process import Stop, Told, run_process
 from serving.process_metrics import ControllerMetrics, served_metrics
 from serving.settings import Settings
 from serving.trials import Trials
 from stores.audit import AuditLog
-from stores.channels import ChannelAnswer, ChannelRequest, Channels, ChannelState
+from stores.bundle import read_manifest
+from stores.channels import (
+    ChannelAnswer,
+    ChannelRequest,
+    Channels,
+    ChannelState,
+    KeptContract,
+)
 from stores.durable import exclusive_lock
 from stores.rollout_counts import RolloutCounts, open_rollout_counts
 from stores.rollouts import AuditEntry, Event, RolloutBoard, RolloutReport
 from stores.shelf import Shelf
 from stores.signing import KeyRing, Signer, ensure_signer
 
+WHO_ENDS = "the declared time"
 TRIED_WITHIN_S = 15.0
 """Others wait meanwhile: whoever asks for their answer, and rollouts that are to be judged."""
 
@@ -73,13 +83,18 @@ class Controller:
             return [self._answered(request_id) for request_id in board.pending()]
 
     def look(self) -> list[str]:
-        """Look once at every rollout and shadow, and move what is to be moved; what was done."""
-        if not any(_is_watched(s) for s in self._shelf.board.read(self._keys).use_cases.values()):
+        """Look once at rollouts, shadows and older contracts; what was done about them."""
+        now_ms = self._clock.now_ms()
+        states = self._shelf.board.read(self._keys).use_cases.values()
+        if not any(_is_watched(state) or over(state, now_ms) for state in states):
             return []
         with exclusive_lock(self._shelf.root / ".controller.lock"):
             channels = self._shelf.board.latest(self._keys)
             done: list[str] = []
             for use_case, state in sorted(channels.use_cases.items()):
+                for kept in over(state, now_ms):
+                    channels = self._end(use_case, channels, kept)
+                    done.append(f"{use_case}: the time of contract {kept.major} is over")
                 if _is_watched(state):
                     channels, sentences = self._looked(use_case, channels)
                     done += sentences
@@ -92,6 +107,12 @@ class Controller:
         if board.signed_by() not in ("", self._signer.key_id):
             with exclusive_lock(self._shelf.root / ".controller.lock"):
                 board.write(board.latest(self._keys), self._signer)
+
+    def _end(self, use_case: str, channels: Channels, kept: KeptContract) -> Channels:
+        """Nobody answers callers of an older contract any more."""
+        after = moves.ended(channels.state(use_case), kept.major)
+        why = "the time that was declared for it is over"
+        return self._put(channels, use_case, after, WHO_ENDS, why, None)
 
     def _looked(self, use_case: str, channels: Channels) -> tuple[Channels, list[str]]:
         state = channels.state(use_case)
@@ -183,6 +204,7 @@ class Controller:
         entries = [] if entry is None else [entry.in_log()]
         if after.champion != before.champion:
             entries.append(self._champion_entry(use_case, before, changed, who, why))
+        entries += contract_entries(use_case, before, changed, who, why)
         with suppress(IntegrityError) if _is_way_back(before, after) else nullcontext():
             self._audit.append(entries)
         self._shelf.board.write(changed, self._signer)
@@ -200,6 +222,7 @@ class Controller:
         }
         if champion is not None:
             about["manifest_digest"] = self._shelf.statement(use_case, champion).manifest_digest
+            about["contract"] = self._major(use_case, champion)
         return Entry(
             at_ms=changed.written_at_ms,
             what="rolled_back" if champion in before.former_champions else "promoted",
@@ -207,6 +230,9 @@ class Controller:
             why=why[:LONGEST_WHY],
             about=about,
         )
+
+    def _major(self, use_case: str, release: int) -> int:
+        return read_manifest(self._shelf.bundle(use_case, release)).contract.major
 
     def _entry(
         self,
@@ -250,7 +276,9 @@ class Controller:
 
 def _is_way_back(before: ChannelState, after: ChannelState) -> bool:
     """Whether nobody is given a release that he was not given before, and none is watched."""
-    is_known = after.champion in (before.champion, *before.former_champions)
+    known = {*before.releases, *before.former_champions}
+    older = {kept.release for kept in after.older if kept.release is not None}
+    is_known = after.champion in (before.champion, *before.former_champions) and older <= known
     return is_known and after.challenger is None and after.shadow in (None, before.shadow)
 
 

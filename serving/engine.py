@@ -16,6 +16,7 @@ from serving.errors import BrokenContractError, FieldFault, ListTooLongError
 from serving.passes import Asked, Passes, Timer
 from serving.ports import Json, Observer
 from serving.releases import LoadedRelease, Releases
+from serving.speaking import speaker
 from serving.splitting import Splitting
 from serving.together import Together
 from serving.tracing import current
@@ -42,23 +43,24 @@ class Engine:
         self._clock = clock
         self._observer = observer
 
-    async def predict(self, use_case: str, raw: object) -> Json:
-        """Answer to one raw request.
+    async def predict(self, use_case: str, raw: object, said: str | None = None) -> Json:
+        """Answer to one raw request; ``said`` is the contract that it says it speaks.
 
         Raises
         ------
         NotFoundError
-            If the use case is not served.
+            If the use case is not served, or not that contract of it.
         InvalidInputError
-            If the request breaks the contract or asks for a t that is no longer kept.
+            If the request breaks the contract, speaks one whose time is over, or asks for a t that
+            is no longer kept.
         IntegrityError
             If the model answers what is no score.
         DependencyError
             If the record cannot be kept: then no answer leaves.
         """
-        return (await self._answer(use_case, [raw], [""]))[0]
+        return (await self._answer(use_case, [raw], [""], said))[0]
 
-    async def predict_many(self, use_case: str, raw: object) -> Json:
+    async def predict_many(self, use_case: str, raw: object, said: str | None = None) -> Json:
         """Answers to up to 1,000 requests in order, read, scored and recorded together."""
         points = raw.get("points") if isinstance(raw, dict) and raw.keys() == {"points"} else None
         if not isinstance(points, list) or not points:
@@ -71,16 +73,18 @@ class Engine:
                 remedy=f"send at most {MAX_POINTS}",
             )
         pointers = [f"/points/{index}" for index in range(len(points))]
-        return {"predictions": await self._answer(use_case, points, pointers)}
+        return {"predictions": await self._answer(use_case, points, pointers, said)}
 
     async def _answer(
-        self, use_case: str, raws: Sequence[object], pointers: Sequence[str]
+        self, use_case: str, raws: Sequence[object], pointers: Sequence[str], said: str | None
     ) -> list[Json]:
-        served = self._releases.served(use_case)
-        call = Call(use_case, raws, pointers, self._clock.now_ms(), current.get())
+        served, now_ms = self._releases.served(use_case), self._clock.now_ms()
+        asked = speaker(served, said, now_ms)
+        self._observer.spoken(use_case, asked.major)
+        call = Call(use_case, raws, pointers, now_ms, current.get())
         rollout = served.state.rollout
-        if rollout is None:
-            return await self._run(call, served.champion, "champion", None)
+        if rollout is None or asked.kept is not None:
+            return await self._run(call, asked.release, asked.channel, None)
         return await self._splitting.answers(call, served, rollout, self._run)
 
     async def _run(

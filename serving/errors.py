@@ -98,6 +98,12 @@ class ConflictError(InvalidInputError):
     code = "conflict"
 
 
+class ContractEndedError(InvalidInputError):
+    """The time that the caller's contract was served for is over."""
+
+    code = "contract_ended"
+
+
 class NoKeyError(InvalidInputError):
     """The request carries no key, or one that opens nothing."""
 

@@ -8,7 +8,7 @@ an event twice; ingest and folder count an id once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -21,7 +21,7 @@ from serving.errors import BrokenContractError, FieldFault, ListTooLongError, No
 from serving.grouping import Groups
 from serving.guard import Guard
 from serving.ports import Json
-from serving.releases import Releases
+from serving.releases import Releases, Served
 from stores.claims import CLAIM_MS, event_claim
 
 MAX_EVENTS = 1_000
@@ -92,16 +92,12 @@ class EventIntake:
     def sources(self) -> dict[str, Source]:
         """Sources of every served use case, by name."""
         served = self._releases.roster.use_cases.values()
-        return {s.name: s for each in served for s in each.champion.manifest.contract.sources}
+        return {s.name: s for each in served for s in _sources(each)}
 
     def readers_of(self, source: str) -> list[str]:
         """Served use cases that read a source, so whose answers its events change."""
         served = self._releases.roster.use_cases.items()
-        return [
-            name
-            for name, each in served
-            if any(s.name == source for s in each.champion.manifest.contract.sources)
-        ]
+        return [name for name, each in served if any(s.name == source for s in _sources(each))]
 
     async def take(self, source: str, raw: object) -> list[Result]:
         """What became of one event (an object) or many (a list), in order.
@@ -216,6 +212,12 @@ class EventIntake:
         if known is None or known[0] != source:
             known = self._parsers[name] = (source, RowParser(source))
         return known[1]
+
+
+def _sources(served: Served) -> Iterator[Source]:
+    """Sources that the releases of a use case read, the champion's word on each last."""
+    for release in (*served.older.values(), served.champion):
+        yield from release.manifest.contract.sources
 
 
 def _check_count(count: int) -> None:

@@ -70,7 +70,8 @@ class Health:
 
     def _sources(self) -> list[str]:
         served = self._releases.roster.use_cases.values()
-        return sorted({view.source for each in served for view in each.champion.plan.views})
+        answering = (r for each in served for r in (each.champion, *each.older.values()))
+        return sorted({view.source for release in answering for view in release.plan.views})
 
 
 def _beside(served: Served) -> Json:
@@ -82,4 +83,7 @@ def _beside(served: Served) -> Json:
         beside["challenger_weight"] = state.challenger_weight
     if state.shadow is not None:
         beside["shadow"] = state.shadow
+    for kept in state.older:
+        if kept.release is not None:
+            beside[kept.channel] = kept.release
     return beside

@@ -18,7 +18,6 @@ from serving.errors import NotFoundError
 from serving.ports import Json
 from serving.releases import LoadedRelease, Releases
 from serving.tensors import Tensor, score_metadata, vector_metadata, vectors_of
-from stores.channels import Channel
 
 PLATFORM = "onnxruntime_onnx"
 SERVER: Json = {"name": "throughline", "version": "1", "extensions": ["binary_tensor_data"]}
@@ -91,7 +90,7 @@ class Inference:
         self._observer.inferred(name, channel, len(scores))
         return str(release.manifest.release), scores
 
-    def _found(self, name: str, version: str) -> tuple[Channel, LoadedRelease]:
+    def _found(self, name: str, version: str) -> tuple[str, LoadedRelease]:
         served = self._releases.served(name)
         if not version:
             return "champion", served.champion

@@ -53,6 +53,10 @@ class Observer(Protocol):
         """Count answered points."""
         ...
 
+    def spoken(self, use_case: str, major: int) -> None:
+        """Count one request, by the contract that it speaks."""
+        ...
+
     def stage(self, use_case: str, stage: str, seconds: float) -> None:
         """Time one stage of one request."""
         ...

@@ -24,7 +24,7 @@ from serving.ladder import Ladder, LoadedFallback
 from serving.memory import resident_bytes
 from serving.ports import DirectScorer, Scorer
 from stores.bundle import Bundle, Manifest
-from stores.channels import Channel, Channels, ChannelState
+from stores.channels import Channels, ChannelState
 from stores.golden import Golden
 from stores.merging import compiled_merge
 from stores.shelf import Shelf
@@ -71,6 +71,11 @@ class LoadedRelease:
         """What it reads and computes."""
         return self.manifest.plan
 
+    @cached_property
+    def major(self) -> int:
+        """Which contract its callers speak."""
+        return self.manifest.contract.major
+
     @property
     def calls(self) -> int:
         """How often its model was asked."""
@@ -92,20 +97,23 @@ class Served:
     """What one use case serves now, all of it warm.
 
     ``challenger`` and ``shadow`` are None where there is none, and where it could not be loaded.
+    ``older`` are those that answer callers of contracts before the champion's, by major.
     """
 
     state: ChannelState
     champion: LoadedRelease
     challenger: LoadedRelease | None = None
     shadow: LoadedRelease | None = None
+    older: Mapping[int, LoadedRelease] = field(default_factory=dict)
 
     @property
-    def releases(self) -> dict[Channel, LoadedRelease]:
+    def releases(self) -> dict[str, LoadedRelease]:
         """Releases in memory, by channel."""
-        named: dict[Channel, LoadedRelease | None] = {
+        named: dict[str, LoadedRelease | None] = {
             "champion": self.champion,
             "challenger": self.challenger,
             "shadow": self.shadow,
+            **{kept.channel: self.older.get(kept.major) for kept in self.state.older},
         }
         return {channel: loaded for channel, loaded in named.items() if loaded is not None}
 
@@ -122,7 +130,7 @@ class Served:
         if state.shadow is not None and (name, state.shadow) in keys:
             state = state.model_copy(update={"shadow": None, "shadow_experiment": ""})
             shadow = None
-        return Served(state, self.champion, challenger, shadow)
+        return Served(state, self.champion, challenger, shadow, self.older)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,12 @@ class Telemetry:
             ("use_case", "channel", "decision", "degraded"),
             registry=registry,
         )
+        self._contracts = Counter(
+            "throughline_contract_requests_total",
+            "Requests for predictions, by the major version of the contract that they speak.",
+            ("use_case", "contract"),
+            registry=registry,
+        )
         self._inferences = Counter(
             "throughline_inferred_rows_total",
             "Rows scored alone, with inputs that the caller brought.",
@@ -65,6 +71,7 @@ class Telemetry:
         self._asked = _asked(registry)
         # Looking labels up takes longer than counting: what every prediction counts is kept.
         self._predicted = cache(self._predictions.labels)
+        self._spoken = cache(self._contracts.labels)
         self._inferred = cache(self._inferences.labels)
         self._refused = cache(self._refusals.labels)
 
@@ -73,6 +80,10 @@ class Telemetry:
     ) -> None:
         """Count answered points."""
         self._predicted(use_case, channel, decision, degraded).inc(n_points)
+
+    def spoken(self, use_case: str, major: int) -> None:
+        """Count one request, by the contract that it speaks."""
+        self._spoken(use_case, str(major)).inc()
 
     def inferred(self, use_case: str, channel: str, n_rows: int) -> None:
         """Count rows that were scored alone."""

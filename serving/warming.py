@@ -121,7 +121,11 @@ class Warming:
         self._told(Trouble(f"unloaded {named}: champion {key[0]} {key[1]} needs the room"))
 
     def _tenants(self, roster: Roster) -> list[Tenant]:
-        champions = {served.champion.key for served in roster.use_cases.values()}
+        champions = {
+            release.key
+            for served in roster.use_cases.values()
+            for release in (served.champion, *served.older.values())
+        }
         champions |= {key for key, (_, is_champion) in self._fresh.items() if is_champion}
         fresh = [loaded for loaded, _ in self._fresh.values()]
         unseen = 0, 0.0

@@ -160,7 +160,10 @@ class ShelfWatcher:
     ) -> Served:
         challenger = self._release(name, state.challenger, faults)
         shadow = self._release(name, state.shadow, faults)
-        served = Served(state, champion, challenger.loaded, shadow.loaded)
+        found = {k.major: self._release(name, k.release, faults, is_champion=True).loaded
+                 for k in state.older}  # fmt: skip
+        older = {major: loaded for major, loaded in found.items() if loaded is not None}
+        served = Served(state, champion, challenger.loaded, shadow.loaded, older)
         missing = {each.key for each in (challenger, shadow) if each.is_left_out}
         kept = before.use_cases.get(name)
         is_swap = kept is None or kept.champion.key != champion.key
@@ -208,6 +211,8 @@ def _spelled(roster: Roster) -> str:
             others.append(f"challenger {state.challenger} at {state.challenger_weight:.0%}")
         if served.shadow is not None:
             others.append(f"shadow {state.shadow}")
+        others += [f"{each.manifest.release} for contract {major}"
+                   for major, each in served.older.items()]  # fmt: skip
         beside = f" ({', '.join(others)})" if others else ""
         parts.append(f"{name} {served.champion.manifest.release}{beside}")
     return ", ".join(sorted(parts)) or "no champion"

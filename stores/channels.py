@@ -57,8 +57,27 @@ class RolloutState(Frozen):
     approved_stages: tuple[int, ...] = ()
 
 
+class KeptContract(Frozen):
+    """A contract that a new major followed: who answers it, and until when.
+
+    ``release`` is None once that time is over; what is kept then tells callers when it was.
+    """
+
+    major: int = Field(ge=1)
+    release: int | None = None
+    since_ms: int
+    until_ms: int
+
+    @property
+    def channel(self) -> str:
+        """What its release is served as."""
+        return f"contract_{self.major}"
+
+
 class ChannelState(Frozen):
     """Releases that a use case serves. ``challenger_weight`` is a share of entities, 0 to 1.
+
+    ``older`` are contracts of majors before the champion's, each major once, the oldest first.
 
     ``former_champions`` has the latest first: what a rollback without a release goes to. What
     is not there is not written, so signatures from before it could be hold.
@@ -71,11 +90,13 @@ class ChannelState(Frozen):
     former_champions: tuple[int, ...] = ()
     rollout: RolloutState | None = Field(default=None, exclude_if=_is_absent)
     shadow_experiment: str = Field(default="", exclude_if=_is_absent)
+    older: tuple[KeptContract, ...] = Field(default=(), exclude_if=_is_absent)
 
     @property
     def releases(self) -> tuple[int, ...]:
         """Distinct releases in any channel, champion first."""
-        named = (self.champion, self.challenger, self.shadow)
+        older = (kept.release for kept in self.older)
+        named = (self.champion, self.challenger, self.shadow, *older)
         return tuple(dict.fromkeys(release for release in named if release is not None))
 
 

@@ -37,7 +37,9 @@ def interfaces_served(shelf: Shelf, use_case: str, state: ChannelState) -> tuple
 
 
 def _interfaces(shelf: Shelf, use_case: str, state: ChannelState) -> Iterator[Interface]:
-    for release in () if state.champion is None else (state.champion,):
+    for release in (state.champion, *(kept.release for kept in state.older)):
+        if release is None:
+            continue
         try:
             yield read_manifest(shelf.bundle(use_case, release)).interface
         except PlatformError:  # it is to be replaced: no reason to refuse who comes instead

@@ -75,8 +75,9 @@ def asked(
     bundle = champion_bundle(platform, use_case.name)
     if bundle is None:
         return {}, ["no release serves, so there was nobody to ask"]
-    body = request_of(bundle.manifest.contract, use_case, platform.clock.now_ms())
-    answer = service.ask(f"/v1/{use_case.name}/predictions", body)
+    contract = bundle.manifest.contract
+    body = request_of(contract, use_case, platform.clock.now_ms())
+    answer = service.ask(f"/v1/{use_case.name}/predictions", body, contract=contract.version)
     faults = answer_faults(answer)
     record_id = answer["prediction_id"]
     if record_id is not None:

@@ -8,9 +8,12 @@ from core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from core.contracts import FieldSpec
 from core.errors import InvalidInputError
 from core.use_case import UseCase
+from orchestration.channels import channels_of
 from orchestration.client import call
 from orchestration.fields import values_of
 from orchestration.shell import Shell, table
+from stores.bundle import read_manifest
+from stores.shelf import Shelf
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("use_case")
     parser.add_argument("field", nargs="*", help="card_id=c1 terminal_id=t9 amount_minor=1250")
     parser.add_argument("--at", help="decide as of this instant, ISO 8601; default now")
+    parser.add_argument(
+        "--contract", metavar="VERSION", help="that the request speaks; default the newest served"
+    )
     parser.add_argument("--no-explain", action="store_true", help="without contributions")
 
 
@@ -26,11 +32,21 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     use_case = declared(shell, arguments.use_case)
     body = request_of(use_case, arguments.field)
     body |= {"at": arguments.at, "explain": not arguments.no_explain}
-    answer = call(shell, f"/v1/{use_case.name}/predictions", body)
+    contract = arguments.contract or newest_contract(shell, use_case.name)
+    answer = call(shell, f"/v1/{use_case.name}/predictions", body, contract=contract)
     shell.say(answer_in_words(answer))
     if answer["prediction_id"]:
         shell.next(f"throughline why {answer['prediction_id']}")
     return 0
+
+
+def newest_contract(shell: Shell, use_case: str) -> str:
+    """The champion's, where an older one is answered too and so is what silence means."""
+    state = channels_of(shell).state(use_case)
+    if state.champion is None or not state.older:
+        return ""
+    bundle = Shelf(shell.settings.layout.shelf).bundle(use_case, state.champion)
+    return read_manifest(bundle).contract.version
 
 
 def declared(shell: Shell, name: str) -> UseCase:

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from core.clock import event_date
 from orchestration.addresses import read_addresses
 from orchestration.channels import channels_of
 from orchestration.client import is_ours
@@ -86,6 +87,10 @@ def _served(state: ChannelState) -> str:
         beside.append(f"{state.challenger} at {state.challenger_weight:.0%}")
     if state.shadow is not None:
         beside.append(f"shadow {state.shadow}")
+    for kept in state.older:
+        if kept.release is not None:
+            until = event_date(kept.until_ms)
+            beside.append(f"{kept.release} for contract {kept.major} until {until}")
     return str(state.champion or "none") + (f" ({', '.join(beside)})" if beside else "")
 
 

@@ -14,6 +14,7 @@ from serving.engine import MAX_POINTS
 from serving.events import MAX_EVENTS
 from serving.ports import Json
 from serving.releases import Roster, Served
+from serving.transport.openapi_contracts import contract_headers, contract_parameter
 from serving.transport.openapi_examples import (
     answer_of,
     event_of,
@@ -51,6 +52,7 @@ from serving.transport.schemas import (
 from serving.transport.schemas import RECORD as RECORD_SCHEMA
 from serving.transport.schemas import REPLAY as REPLAY_SCHEMA
 from serving.transport.schemas import ROLLOUT as ROLLOUT_SCHEMA
+from stores.bundle import Contract
 
 _SCHEMAS: Json = {
     "Answer": ANSWER,
@@ -94,7 +96,9 @@ def openapi_of(roster: Roster, sources: Mapping[str, Source], *, is_open: bool) 
     schemas, paths = dict(_SCHEMAS), {}
     served_by_name = sorted(roster.use_cases.items())
     for name, served in served_by_name:
-        schemas[f"{name}_request"] = _request(served)
+        schemas[f"{name}_request"] = _request(served.champion.manifest.contract)
+        for major, release in served.older.items():
+            schemas[f"{name}_request_{major}"] = _request(release.manifest.contract)
         paths.update(_prediction_paths(name, served))
     for name, source in sorted(sources.items()):
         schemas[f"{name}_event"] = _event(source)
@@ -123,8 +127,7 @@ def openapi_of(roster: Roster, sources: Mapping[str, Source], *, is_open: bool) 
     }
 
 
-def _request(served: Served) -> Json:
-    contract = served.champion.manifest.contract
+def _request(contract: Contract) -> Json:
     schema = object_of(
         {
             "entities": _fields(contract.keys),
@@ -141,7 +144,8 @@ def _request(served: Served) -> Json:
         },
         required=["entities", *(["inputs"] if contract.inputs else [])],
     )
-    return {**schema, "examples": [request_of(served)]}
+    about = f"Contract {contract.version}."
+    return {**schema, "description": about, "examples": [request_of(contract)]}
 
 
 def _fields(specs: tuple[FieldSpec, ...]) -> Json:
@@ -159,7 +163,7 @@ def _event(source: Source) -> Json:
 
 
 def _prediction_paths(use_case: str, served: Served) -> Json:
-    request, example = reference(f"{use_case}_request"), request_of(served)
+    request, example = _requests(use_case, served), request_of(served.champion.manifest.contract)
     answer = answer_of(use_case, served)
     many = object_of(
         {"points": {"type": "array", "items": request, "minItems": 1, "maxItems": MAX_POINTS}},
@@ -183,10 +187,21 @@ def _prediction_paths(use_case: str, served: Served) -> Json:
         problems=PREDICTION,
         example={"predictions": [answer]},
     )
+    for made in (one, batch):
+        made["parameters"].append(contract_parameter(served))
+        done = made["responses"]["200"]
+        done["headers"] = {**done["headers"], **contract_headers(served)}
     return {
         base: {"post": {**one, "requestBody": body(request, example)}},
         f"{base}:batch": {"post": {**batch, "requestBody": body(many, {"points": [example]})}},
     }
+
+
+def _requests(use_case: str, served: Served) -> Json:
+    """What a request may be: of the champion's contract, or of an older one that is answered."""
+    names = [f"{use_case}_request", *(f"{use_case}_request_{major}" for major in served.older)]
+    found = [reference(name) for name in names]
+    return found[0] if len(found) == 1 else {"anyOf": found}
 
 
 def _events_operation(source: Source) -> Json:

@@ -8,7 +8,7 @@ from typing import Any
 from core.contracts import FieldSpec, Source
 from serving.ports import Json
 from serving.releases import Served
-from stores.bundle import MODEL_INPUT, MODEL_OUTPUT
+from stores.bundle import MODEL_INPUT, MODEL_OUTPUT, Contract
 
 NOW_MS = 1_767_225_600_000
 NOW = "2026-01-01T00:00:00Z"
@@ -21,9 +21,8 @@ def record_id_of(use_case: str) -> str:
     return f"{use_case}-{_WRITER}-1-0"
 
 
-def request_of(served: Served) -> Json:
-    """A point that the contract takes."""
-    contract = served.champion.manifest.contract
+def request_of(contract: Contract) -> Json:
+    """A point that a contract takes."""
     return {
         "entities": {spec.name: _sample(spec) for spec in contract.keys},
         "inputs": {spec.name: _sample(spec) for spec in contract.inputs},
@@ -56,7 +55,7 @@ def answer_of(name: str, served: Served) -> Json:
 
 def record_of(name: str, served: Served) -> Json:
     """The record of that answer, shortened."""
-    request, answer = request_of(served), answer_of(name, served)
+    request, answer = request_of(served.champion.manifest.contract), answer_of(name, served)
     return {
         "prediction_id": answer["prediction_id"],
         "use_case": name,

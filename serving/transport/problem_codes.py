@@ -28,6 +28,7 @@ PROBLEMS: dict[str, Known] = {
     "not_found": Known(404, "There is no such path."),
     "unknown_use_case": Known(404, "No use case of that name is served."),
     "unknown_version": Known(404, "That release of the model is not in memory."),
+    "unknown_contract": Known(404, "No release answers the contract that the request speaks."),
     "unknown_source": Known(404, "No served use case reads a source of that name."),
     "unknown_record": Known(404, "There is no record of that id here, or no longer."),
     "method_not_allowed": Known(405, "The path does not take that method."),
@@ -36,6 +37,7 @@ PROBLEMS: dict[str, Known] = {
     ),
     "slow_body": Known(408, "The body did not arrive in time.", is_retryable=True),
     "duplicate_conflict": Known(409, "Another event with that id was taken before."),
+    "contract_ended": Known(410, "The contract that the request speaks was followed by another."),
     "too_large": Known(413, "The body has more bytes, or a list in it more items, than are taken."),
     "over_burst": Known(413, "The list has more points than the key may ever spend at once."),
     "unsupported_media_type": Known(415, "The body's type or encoding is not taken."),
@@ -106,7 +108,8 @@ BODY = (
     "contract",
 )
 POINTS = ("over_burst", "unknown_use_case", "score_not_finite", "model_busy", "busy", "late")
-PREDICTION = (*BODY, *KEY, *POINTS, "at_too_old", "record_not_kept", "dependency")
+PREDICTION = (*BODY, *KEY, *POINTS, "unknown_contract", "contract_ended", "not_ready",
+              "at_too_old", "record_not_kept", "dependency")  # fmt: skip
 EVENT = (*BODY, *KEY, "over_burst", "unknown_source", "duplicate_conflict", "events_waiting",
          "dependency", "log_unwritable", "busy")  # fmt: skip
 RECORD = (*KEY, "unknown_record", "damaged_record", "damaged_segment", "busy")

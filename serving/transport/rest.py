@@ -40,6 +40,8 @@ from serving.repeats import Repeats
 from serving.rollout_views import RolloutViews
 from serving.scraping import Scraping
 from serving.settings import HttpSettings
+from serving.speaking import HEADER as CONTRACT
+from serving.speaking import older_headers
 from serving.telemetry import Telemetry
 from serving.transport.admission import admit, charge_events, charge_points, grant_of
 from serving.transport.body import json_body
@@ -82,16 +84,26 @@ class Routes:
 
     async def predict(self, request: Request) -> Response:
         """One prediction."""
-        raw = await self._json(request)
+        raw, said = await self._json(request), request.headers.get(CONTRACT)
         charge_points(request, [raw])
-        return _json(await self._services.engine.predict(request.path_params["use_case"], raw))
+        use_case = request.path_params["use_case"]
+        answer = await self._services.engine.predict(use_case, raw, said)
+        return self._of_contract(use_case, said, _json(answer))
 
     async def predict_many(self, request: Request) -> Response:
         """Up to 1,000 predictions."""
-        raw = await self._json(request)
+        raw, said = await self._json(request), request.headers.get(CONTRACT)
         charge_points(request, raw.get("points") if isinstance(raw, dict) else None)
         use_case = request.path_params["use_case"]
-        return _json(await self._services.engine.predict_many(use_case, raw))
+        answer = await self._services.engine.predict_many(use_case, raw, said)
+        return self._of_contract(use_case, said, _json(answer))
+
+    def _of_contract(self, use_case: str, said: str | None, answer: JsonAnswer) -> JsonAnswer:
+        """The answer; to callers of an older contract, with since when it is one and until when."""
+        headers = older_headers(self._services.releases, use_case, said, self._services.clock)
+        for name, value in headers.items():
+            answer.raw_headers.append((name.lower().encode(), value.encode()))
+        return answer
 
     async def take_events(self, request: Request) -> Response:
         """One event or many, durable when this answers."""
@@ -286,7 +298,7 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     return internal_problem(is_v2=is_v2)
 
 
-def _json(value: Json, *, status: int = 200) -> Response:
+def _json(value: Json, *, status: int = 200) -> JsonAnswer:
     return JsonAnswer(msgspec.json.encode(value), status)
 
 

@@ -66,7 +66,11 @@ _MODEL = object_of(
         "name": {"type": "string"},
         "version": {"type": "string", "description": "Start of the manifest's digest."},
         "release": {"type": "integer"},
-        "channel": {"enum": ["champion", "challenger", "shadow"]},
+        "channel": {
+            "type": "string",
+            "pattern": "^(champion|challenger|shadow|contract_[1-9][0-9]*)$",
+            "description": "`contract_1`: the release that answers callers of an older contract.",
+        },
     },
     required=["name", "version", "release", "channel"],
 )

@@ -24,6 +24,7 @@ OF_OTHER_PROCESSES = {
     *("no_verdict", "verdict_refused", "no_rollout_declared", "no_shadow_of_itself"),
     *("not_approved", "no_release_named", "no_rollout", "no_other_champion", "rollout_running"),
     *("no_approval", "another_stage", "no_former_champion", "not_a_former_champion"),
+    "contract_new_major",
     "stale_form",  # of the console
 }
 AT_START_AND_AT_SWAPS = {

@@ -64,6 +64,10 @@ class SilentObserver:
     def __init__(self) -> None:
         self.predictions: list[tuple[str, str, str, str]] = []
         self.stages: list[str] = []
+        self.contracts: list[int] = []
+
+    def spoken(self, use_case: str, major: int) -> None:
+        self.contracts.append(major)
 
     def predicted(
         self, use_case: str, channel: str, decision: str, *, degraded: str, n_points: int

@@ -28,7 +28,8 @@ class Answering(Service):
     is_equal: bool = True
     is_down: bool = False
 
-    def ask(self, path, body=None):
+    def ask(self, path, body=None, *, contract=""):
+        assert contract == ("1.0" if body else "")  # that of the champion
         if self.is_down:
             raise NotReadyError("the service is not running", remedy="start it")
         if path.endswith("/replay"):

@@ -7,6 +7,9 @@ from bundles import CONTRACT, shelve
 from desks import Desk
 from rollouts import fast_rollout
 
+from core.clock import DAY_MS
+from core.served import is_about_channels, served_at
+from stores.audit import AuditLog
 from stores.layout import Layout
 
 LESS = (CONTRACT.inputs[0].model_copy(update={"maximum": 500}),)
@@ -60,3 +63,65 @@ def test_a_champion_that_cannot_be_read_holds_nobody_up(desk):
     (desk.shelf.bundle("toy", 1) / "manifest.json").write_text("{}")
     release = shelve(desk.layout, contract=speaking("1.0", inputs=LESS))
     assert desk.ask("promote", release).is_accepted
+
+
+def two_majors(desk, **changes):
+    """A release of the second major is champion; its number."""
+    release = shelve(desk.layout, contract=speaking("2.0", inputs=LESS, **changes))
+    assert desk.ask("promote", release).is_accepted
+    return release
+
+
+def live(desk):
+    """What the audit log says serves now."""
+    records = AuditLog.of(desk.layout, is_signing=False).latest(10**6, is_about_channels)
+    return served_at(records, "toy", desk.clock.now_ms())
+
+
+def test_the_champion_before_a_new_major_answers_its_callers_until_the_declared_day(desk):
+    two_majors(desk, keeps_previous_days=30)
+    now_ms = desk.clock.now_ms()
+    (kept,) = desk.state().older
+    assert (kept.major, kept.release, kept.until_ms) == (1, 1, now_ms + 30 * DAY_MS)
+    assert desk.state().releases == (2, 1)
+    assert live(desk).older == {1: 1}
+    desk.clock.advance(30 * DAY_MS - 1)
+    assert desk.controller().look() == []
+    desk.clock.advance(1)
+    assert desk.controller().look() == ["toy: the time of contract 1 is over"]
+    assert desk.controller().look() == []
+    assert desk.state().older == (kept.model_copy(update={"release": None}),)
+    assert desk.state().releases == (2,)
+    assert live(desk).older == {}
+
+
+def test_an_older_contract_gets_another_release_of_its_own_and_the_champion_stays(desk):
+    two_majors(desk)
+    mended = shelve(desk.layout, contract=speaking("1.1"))
+    assert desk.ask("promote", mended).is_accepted
+    assert desk.state().champion == 2
+    assert [kept.release for kept in desk.state().older] == [3]
+    assert live(desk).sentence().endswith("release 3 answered callers of contract 1")
+    worse = shelve(desk.layout, contract=speaking("1.1", inputs=LESS))
+    assert desk.ask("promote", worse).code == "contract_breaks"
+
+
+def test_an_older_contract_does_not_come_back_after_its_day(desk):
+    two_majors(desk, keeps_previous_days=0)
+    desk.controller().look()
+    assert desk.ask("promote", shelve(desk.layout)).code == "contract_goes_back"
+
+
+def test_going_back_over_a_major_makes_its_contract_the_newest_again(desk):
+    two_majors(desk)
+    assert desk.ask("rollback").is_accepted
+    assert (desk.state().champion, desk.state().older) == (1, ())
+    assert live(desk).older == {}
+
+
+def test_a_changed_audit_log_lets_no_unknown_release_answer_an_older_contract(desk):
+    two_majors(desk)
+    mended = shelve(desk.layout, contract=speaking("1.1"))
+    (desk.layout.audit / "head.json").unlink()
+    assert desk.ask("promote", mended).code == "audit_changed"
+    assert [kept.release for kept in desk.state().older] == [1]
