@@ -11,7 +11,7 @@ import hashlib
 import sys
 import sysconfig
 from functools import cache, lru_cache
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from core.errors import ConfigurationError
@@ -35,39 +35,55 @@ def code_digest(modules: tuple[str, ...]) -> str:
 def _closure(modules: tuple[str, ...]) -> dict[str, Path]:
     """File by name of ``modules`` and of what they import, directly or not."""
     found: dict[str, Path] = {}
+    specs: dict[str, ModuleSpec | None] = {}
+    looked_at: set[str] = set()
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        path = None if name in found else _own_file(name)
-        if path is not None:
-            found[name] = path
+        if name in looked_at:
+            continue
+        looked_at.add(name)
+        spec = _own_spec(name, specs)
+        origin = spec.origin if spec is not None else None
+        if origin is not None and origin.endswith(".py"):
+            found[name] = path = _resolved(origin)
             waiting.extend(_imports(name, path, path.read_bytes()))
     return found
 
 
-def _own_file(name: str) -> Path | None:
-    """File of a module that is neither of the standard library nor installed.
+def _own_spec(name: str, specs: dict[str, ModuleSpec | None]) -> ModuleSpec | None:
+    """Where a module is that is neither of the standard library nor installed.
 
     Goes down from folder to folder, each part by itself: ``importlib.util.find_spec`` would
     import all parents, and a part without ``__init__.py`` asks for its parent by its full name.
+    ``specs`` keeps what was found, for others below the same parent.
     """
-    folders: list[str] | None = None
-    spec = None
-    for part in name.split("."):
-        spec = PathFinder.find_spec(part, folders)
-        if spec is None or _is_installed(spec.origin):
-            return None
-        folders = list(spec.submodule_search_locations or [])
-    origin = spec.origin if spec is not None else None
-    return Path(origin).resolve() if origin is not None and origin.endswith(".py") else None
+    if name not in specs:
+        parent, _, part = name.rpartition(".")
+        above = _own_spec(parent, specs) if parent else None
+        spec = None
+        if not parent:
+            spec = PathFinder.find_spec(part)
+        elif above is not None:
+            spec = PathFinder.find_spec(part, list(above.submodule_search_locations or []))
+        is_own = spec is not None and not _is_installed(spec.origin, tuple(sys.path))
+        specs[name] = spec if is_own else None
+    return specs[name]
 
 
-def _is_installed(origin: str | None) -> bool:
+@lru_cache(maxsize=10_000)
+def _is_installed(origin: str | None, search_path: tuple[str, ...]) -> bool:
     """Whether a file came with Python or with a package; no file is a folder of ours."""
     if origin is None:
         return False
-    path = Path(origin).resolve()
-    return any(path.is_relative_to(folder) for folder in _library_folders(tuple(sys.path)))
+    path = _resolved(origin)
+    return any(path.is_relative_to(folder) for folder in _library_folders(search_path))
+
+
+@lru_cache(maxsize=10_000)
+def _resolved(origin: str) -> Path:
+    """The file itself; kept, as every part of a path is a question to the disk."""
+    return Path(origin).resolve()
 
 
 @cache
