@@ -19,6 +19,7 @@ from serving.configuration import note_configuration
 from serving.folding import SourceFolder
 from serving.log_lines import Trouble
 from serving.log_watch import LogWatch
+from serving.memory import leave_to_stay
 from serving.process import Stop, Told, only_one, run_process
 from serving.process_metrics import FolderMetrics, served_metrics
 from serving.settings import Settings
@@ -150,6 +151,7 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told) -> None:
     ):
         folder = Folder(settings.layout, store, clock, settings, told, metrics)
         pause_s = 0.0
+        leave_to_stay()
         while is_ours and not stop(pause_s):
             try:
                 is_told = folder.turn() > 0 or watch.wait(folder.log_dirs)

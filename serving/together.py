@@ -18,7 +18,7 @@ from serving.passes import Asked
 from serving.ports import Json
 from serving.releases import LoadedRelease
 
-MOST_TOGETHER = 64
+MOST_TOGETHER = 32
 """Requests of one pass: longer ones would hold up the loop for more than a few milliseconds."""
 
 LONGEST_HOLD_S = 0.002
