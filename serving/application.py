@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from uuid import uuid4
@@ -18,7 +18,6 @@ from core.clock import Clock, SystemClock
 from serving.access import Access
 from serving.appending import GroupAppender
 from serving.background import Background
-from serving.batching import Batching
 from serving.counting import Counting, CountPublisher
 from serving.engine import Engine
 from serving.events import EventIntake
@@ -26,6 +25,7 @@ from serving.explainer_client import ExplainerProcess
 from serving.gpu_metrics import Gpus
 from serving.health import Health
 from serving.inference import Inference
+from serving.loading import new_loader
 from serving.log_lines import Trouble, ending_in_words
 from serving.memory import leave_to_stay
 from serving.online_values import OnlineValues
@@ -37,7 +37,6 @@ from serving.recording import Recording
 from serving.releases import Loader, Releases
 from serving.repeats import Repeats
 from serving.rollout_views import RolloutViews
-from serving.runtime import check_device, runner_on
 from serving.scraping import Scraping
 from serving.settings import Settings, TracingSettings
 from serving.shadow_process import ShadowProcess
@@ -90,7 +89,7 @@ class Service:
         layout = settings.layout
         shelf = Shelf(layout.shelf)
         keys = partial(KeyRing.from_directory, layout.keys)
-        loader = _loader(settings, shelf, keys)
+        loader = new_loader(settings, shelf, keys)
         self._settings = settings
         self._clock, self._told = clock, told
         self._bundle_of = shelf.bundle
@@ -297,19 +296,6 @@ class Service:
 def _spans(tracing: TracingSettings) -> Spans | None:
     """Where spans go; None where nobody wants them."""
     return Spans.to(tracing.url, share=tracing.share) if tracing.url else None
-
-
-def _loader(settings: Settings, shelf: Shelf, keys: Callable[[], KeyRing]) -> Loader:
-    """Loader of models for the device asked for; ConfigurationError where there is none."""
-    models = settings.models
-    check_device(models.device)
-    batching = Batching(
-        most_rows=models.batch_rows,
-        wait_s=models.batch_wait_ms / 1_000,
-        is_always=models.device != "cpu",
-    )
-    runner = partial(runner_on, device=models.device, is_cpu_allowed=models.is_cpu_allowed)
-    return Loader(shelf, keys, runner, is_any_time=settings.is_local, batching=batching)
 
 
 def application() -> ASGIApp:

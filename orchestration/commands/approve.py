@@ -1,14 +1,14 @@
 """``approve``: a person's signed word for a release in a role, and the request to serve it."""
 
 import argparse
+from functools import partial
 
 from core.clock import DAY_MS
-from core.errors import InvalidInputError
-from core.sign_offs import VALID_MS, roles_of
+from core.sign_offs import VALID_MS
 from orchestration.channels import answered
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell
-from stores.bundle import read_manifest
+from stores import signing_off
 from stores.channels import Asked
 from stores.shelf import Shelf
 from stores.signing import KeyRing, ensure_signer
@@ -80,8 +80,8 @@ def approve(
 
     When none is, the controller is asked to serve it.
     """
-    board = Shelf(shell.settings.layout.shelf).board
-    role = role_on_paper(shell, use_case, release, role)
+    shelf = Shelf(shell.settings.layout.shelf)
+    role = signing_off.role_on_paper(shelf, use_case, release, role)
     with shell.step(f"approve release {release} of {use_case} as {who}, {role}") as step:
         missing = signed_off(
             shell, use_case, release, who=who, role=role, comment=comment, valid_days=valid_days
@@ -92,7 +92,7 @@ def approve(
         why = comment or f"approved by {who}"
         action: Asked = "start" if is_rolled_out else "promote"
         at_ms = shell.clock.now_ms()
-        request = board.ask(action, use_case, release=release, why=why, who=who, at_ms=at_ms)
+        request = shelf.board.ask(action, use_case, release=release, why=why, who=who, at_ms=at_ms)
         step.detail = answered(shell, request).because
     return ()
 
@@ -108,44 +108,16 @@ def signed_off(
     valid_days: int = VALID_MS // DAY_MS,
 ) -> tuple[str, ...]:
     """Sign an approval and ask nobody to serve it; the roles that are still missing."""
-    if valid_days < 1:
-        raise InvalidInputError(
-            "the approval would never hold", found=f"{valid_days} days", remedy="give 1 or more"
-        )
-    layout, now_ms = shell.settings.layout, shell.clock.now_ms()
-    shelf = Shelf(layout.shelf)
-    shelf.verify(use_case, release, KeyRing.from_directory(layout.keys))
-    shelf.approve(
+    layout = shell.settings.layout
+    return signing_off.signed_off(
+        Shelf(layout.shelf),
+        partial(KeyRing.from_directory, layout.keys),
+        ensure_signer(layout.keys, "approval"),
         use_case,
         release,
         who=who,
         role=role,
         comment=comment,
-        at_ms=now_ms,
-        signer=ensure_signer(layout.keys, "approval"),
-        valid_ms=valid_days * DAY_MS,
+        now_ms=shell.clock.now_ms(),
+        valid_days=valid_days,
     )
-    keys = KeyRing.from_directory(layout.keys)
-    return shelf.missing_approvals(use_case, release, keys, now_ms)
-
-
-def role_on_paper(shell: Shell, use_case: str, release: int, role: str | None) -> str:
-    """The role that was given, or the only one that is asked for.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is none that this release takes, or there are several to choose from.
-    """
-    manifest = read_manifest(Shelf(shell.settings.layout.shelf).bundle(use_case, release))
-    roles = roles_of(manifest.risk_tier, manifest.sign_offs) or ("risk",)
-    if role is None and len(roles) == 1:
-        return roles[0]
-    if role not in roles:
-        raise InvalidInputError(
-            f"release {release} of {use_case} is signed off in other roles",
-            found=role or "no --role",
-            remedy=f"give one of {', '.join(roles)}",
-            code="unknown_role",
-        )
-    return role

@@ -13,7 +13,7 @@ from orchestration.commands.predict import declared
 from orchestration.commands.train import instant_ms
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
-from stores.archives import archived, restore
+from stores.archives import restore
 from stores.audit import AuditLog
 from stores.bundle import CARD, CARD_DATA, interface_of, load_bundle, read_manifest
 from stores.channels import ChannelState
@@ -21,6 +21,7 @@ from stores.history import champion_at
 from stores.in_use import interfaces_served
 from stores.shelf import Shelf
 from stores.signing import KeyRing
+from stores.standing import judged, where_it_is
 
 EVERY_RECORD = 2**40
 HEADS = (
@@ -82,28 +83,14 @@ def _row(
     keys = KeyRing.from_directory(shell.settings.layout.keys)
     manifest = read_manifest(shelf.bundle(use_case, release))
     try:
-        verdict = shelf.verdict(use_case, release, keys)
-        rule = "not judged" if verdict is None else "passed" if verdict.is_passed else "refused"
+        rule = judged(shelf, use_case, release, keys)
         missing = shelf.missing_approvals(use_case, release, keys, shell.clock.now_ms())
     except PlatformError as error:
         rule, missing = str(error)[:60], ("not known",)
     made = _utc(manifest.created_at_ms)
-    where = _where(shelf, use_case, release, state)
+    where = where_it_is(shelf, use_case, release, state)
     what = str(release), made, manifest.model_kind, manifest.contract.version
     return *what, rule, " and ".join(missing) or "-", where
-
-
-def _where(shelf: Shelf, use_case: str, release: int, state: ChannelState) -> str:
-    if release == state.champion:
-        return "champion"
-    if release == state.challenger:
-        return f"challenger, {state.challenger_weight:.0%}"
-    if release == state.shadow:
-        return "shadow"
-    paper = archived(shelf, use_case, release)
-    if paper is not None:
-        return f"archived: {paper.because}"
-    return "champion before" if release in state.former_champions else "on the shelf"
 
 
 def _live(shell: Shell, use_case: str, at_ms: int) -> int:

@@ -4,16 +4,17 @@ import argparse
 import getpass
 from datetime import UTC, datetime
 
-from core.errors import InvalidInputError, NotReadyError
+from core.errors import NotReadyError
 from orchestration.channels import answered, channels_of
 from orchestration.commands.predict import declared
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.channels import Asked, ChannelState
-from stores.papers import StageApproval, StageApprovalStatement, signed_bytes
+from stores.papers import StageApproval
 from stores.rollouts import AuditEntry, RolloutBoard, RolloutReport, ShadowReport
 from stores.shelf import Shelf
 from stores.signing import ensure_signer
+from stores.signing_off import stage_signed_off
 
 SHOWN_MOVES = 10
 _ASKED: dict[str, Asked] = {
@@ -96,21 +97,8 @@ def _release(arguments: argparse.Namespace, state: ChannelState) -> int | None:
 
 def stage_approval(shell: Shell, use_case: str, state: ChannelState, who: str) -> StageApproval:
     """A signed word that the present stage may be left."""
-    if state.rollout is None:
-        raise InvalidInputError(
-            f"no rollout of {use_case} is under way",
-            remedy="start one: `throughline rollout start`",
-            code="no_rollout",
-        )
-    statement = StageApprovalStatement(
-        use_case=use_case,
-        experiment=state.rollout.experiment,
-        stage=state.rollout.stage,
-        who=who,
-        at_ms=shell.clock.now_ms(),
-    )
     signer = ensure_signer(shell.settings.layout.keys, "approval")
-    return StageApproval(statement=statement, signature=signer.sign(signed_bytes(statement)))
+    return stage_signed_off(signer, use_case, state, who=who, now_ms=shell.clock.now_ms())
 
 
 def _status(shell: Shell, use_case: str) -> int:

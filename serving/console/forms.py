@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 
+from core.errors import InvalidInputError
 from serving.errors import (
     BodyTooLargeError,
     MalformedBodyError,
@@ -69,3 +70,50 @@ async def _body(request: Request) -> bytes:
         if len(body) > MOST_BYTES:
             raise BodyTooLargeError("the form is too large", found=f"more than {MOST_BYTES} bytes")
     return body
+
+
+def line_of(form: Mapping[str, str], name: str, *, longest: int) -> str:
+    """One line of text that a person wrote into a field.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none, it is too long, or holds what does not print.
+
+    Examples
+    --------
+    >>> line_of({"why": "errors doubled"}, "why", longest=2_000)
+    'errors doubled'
+    """
+    text = form.get(name, "")
+    if not 1 <= len(text) <= longest or not text.isprintable():
+        raise InvalidInputError(
+            f"the field {name!r} does not fit",
+            found=f"{len(text)} characters",
+            remedy=f"go back and write 1 to {longest} characters on one line",
+            code="bad_field",
+        )
+    return text
+
+
+def number_of(form: Mapping[str, str], name: str, *, least: int, most: int) -> int:
+    """A whole number that a person wrote into a field.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none, or out of its range.
+
+    Examples
+    --------
+    >>> number_of({"days": "30"}, "days", least=1, most=365)
+    30
+    """
+    text = form.get(name, "")
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text[:20]) <= most:
+        raise InvalidInputError(
+            f"the field {name!r} does not fit",
+            remedy=f"go back and write a whole number from {least} to {most}",
+            code="bad_field",
+        )
+    return int(text)

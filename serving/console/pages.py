@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.access import AccessKey, Verb, allows
 from core.clock import Clock
@@ -14,6 +14,9 @@ from stores.channels import Channels
 from stores.layout import Layout
 from stores.shelf import Shelf
 from stores.signing import KeyRing
+
+if TYPE_CHECKING:
+    from serving.passports import Passports
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,26 @@ class Home:
     def shelf(self) -> Shelf:
         """Releases and what is said about them."""
         return Shelf(self.layout.shelf)
+
+    @cached_property
+    def passports(self) -> Passports:
+        """What reads, explains and replays records; models are loaded when one is asked for."""
+        from serving.explainer_client import ExplainerProcess
+        from serving.loading import new_loader
+        from serving.passports import Passports
+        from serving.record_logs import RecordLogs
+        from serving.releases import Releases
+
+        settings = self.settings
+        return Passports(
+            records=RecordLogs(self.layout, self.clock, settings.records),
+            releases=Releases(),
+            loader=new_loader(settings, self.shelf, self.keys),
+            explaining=ExplainerProcess(
+                self.shelf.bundle, start_budget_ms=settings.explainer.start_budget_ms
+            ),
+            explain_budget_ms=settings.explainer.record_budget_ms,
+        )
 
     def keys(self) -> KeyRing:
         """Public keys as they are now."""

@@ -7,8 +7,19 @@ from importlib import import_module
 
 from serving.console.pages import Page, Section
 
-MODULES = ("serving.console.overview",)
-SECTIONS = (Section("/", "Overview", "rollouts"),)
+MODULES = (
+    "serving.console.overview",
+    "serving.console.releases",
+    "serving.console.rollouts",
+    "serving.console.approvals",
+    "serving.console.predictions",
+)
+SECTIONS = (
+    Section("/", "Overview", "rollouts"),
+    Section("/releases", "Releases", "rollouts"),
+    Section("/rollouts", "Rollouts", "rollouts"),
+    Section("/approvals", "Approvals", "rollouts"),
+)
 
 
 def pages() -> Iterator[Page]:

@@ -25,7 +25,6 @@ OF_OTHER_PROCESSES = {
     *("not_approved", "no_release_named", "no_rollout", "no_other_champion", "rollout_running"),
     *("no_approval", "another_stage", "no_former_champion", "not_a_former_champion"),
     "contract_new_major",
-    "stale_form",  # of the console
 }
 AT_START_AND_AT_SWAPS = {
     *("open_to_others", "bad_setting", "unknown_setting", "counter_went_back", "metrics_port"),
@@ -143,6 +142,8 @@ def errors_of():
 def test_no_code_that_the_service_raises_is_missing():
     raised = set()
     for path in SERVING.rglob("*.py"):
+        if "console" in path.parts:  # pages for people, not problems
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.keyword) and node.arg == "code":
                 value = node.value.value if isinstance(node.value, ast.Constant) else None
