@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,8 +35,15 @@ READY_LIMIT_S = 1.2
 ASKED_AT_LEAST = 2.9  # three times, less what a Poisson process misses its rate by
 PREPARED_WITHIN_S = 300.0
 # A line that a test printed, behind what pytest says of those before.
-TOLD_BY_ROLLOUTS = re.compile(r"^[.FE]*(\w[\w ]*: (?:\d+ of \d+ requests|p99 without).*)")
-ROLLOUT_TESTS = ("tests/serving/test_rollouts.py", "tests/serving/test_canaries.py")
+TOLD = re.compile(r"^[.FE]*(\w[\w ]*: (?:\d+ of \d+ requests|p99 without|refused by every).*)")
+ROLLOUT_TESTS = (
+    "tests/serving/test_rollouts.py",
+    "tests/serving/test_canaries.py",
+    "tests/serving/test_swaps.py",
+)
+KEY_TEST = "test_a_key_is_rotated_and_revoked_under_load_on_every_worker"
+REVOKED_AFTER = re.compile(r"^key revoked: .* after ([\d.]+) s")
+REVOKED_LIMIT_S = 5.0
 
 
 @dataclass
@@ -181,20 +188,35 @@ def _cold(report: Report, folder: Path, url: str) -> None:
 
 
 def rollouts(report: Report, folder: Path) -> None:
-    """Rollouts under traffic: bad challengers rolled back, a better one promoted."""
+    """Rollouts under traffic: bad challengers rolled back, a better one promoted, swaps."""
+    _tested(report, "rollouts", ROLLOUT_TESTS, folder)
+
+
+def keys(report: Report, folder: Path) -> None:
+    """A key revoked while it is in use."""
+    told = _tested(report, "keys", ("tests/serving/test_keys.py", "-k", KEY_TEST), folder)
+    found = next((float(hit[1]) for hit in map(REVOKED_AFTER.match, told) if hit), None)
+    report.hold(
+        "keys: s until no worker takes one revoked", found, REVOKED_LIMIT_S, is_ceiling=True
+    )
+
+
+def _tested(report: Report, name: str, tests: Sequence[str], folder: Path) -> list[str]:
+    """Run tests that drive real processes; the lines of figures that they told."""
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider"]
-    log = folder / "rollouts.log"
+    log = folder / f"{name}.log"
     with log.open("w") as said:
         done = subprocess.run(
-            [*command, *ROLLOUT_TESTS], cwd=servers.PROJECT, stdout=said, stderr=said, timeout=1_800
+            [*command, *tests], cwd=servers.PROJECT, stdout=said, stderr=said, timeout=1_800
         )
     lines = log.read_text().splitlines()
-    told = [found[1] for found in map(TOLD_BY_ROLLOUTS.search, lines) if found is not None]
+    told = [found[1] for found in map(TOLD.search, lines) if found is not None]
     last = (lines or ["nothing said"])[-1]
     for line in told:
         print(f"  {line}")
-    report.tell("rollouts", f"rollouts: {last} ({log})", {"said": told, "last": last})
-    report.hold("rollouts: tests that failed", float(done.returncode != 0), 0, is_ceiling=True)
+    report.tell(name, f"{name}: {last} ({log})", {"said": told, "last": last})
+    report.hold(f"{name}: tests that failed", float(done.returncode != 0), 0, is_ceiling=True)
+    return told
 
 
 PARTS: dict[str, Callable[[Report, Path], None]] = {
@@ -202,6 +224,7 @@ PARTS: dict[str, Callable[[Report, Path], None]] = {
     "overload": overload,
     "sqlite": sqlite_faults,
     "rollouts": rollouts,
+    "keys": keys,
 }
 
 

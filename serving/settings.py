@@ -63,7 +63,7 @@ class HttpSettings(Section):
     header_timeout_ms: int = Field(default=10_000, ge=1)
     body_timeout_ms: int = Field(default=10_000, ge=1)
     write_timeout_ms: int = Field(default=10_000, ge=1)  # of an answer that nobody reads
-    max_waiting: int = Field(default=64, ge=1)  # requests inside the engine of each worker
+    max_waiting: int = Field(default=128, ge=1)  # requests inside the engine of each worker
     patience_ms: int = Field(default=40, ge=1)  # who would wait for longer is sent away
     keep_alive_s: int = Field(default=30, ge=1)
     shutdown_s: int = Field(default=10, ge=0)
