@@ -1,4 +1,4 @@
-"""Great Expectations on source tables and training sets: the table as it stands, looked at whole.
+"""Great Expectations on events, tiles, training sets and scores: tables as they stand.
 
 Ingest judges each record by the contract; here the written table is held to the same
 declaration by another piece of software, so that a fault of ours in between is seen. An empty
@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assets.results import check
+from core.clock import DAY_MS
 from core.contracts import FieldSpec, Source
+from core.features.partials import slots
+from core.features.plan import ViewPlan
+from core.features.tile_building import NEWEST
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 GREAT_EXPECTATIONS = "great_expectations"
 MAX_SHOWN = 5
+TRUTHS = ("starts_on_its_grid", "newest_is_inside", "date_is_its_own", "extremes_are_ordered")
 SPARK_CONNECT = "pyspark.sql.connect"
 
 
@@ -64,6 +69,113 @@ def training_expectations(table: "pa.Table") -> dg.AssetCheckResult:
             gxe.ExpectColumnValuesToBeBetween(column="weight", min_value=0),
         ],
     )
+
+
+def tile_columns_read(view: ViewPlan) -> list[str]:
+    """Columns that the expectations on tiles look at."""
+    names = ["grid_ms", "tile_start_ms", "event_date", NEWEST, *view.join_keys]
+    return [*names, *_counts(view), *(name for pair in _extremes(view) for name in pair)]
+
+
+def tile_expectations(view: ViewPlan, table: "pa.Table") -> dg.AssetCheckResult:
+    """What holds of all tiles of a view; a date without events has none.
+
+    Each stands on its grid, once, on its own date, its newest row is inside of it, it counts
+    nothing below zero, and its least value is not above its greatest.
+    """
+    gxe = _library().expectations
+    table = _with_truths(view, table)
+    named = [*view.join_keys, "grid_ms", "tile_start_ms"]
+    return _judged(
+        table,
+        [
+            *(gxe.ExpectColumnValuesToNotBeNull(column=name) for name in [*named, NEWEST]),
+            gxe.ExpectCompoundColumnsToBeUnique(column_list=named),
+            gxe.ExpectColumnValuesToBeInSet(column="grid_ms", value_set=list(view.grids_ms)),
+            *(
+                gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0)
+                for name in _counts(view)
+            ),
+            *(
+                gxe.ExpectColumnValuesToBeInSet(column=name, value_set=[True])
+                for name in table.column_names
+                if name in TRUTHS
+            ),
+        ],
+    )
+
+
+def score_expectations(
+    keys: Sequence[str], decisions: Sequence[str], table: "pa.Table"
+) -> dg.AssetCheckResult:
+    """What holds of batch scores, whatever the release.
+
+    Parameters
+    ----------
+    keys
+        What a row is about, each once a date: its example, or the join keys of its entity.
+    decisions
+        Those that the policy can make.
+    table
+        Rows of one release, with ``keys``, as_of, score, decision and release.
+    """
+    gxe = _library().expectations
+    needed = [*keys, "score", "decision", "release"]
+    return _judged(
+        table.select(["as_of", *needed]),
+        [
+            *(gxe.ExpectColumnValuesToNotBeNull(column=name) for name in needed),
+            gxe.ExpectCompoundColumnsToBeUnique(column_list=["as_of", *keys]),
+            gxe.ExpectColumnValuesToBeBetween(column="score", min_value=0, max_value=1),
+            gxe.ExpectColumnValuesToBeInSet(column="decision", value_set=list(decisions)),
+            gxe.ExpectColumnValuesToBeBetween(column="release", min_value=1),
+        ],
+    )
+
+
+def _counts(view: ViewPlan) -> list[str]:
+    return [slot.fields[0].name for slot in slots(view) if slot.kind == "count"]
+
+
+def _extremes(view: ViewPlan, grid_ms: int | None = None) -> list[tuple[str, str, str]]:
+    """Count, least and greatest value of each column that has all three, on one grid or on any."""
+    found = slots(view, grid_ms)
+    named = {(slot.column, slot.kind): slot.fields[0].name for slot in found}
+    columns = dict.fromkeys(slot.column for slot in found)
+    trios = ([named.get((column, kind)) for kind in ("count", "min", "max")] for column in columns)
+    return [(n, low, high) for n, low, high in trios if n and low and high]
+
+
+def _with_truths(view: ViewPlan, table: "pa.Table") -> "pa.Table":
+    """The table with a column of truths for each rule that binds columns of one row together."""
+    import numpy as np
+    import pyarrow as pa
+
+    def numbers(name: str) -> Any:
+        return table[name].to_numpy()
+
+    start_ms, grid_ms, newest_ms = (numbers(n) for n in ("tile_start_ms", "grid_ms", NEWEST))
+    days = table["event_date"].cast(pa.int32()).to_numpy()
+    orders = [  # what no window of a grid needs is empty there
+        (grid_ms != grid) | (numbers(n) == 0) | (numbers(low) <= numbers(high))
+        for grid in view.grids_ms
+        for n, low, high in _extremes(view, grid)
+    ]
+    found = dict(
+        zip(
+            TRUTHS,
+            (
+                start_ms % grid_ms == 0,
+                (newest_ms >= start_ms) & (newest_ms < start_ms + grid_ms),
+                np.floor_divide(start_ms, DAY_MS) == days,
+                np.all(orders, axis=0) if orders else np.ones(table.num_rows, dtype=np.bool_),
+            ),
+            strict=True,
+        )
+    )
+    for name, truths in found.items():
+        table = table.append_column(name, pa.array(truths))
+    return table
 
 
 def _of_source(source: Source) -> list[Any]:

@@ -1,12 +1,13 @@
 """A check of batch scores after the fact: what was written, held to what is known without it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from assets import names
+from assets.checks.expectations import GREAT_EXPECTATIONS, score_expectations
 from assets.resources import Platform
 from assets.results import check
 from assets.tables import is_table, partition_range, read_columns
@@ -21,46 +22,67 @@ MEANS = (
     "batch that reported success and wrote something else is found."
 )
 
+SOUND = (
+    "No score, decision or key is missing, each subject is scored once a date, scores are between "
+    "0 and 1, and decisions are among those of the release's policy."
+)
+
 
 def outputs_check(use_case: UseCase) -> dg.AssetChecksDefinition:
-    """Check of a use case's newest batch scores; it runs after every batch."""
-    key = names.scores(use_case.name)
+    """Checks of a use case's newest batch scores; they run after every batch."""
+    key, name = names.scores(use_case.name), use_case.name
+    specs = [
+        dg.AssetCheckSpec(NAME, asset=key, description=MEANS),
+        dg.AssetCheckSpec(GREAT_EXPECTATIONS, asset=key, description=SOUND),
+    ]
 
-    @dg.asset_check(asset=key, name=NAME, description=MEANS)
-    def outputs(platform: Platform) -> dg.AssetCheckResult:
-        return output_result(platform, use_case)
+    @dg.multi_asset_check(name=f"check_scores_{name}", specs=specs)
+    def outputs(platform: Platform) -> Iterator[dg.AssetCheckResult]:
+        for result in output_results(platform, use_case):
+            yield result._replace(asset_key=key)
 
     return outputs
 
 
-def output_result(platform: Platform, use_case: UseCase) -> dg.AssetCheckResult:
-    """Result on the newest date that was scored."""
+def output_results(platform: Platform, use_case: UseCase) -> list[dg.AssetCheckResult]:
+    """Results on the newest date that was scored."""
     uri = platform.layout.scores(use_case.name)
     held = partition_range(uri, "as_of")
     if held is None:
-        return check(NAME, passed=True, why="nothing was scored yet", rows=0)
+        why = "nothing was scored yet"
+        return [check(name, passed=True, why=why, rows=0) for name in (NAME, GREAT_EXPECTATIONS)]
     rows: Any = read_columns(uri, within=("as_of", [held[1]]))
     release = max(rows["release"].to_pylist(), default=0)
-    bundle = load_bundle(Shelf(platform.layout.shelf).bundle(use_case.name, release))
+    policy = load_bundle(
+        Shelf(platform.layout.shelf).bundle(use_case.name, release)
+    ).manifest.decisions
     faults = output_faults(
         subjects=subjects_of(use_case, rows),
         scores=rows["score"].cast("float64").to_numpy(),
         decisions=rows["decision"].to_pylist(),
         releases=rows["release"].to_pylist(),
         expected=expected_of(platform, use_case, held[1], rows["read_versions"].to_pylist()),
-        policy=bundle.manifest.decisions,
+        policy=policy,
         release=release,
     )
-    return check(NAME, passed=not faults, why="; ".join(faults), rows=rows.num_rows, date=held[1])
+    arithmetic = check(
+        NAME, passed=not faults, why="; ".join(faults), rows=rows.num_rows, date=held[1]
+    )
+    sound = score_expectations(subject_columns(use_case, rows), policy.decisions, rows)
+    return [arithmetic, sound]
+
+
+def subject_columns(use_case: UseCase, rows: Any) -> list[str]:
+    """Columns that say what a row is about: its example, or the keys of its entity."""
+    if "example_id" in rows.column_names:
+        return ["example_id"]
+    keys = [key for names_ in use_case.entities.values() for key in names_]
+    return [key for key in dict.fromkeys(keys) if key in rows.column_names]
 
 
 def subjects_of(use_case: UseCase, rows: Any) -> list[str]:
     """What each row is about: its example, or the keys of its entity."""
-    if "example_id" in rows.column_names:
-        found: list[str] = rows["example_id"].to_pylist()
-        return found
-    keys = [key for names_ in use_case.entities.values() for key in names_]
-    held = [rows[key].to_pylist() for key in keys if key in rows.column_names]
+    held = [rows[column].to_pylist() for column in subject_columns(use_case, rows)]
     return ["|".join(map(str, values)) for values in zip(*held, strict=True)]
 
 

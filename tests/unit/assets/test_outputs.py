@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from watched_world import NEWEST, USE_CASE, WatchedWorld
 
-from assets.checks.outputs import output_result
+from assets.checks.outputs import output_results
 from assets.resources import Platform
 from stores.layout import Layout
 
@@ -21,10 +21,12 @@ def world(tmp_path_factory):
 
 
 def test_a_sound_batch_passes_and_no_batch_is_no_fault(world, tmp_path):
-    result = output_result(world.platform, USE_CASE)
-    assert (result.passed, result.description) == (True, None)
+    results = output_results(world.platform, USE_CASE)
+    assert [(each.passed, each.description) for each in results] == [(True, None)] * 2
+    n_rows = [each.metadata["rows"].value for each in results]
+    assert n_rows[0] == n_rows[1] != 0
     nothing = Platform(home=str(tmp_path), online_url="", tracking_uri="")
-    assert output_result(nothing, USE_CASE).passed
+    assert all(each.passed for each in output_results(nothing, USE_CASE))
 
 
 def wrong(rows: pa.Table, how: str) -> pa.Table:
@@ -52,7 +54,7 @@ def test_a_batch_that_wrote_something_else_fails(world, how, said):
     version = table.version()
     table.delete(f"as_of = '{NEWEST}'")
     write_deltalake(uri, wrong(newest, how), mode="append")
-    result = output_result(world.platform, USE_CASE)
+    result = output_results(world.platform, USE_CASE)[0]
     DeltaTable(uri).restore(version)
     assert not result.passed
     assert said in (result.description or "")

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from assets.checks.expectations import GREAT_EXPECTATIONS, tile_columns_read
 from assets.features import tiles_asset
 from assets.resources import Launcher, Platform
 from assets.scores import AUDIT, scores_asset
@@ -126,12 +127,19 @@ def test_scores_that_fail_the_audit_are_said_with_their_dates_and_not_announced(
 def test_tiles_of_many_dates_are_one_launch(declared, platform):
     view = declared.views["card_activity_v1"]
     source = declared.sources[view.source]
-    for uri in (platform.layout.tiles(view.name), platform.layout.events(source.name)):
-        write_deltalake(uri, TABLE)
+    write_deltalake(platform.layout.events(source.name), TABLE)
+    day = {"event_date": pa.array([date(2026, 1, 2)]), "card_id": ["c1"]}
+    kinds = dict.fromkeys(tile_columns_read(view)) | {"grid_ms": [7], "tile_start_ms": [0]}
+    columns = {name: day.get(name, value or [0]) for name, value in kinds.items()}
+    write_deltalake(platform.layout.tiles(view.name), pa.table(columns))
     tiles = tiles_asset(view, source, ["a@b.example"])
     result, told = materialised(tiles, platform, {"events_version": 0})
     assert result.success
     assert [call["dates"] for call in told] == [list(DATES)]
+    seen = {each.check_name: each for each in result.get_asset_check_evaluations()}
+    assert seen["tiles_are_fresh"].passed
+    assert seen[GREAT_EXPECTATIONS].passed  # of the newest date, which has no tiles here
+    assert seen[GREAT_EXPECTATIONS].metadata["rows"].value == 0
 
 
 class OneRun:

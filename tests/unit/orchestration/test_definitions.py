@@ -62,13 +62,21 @@ BLOCKING = {
 TELLING = {
     *(f"events/{source}:few_records_are_refused" for source in SOURCES),
     *(f"events/{source}_replayed:every_chosen_record_is_landed" for source in SOURCES),
-    *(f"features/{view}_tiles:tiles_are_fresh" for view in WINDOWS),
+    *(
+        f"features/{view}_tiles:{check}"
+        for view in WINDOWS
+        for check in ("tiles_are_fresh", "great_expectations")
+    ),
     *(f"online/{view}:values_are_current" for view in (*WINDOWS, "card_profile_v1")),
     *(f"models/{use_case}_candidate:better_than_chance" for use_case in USE_CASES),
     *(f"models/{use_case}_release:beats_the_declared_rule" for use_case in USE_CASES),
     *(f"predictions/{use_case}:segments_are_whole" for use_case in USE_CASES),
     *(f"predictions/{use_case}_outcomes:answers_name_their_events" for use_case in USE_CASES),
-    *(f"scores/{use_case}:scores_are_what_they_should_be" for use_case in USE_CASES),
+    *(
+        f"scores/{use_case}:{check}"
+        for use_case in USE_CASES
+        for check in ("scores_are_what_they_should_be", "great_expectations")
+    ),
     *(
         f"monitoring/{use_case}_{look}:{check}"
         for use_case in USE_CASES
