@@ -8,6 +8,8 @@ from typing import Any
 from core.audit import Record
 from core.features.plan import Frozen
 
+LONGEST_SHOWN = 16
+
 
 class Wanted(Frozen):
     """Records of a kind (or of its beginning), of somebody, about a use case, of some time.
@@ -62,3 +64,19 @@ def is_about(about: Any, use_case: str) -> bool:
             is_about(each, use_case) for each in about.values()
         )
     return isinstance(about, list) and any(is_about(each, use_case) for each in about)
+
+
+def particulars(record: Record) -> str:
+    """What a record is about, in a line: what is short is shown, digests by their beginning.
+
+    Examples
+    --------
+    >>> about = {"use_case": "fraud", "release": 2, "manifest": "0123456789abcdef0", "gates": []}
+    >>> particulars(Record(at_ms=5, what="x", who="ann", about=about, n=1, before="0" * 64))
+    'use_case=fraud release=2 manifest=0123456789abcdef'
+    """
+    return " ".join(
+        f"{name}={str(value)[:LONGEST_SHOWN]}"
+        for name, value in record.about.items()
+        if isinstance(value, str | int) and name != "event"
+    )

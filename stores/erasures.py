@@ -21,7 +21,7 @@ from core.erasure import Certificate, Journal, TrainedModel
 from core.errors import IntegrityError, InvalidInputError
 from core.features.plan import Frozen
 from stores.channels import document_bytes
-from stores.durable import exclusive_lock, write_durably
+from stores.durable import exclusive_lock, is_locked, write_durably
 from stores.layout import Layout
 from stores.papers import signed_bytes
 from stores.signing import KeyRing, Signature, Signer
@@ -46,6 +46,10 @@ class Erasures:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with exclusive_lock(self._directory / ".lock"):
             yield
+
+    def is_busy(self) -> bool:
+        """Whether somebody erases here now."""
+        return is_locked(self._directory / ".lock")
 
     def journal(self, erasure_id: str) -> Journal | None:
         """How far an erasure is; None when it never began.

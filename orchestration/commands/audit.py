@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from core.audit import Record
 from core.audit_check import Findings
-from core.audit_filter import Wanted
+from core.audit_filter import Wanted, particulars
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from orchestration.commands.train import instant_ms
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.audit import AuditLog
 from stores.audit_files import SignedCheckpoint
+from stores.audit_verified import put_verified
 from stores.signing import KeyRing
 
 SHOWN = 50
@@ -52,7 +53,10 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     log = AuditLog.of(layout, is_signing=True)
     if arguments.action == "verify":
         ring = KeyRing.from_directory(layout.keys)
-        return _verify(log, ring, arguments.checkpoint, shell, has_secret=not arguments.public_only)
+        found = _found(log, ring, arguments.checkpoint, has_secret=not arguments.public_only)
+        if not arguments.public_only:
+            put_verified(layout, found, who=getpass.getuser(), at_ms=shell.clock.now_ms())
+        return _told(found, shell)
     if arguments.action == "list":
         return _list(log, arguments, shell)
     if arguments.action == "checkpoint":
@@ -63,11 +67,12 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     return 0
 
 
-def _verify(
-    log: AuditLog, ring: KeyRing, kept: Path | None, shell: Shell, *, has_secret: bool
-) -> int:
+def _found(log: AuditLog, ring: KeyRing, kept: Path | None, *, has_secret: bool) -> Findings:
     kept_here = [_read_checkpoint(kept)] if kept else []
-    found = log.verify(ring, kept=kept_here, has_secret=has_secret)
+    return log.verify(ring, kept=kept_here, has_secret=has_secret)
+
+
+def _told(found: Findings, shell: Shell) -> int:
     if not found.is_whole:
         raise IntegrityError(
             "the audit log is not what was written",
@@ -110,10 +115,8 @@ def _list(log: AuditLog, arguments: argparse.Namespace, shell: Shell) -> int:
 
 def _row(record: Record) -> tuple[str, ...]:
     at = datetime.fromtimestamp(record.at_ms / 1_000, UTC)
-    plain = {k: v for k, v in record.about.items() if isinstance(v, str | int) and k != "event"}
-    about = " ".join(f"{name}={str(value)[:16]}" for name, value in plain.items())
     when = f"{at:%Y-%m-%d %H:%M:%S}"
-    return str(record.n), when, record.what, record.who, about, record.why[:120]
+    return str(record.n), when, record.what, record.who, particulars(record), record.why[:120]
 
 
 def _checkpoint(log: AuditLog, shell: Shell) -> int:

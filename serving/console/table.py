@@ -13,12 +13,20 @@ MODULES = (
     "serving.console.rollouts",
     "serving.console.approvals",
     "serving.console.predictions",
+    "serving.console.drift",
+    "serving.console.alerts",
+    "serving.console.audit",
+    "serving.console.erasures",
 )
 SECTIONS = (
     Section("/", "Overview", "rollouts"),
     Section("/releases", "Releases", "rollouts"),
     Section("/rollouts", "Rollouts", "rollouts"),
     Section("/approvals", "Approvals", "rollouts"),
+    Section("/drift", "Drift", "rollouts"),
+    Section("/alerts", "Alerts", "rollouts"),
+    Section("/audit", "Audit", "audit"),
+    Section("/erasures", "Erasures", "audit"),
 )
 
 

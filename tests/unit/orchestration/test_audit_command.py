@@ -7,6 +7,7 @@ from audit_damage import entry
 
 from orchestration import cli
 from stores.audit import AuditLog
+from stores.audit_verified import last_verified
 from stores.layout import Layout
 
 
@@ -31,10 +32,15 @@ def audit(tmp_path, capsys, monkeypatch):
     return run
 
 
-def test_a_whole_log_is_said_to_be_whole(audit, log):
+def test_a_whole_log_is_said_to_be_whole_and_that_is_put_down(audit, log, tmp_path):
     del log
     said = "whole: 9 records, 9 of them under 2 signed checkpoints\n"
+    assert audit("verify", "--public-only") == (0, said)
+    assert last_verified(Layout(tmp_path)) is None
     assert audit("verify") == (0, said)
+    verified = last_verified(Layout(tmp_path))
+    assert verified is not None
+    assert (verified.is_whole, verified.n_records) == (True, 9)
 
 
 def test_a_changed_log_ends_with_4_and_names_the_place(audit, log):
@@ -53,6 +59,9 @@ def test_records_are_listed_by_kind_and_by_date(audit, log):
     since = audit("list", "--since", "1970-01-01T00:00:01.007Z", "--json")[1]
     assert [json.loads(line)["n"] for line in since.splitlines()] == [7, 8, 9]
     assert audit("list", "--what", "erased")[1] == "no such record\n"
+    early = audit("list", "--until", "1970-01-01T00:00:01.003Z", "--use-case", "toy", "--json")[1]
+    assert [json.loads(line)["n"] for line in early.splitlines()] == [1, 2]
+    assert audit("list", "--who", "bob")[1] == "no such record\n"
 
 
 def test_a_checkpoint_kept_elsewhere_tells_of_a_log_taken_back(audit, log, tmp_path):

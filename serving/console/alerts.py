@@ -1,0 +1,121 @@
+"""Pages of alerts: what is wrong now, what was, how often, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from core.alerts import SEVERITIES, Alert
+from core.clock import DAY_MS
+from core.runbooks import STEPS, steps_of
+from serving.console.overview import concerns
+from serving.console.pages import Asking, Drawn, Page
+from serving.errors import NotFoundError
+from stores.alerts import KEPT_MS, Alerts
+
+KINDS: Mapping[str, str] = {"critical": "bad", "warning": "warn", "info": "mute"}
+SHOWN_OVER = 100
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """An alert on a page: how often its cause was alerted in what is kept, and what to do."""
+
+    alert: Alert
+    times: int
+
+    @property
+    def kind(self) -> str:
+        """Colour of its severity."""
+        return KINDS[self.alert.severity]
+
+    @property
+    def anchor(self) -> str:
+        """Place of its runbook on the page of runbooks."""
+        return self.alert.runbook.rpartition("#")[2]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What to do, step by step."""
+        return steps_of(self.alert.runbook)
+
+    @property
+    def lasted_ms(self) -> int | None:
+        """How long it lasted; None while it is open."""
+        over_ms = self.alert.over_ms
+        return None if over_ms is None else over_ms - self.alert.first_ms
+
+
+def overview(asked: Asking) -> Drawn:
+    """Open alerts, the worst first; those that are over, the newest first."""
+    found = list(_seen(asked))
+    opened = [each for each in found if each.alert.is_open]
+    over = [each for each in found if not each.alert.is_open]
+    return Drawn(
+        "alerts.html",
+        {
+            "opened": sorted(opened, key=_worst_first),
+            "over": sorted(over, key=lambda each: -each.alert.first_ms)[:SHOWN_OVER],
+            "n_over": len(over),
+            "kept_days": KEPT_MS // DAY_MS,
+        },
+    )
+
+
+def _worst_first(each: Occurrence) -> tuple[int, int]:
+    return -SEVERITIES.index(each.alert.severity), each.alert.first_ms
+
+
+def _seen(asked: Asking) -> Iterator[Occurrence]:
+    """Alerts that the key may see, each with how often its cause was alerted."""
+    alerts = Alerts(asked.home.layout.alerts).all()
+    times: dict[str, int] = {}
+    for alert in alerts:
+        times[alert.cause] = times.get(alert.cause, 0) + 1
+    others = [n for n in asked.home.shelf.use_cases() if not asked.opens("rollouts", n)]
+    for alert in alerts:
+        if not is_of_others(alert, asked.use_cases("rollouts"), others):
+            yield Occurrence(alert, times[alert.cause])
+
+
+def is_of_others(alert: Alert, mine: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether an alert is about use cases that the key does not open, and about no other.
+
+    What is about none, as a source that several read, is for everybody.
+    """
+    return any(concerns(alert, name) for name in others) and not any(
+        concerns(alert, name) for name in mine
+    )
+
+
+def alert_of(asked: Asking) -> Drawn:
+    """One alert with all of its findings, and when its cause was alerted before."""
+    found = list(_seen(asked))
+    wanted = [each for each in found if each.alert.alert_id == asked.path["alert_id"]]
+    if not wanted:
+        raise NotFoundError(
+            "there is no such alert here",
+            remedy=f"those that are over are kept {KEPT_MS // DAY_MS} days; see the list of alerts",
+            code="unknown_alert",
+        )
+    occurrence = wanted[0]
+    before = [
+        each
+        for each in found
+        if each.alert.cause == occurrence.alert.cause and each is not occurrence
+    ]
+    before.sort(key=lambda each: -each.alert.first_ms)
+    return Drawn("alert.html", {"each": occurrence, "before": before})
+
+
+def runbooks(asked: Asking) -> Drawn:
+    """What to do about each kind of finding."""
+    del asked
+    return Drawn("runbooks.html", {"runbooks": STEPS})
+
+
+PAGES = (
+    Page("/alerts", overview, verb="rollouts"),
+    Page("/alerts/runbooks", runbooks, verb="rollouts"),
+    Page("/alerts/{alert_id}", alert_of, verb="rollouts"),
+)

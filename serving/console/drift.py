@@ -1,0 +1,231 @@
+"""Pages of what moved: verdicts, columns day by day, control charts, and how decisions fared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+from markupsafe import Markup
+
+from core.clock import DAY_MS
+from core.live import WHOLE, Group
+from core.triage import Triage
+from core.watched import ColumnSeen, PeriodSeen, SkillSeen, TimelineSeen
+from serving.console.drift_plots import KINDS, control, effects, nights, spark, top_effect
+from serving.console.pages import Asking, Drawn, Page
+from serving.console.skill_plots import reliability, skill
+from serving.errors import NotFoundError
+from stores.looks import Looks
+from stores.triages import Triages
+
+NIGHTS = 60
+OLD_MS = 2 * DAY_MS
+"""A look is old when two nights have gone by without another."""
+
+METRICS = ("auc", "average_precision", "brier", "log_loss", "ece")
+
+
+def overview(asked: Asking) -> Drawn:
+    """Last verdict on every use case."""
+    triages = Triages(asked.home.layout.monitoring)
+    found = [(name, triages.all(name)[-NIGHTS:]) for name in watched(asked)]
+    seen = [Verdict(name, tuple(held)) for name, held in found]
+    return Drawn("drift.html", {"verdicts": sorted(seen, key=lambda each: each.rank)})
+
+
+def watched(asked: Asking) -> list[str]:
+    """Use cases that were looked at or have a release, of those that may be seen."""
+    looked = {path.parent.name for path in asked.home.layout.monitoring.glob("*/triages")}
+    looked |= {path.parent.name for path in asked.home.layout.monitoring.glob("*/seen")}
+    seen = {name for name in looked if asked.opens("rollouts", name)}
+    return sorted(seen | set(asked.use_cases("rollouts")))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Verdicts of the last nights on a use case, oldest first; none before the first look."""
+
+    use_case: str
+    triages: tuple[Triage, ...]
+
+    @property
+    def last(self) -> Triage | None:
+        """The newest."""
+        return self.triages[-1] if self.triages else None
+
+    @property
+    def kind(self) -> str:
+        """Colour of the newest."""
+        return KINDS[self.last.kind] if self.last else "mute"
+
+    @property
+    def words(self) -> str:
+        """The newest in words, without the name of the use case."""
+        return self.last.sentence().removeprefix(f"{self.use_case}: ") if self.last else ""
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """Where it stands in a list: incidents first, then drift, then what nobody looked at."""
+        return ("bad", "warn", "mute", "good").index(self.kind), self.use_case
+
+    @property
+    def since_ms(self) -> int | None:
+        """When the newest verdict was first given without another in between."""
+        since = None
+        for triage in reversed(self.triages):
+            if triage.kind != self.triages[-1].kind:
+                break
+            since = triage.at_ms
+        return since
+
+    def is_old(self, now_ms: int) -> bool:
+        """Whether a night was left out."""
+        return self.last is not None and now_ms - self.last.at_ms > OLD_MS
+
+    def strip(self) -> Markup:
+        """The verdicts, drawn."""
+        return nights(self.triages)
+
+
+def drift_of(asked: Asking) -> Drawn:
+    """Everything that moved of a use case, or did not."""
+    home, use_case = asked.home, _known(asked)
+    looks = Looks(home.layout.monitoring)
+    seen = looks.drift(use_case)
+    timelines = [] if seen is None else [_drawn(*each) for each in enumerate(seen.timelines)]
+    return Drawn(
+        "drift_of.html",
+        {
+            "use_case": use_case,
+            "verdict": Verdict(
+                use_case, tuple(Triages(home.layout.monitoring).all(use_case)[-NIGHTS:])
+            ),
+            "seen": seen,
+            "timelines": sorted(timelines, key=lambda each: not each.n_drifted),
+            "charts": [] if seen is None else [(c, partial(control, c)) for c in seen.charts],
+        },
+    )
+
+
+def _known(asked: Asking) -> str:
+    use_case = asked.path["use_case"]
+    if use_case not in watched(asked):
+        raise NotFoundError(
+            "there is no such use case here",
+            found=use_case[:80],
+            remedy="the list of drift names those that are watched",
+        )
+    return use_case
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison on the page: its place in the look, and what is drawn of each column."""
+
+    place: int
+    seen: TimelineSeen
+    top: float
+
+    @property
+    def n_drifted(self) -> int:
+        """How many of its columns drifted."""
+        return sum(column.state == "drifted" for column in self.seen.columns)
+
+    def name(self, column: ColumnSeen) -> Markup:
+        """A column's name, which may break where the name of its view ends."""
+        return Markup("__<wbr>").join(column.column.split("__"))
+
+    def spark(self, column: ColumnSeen) -> Markup:
+        """A column, drawn small."""
+        return spark(column, self.top)
+
+
+def _drawn(place: int, timeline: TimelineSeen) -> Compared:
+    return Compared(place, timeline, top_effect(timeline.columns))
+
+
+def column_of(asked: Asking) -> Drawn:
+    """One column, day by day."""
+    use_case = _known(asked)
+    seen = Looks(asked.home.layout.monitoring).drift(use_case)
+    place, name = asked.query.get("of", ""), asked.query.get("column", "")
+    timelines = dict(enumerate(seen.timelines)) if seen else {}
+    timeline = timelines.get(int(place)) if place.isascii() and place.isdecimal() else None
+    columns = {column.column: column for column in timeline.columns} if timeline else {}
+    if seen is None or timeline is None or name not in columns:
+        raise NotFoundError(
+            "this column is not in the last look",
+            found=name[:80] or "no name",
+            remedy=f"open it from the drift of {use_case}: each night's look replaces the last",
+        )
+    column = columns[name]
+    top = top_effect([column])
+    return Drawn(
+        "drift_column.html",
+        {
+            "use_case": use_case,
+            "seen": seen,
+            "timeline": timeline,
+            "column": column,
+            "drawing": effects(column, top),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Line:
+    """A release and channel over the periods, drawn by the metric that the use case is held to."""
+
+    name: str
+    periods: tuple[PeriodSeen, ...]
+    metric: str
+
+    def drawing(self) -> Markup:
+        """Its picture."""
+        return skill(self.periods, self.metric)
+
+
+def performance_of(asked: Asking) -> Drawn:
+    """How decisions fared, whether scores are chances, and what detectors found."""
+    use_case = _known(asked)
+    looks = Looks(asked.home.layout.monitoring)
+    seen, calibration = looks.performance(use_case), looks.calibration(use_case)
+    diagrams = calibration.diagrams if calibration else ()
+    return Drawn(
+        "performance_of.html",
+        {
+            "use_case": use_case,
+            "seen": seen,
+            "lines": [] if seen is None else list(_lines(seen)),
+            "groups": [] if seen is None else list(_by_whole(seen.groups)),
+            "metrics": METRICS,
+            "calibration": calibration,
+            "diagrams": [(each, partial(reliability, each)) for each in diagrams],
+            "streams": looks.stream(use_case),
+        },
+    )
+
+
+def _lines(seen: SkillSeen) -> Iterator[Line]:
+    """Releases and channels, the newest release first."""
+    ordered = sorted(seen.periods, key=lambda each: (-each.group.release, each.group.channel))
+    for name, periods in groupby(ordered, key=lambda each: each.group.name):
+        yield Line(name, tuple(sorted(periods, key=lambda each: each.date)), seen.metric)
+
+
+def _by_whole(groups: tuple[Group, ...]) -> Iterator[Group]:
+    """Groups, the newest release first, each followed by its slices."""
+    yield from sorted(
+        groups,
+        key=lambda each: (-each.release, each.channel, each.is_degraded, each.part != WHOLE),
+    )
+
+
+PAGES = (
+    Page("/drift", overview, verb="rollouts"),
+    Page("/drift/{use_case}", drift_of, verb="rollouts"),
+    Page("/drift/{use_case}/column", column_of, verb="rollouts"),
+    Page("/drift/{use_case}/performance", performance_of, verb="rollouts"),
+)
