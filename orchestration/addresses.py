@@ -12,6 +12,7 @@ class Addresses(Frozen):
     """Base addresses; empty where the process is not part of what was started."""
 
     service: str = ""
+    console: str = ""
     ui: str = ""
     mlflow: str = ""
 

@@ -46,7 +46,8 @@ COMMANDS = (
     Command(
         "demo", "demo", "from nothing to an explained decision, step by step", is_supervised=True
     ),
-    Command("up", "up", "start UI, daemon, folder, controller and service; Ctrl-C stops all"),
+    Command("up", "up", "start pages, daemon, folder, controller and service; Ctrl-C stops all"),
+    Command("console", "console", "start the console alone: pages for people, by key"),
     Command("status", "status", "what is there: rows, releases, channels, pending work"),
     Command("simulate", "simulate", "write landing files of a made-up world of card payments"),
     Command(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from core.errors import ConfigurationError
 from orchestration.processes import bindable_port, free_port
 
-SERVICE_PORT, UI_PORT, MLFLOW_PORT = 8080, 3000, 5000
+SERVICE_PORT, CONSOLE_PORT, UI_PORT, MLFLOW_PORT = 8080, 8081, 3000, 5000
 
 
 class Ports(NamedTuple):
@@ -16,6 +16,7 @@ class Ports(NamedTuple):
     code: int
     ui: int
     mlflow: int
+    console: int = 0
 
     def address(self, port: int) -> str:
         """Base address of one of them."""
@@ -33,6 +34,7 @@ def ports_of(arguments: argparse.Namespace) -> Ports:
     wanted = {"--port": arguments.port}
     if not arguments.online_only:
         wanted |= {"--ui-port": arguments.ui_port, "--mlflow-port": arguments.mlflow_port}
+        wanted |= {"--console-port": arguments.console_port}
     named = {option: number for option, number in wanted.items() if number}
     for option, number in named.items():
         _check_named(option, number, list(named.values()))
@@ -51,6 +53,7 @@ def ports_of(arguments: argparse.Namespace) -> Ports:
         code=chosen(None, 0),
         ui=chosen(arguments.ui_port, UI_PORT),
         mlflow=chosen(arguments.mlflow_port, MLFLOW_PORT),
+        console=chosen(arguments.console_port, CONSOLE_PORT),
     )
 
 

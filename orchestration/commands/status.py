@@ -100,6 +100,7 @@ def _processes(shell: Shell) -> list[tuple[str, ...]]:
     has_service = bool(said.service) and is_ours(said.service, layout)
     probes = {
         "service": (said.service, "/livez"),
+        "console": (said.console, "/livez"),
         "ui": (said.ui, "/server_info"),
         "mlflow": (said.mlflow, "/health"),
     }

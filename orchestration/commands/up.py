@@ -22,7 +22,14 @@ from orchestration.ending import interrupt_on
 from orchestration.fields import port
 from orchestration.instance import open_instance, prepare_home
 from orchestration.leftovers import close_leftovers
-from orchestration.ports import MLFLOW_PORT, SERVICE_PORT, UI_PORT, Ports, ports_of
+from orchestration.ports import (
+    CONSOLE_PORT,
+    MLFLOW_PORT,
+    SERVICE_PORT,
+    UI_PORT,
+    Ports,
+    ports_of,
+)
 from orchestration.processes import Child, Processes, answers, is_code_loaded
 from orchestration.service_environment import SERVICE_KEY, service_environment
 from orchestration.shell import PROJECT, Shell
@@ -36,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     for option, whose, default in (
         ("--port", "the service", SERVICE_PORT),
+        ("--console-port", "the console", CONSOLE_PORT),
         ("--ui-port", "Dagster's pages", UI_PORT),
         ("--mlflow-port", "MLflow's pages", MLFLOW_PORT),
     ):
@@ -68,6 +76,7 @@ def started(shell: Shell, ports: Ports, *, has_pages: bool) -> Iterator[Processe
         shell.settings,
         shell.environment,
         HTTP__PORT=str(ports.service),
+        CONSOLE__PORT=str(ports.console),
         UI_URL=ports.address(ports.ui),
         MLFLOW_UI_URL=ports.address(ports.mlflow),
     )
@@ -135,8 +144,9 @@ def online_children(layout: Layout, ports: Ports) -> list[Child]:
 
 
 def page_children(shell: Shell, ports: Ports) -> list[Child]:
-    """Dagster's code server, daemon and pages; MLflow's pages."""
-    workspace = write_workspace(shell.settings.layout, ports.code)
+    """The console; Dagster's code server, daemon and pages; MLflow's pages."""
+    layout, console = shell.settings.layout, ports.address(ports.console)
+    workspace = write_workspace(layout, ports.code)
     local = ("-h", "127.0.0.1", "-p")
     code = ("code-server", "start", *local, str(ports.code), "-m", "orchestration.definitions")
     ui, mlflow = ports.address(ports.ui), ports.address(ports.mlflow)
@@ -144,6 +154,12 @@ def page_children(shell: Shell, ports: Ports) -> list[Child]:
     key = shell.settings.service_key.get_secret_value()
     asks = {SERVICE_KEY: key} if key else {}  # synthetic requests are asked from there
     return [
+        Child(
+            "console",
+            (sys.executable, "-m", "serving.console.main"),
+            console,
+            lambda: is_ours(console, layout),
+        ),
         Child(
             "code",
             _module("dagster", *code),
@@ -180,7 +196,10 @@ def addresses_of(children: list[Child]) -> Addresses:
     """Addresses by the names the command line looks for."""
     found = {child.name: child.address for child in children}
     return Addresses(
-        service=found.get("service", ""), ui=found.get("ui", ""), mlflow=found.get("mlflow", "")
+        service=found.get("service", ""),
+        console=found.get("console", ""),
+        ui=found.get("ui", ""),
+        mlflow=found.get("mlflow", ""),
     )
 
 

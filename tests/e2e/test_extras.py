@@ -14,7 +14,13 @@ HEAVY = ("dagster", "pyspark", "feast", "mlflow", "pandas", "numba", "xgboost")
 
 CASES = {
     "serving": (
-        ["serving.main", "serving.folder", "serving.controller", "use_cases.fraud.use_case"],
+        [
+            "serving.main",
+            "serving.folder",
+            "serving.controller",
+            "serving.console.passport",
+            "use_cases.fraud.use_case",
+        ],
         HEAVY,
     ),
     "spark": (

@@ -47,7 +47,7 @@ def bearer(key):
 
 def audited(layout, **wanted):
     """Refusals in the audit so far that have these values."""
-    records = AccessKeyFile(layout.access).audit.latest(10_000, hint="access_refused")
+    records = AccessKeyFile(layout.access).audit.latest(10_000, hints=("access_refused",))
     entries = [
         {**each, "at_ms": record.at_ms} for record in records for each in record.about["refusals"]
     ]

@@ -12,7 +12,7 @@ from orchestration.ports import Ports, ports_of
 from orchestration.processes import free_port
 
 UP = next(command for command in cli.COMMANDS if command.name == "up")
-OPTIONS = ("--port", "--ui-port", "--mlflow-port")
+OPTIONS = ("--port", "--console-port", "--ui-port", "--mlflow-port")
 
 
 def ports(*words: object) -> Ports:
@@ -60,9 +60,8 @@ def test_up_on_a_named_port_that_is_taken_starts_nothing(taken, tmp_path, capsys
 def test_a_named_port_that_is_free_is_taken(option):
     number = free_port()
     found = ports(option, number)
-    assert (
-        dict(zip(OPTIONS, (found.service, found.ui, found.mlflow), strict=True))[option] == number
-    )
+    taken = (found.service, found.console, found.ui, found.mlflow)
+    assert dict(zip(OPTIONS, taken, strict=True))[option] == number
 
 
 def test_unasked_a_port_that_is_taken_is_passed_over():
@@ -78,7 +77,7 @@ def test_unasked_a_port_that_is_taken_is_passed_over():
 
 def test_zero_is_any_that_is_free():
     found = ports(*(word for option in OPTIONS for word in (option, 0)))
-    assert not {0, 8080, 3000, 5000} & set(found)
+    assert not {0, 8080, 8081, 3000, 5000} & set(found)
 
 
 def test_no_two_processes_get_the_same_port():
