@@ -288,6 +288,7 @@ def test_too_many_connections_are_told_so_and_far_too_many_are_cut(started):
         assert time.monotonic() < deadline
 
 
+@pytest.mark.slow
 def test_a_process_may_open_as_many_files_as_its_connections_need(tmp_path):
     layout = Layout(tmp_path).create()
     serve(layout, shelve(layout), counter=1)

@@ -18,23 +18,23 @@ from stores.layout import Layout
 PAGE = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text()
 
 
-@pytest.mark.parametrize("kind", ["http", "grpc"])
-def test_the_program_shown_works_over_both(tmp_path, capsys, kind):
-    (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    layout = Layout(tmp_path).create()
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory):
+    layout = Layout(tmp_path_factory.mktemp("home")).create()
     serve(layout, shelve(layout), counter=1)
     grpc_port = free_port()
     with service(layout, GRPC__PORT=grpc_port) as process:
-        program = program.replace("fraud", "toy")
-        program = program.replace("localhost:8080", process.url.removeprefix("http://"))
-        if kind == "grpc":
-            address = process.url.removeprefix("http://")
-            program = program.replace("tritonclient.http", "tritonclient.grpc")
-            program = program.replace(address, f"127.0.0.1:{grpc_port}")
-            program = program.replace(
-                '("toy")["inputs"][0]["shape"][1]', '("toy").inputs[0].shape[1]'
-            )
-        exec(program, {})
+        yield {"http": process.url.removeprefix("http://"), "grpc": f"127.0.0.1:{grpc_port}"}
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_the_program_shown_works_over_both(addresses, capsys, kind):
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    program = program.replace("fraud", "toy").replace("localhost:8080", addresses[kind])
+    if kind == "grpc":
+        program = program.replace("tritonclient.http", "tritonclient.grpc")
+        program = program.replace('("toy")["inputs"][0]["shape"][1]', '("toy").inputs[0].shape[1]')
+    exec(program, {})
     assert capsys.readouterr().out.count("[") == 3  # two rows of one score
 
 
