@@ -2,7 +2,8 @@
 
 ``python -m serving.explainer`` speaks JSON lines on its standard input and output, and ends
 with its parent: when the pipe closes. A request names a bundle's folder and the digest of
-its manifest; the bundle is verified here again before it is used.
+its manifest; the bundle is verified here again before it is used. Whatever an explainer's file
+asks for, it gets so much memory and no more.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 
 from core.errors import PlatformError
+from serving.child import limit_oneself
 from stores.bundle import load_bundle
 from stores.explainer import Explainer, load_explainer
 
@@ -48,7 +50,7 @@ class ExplainerHost:
         """Exact contributions, or a status that says why not."""
         try:
             explainer = self._of(Path(request.bundle), request.manifest_digest)
-        except (PlatformError, OSError, ValueError, ImportError):
+        except (PlatformError, OSError, ValueError, ImportError, MemoryError):
             return Reply(request.number, "unavailable")
         if explainer is None:
             return Reply(request.number, "not_offered")
@@ -73,4 +75,5 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    limit_oneself()
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -10,9 +10,6 @@ its parent.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -23,11 +20,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.child import limit_oneself, yield_to_all
 from serving.runtime import OnnxSession
 from stores.bundle import load_bundle
-
-_PR_SET_PDEATHSIG = 1
-_LOWEST = 19
 
 
 class Request(msgspec.Struct):
@@ -93,12 +88,6 @@ class ShadowHost:
         return self._session
 
 
-def yield_to_all() -> None:
-    """Let all others go first, and end with the parent even while a model hangs."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.nice(_LOWEST)
-
-
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer until the requests end."""
     host = ShadowHost()
@@ -111,4 +100,5 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
 
 if __name__ == "__main__":
     yield_to_all()
+    limit_oneself()
     serve(sys.stdin.buffer, sys.stdout.buffer)

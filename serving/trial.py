@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
-import resource
-import signal
 import sys
 from pathlib import Path
 
 import msgspec
 
 from core.errors import PlatformError
+from serving.child import limit_oneself, yield_to_all
 from serving.memory import resident_bytes
 from serving.releases import release_of
 from serving.runtime import OnnxSession
 from stores.bundle import load_bundle
 
-_PR_SET_PDEATHSIG = 1
 _NICE = 10
 """Behind whoever answers, before a shadow: a swap waits for it."""
 
-LARGEST_BYTES = 4 << 30
-"""Address space of a trial: a hostile model may ask for any amount."""
 LONGEST_CPU_S = 300
 """Time of the processor, should nobody be left to end the trial."""
 
@@ -62,23 +57,10 @@ def _settled_bytes() -> int:
     return resident_bytes()
 
 
-def limit_oneself() -> None:
-    """Give up what a trial needs none of: much memory, much time, files to write, a core dump."""
-    for what, limit in (
-        (resource.RLIMIT_AS, LARGEST_BYTES),
-        (resource.RLIMIT_CPU, LONGEST_CPU_S),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, most = resource.getrlimit(what)
-        resource.setrlimit(what, (limit, limit) if most < 0 else (min(limit, most), most))
-
-
 def main() -> int:
     """Try one release; ended by the kernel with its parent."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.nice(_NICE)
-    limit_oneself()
+    yield_to_all(nice=_NICE)
+    limit_oneself(cpu_s=LONGEST_CPU_S, may_write=False)
     folder, digest = sys.argv[1:]
     sys.stdout.write(msgspec.json.encode(tried(Path(folder), digest)).decode() + "\n")
     return 0
