@@ -1,14 +1,15 @@
-"""Pictures of a candidate on the test part, as PNG bytes. No display, no global state."""
+"""Pictures of a candidate on the test part, as PNG bytes. No display, no global state.
+
+matplotlib is imported on use.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from core.decisions import DecisionPolicy
 from core.stats.metrics import (
@@ -19,6 +20,9 @@ from core.stats.metrics import (
     roc_curve,
 )
 from core.stats.reliability import reliability
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIZE_INCHES = (6.0, 4.5)
 DPI = 110
@@ -99,6 +103,9 @@ def feature_importance(importance: Mapping[str, float]) -> bytes:
 
 
 def _figure(title: str, x: str, y: str) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

@@ -1,23 +1,24 @@
 """Pictures of what is watched, as PNG bytes: timelines, control charts, reliability, skill.
 
 Days run along the x axis, oldest first. What fired is red; limits are dashed. Nothing is drawn of
-what there is no number for.
+what there is no number for. matplotlib is imported on use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from core.control_lines import Charted
 from core.live import Group
 from core.stats.reliability import Reliability
 from core.timeline import Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 100
 WIDTH = 9.0
@@ -179,6 +180,9 @@ def _figure(
     n: int, *, height: float, n_across: int = 1, width: float = WIDTH,
     ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, Sequence[Any]]:  # fmt: skip
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(n, n_across, squeeze=False, height_ratios=ratios)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dagster as dg
-import mlflow
 import pytest
 
 from assets.registry import run_link
@@ -15,6 +14,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Tracking server's address, experiment's number and run's id."""
+    import mlflow
+
     uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
     client = mlflow.MlflowClient(uri)
     number = client.create_experiment("fraud")

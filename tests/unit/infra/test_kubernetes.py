@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import copy
+import importlib
 
 import kubernetes_validate
 import pytest
 import yaml
 from dagster import DagsterInstance
-from dagster_k8s import K8sRunLauncher, k8s_job_executor
-from dagster_k8s.job import (
-    DagsterK8sJobConfig,
-    construct_dagster_k8s_job,
-)
-from dagster_k8s.pipes import build_pod_body
-from kubernetes.client import ApiClient
 
 from infra.instance import (
     INSTANCE_CONFIG_MAP,
@@ -36,6 +30,18 @@ VERSION = kubernetes_validate.latest_version()
 
 def validate(manifest: dict) -> None:
     kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+@pytest.fixture
+def dagster_k8s():
+    """Imported where it is asked for: with its client of Kubernetes it takes a second."""
+    return importlib.import_module("dagster_k8s")
+
+
+@pytest.fixture
+def plain(dagster_k8s):
+    """Makes a document of what Kubernetes' client has objects for."""
+    return importlib.import_module("kubernetes.client").ApiClient().sanitize_for_serialization
 
 
 @pytest.mark.parametrize(
@@ -74,6 +80,23 @@ def test_a_pod_is_scraped_where_its_process_answers_scrapes(name, port):
     assert settings.models.device == ("cuda" if name == "serving-gpu" else "cpu")
 
 
+def test_the_console_listens_where_its_service_and_its_probes_look():
+    container = pod_template("console")["spec"]["containers"][0]
+    given = {each["name"]: each["value"] for each in container["env"]}
+    ours = {name: value for name, value in given.items() if name.startswith("THROUGHLINE_")}
+    settings = read_settings(ours)
+    service = next(
+        m
+        for m in manifests(SETTINGS)
+        if m["kind"] == "Service" and m["metadata"]["name"] == "console"
+    )
+    (port,) = service["spec"]["ports"]
+    assert settings.console.host == "0.0.0.0"
+    assert settings.console.port == port["targetPort"]
+    assert container["livenessProbe"]["httpGet"]["port"] == port["targetPort"]
+    assert not settings.is_local  # so its cookies travel over TLS only
+
+
 def test_a_misspelt_field_is_refused():
     manifest = copy.deepcopy(next(m for m in manifests(SETTINGS) if m["kind"] == "Deployment"))
     manifest["spec"]["template"]["spec"]["containerz"] = []
@@ -81,7 +104,7 @@ def test_a_misspelt_field_is_refused():
         validate(manifest)
 
 
-def test_instance_loads_with_the_rendered_run_launcher(tmp_path):
+def test_instance_loads_with_the_rendered_run_launcher(tmp_path, dagster_k8s):
     kubeconfig = tmp_path / "kubeconfig"
     cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}
     context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
@@ -110,12 +133,12 @@ def test_instance_loads_with_the_rendered_run_launcher(tmp_path):
         "telemetry": rendered["telemetry"],
     }
     with DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
-        assert isinstance(instance.run_launcher, K8sRunLauncher)
+        assert isinstance(instance.run_launcher, dagster_k8s.K8sRunLauncher)
 
 
-def test_run_job_of_dagster_is_valid():
+def test_run_job_of_dagster_is_valid(dagster_k8s, plain):
     launcher = run_launcher(SETTINGS)
-    config = DagsterK8sJobConfig(
+    config = dagster_k8s.job.DagsterK8sJobConfig(
         job_image=launcher["job_image"],
         dagster_home=launcher["dagster_home"],
         instance_config_map=launcher["instance_config_map"],
@@ -126,21 +149,23 @@ def test_run_job_of_dagster_is_valid():
         volume_mounts=launcher["volume_mounts"],
         resources=launcher["resources"],
     )
-    job = construct_dagster_k8s_job(config, ["dagster", "api", "execute_run"], "run-1")
-    body = ApiClient().sanitize_for_serialization(job)
+    job = dagster_k8s.job.construct_dagster_k8s_job(
+        config, ["dagster", "api", "execute_run"], "run-1"
+    )
+    body = plain(job)
     validate(body)
     names = [v["name"] for v in body["spec"]["template"]["spec"]["volumes"]]
     assert "shelf" in names
     assert INSTANCE_CONFIG_MAP in yaml.safe_dump(body)
 
 
-def test_executor_takes_the_rendered_configuration():
-    executor = k8s_job_executor.configured(step_executor(SETTINGS))
+def test_executor_takes_the_rendered_configuration(dagster_k8s):
+    executor = dagster_k8s.k8s_job_executor.configured(step_executor(SETTINGS))
     assert executor.name == "k8s"
 
 
-def test_pod_of_a_pipes_job_is_valid():
-    body = build_pod_body(
+def test_pod_of_a_pipes_job_is_valid(dagster_k8s, plain):
+    body = dagster_k8s.pipes.build_pod_body(
         pod_name="ingest-transactions",
         image=None,
         command=["python", "-m", "spark_jobs.ingest"],
@@ -148,7 +173,7 @@ def test_pod_of_a_pipes_job_is_valid():
         base_pod_meta=None,
         base_pod_spec=pipes_pod(SETTINGS),
     )
-    validate({"apiVersion": "v1", "kind": "Pod", **ApiClient().sanitize_for_serialization(body)})
+    validate({"apiVersion": "v1", "kind": "Pod", **plain(body)})
 
 
 def test_no_secret_value_is_rendered(tmp_path):

@@ -6,9 +6,6 @@ from typing import Any
 import dagster as dg
 import kubernetes_validate
 import pytest
-from dagster_k8s.client import DagsterK8sError
-from dagster_k8s.pipes import build_pod_body
-from kubernetes.client import ApiClient
 
 from orchestration.environments import resources_of
 from orchestration.launcher import PodLauncher
@@ -28,6 +25,8 @@ class NoCluster:
         ASKED.append(asked)
         with reading(self.reader, self):
             if self.is_failed:
+                from dagster_k8s.client import DagsterK8sError
+
                 raise DagsterK8sError("the pod has failed")
 
     def get_custom_messages(self) -> list[Any]:
@@ -73,6 +72,9 @@ def test_a_pod_that_failed_without_a_word_is_a_failure():
 
 
 def test_the_pod_is_one_that_kubernetes_takes(tmp_path):
+    from dagster_k8s.pipes import build_pod_body
+    from kubernetes.client import ApiClient
+
     settings = Settings(home=tmp_path, environment="production", lake_uri="s3a://b/lake")
     launcher = resources_of(settings)["launcher"]
     assert isinstance(launcher, PodLauncher)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from mlflow import MlflowClient
 
 from training.tracking import Tracking
 from training.tracking_sweep import forget_runs, runs_of
@@ -17,6 +16,8 @@ def tracking(fitted, tmp_path):
 
 @pytest.fixture
 def client(tracking):
+    from mlflow import MlflowClient
+
     client = MlflowClient(tracking.uri, tracking.uri)
     client.create_experiment(tracking.experiment, artifact_location=tracking.artifacts.as_uri())
     client.create_registered_model(tracking.experiment)
