@@ -20,6 +20,7 @@ from infra.settings import ClusterSettings
 
 Manifest = dict[str, Any]
 SERVICE_PORT = 8080
+CONSOLE_PORT = 8081
 METRICS_PORT = 9100
 WEBSERVER_PORT = 3000
 CODE_PORT = 4000
@@ -256,6 +257,26 @@ def serving(settings: ClusterSettings) -> list[Manifest]:
     return objects
 
 
+def console(settings: ClusterSettings) -> list[Manifest]:
+    """The console: one replica, because a form is good where it was loaded only."""
+    container = _container(
+        settings, "console", settings.serving_image, ["python", "-m", "serving.console.main"]
+    )
+    container["env"] += [
+        {"name": "THROUGHLINE_CONSOLE__HOST", "value": "0.0.0.0"},  # noqa: S104 - in a pod
+        {"name": "THROUGHLINE_CONSOLE__PORT", "value": str(CONSOLE_PORT)},
+    ]
+    container["ports"] = [{"containerPort": CONSOLE_PORT}]
+    for probe in ("livenessProbe", "readinessProbe"):
+        container[probe] = {"httpGet": {"path": "/livez", "port": CONSOLE_PORT}, "periodSeconds": 5}
+    memory = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
+    container["resources"] = memory
+    return [
+        _deployment(settings, "console", container),
+        _service(settings, "console", CONSOLE_PORT),
+    ]
+
+
 def disruption_budget(settings: ClusterSettings) -> Manifest:
     """At least one replica of the service stays up through node maintenance."""
     return {
@@ -282,5 +303,6 @@ def manifests(settings: ClusterSettings) -> list[Manifest]:
         instance_config_map(settings),
         *orchestration(settings),
         *serving(settings),
+        *console(settings),
         disruption_budget(settings),
     ]

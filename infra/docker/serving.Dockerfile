@@ -1,4 +1,4 @@
-# The prediction service, the folder and the controller. Build from the repository root:
+# The prediction service, the folder, the controller and the console. Build from the repository root:
 #   docker build -f infra/docker/serving.Dockerfile -t throughline/serving:0.1.0 .
 #   docker build -f infra/docker/serving.Dockerfile --build-arg EXTRA=serving-gpu \
 #     --build-arg BASE=nvidia/cuda:12.8.1-cudnn-runtime-ubuntu22.04 -t throughline/serving-gpu:0.1.0 .
@@ -11,7 +11,8 @@ COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
 ENV UV_PYTHON_INSTALL_DIR=/opt/python
 WORKDIR /app
 COPY pyproject.toml uv.lock README.md ./
-RUN uv sync --locked --no-dev --no-install-project --extra ${EXTRA} --extra explainer
+RUN uv sync --locked --no-dev --no-install-project --extra ${EXTRA} --extra explainer \
+    --extra console
 COPY core core
 COPY stores stores
 COPY serving serving
