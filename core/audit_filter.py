@@ -8,7 +8,8 @@ from typing import Any
 from core.audit import Record
 from core.features.plan import Frozen
 
-LONGEST_SHOWN = 16
+LONGEST_SHOWN = 24
+LEFT_OUT = ("_ms", "_digest", "event")
 
 
 class Wanted(Frozen):
@@ -67,16 +68,20 @@ def is_about(about: Any, use_case: str) -> bool:
 
 
 def particulars(record: Record) -> str:
-    """What a record is about, in a line: what is short is shown, digests by their beginning.
+    """What a record is about, in a line: use case and release, then what else is short.
+
+    Instants, digests and lists are left to who opens the record.
 
     Examples
     --------
-    >>> about = {"use_case": "fraud", "release": 2, "manifest": "0123456789abcdef0", "gates": []}
+    >>> about = {"role": "risk", "use_case": "fraud", "release": 2, "expires_at_ms": 9, "gates": []}
     >>> particulars(Record(at_ms=5, what="x", who="ann", about=about, n=1, before="0" * 64))
-    'use_case=fraud release=2 manifest=0123456789abcdef'
+    'use_case=fraud release=2 role=risk'
     """
-    return " ".join(
-        f"{name}={str(value)[:LONGEST_SHOWN]}"
+    shown: dict[str, str | int] = {
+        name: value
         for name, value in record.about.items()
-        if isinstance(value, str | int) and name != "event"
-    )
+        if isinstance(value, str | int) and not name.endswith(LEFT_OUT)
+    }
+    first = {name: shown[name] for name in ("use_case", "release") if name in shown}
+    return " ".join(f"{k}={str(v)[:LONGEST_SHOWN]}" for k, v in (first | shown).items())

@@ -24,7 +24,13 @@ NIGHTS = 60
 OLD_MS = 2 * DAY_MS
 """A look is old when two nights have gone by without another."""
 
-METRICS = ("auc", "average_precision", "brier", "log_loss", "ece")
+METRICS = {
+    "auc": "AUC",
+    "average_precision": "Average precision",
+    "brier": "Brier score",
+    "log_loss": "Log loss",
+    "ece": "Calibration error",
+}
 
 
 def overview(asked: Asking) -> Drawn:

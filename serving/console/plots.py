@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 480, 200
-LEFT, RIGHT, TOP, BOTTOM = 46, 472, 10, 172
+LEFT, RIGHT, TOP, BOTTOM = 46, 462, 10, 172
 MOST_DATES = 5
 """Dates below the x axis."""
 
