@@ -103,11 +103,9 @@ def feature_importance(importance: Mapping[str, float]) -> bytes:
 
 
 def _figure(title: str, x: str, y: str) -> tuple[Figure, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(title)
     axes.set_xlabel(x)
@@ -116,6 +114,9 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Any]:
 
 
 def _png(figure: Figure) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    # `savefig` would draw it twice.
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()

@@ -180,16 +180,17 @@ def _figure(
     n: int, *, height: float, n_across: int = 1, width: float = WIDTH,
     ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, Sequence[Any]]:  # fmt: skip
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(n, n_across, squeeze=False, height_ratios=ratios)
     return figure, list(axes.ravel())
 
 
 def _png(figure: Figure) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    # `savefig` would draw it twice.
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
