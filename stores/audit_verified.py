@@ -53,6 +53,8 @@ def put_verified(layout: Layout, found: Findings, *, who: str, at_ms: int) -> Ve
 
 def last_verified(layout: Layout) -> Verified | None:
     """The last verification; None where there was none, or it is not sealed by this home."""
+    if not (layout.keys / KEY_FILE).exists():  # who has not the secret cannot tell, and makes none
+        return None
     line = content_of(layout.state / NAME)
     found = read_sealed(line, Verified) if line is not None else None
     if found is None or not is_sealed(*found, ensure_secret_key(layout.keys, KEY_FILE)):

@@ -41,9 +41,9 @@ class Triages:
         paths = self._paths(use_case)
         return _read(paths[-1]) if paths else None
 
-    def all(self, use_case: str) -> list[Triage]:
-        """Every one that is kept, the oldest first; IntegrityError as `latest`."""
-        return [_read(path) for path in self._paths(use_case)]
+    def all(self, use_case: str, *, newest: int = KEPT) -> list[Triage]:
+        """Those that are kept, or the newest of them, oldest first; IntegrityError as `latest`."""
+        return [_read(path) for path in self._paths(use_case)[-newest:]]
 
     def _folder(self, use_case: str) -> Path:
         return self._directory / checked_name(use_case) / "triages"

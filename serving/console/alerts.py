@@ -72,9 +72,10 @@ def _seen(asked: Asking) -> Iterator[Occurrence]:
     times: dict[str, int] = {}
     for alert in alerts:
         times[alert.cause] = times.get(alert.cause, 0) + 1
-    others = [n for n in asked.home.shelf.use_cases() if not asked.opens("rollouts", n)]
+    mine = asked.use_cases("rollouts")
+    others = [name for name in asked.home.shelf.use_cases() if name not in mine]
     for alert in alerts:
-        if not is_of_others(alert, asked.use_cases("rollouts"), others):
+        if not is_of_others(alert, mine, others):
             yield Occurrence(alert, times[alert.cause])
 
 

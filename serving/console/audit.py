@@ -7,17 +7,21 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from core.audit import Record
+from core.audit_check import Findings
 from core.audit_filter import Wanted, is_about, particulars
 from core.clock import DAY_MS, date_start_ms
 from core.errors import InvalidInputError
 from serving.console.pages import Asking, Drawn, Gone, Page
 from serving.errors import NotFoundError, OutOfScopeError
-from stores.audit import AuditLog
+from stores.audit import KEY_FILE, AuditLog
 from stores.audit_verified import last_verified, put_verified
 
 ROWS = 50
 KINDS_OF = 300
 """Of so many latest records the kinds are offered; any other can be typed."""
+
+MOST_VERIFIED = 100_000
+"""Records that are verified for a page: some ten seconds, in which nobody can append."""
 
 EVERY = "*"
 
@@ -41,6 +45,7 @@ def overview(asked: Asking) -> Drawn:
             "kinds": sorted(kinds),
             "use_cases": asked.use_cases("audit"),
             "is_whole_seen": asked.opens("audit", EVERY),
+            "most_verified": MOST_VERIFIED,
             **_chain(asked, log),
         },
     )
@@ -106,12 +111,28 @@ def _chain(asked: Asking, log: AuditLog) -> dict[str, object]:
 def verify(asked: Asking) -> Gone:
     """Check every record, seal, link and signature, and put down what was found."""
     _check_whole(asked)
-    layout = asked.home.layout
-    found = _log(asked).verify(asked.home.keys())
-    verified = put_verified(layout, found, who=asked.who, at_ms=asked.now_ms)
-    if verified.is_whole:
-        return Gone("/audit", f"The log is whole: {found.n_records:,} records were checked.")
-    return Gone("/audit", "The log is not what was written.")
+    log, layout = _log(asked), asked.home.layout
+    head = log.head()
+    if head is not None and head.n > MOST_VERIFIED:
+        raise InvalidInputError(
+            "the log is too long to be verified while a page waits",
+            found=f"{head.n:,} records",
+            remedy="run `throughline audit verify`; this page shows what it found",
+            code="audit_too_long",
+        )
+    has_secret = (layout.keys / KEY_FILE).exists()  # where it is not, none may be made
+    found = log.verify(asked.home.keys(), has_secret=has_secret)
+    if has_secret:
+        put_verified(layout, found, who=asked.who, at_ms=asked.now_ms)
+    return Gone("/audit", _said(found, has_secret=has_secret))
+
+
+def _said(found: Findings, *, has_secret: bool) -> str:
+    """What a verification found, in a sentence."""
+    if not found.is_whole:
+        return f"The log is not what was written: {found.faults[0]}."
+    whole = f"The log is whole: {found.n_records:,} records were checked"
+    return f"{whole}." if has_secret else f"{whole}, without their seals: {KEY_FILE} is not here."
 
 
 def _check_whole(asked: Asking) -> None:

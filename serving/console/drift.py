@@ -36,8 +36,8 @@ METRICS = {
 def overview(asked: Asking) -> Drawn:
     """Last verdict on every use case."""
     triages = Triages(asked.home.layout.monitoring)
-    found = [(name, triages.all(name)[-NIGHTS:]) for name in watched(asked)]
-    seen = [Verdict(name, tuple(held)) for name, held in found]
+    names = watched(asked)
+    seen = [Verdict(name, tuple(triages.all(name, newest=NIGHTS))) for name in names]
     return Drawn("drift.html", {"verdicts": sorted(seen, key=lambda each: each.rank)})
 
 
@@ -98,16 +98,14 @@ class Verdict:
 def drift_of(asked: Asking) -> Drawn:
     """Everything that moved of a use case, or did not."""
     home, use_case = asked.home, _known(asked)
-    looks = Looks(home.layout.monitoring)
-    seen = looks.drift(use_case)
+    triages = Triages(home.layout.monitoring).all(use_case, newest=NIGHTS)
+    seen = Looks(home.layout.monitoring).drift(use_case)
     timelines = [] if seen is None else [_drawn(*each) for each in enumerate(seen.timelines)]
     return Drawn(
         "drift_of.html",
         {
             "use_case": use_case,
-            "verdict": Verdict(
-                use_case, tuple(Triages(home.layout.monitoring).all(use_case)[-NIGHTS:])
-            ),
+            "verdict": Verdict(use_case, tuple(triages)),
             "seen": seen,
             "timelines": sorted(timelines, key=lambda each: not each.n_drifted),
             "charts": [] if seen is None else [(c, partial(control, c)) for c in seen.charts],

@@ -101,6 +101,7 @@ def _templates() -> Environment:
         "duration": duration,
         "words": words,
         "short": short,
+        "marked": marked,
     }
     return templates
 
@@ -219,3 +220,16 @@ def short(digest: str | None) -> str:
     if not digest:
         return NOTHING
     return Markup('<code title="{}">{}</code>').format(digest, digest[:12])
+
+
+def marked(text: str) -> str:
+    """A sentence in which what stands between backticks is code.
+
+    Examples
+    --------
+    >>> str(marked("run `train <name>` now"))
+    'run <code>train &lt;name&gt;</code> now'
+    """
+    kinds = (Markup("{}"), Markup("<code>{}</code>"))
+    parts = text.split("`")
+    return Markup("").join(kinds[n % 2].format(part) for n, part in enumerate(parts))

@@ -21,6 +21,7 @@ def test_the_last_one_put_is_the_last_word(tmp_path):
     assert latest is not None
     assert not latest.is_held
     assert [each.at_ms for each in triages.all("fraud")] == [9, 10]
+    assert [each.at_ms for each in triages.all("fraud", newest=1)] == [10]
     assert triages.latest("handbook") is None
 
 

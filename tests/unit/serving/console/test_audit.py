@@ -10,7 +10,7 @@ from console_home import Console
 from core.audit import Entry
 from core.clock import DAY_MS, FixedClock, date_start_ms
 from serving.console.audit import ROWS
-from stores.audit import AuditLog
+from stores.audit import KEY_FILE, AuditLog
 from stores.audit_verified import NAME, last_verified
 from stores.layout import Layout
 
@@ -116,6 +116,24 @@ def test_verifying_says_up_to_where_and_when_and_finds_what_was_changed(console,
     words = console.get("/audit").words
     assert "not what was written" in words
     assert "line 7" in words
+
+
+def test_where_the_secret_is_not_none_is_made_and_links_are_checked_alone(console, layout):
+    (layout.keys / KEY_FILE).unlink()
+    console.post("/audit/verify", {}, page="/audit")
+    assert "without their seals: audit.key is not here" in console.get("/audit").words
+    assert not (layout.keys / KEY_FILE).exists()
+    assert last_verified(layout) is None
+
+
+def test_a_log_that_takes_long_is_left_to_the_command(layout, monkeypatch):
+    monkeypatch.setattr("serving.console.audit.MOST_VERIFIED", ROWS)
+    key = made_key(layout, ["*:audit"])
+    console = Console(layout)
+    assert "Verify now" not in console.get("/audit", key).words
+    refused = console.post("/audit/verify", {}, key, page="/audit")
+    assert refused.status == 422
+    assert "throughline audit verify" in refused.words
 
 
 def test_nobody_without_the_secret_can_say_that_the_log_was_found_whole(console, layout):
