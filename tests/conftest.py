@@ -18,7 +18,7 @@ from left_at_work import left_at_work
 from memory_folder import keep_files_in_memory
 from migrations_read_once import read_migrations_once
 from parsed_once import parse_once
-from worker_shares import WorkerShares
+from worker_shares import WorkerShares, shares_first
 
 parse_once()
 
@@ -112,6 +112,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("spark") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SPARK_TIMEOUT_S))
+    shares_first(items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,16 +1,34 @@
-"""Which tests one worker runs: the whole of a file, and of a folder that shares something dear."""
+"""Which tests one worker runs: the whole of a file, and of files that share something dear."""
 
 from __future__ import annotations
 
+import pytest
 from xdist.scheduler import LoadFileScheduling
 
-# Its candidates are fitted once a process, by libraries that little else needs.
-WHOLE_FOLDERS = ("tests/unit/training/",)
+# Candidates are fitted once a process; MLflow takes two seconds to import, and its tables one.
+SHARES = {
+    "models": (
+        "tests/unit/training/",
+        "tests/unit/assets/test_registry.py",
+        "tests/unit/assets/test_retention.py",
+        "tests/unit/orchestration/test_mirror.py",
+        "tests/unit/orchestration/test_retention_command.py",
+    ),
+}
+
+
+def share_of(nodeid: str) -> str | None:
+    """Name of the share that a test belongs to; None for one that goes with its file."""
+    return next((name for name, files in SHARES.items() if nodeid.startswith(files)), None)
+
+
+def shares_first(items: list[pytest.Item]) -> None:
+    """Begin with what takes one worker long, so that others do not wait for it in the end."""
+    items.sort(key=lambda item: share_of(item.nodeid) is None)
 
 
 class WorkerShares(LoadFileScheduling):  # type: ignore[misc]
-    """A file is never divided, as with ``--dist loadfile``; nor are some folders."""
+    """A file is never divided, as with ``--dist loadfile``; nor are shares of several."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::", 1)[0]
-        return next((folder for folder in WHOLE_FOLDERS if file.startswith(folder)), file)
+        return share_of(nodeid) or nodeid.split("::", 1)[0]
