@@ -126,8 +126,17 @@ class KeyGrant(Grant):
 class Access:
     """The keys as this process last read them, and what each has spent here."""
 
-    def __init__(self, file: AccessKeyFile, clock: Clock, told: Told, *, n_workers: int) -> None:
+    def __init__(
+        self,
+        file: AccessKeyFile,
+        clock: Clock,
+        told: Told,
+        *,
+        n_workers: int,
+        who: str = "the service",
+    ) -> None:
         self._file = file
+        self._who = who  # as the audit names whoever refuses
         self._clock = clock
         self._told = told
         self._n_workers = n_workers
@@ -184,7 +193,7 @@ class Access:
         entry = Entry(
             at_ms=self._clock.now_ms(),
             what="access_refused",
-            who="the service",
+            who=self._who,
             why="keys that do not open what was asked for",
             about={"refusals": [_in_record(*each) for each in self._unwritten.items()]},
         )

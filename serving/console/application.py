@@ -55,7 +55,9 @@ class Console:
     ) -> None:
         self._home = home
         self._sections = sections
-        self._access = Access(AccessKeyFile(home.layout.access), home.clock, told, n_workers=1)
+        self._access = Access(
+            AccessKeyFile(home.layout.access), home.clock, told, n_workers=1, who="the console"
+        )
         self._cookies = Cookies(is_secure=not home.settings.is_local)
         self._repeats = Repeats(home.clock)
         self.limits: HttpSettings = home.settings.http
@@ -109,6 +111,7 @@ class Console:
             key = self._admitted(page, request, visitor)
             form = await self._form(request, visitor) if page.method == "POST" else {}
             answer = await _answered(page, self._asking(request, key, form))
+            return self._sent(request, visitor, key, answer)
         except NoKeyError as error:
             if page.method == "GET":
                 return self._to_sign_in(request)
@@ -118,7 +121,6 @@ class Console:
         except Exception as error:  # the last line: nobody gets a trace
             self._tell(page.path, error)
             return self._trouble(request, visitor, key, _unforeseen())
-        return self._sent(request, visitor, key, answer)
 
     def _admitted(self, page: Page, request: Request, visitor: Visitor) -> AccessKey | None:
         """The key under which a request goes on; None where nobody is asked for one."""
@@ -217,11 +219,14 @@ class Console:
             remedy="look for it from the overview, or by the id of a prediction",
             code="not_found" if status == 404 else "method_not_allowed",
         )
-        # Under no key: whoever asks for what is not there learns nothing of what is.
-        facts = {"error": lost, "status": status}
-        frame = Frame((), request.url.path, "", self._cookies.token(visitor), may_search=False)
-        page = html("error.html", facts, frame=frame, now_ms=self._home.clock.now_ms())
-        return HTMLResponse(page, status_code=status, headers=page_headers())
+        key = None
+        if visitor.key:
+            with suppress(PlatformError):
+                key = self._access.identified(
+                    self._asked(request, visitor, "rollouts", "another path")
+                )
+        drawn = Drawn("error.html", {"error": lost, "status": status}, status)
+        return self._drawn(request, visitor, key, drawn)
 
     def _tell(self, route: str, error: Exception) -> None:
         kind = getattr(error, "code", type(error).__name__)

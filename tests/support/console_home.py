@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterable
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
@@ -11,8 +12,9 @@ import httpx
 
 from core.clock import Clock, SystemClock
 from serving.console.application import Console as Application
-from serving.console.pages import Home
-from serving.console.table import SECTIONS, pages
+from serving.console.pages import Home, Page
+from serving.console.table import SECTIONS
+from serving.console.table import pages as all_pages
 from serving.settings import Settings
 from stores.layout import Layout
 
@@ -80,11 +82,17 @@ class Console:
     """The pages of a home. Cookies are kept from one request to the next."""
 
     def __init__(
-        self, layout: Layout, clock: Clock | None = None, address: str = ADDRESS, **settings: Any
+        self,
+        layout: Layout,
+        clock: Clock | None = None,
+        address: str = ADDRESS,
+        pages: Iterable[Page] | None = None,
+        **settings: Any,
     ) -> None:
         home = Home(Settings(home=layout.root, **settings), clock or SystemClock())
         self.told: list[str] = []
-        self.application = Application(home, self.told.append, pages=pages(), sections=SECTIONS)
+        shown = all_pages() if pages is None else pages
+        self.application = Application(home, self.told.append, pages=shown, sections=SECTIONS)
         self.cookies = httpx.Cookies()
         self._address = address
 

@@ -9,6 +9,7 @@ from access_keys import made_key
 from bundles import serve, shelve
 from console_home import Console
 
+from serving.console.pages import Drawn, Page
 from serving.console.rendering import html
 from serving.console.table import SECTIONS, pages
 from stores.access_keys import AccessKeyFile
@@ -31,9 +32,8 @@ def keyed(layout):
 def refusals(layout, console):
     """What the audit says of who was refused."""
     console.application.look()
-    records = AccessKeyFile(layout.access).audit.latest(
-        100, lambda record: record.what == "access_refused"
-    )
+    records = AccessKeyFile(layout.access).audit.latest(100, hints=("access_refused",))
+    assert {record.who for record in records} <= {"the console"}
     return [each for record in records for each in record.about["refusals"]]
 
 
@@ -102,6 +102,7 @@ def test_what_is_no_key_opens_nothing_and_is_audited_without_it(keyed, given):
 
 def test_a_key_opens_what_it_opens_in_the_api_and_a_refusal_is_audited(keyed):
     layout, _ = keyed
+    assert "/releases" not in Console(layout).get("/nowhere").links
     predicts = made_key(layout, ["toy:predict"])
     console = Console(layout)
     console.application.look()
@@ -154,6 +155,7 @@ def test_the_sign_in_leads_to_no_other_site(keyed):
 def test_what_is_not_there_is_a_page_too(layout):
     reply = Console(layout).get("/nowhere")
     assert reply.status == 404
+    assert "/releases" in reply.links  # the way back
     assert "There is no such page here" in reply.words
     assert Console(layout).get("/use-cases/nobody").status == 404
 
@@ -169,9 +171,23 @@ def test_a_name_that_a_template_lacks_is_an_error_and_no_gap():
         html("error.html", {"status": 1})
 
 
-def test_an_unforeseen_error_is_a_page_without_its_message(layout):
+def test_what_cannot_be_read_is_a_page_that_says_so(layout):
     layout.alerts.mkdir()
     (layout.alerts / "x.json").write_text("no alert")
     reply = Console(layout).get("/")
     assert reply.status == 500
     assert "An alert cannot be read" in reply.words
+
+
+@pytest.mark.parametrize("template", ["", "none.html"])
+def test_an_unforeseen_error_is_a_page_without_its_message(layout, template):
+    def answer(asked):
+        if template:
+            return Drawn(template)
+        raise ValueError("a secret")
+
+    console = Console(layout, pages=[Page("/", answer, "rollouts")])
+    reply = console.get("/")
+    assert reply.status == 500
+    assert "nobody foresaw" in reply.words
+    assert "a secret" not in reply.text
