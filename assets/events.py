@@ -12,8 +12,9 @@ from assets.columns import event_columns
 from assets.partitions import EVENT_DATES
 from assets.tables import table_schema
 from core.contracts import Source
+from stores.lineage import INGEST
 
-WRITER = "ingest"
+WRITER = INGEST
 
 
 def events_spec(source: Source) -> dg.AssetSpec:

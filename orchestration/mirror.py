@@ -20,17 +20,6 @@ from stores.signing import KeyRing
 LOOK_EVERY_S = 60
 
 
-def wanted(channels: Channels, use_case: str) -> dict[str, int]:
-    """Release by channel, of the channels that have one."""
-    state = channels.state(use_case)
-    named = {
-        "champion": state.champion,
-        "challenger": state.challenger,
-        "shadow": state.shadow,
-    }
-    return {channel: release for channel, release in named.items() if release is not None}
-
-
 def channels_of(platform: Platform) -> Channels:
     """Channels as the controller signed them."""
     layout = platform.layout
@@ -46,7 +35,7 @@ def mirror_job(declared: Declared) -> dg.JobDefinition:
 
         channels, changes = channels_of(platform), []
         for name in declared.use_cases:
-            releases, held = wanted(channels, name), aliased_releases(platform, name)
+            releases, held = channels.state(name).by_channel, aliased_releases(platform, name)
             audit_moved(platform, name, held, releases)
             if releases or held:
                 changes += mirror_channels(tracking_of(platform, name), name, releases)
@@ -135,7 +124,7 @@ def decision_of(declared: Declared, platform: Platform, asked: int) -> Go | Skip
     held = {name: aliased_releases(platform, name) for name in declared.use_cases}
     if channels.counter == 0 and not any(held.values()):
         return Skip("nothing is served yet, so that there is nothing to mirror")
-    served = {name: wanted(channels, name) for name in declared.use_cases}
+    served = {name: channels.state(name).by_channel for name in declared.use_cases}
     return mirror_decision(f"{channels.counter}:{asked}", served, held)
 
 

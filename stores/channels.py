@@ -93,6 +93,12 @@ class ChannelState(Frozen):
     older: tuple[KeptContract, ...] = Field(default=(), exclude_if=_is_absent)
 
     @property
+    def by_channel(self) -> dict[str, int]:
+        """Release by channel, of the channels that have one."""
+        named = {"champion": self.champion, "challenger": self.challenger, "shadow": self.shadow}
+        return {channel: release for channel, release in named.items() if release is not None}
+
+    @property
     def releases(self) -> tuple[int, ...]:
         """Distinct releases in any channel, champion first."""
         older = (kept.release for kept in self.older)

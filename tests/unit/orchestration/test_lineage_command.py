@@ -2,16 +2,12 @@
 
 import json
 
-import pyarrow as pa
 import pytest
-from bundles import TOY_PLAN, serve, shelve
-from deltalake import CommitProperties, Transaction, write_deltalake
-from payments import PAYMENTS, payment, seal_events
+from bundles import TOY_PLAN
+from learnt_home import learnt
 from training_sets import small_use_case
 
 from assets.declared import Declared
-from assets.events import WRITER
-from core.clock import DAY_MS
 from core.lineage import Thing
 from orchestration import cli
 from orchestration.lineage import lineage_of
@@ -20,26 +16,12 @@ from stores.layout import Layout
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
-NOW_MS = 1_700_000_000_000
 DECLARED = Declared({"toy": small_use_case().model_copy(update={"name": "toy"})}, {"toy": TOY_PLAN})
 
 
 @pytest.fixture
 def layout(tmp_path):
-    """Two releases; the first learnt from one epoch of payments, the second from a lost version."""
-    layout = Layout(tmp_path / "home").create()
-    for n in range(2):
-        epoch = seal_events(layout, PAYMENTS, [payment(f"e{n}", NOW_MS + n * DAY_MS)])
-        commit = CommitProperties(app_transactions=[Transaction(WRITER, epoch)])
-        rows = pa.table({"n": [n]})
-        uri = layout.events("payments")
-        write_deltalake(uri, rows, mode="append", commit_properties=commit)
-    shelve(layout, read_versions={"payments": 0}, snapshot_id="first", mlflow_run_id="r1")
-    release = shelve(
-        layout, read_versions={"payments": 7}, snapshot_id="second", mlflow_run_id="r2"
-    )
-    serve(layout, release, counter=1)
-    return layout
+    return learnt(Layout(tmp_path / "home").create())
 
 
 def graph_of(layout):
