@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 
 from markupsafe import Markup
@@ -100,7 +100,7 @@ def drift_of(asked: Asking) -> Drawn:
     home, use_case = asked.home, _known(asked)
     triages = Triages(home.layout.monitoring).all(use_case, newest=NIGHTS)
     seen = Looks(home.layout.monitoring).drift(use_case)
-    timelines = [] if seen is None else [_drawn(*each) for each in enumerate(seen.timelines)]
+    timelines = [] if seen is None else [Compared(each) for each in seen.timelines]
     return Drawn(
         "drift_of.html",
         {
@@ -126,11 +126,14 @@ def _known(asked: Asking) -> str:
 
 @dataclass(frozen=True)
 class Compared:
-    """A comparison on the page: its place in the look, and what is drawn of each column."""
+    """A comparison on the page, and what is drawn of each of its columns."""
 
-    place: int
     seen: TimelineSeen
-    top: float
+
+    @cached_property
+    def top(self) -> float:
+        """Effect to which the axes of all its columns reach."""
+        return top_effect(self.seen.columns)
 
     @property
     def n_drifted(self) -> int:
@@ -146,17 +149,13 @@ class Compared:
         return spark(column, self.top)
 
 
-def _drawn(place: int, timeline: TimelineSeen) -> Compared:
-    return Compared(place, timeline, top_effect(timeline.columns))
-
-
 def column_of(asked: Asking) -> Drawn:
     """One column, day by day."""
     use_case = _known(asked)
     seen = Looks(asked.home.layout.monitoring).drift(use_case)
-    place, name = asked.query.get("of", ""), asked.query.get("column", "")
-    timelines = dict(enumerate(seen.timelines)) if seen else {}
-    timeline = timelines.get(int(place)) if place.isascii() and place.isdecimal() else None
+    name = asked.query.get("column", "")
+    timelines = {each.title: each for each in seen.timelines} if seen else {}
+    timeline = timelines.get(asked.query.get("of", ""))
     columns = {column.column: column for column in timeline.columns} if timeline else {}
     if seen is None or timeline is None or name not in columns:
         raise NotFoundError(
