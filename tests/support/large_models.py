@@ -19,7 +19,7 @@ def large_model(n_bytes: int) -> bytes:
     """The toy's model with a product beside it that changes nothing and takes so much memory."""
     model = onnx.load_from_string(logistic_onnx(WEIGHTS, BIAS))
     width, side = len(WEIGHTS), max(8, int((n_bytes / 4) ** 0.5))
-    weights = np.random.default_rng(1).normal(size=(side, side)).astype(np.float32)
+    weights = np.random.default_rng(1).random((side, side), dtype=np.float32)
     graph = model.graph
     graph.initializer.extend(
         [

@@ -6,7 +6,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
 from bundles import REQUEST, serve, shelve
 
 from stores.layout import Layout
@@ -88,9 +87,8 @@ def test_the_service_answers_everything_without_the_batch_side(tmp_path):
     assert "grpc" not in modules  # only where it is asked for: it takes a tenth of a second
 
 
-@pytest.mark.parametrize("module", ["serving.folder", "serving.controller", "serving.explainer"])
-def test_the_processes_beside_it_are_as_light(module):
-    modules = modules_after(f"import {module}")
+def test_the_processes_beside_it_are_as_light():
+    modules = modules_after("import serving.folder, serving.controller, serving.explainer")
     assert modules.isdisjoint(HEAVY)
     assert modules.isdisjoint({"fastapi", "uvicorn", "onnxruntime"})
 

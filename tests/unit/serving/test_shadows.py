@@ -251,6 +251,7 @@ def test_a_row_that_the_model_fails_on_is_told_and_the_next_is_scored(scored):
     assert found[2].scores[0] == pytest.approx(0.0293, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_killed_and_started_anew(scored):
     async def work(process, release):
         await process.score(release, [[SMALL]])
@@ -267,6 +268,7 @@ def test_a_process_that_hangs_is_killed_and_started_anew(scored):
     assert first != second
 
 
+@pytest.mark.slow
 def test_what_was_scored_before_a_process_hung_is_kept(scored):
     async def work(process, release):
         await process.score(release, [[SMALL]])
