@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 BY_FILE := --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up test test-fast check bench bench-online chaos real-data clean
+.PHONY: help setup demo demo-loop up test test-fast check bench bench-online chaos real-data clean
 
 help: ## Print every target with its help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,9 @@ setup: ## Install uv, the locked environment, Java if there is none, and Spark's
 
 demo: setup ## From nothing to an explained fraud decision (at most 10 minutes, downloads not counted)
 	@$(RUN) throughline demo
+
+demo-loop: setup ## The demo's world shifts: drift, a challenger, sign-offs, stages; an incident; a card forgotten
+	@$(RUN) throughline demo --loop
 
 up: setup ## Dagster UI, daemon, folder, controller and service; Ctrl-C stops them all
 	@$(RUN) throughline up

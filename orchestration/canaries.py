@@ -18,6 +18,7 @@ from orchestration.channels import answered, channels_of
 from orchestration.client import call
 from orchestration.shell import Shell
 from stores.bundle import GOLDEN, MODEL, MODEL_OUTPUT, Bundle, load_bundle, write_bundle
+from stores.channels import Asked
 from stores.golden import Golden
 from stores.papers import VerdictStatement
 from stores.rollouts import AuditEntry, RolloutBoard
@@ -160,16 +161,29 @@ def roll_out(shell: Shell, board: RolloutBoard, release: int) -> None:
     """Start a rollout, tell each of its moves, and return when it has ended by itself."""
     with shell.step(f"roll out release {release} of {USE_CASE}, nobody at the helm") as step:
         ask(shell, "start", release, "the demo's canary")
-        elapsed, told = shell.elapsed(), 0
-        while elapsed() < ENDS_WITHIN_S:
-            entries = [e for e in board.audit(USE_CASE) if e.release == release]
-            for entry in entries[told:]:
-                shell.say(f"           {_in_words(entry)}")
-            told = len(entries)
-            if entries and entries[-1].event in ("promoted", "rolled_back"):
-                step.detail = entries[-1].event.replace("_", " ")
-                return
-            threading.Event().wait(0.1)
+        step.detail = followed(shell, board, release).replace("_", " ")
+
+
+def followed(
+    shell: Shell, board: RolloutBoard, release: int, look: Callable[[], None] = lambda: None
+) -> str:
+    """Tell each move of a rollout until it has ended; how. ``look`` is called in between.
+
+    Raises
+    ------
+    DependencyError
+        If it does not end in time.
+    """
+    elapsed, told = shell.elapsed(), 0
+    while elapsed() < ENDS_WITHIN_S:
+        entries = [e for e in board.audit(USE_CASE) if e.release == release]
+        for entry in entries[told:]:
+            shell.say(f"           {_in_words(entry)}")
+        told = len(entries)
+        if entries and entries[-1].event in ("promoted", "rolled_back"):
+            return entries[-1].event
+        look()
+        threading.Event().wait(0.1)
     raise DependencyError(
         "the rollout did not end",
         found=f"{ENDS_WITHIN_S:.0f} s",
@@ -182,13 +196,13 @@ def _in_words(entry: AuditEntry) -> str:
     return f"{entry.event.replace('_', ' ')}{share}: {entry.why[:160]}"
 
 
-def ask(shell: Shell, action: Any, release: int | None, why: str) -> None:
-    """Ask the controller and wait for its answer."""
+def ask(shell: Shell, action: Asked, release: int | None, why: str) -> str:
+    """Ask the controller and wait for its answer; what it said."""
     board = Shelf(shell.settings.layout.shelf).board
     request = board.ask(
         action, USE_CASE, release=release, why=why, who=WHO, at_ms=shell.clock.now_ms()
     )
-    answered(shell, request)
+    return answered(shell, request).because
 
 
 @contextmanager

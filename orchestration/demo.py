@@ -83,15 +83,23 @@ def ingested(shell: Shell, runs: "Runs") -> None:
 
     platform = platform_of(shell.settings)
     for name in runs.declared.sources:
-        folder = shell.settings.layout.root / "landing" / name
-        for path in landing_files(folder) if folder.is_dir() else ():
-            platform.log(name).land(path, now_ms=shell.clock.now_ms(), is_historic=True)
+        landed(shell, runs, name)
         state = log_state(platform, name)
         if state.last_sealed <= state.ingested <= announced_epoch(runs.instance, name):
             shell.say(f"  (there)  events of {name}")
             continue
         with shell.step(f"ingest {name}") as step:
             step.detail = in_words(ingest(runs, name))
+
+
+def landed(shell: Shell, runs: "Runs", source: str) -> None:
+    """Files of a source in its log, each once: the past as it was then."""
+    from orchestration.environments import platform_of
+
+    folder = shell.settings.layout.root / "landing" / source
+    log = platform_of(runs.settings).log(source)
+    for path in landing_files(folder) if folder.is_dir() else ():
+        log.land(path, now_ms=shell.clock.now_ms(), is_historic=True)
 
 
 def computed(shell: Shell, runs: "Runs") -> None:

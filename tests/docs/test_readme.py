@@ -25,7 +25,12 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.D
 LINES = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
 MADE = [line for line in LINES if line.startswith("make ")]
 SAID = [line for line in LINES if line.startswith("throughline ")]
-STARTS = {"make demo": "throughline demo", "make up": "throughline up", "make test": "pytest"}
+STARTS = {
+    "make demo": "throughline demo",
+    "make demo-loop": "throughline demo --loop",
+    "make up": "throughline up",
+    "make test": "pytest",
+}
 
 
 def test_every_line_is_a_target_or_a_command():

@@ -33,6 +33,7 @@ from core.retraining import OnDrift, Retraining
 from core.served import is_about_channels, served_at
 from core.triage import Fault, Moved, triaged
 from core.use_case import Ensemble
+from orchestration.demo_loop import compared_in_words
 from orchestration.jobs import retrain_job
 from orchestration.retraining import WHO, retraining_sensor
 from stores.archives import archived
@@ -225,7 +226,10 @@ def test_the_world_shifts_and_a_better_champion_comes_with_its_trail(world):
     verdict = world.desk.shelf.verdict("small", 2, world.desk.keys)
     assert verdict is not None
     assert verdict.is_passed
-    assert verdict.numbers["evaluation"]["comparison"]["champion"] == 1
+    beside = verdict.numbers["evaluation"]["comparison"]
+    assert beside["champion"] == 1
+    told = compared_in_words(2, bundle.manifest.metrics[beside["metric"]], beside)
+    assert f"{found.comparison.difference.low:.3f}" in told
 
     # Nobody has signed it off: it serves nobody. Two do; a shadow, a canary, and then everybody.
     assert world.desk.ask("start", 2, use_case="small").code == "not_approved"

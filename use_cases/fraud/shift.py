@@ -31,6 +31,7 @@ from use_cases.fraud.simulator import (
     payment_rows,
     write_parquet,
 )
+from use_cases.fraud.sources import COUNTRIES
 
 SHIFT_RECEIPT, SHIFT_NAME = "shift.json", "shift"
 SHIFTED_SOURCES = ("transactions", "fraud_labels")
@@ -43,9 +44,7 @@ TESTED_SHARE = 0.012
 """Payments of thieves a day, as a share of all payments a day before."""
 
 TESTED_RUN, TESTED_PAUSE_S = 8.0, 20.0
-BROKEN_NAME, BROKEN_SHARE = "broken", 0.2
-"""Of all payments a day, how many of a broken file are refused: far above what a look lets pass."""
-
+EMPTIED_SOURCE, EMPTIED_NAME, EMPTIED_ROWS = "card_profiles", "without_limits", 300
 LEAST_GAP_MS = 6 * HOUR_MS
 """A world that ended longer ago than this goes on to the present as it was, too."""
 
@@ -94,7 +93,7 @@ def shifted(directory: Path, *, days: int, now_ms: int) -> Shift:
     labels = label_rows(rng, payments, end_ms, first=first)
     rows = (payment_rows(payments, first=first), labels)
     for source, columns in zip(SHIFTED_SOURCES, rows, strict=True):
-        _landed(directory, source, columns, end_ms)
+        _landed(directory, source, f"{SHIFT_NAME}_until_{event_date(end_ms - 1)}", columns)
     return Shift(
         start_date=event_date(dates["start_ms"]),
         first_date=event_date(int(payments.event_ms[0])),
@@ -116,38 +115,41 @@ def _dates(directory: Path, *, days: int, now_ms: int) -> dict[str, int]:
     return found
 
 
-def _landed(directory: Path, source: str, columns: Columns, end_ms: int) -> None:
+def _landed(directory: Path, source: str, name: str, columns: Columns) -> None:
     """A file of a source, whole or not there: whoever lands files takes all that he sees."""
-    path = directory / source / f"{SHIFT_NAME}_until_{event_date(end_ms - 1)}.parquet"
+    path = directory / source / f"{name}.parquet"
     if not path.exists():
         write_parquet(directory / f".{source}", columns).replace(path)
 
 
-def is_misshapen(directory: Path) -> bool:
-    """Whether a sender's broken file is there."""
-    return any((directory / "transactions").glob(f"{BROKEN_NAME}*"))
+def is_emptied(directory: Path) -> bool:
+    """Whether the file of profiles without limits is there."""
+    return any((directory / EMPTIED_SOURCE).glob(f"{EMPTIED_NAME}*"))
 
 
-def misshapen(directory: Path, *, now_ms: int) -> tuple[int, int]:
-    """Write yesterday's file of a sender that now says euros as text: rows in all, and broken ones.
+def emptied(directory: Path, *, now_ms: int) -> int:
+    """Write yesterday's profiles of a system that has lost all limits; how many rows.
 
-    Every second row is as the contract has it. Nobody would train on the rest: it is refused.
+    A card may have no limit, so each row keeps the contract: it shows beside the days before.
     """
     world = _world(directory)
-    rng = np.random.default_rng([world["seed"], 2])
+    rng, cards = np.random.default_rng([world["seed"], 2]), _cards(world)
+    count = min(EMPTIED_ROWS, len(cards.weight))
+    card = rng.choice(len(cards.weight), size=count, replace=False)
     day_ms = date_start_ms(event_date(now_ms)) - DAY_MS
-    count = 2 * round(BROKEN_SHARE * world["transactions"] / world["days"])
-    made = _bought_by(rng, _cards(world), count, day_ms, day_ms + DAY_MS)
-    columns = payment_rows(made, first=10 * world["transactions"])
-    lists = {name: values.tolist() for name, values in columns.items()}
-    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    for row in rows[::2]:
-        row["amount_minor"] = f"{row['amount_minor'] / 100:.2f}"
-    path = directory / "transactions" / f"{BROKEN_NAME}_of_{event_date(day_ms)}.ndjson"
-    aside = directory / f".{BROKEN_NAME}"
-    aside.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    aside.replace(path)
-    return len(rows), len(rows[::2])
+    number = 10 * len(cards.weight) + np.arange(count)  # no id of the simulation
+    columns: Columns = {
+        "event_id": np.char.add("profile-", number.astype(str)),
+        "event_timestamp": day_ms + np.sort(rng.integers(DAY_MS, size=count)),
+        "card_id": np.char.add("card-", card.astype(str)),
+        "limit_minor": np.ma.masked_array(
+            np.zeros(count, dtype=np.int64), mask=np.ones(count, dtype=np.bool_)
+        ),
+        "country": np.array(COUNTRIES)[rng.integers(len(COUNTRIES), size=count)],
+        "since_day": cards.since_day[card],
+    }
+    _landed(directory, EMPTIED_SOURCE, f"{EMPTIED_NAME}_of_{event_date(day_ms)}", columns)
+    return count
 
 
 def new_shop(directory: Path) -> str:
@@ -197,12 +199,6 @@ def _bought(
 ) -> Payments:
     """Small honest payments, spread evenly over cards by how much they pay, shops and hours."""
     count = round(a_day * SMALL_SHARE * (end_ms - start_ms) / DAY_MS)
-    return _bought_by(rng, cards, count, start_ms, end_ms)
-
-
-def _bought_by(
-    rng: np.random.Generator, cards: Cards, count: int, start_ms: int, end_ms: int
-) -> Payments:
     return Payments(
         event_ms=rng.integers(start_ms, end_ms, size=count),
         card=np.searchsorted(cards.weight, rng.random(count)).astype(np.int64),

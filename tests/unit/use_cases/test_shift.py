@@ -10,11 +10,11 @@ import pytest
 
 from core.clock import DAY_MS, HOUR_MS, date_start_ms, event_date
 from core.errors import NotReadyError
-from core.row_parser import ParsedRow, RowParser, Violation
+from core.row_parser import ParsedRow, RowParser
 from stores.log import SourceLog
 from use_cases.fraud import shift
 from use_cases.fraud.simulator import simulate
-from use_cases.fraud.sources import TRANSACTIONS
+from use_cases.fraud.sources import CARD_PROFILES
 
 END_MS = 1_780_000_000_000
 WORLD_DAYS, COUNT = 30, 6_000
@@ -95,22 +95,22 @@ def test_a_world_that_ended_a_while_ago_goes_on_as_it_was(folder, later_ms, has_
     assert all(usual >= END_MS)
 
 
-def test_every_second_row_of_a_broken_file_is_refused_for_its_amount(folder, tmp_path):
-    assert not shift.is_misshapen(folder)
-    n_rows, n_broken = shift.misshapen(folder, now_ms=END_MS)
-    assert shift.is_misshapen(folder)
-    assert n_rows == 2 * n_broken > 0
-    (path,) = (folder / "transactions").glob("broken*")
-    log = SourceLog(tmp_path / "log", TRANSACTIONS.name)
+def test_profiles_without_limits_keep_the_contract(folder, tmp_path):
+    assert not shift.is_emptied(folder)
+    n_rows = shift.emptied(folder, now_ms=END_MS)
+    assert shift.is_emptied(folder)
+    (path,) = (folder / "card_profiles").glob("without_limits*")
+    log = SourceLog(tmp_path / "log", CARD_PROFILES.name)
     log.land(path, now_ms=END_MS)
-    parse = RowParser(TRANSACTIONS).parse
+    parse = RowParser(CARD_PROFILES).parse
     found = [parse(record.raw, now_ms=END_MS) for _, record in log.read_open()]
-    refused = [each for each in found if isinstance(each, Violation)]
-    assert {(each.code, each.field) for each in refused} == {("wrong_type", "amount_minor")}
-    accepted = [each for each in found if isinstance(each, ParsedRow)]
-    assert (len(accepted), len(refused)) == (n_broken, n_broken)
-    yesterday = event_date(END_MS - DAY_MS)
-    assert {event_date(each.event_ms) for each in accepted} == {yesterday}
+    rows = [each for each in found if isinstance(each, ParsedRow)]
+    assert n_rows == len(rows) == len(found) == 100  # as many as there are cards
+    assert {event_date(row.event_ms) for row in rows} == {event_date(END_MS - DAY_MS)}
+    limit = [field.name for field in CARD_PROFILES.fields].index("limit_minor")
+    assert {row.values[limit] for row in rows} == {None}
+    before = {row for path in (folder / "card_profiles").glob("0*") for row in ids_of(path)}
+    assert not before & {row.event_id for row in rows}
 
 
 def test_without_a_simulation_nothing_shifts(tmp_path):
