@@ -33,8 +33,10 @@ DEFAULT: Level = "default"
 UNSCORED: frozenset[str] = frozenset({RULES, DEFAULT})
 """Levels whose answers have no score."""
 
-EXPIRED, UNAVAILABLE = "expired", "unavailable"
-"""Statuses of a view that is missing: too old to be used; not read at all."""
+EXPIRED, UNAVAILABLE, WITHHELD = "expired", "unavailable", "withheld"
+"""Statuses of a view that is missing: too old to be used; not read at all; not to be used, as its
+subject opted out."""
+MISSING = frozenset({EXPIRED, UNAVAILABLE, WITHHELD})
 
 
 class Freshness(Frozen):
@@ -90,10 +92,14 @@ class Degradation(Frozen):
 
 
 class Lapse(NamedTuple):
-    """How one point falls short: views to do without, and why; none is missing at ``stale``."""
+    """How one point falls short: views to do without, and why; none is missing at ``stale``.
+
+    No model is asked where it ``is_unscored``.
+    """
 
     missing: frozenset[str]
     because: str
+    is_unscored: bool = False
 
 
 def check_degradation(degradation: Degradation, plan: Plan) -> None:
@@ -191,7 +197,7 @@ def fallback_for(fallbacks: Sequence[Iterable[str]], missing: Collection[str]) -
 
 def missing_views(statuses: Mapping[str, str]) -> frozenset[str]:
     """Views that a record says were missing, from the status of each."""
-    return frozenset(v for v, status in statuses.items() if status in (EXPIRED, UNAVAILABLE))
+    return frozenset(v for v, status in statuses.items() if status in MISSING)
 
 
 class Rung(NamedTuple):

@@ -163,7 +163,18 @@ class UseCase(Frozen):
         lost = [key for key in consent.keys if key not in fields or key not in joined]
         if lost:
             raise ValueError(f"consent.keys {', '.join(lost)}: no join keys, or not in the source")
+        if consent.requests != "given":
+            self._can_answer_without(consent)
         return self
+
+    def _can_answer_without(self, consent: Consent) -> None:
+        """What a service needs that is to answer otherwise about who opted out."""
+        if consent.keys not in self.entities.values():
+            raise ValueError(f"consent.keys {consent.keys} are the join keys of no entity")
+        if self.degradation is None:
+            raise ValueError(f'consent.requests "{consent.requests}" needs a degradation')
+        if self.source(consent.source).field(consent.column).is_nullable:
+            raise ValueError(f"consent.column {consent.column} is nullable: the last row counts")
 
     def source(self, name: str) -> Source:
         """Source called ``name``; KeyError when the use case reads none of that name."""

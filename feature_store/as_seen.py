@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
-from core.degradation import EXPIRED, UNAVAILABLE
+from core.degradation import EXPIRED, UNAVAILABLE, WITHHELD
 from core.errors import NotReadyError
 from core.features.keys import epoch_of
 from core.features.plan import ViewPlan, feature_column
@@ -35,6 +35,7 @@ from stores.masking import Mask
 
 NOT_READ = "the online store did not answer then"
 NOT_USED = "the source's events were too old to be used then"
+NOT_TO_BE_USED = "the subject had opted out then"
 NOT_INGESTED = "the table does not yet hold all that the read had seen"
 NO_TABLE = "the source has no table"
 NOTHING_SEEN = -1
@@ -85,6 +86,8 @@ def _why_not(status: str, seen: int, held: int | None) -> str:
         return NOT_READ
     if status == EXPIRED:
         return NOT_USED
+    if status == WITHHELD:
+        return NOT_TO_BE_USED
     if seen != NOTHING_SEEN and (held is None or epoch_of(seen) > held):
         return NOT_INGESTED
     return ""

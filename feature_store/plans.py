@@ -6,6 +6,9 @@ edited declaration is compiled again and an unchanged one never is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from core.consent import Consent, asked, asked_online, view_of
 from core.errors import ConfigurationError
 from core.features.plan import Plan, ViewPlan
 from core.use_case import UseCase
@@ -34,6 +37,9 @@ def plan_for(use_case: UseCase, layout: Layout, *, is_kept: bool = True) -> Plan
     """
     modules = (f"{use_case.package}.features", "feature_store.compile")
     key = code_digest(modules)[:24]
+    consent = asked_online(use_case.consent)
+    if consent is not None:
+        key += f"-{consent.digest[:8]}"
     path = layout.plans / f"{use_case.name}-{use_case.service}-{key}.json"
     if path.is_file():
         plan = Plan.model_validate_json(path.read_bytes())
@@ -57,7 +63,7 @@ def declared_once(layout: Layout) -> list[ViewPlan]:
 def compile_use_case(use_case: UseCase) -> Plan:
     """Plan of a use case, compiled now. Imports Feast."""
     from feature_store.catalogue import catalogue_of_module
-    from feature_store.compile import compile_service
+    from feature_store.compile import compile_service, view_plan
 
     if not use_case.package:
         raise ConfigurationError(
@@ -66,4 +72,23 @@ def compile_use_case(use_case: UseCase) -> Plan:
             remedy="take it from use_cases.discover()",
         )
     catalogue = catalogue_of_module(f"{use_case.package}.features")
-    return compile_service(catalogue.service(use_case.service), catalogue)
+    plan = compile_service(catalogue.service(use_case.service), catalogue)
+    consent = asked_online(use_case.consent)
+    if consent is None:
+        return plan
+    return with_consent(plan, consent, [view_plan(view) for view in catalogue.views.values()])
+
+
+def with_consent(plan: Plan, consent: Consent, views: Sequence[ViewPlan]) -> Plan:
+    """The plan with the view that tells who opted out, which no vector needs: the newest of all.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none, or no view of the subject that could be withheld.
+    """
+    view = view_of(consent, views)
+    if view is not None and view not in plan.views:
+        plan = plan.model_copy(update={"views": (*plan.views, view)})
+    asked(consent, plan)
+    return plan

@@ -123,6 +123,9 @@ class _Descent:
         for lapse, places in groups.items():
             rows = np.array(places)
             because = lapse.because
+            if lapse.is_unscored:
+                self._by_rules(rows, because)
+                continue
             if has_model and not lapse.missing:
                 try:
                     await self._by_model(rows, because)

@@ -159,6 +159,8 @@ class Passes:
     ) -> list[Outcome]:
         timer.begin("read")
         readings, degraded, lapses = await self._read(release, points)
+        if release.consenting is not None:
+            readings, lapses = release.consenting.followed(readings, lapses)
         timer.begin("transform")
         values = release.features.inputs(points, readings)
         transforms = apply_transforms(release.plan, values)

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.consent import asked, asked_online
 from core.decisions import Decider
 from core.degradation import check_degradation
+from core.errors import ConfigurationError
 from core.features.plan import Plan
 from core.features.transforms import load_transform
 from core.ports import ModelRunner
 from serving.batching import PLAIN, Batching, BatchingScorer
+from serving.consenting import Consenting
 from serving.contract import RequestContract
 from serving.errors import NotFoundError
 from serving.features import FeatureReading
@@ -63,6 +66,7 @@ class LoadedRelease:
     runner: ModelRunner
     scorer: Scorer
     ladder: Ladder | None = None
+    consenting: Consenting | None = None
     grown_bytes: int = 0
     """What this process grew by while the models were loaded; others may have grown it too."""
 
@@ -241,8 +245,29 @@ def release_of(
         runner=runner,
         scorer=scorer_of(runner, width, batching),
         ladder=ladder,
+        consenting=consenting_of(manifest),
         grown_bytes=max(0, resident_bytes() - before),
     )
+
+
+def consenting_of(manifest: Manifest) -> Consenting | None:
+    """What withholds views of those who opted out; None where requests are answered all alike.
+
+    Raises
+    ------
+    ConfigurationError
+        If the plan has no view that tells who did, or there is no ladder to go down.
+    """
+    consent = asked_online(manifest.consent)
+    if consent is None:
+        return None
+    if manifest.degradation is None:
+        raise ConfigurationError(
+            "a release is to answer otherwise about who opted out, and cannot",
+            found="no ladder in its bundle",
+            remedy="declare a degradation, and build it again",
+        )
+    return Consenting(asked(consent, manifest.plan))
 
 
 def ladder_of(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.consent import OPTED_OUT, is_ignored
 from core.decisions import Decided, Decider
 from core.degradation import MODEL, rung_taken
 from core.errors import IntegrityError
@@ -56,6 +57,7 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
         *_differing("transforms", record["transforms"], transforms),
         *_differing_vector(release, recorded_vector[0], vectors[0]),
         *_differing_end(record, score, decided),
+        *_ignored_word(record, release),
     ]
     return {
         "is_equal": not differences,
@@ -138,6 +140,14 @@ def _differing_end(record: Mapping[str, Any], score: float | None, decided: Deci
         if record[name] != value:
             differences.append({"where": name, "recorded": record[name], "replayed": value})
     return differences
+
+
+def _ignored_word(record: Mapping[str, Any], release: LoadedRelease) -> list[Json]:
+    """The subject had opted out, and the answer took no notice of it."""
+    consenting = release.consenting
+    if consenting is None or not is_ignored(record, consenting.asked):
+        return []
+    return [{"where": "consent", "recorded": record["degraded"], "replayed": OPTED_OUT}]
 
 
 def _finite(value: float) -> float | None:

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from pydantic import Field, ValidationError
 
+from core.consent import Consent
 from core.contracts import FieldSpec, Source
 from core.decisions import DecisionPolicy
 from core.degradation import Degradation
@@ -138,8 +139,9 @@ class Manifest(Frozen):
     the snapshot was built from. ``explainer`` says what ``explainer.json`` can explain.
     The digest of each request-time function is in ``plan.transforms``. ``record_share`` is
     written where it is not 1, ``rollout``, ``degradation``, ``fallbacks`` and ``sign_offs`` where
-    they are declared, and ``built_by`` where it is known who did (who may not sign it off), so
-    manifests from before they were there keep their digest.
+    they are declared, ``consent`` where requests are to follow it, and ``built_by`` where it is
+    known who did (who may not sign it off), so manifests from before they were there keep their
+    digest.
     """
 
     format: Literal[1] = 1
@@ -161,6 +163,7 @@ class Manifest(Frozen):
     record_share: float = Field(default=1.0, gt=0, le=1, exclude_if=_is_whole)
     rollout: Rollout | None = Field(default=None, exclude_if=_is_absent)
     degradation: Degradation | None = Field(default=None, exclude_if=_is_absent)
+    consent: Consent | None = Field(default=None, exclude_if=_is_absent)
     fallbacks: tuple[FallbackModel, ...] = Field(default=(), exclude_if=_is_empty)
     sign_offs: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
     built_by: str = Field(default="", max_length=200, exclude_if=_is_empty)

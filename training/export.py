@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.consent import asked, asked_online
 from core.decisions import DecisionPolicy
 from core.errors import IntegrityError
 from core.features.plan import Plan, canonical_json
@@ -16,6 +17,7 @@ from stores.bundle import (
     GOLDEN,
     MODEL,
     PROFILE,
+    FallbackModel,
     Manifest,
     write_bundle,
 )
@@ -84,6 +86,9 @@ def build_bundle(
     fallbacks, fallback_contents = fallback_files(
         load_fallbacks(candidate_dir), use_case.decisions, plan, rows, profile, report.seed
     )
+    consent = asked_online(use_case.consent)
+    if consent is not None:
+        fallbacks = also_without(fallbacks, asked(consent, plan).view)
     explainer = load_scorer(candidate_dir, report).model.explainer(
         plan.vector, report.winner.calibration
     )
@@ -121,11 +126,22 @@ def build_bundle(
         record_share=use_case.record_share,
         rollout=use_case.rollout,
         degradation=use_case.degradation,
+        consent=consent,
         fallbacks=fallbacks,
         sign_offs=use_case.sign_offs,
         built_by=built_by,
     )
     return write_bundle(out_dir, facts, files)
+
+
+def also_without(fallbacks: tuple[FallbackModel, ...], view: str) -> tuple[FallbackModel, ...]:
+    """The fallbacks, which do without the view that tells who opted out, too: no model reads it."""
+    return tuple(
+        each.model_copy(update={"without": (*each.without, view)})
+        if view not in each.without
+        else each
+        for each in fallbacks
+    )
 
 
 def gated_model(use_case: UseCase, plan: Plan, candidate_dir: Path) -> tuple[bytes, ParityReport]:

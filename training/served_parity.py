@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from core.consent import OPTED_OUT, asked, asked_online, is_ignored
 from core.decisions import Decided
 from core.degradation import Rung, rung_taken
 from core.errors import NotReadyError
@@ -192,6 +193,7 @@ def _of_release(
     records = [record for _, record in rows]
     _compare_views(tally, records, bundle, layout, mask)
     _compare_model(tally, records, bundle)
+    _compare_consent(tally, records, bundle)
     return tally.parity(len(records))
 
 
@@ -247,6 +249,18 @@ def _compare_model(tally: _Tally, records: Sequence[Record], bundle: Bundle) -> 
         else:
             decided = answered.decided({n: array[rows] for n, array in values.items()}, len(rows))
             _compare_decisions(tally, records, rows, decided)
+
+
+def _compare_consent(tally: _Tally, records: Sequence[Record], bundle: Bundle) -> None:
+    """Whether who had opted out was answered as declared; that they had is a value of a view."""
+    consent = asked_online(bundle.manifest.consent)
+    if consent is None:
+        return
+    rule = asked(consent, bundle.manifest.plan)
+    tally.values += len(records)
+    for row, record in enumerate(records):
+        if is_ignored(record, rule):
+            tally.add("consent", "", row, "answered as anybody", OPTED_OUT)
 
 
 def _by_rung(records: Sequence[Record], bundle: Bundle) -> dict[Rung | None, list[int]]:

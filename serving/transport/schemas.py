@@ -89,7 +89,7 @@ _FRESHNESS = object_of(
         "status": {
             "enum": [
                 *("PRESENT", "NOT_FOUND", "fresh", "stale", "missing"),
-                *("expired", "unavailable"),
+                *("expired", "unavailable", "withheld"),
             ],
         },
         "age_ms": _nullable("integer"),

@@ -24,6 +24,7 @@ from core.contracts import FieldSpec
 from core.features.blob import delta_key
 from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, position
+from core.features.plan import Plan
 from stores.layout import Layout
 from stores.masking import Mask
 from stores.watermarks import Watermark, encode_watermark, watermark_key
@@ -50,6 +51,7 @@ class ServedWorld:
         **changes: Any,
     ) -> None:
         self.layout = layout
+        self.plan: Plan = changes.get("plan", TOY_PLAN)
         self.lost = {entity_key([card]) for card in lost}
         self.rng = np.random.default_rng(seed)
         contract = CONTRACT.model_copy(update={"keys": (CARD, CONTRACT.keys[1])})
@@ -99,7 +101,7 @@ class ServedWorld:
 
     def _fold(self, epoch: int) -> None:
         """Bring the online values up to the end of an epoch, as the folder would."""
-        for view in TOY_PLAN.views:
+        for view in self.plan.views:
             by_entity: dict[bytes, list[FoldEvent]] = {}
             for row in self.events[view.source]:
                 if row["position"] < position(epoch + 1, 0):

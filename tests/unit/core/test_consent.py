@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from itertools import permutations
+from types import MappingProxyType
 
 import pytest
 from pydantic import ValidationError
 from training_sets import small_use_case
 
-from core.consent import Consent, opted_out
+from core.consent import Consent, asked_online, opted_out
 from core.contracts import FieldSpec
+from core.decisions import DecisionPolicy
+from core.degradation import Degradation
 from core.use_case import UseCase
 
 SAID = Consent(source="wishes", column="is_out", keys=("card_id",))
@@ -50,15 +53,15 @@ def test_a_subject_is_all_of_its_keys():
     assert opted_out(both, rows) == {("c", "1")}
 
 
-def asking(**changes):
+def asking(beside=MappingProxyType({}), *, is_nullable=True, **changes):
     """A use case that asks; the profiles' source is where it is said."""
     use_case = small_use_case()
-    said = FieldSpec(name="is_out", type="bool", is_nullable=True)
+    said = FieldSpec(name="is_out", type="bool", is_nullable=is_nullable)
     *others, profiles = use_case.sources
     sources = (*others, profiles.model_copy(update={"fields": (*profiles.fields, said)}))
     told = {"source": "profiles", "column": "is_out", "keys": ("card_id",)} | changes
     document = use_case.model_dump() | {"sources": sources, "consent": Consent(**told)}
-    return UseCase.model_validate(document)
+    return UseCase.model_validate(document | beside)
 
 
 def test_a_use_case_may_ask_its_subjects():
@@ -78,3 +81,19 @@ def test_a_use_case_may_ask_its_subjects():
 def test_a_declaration_that_cannot_be_followed_is_refused(changes, wrong):
     with pytest.raises(ValidationError, match=wrong):
         asking(**changes)
+
+
+RULES = DecisionPolicy(rules=(), default="REVIEW", default_reason="not_scored")
+LADDER = {"degradation": Degradation(unscored=RULES)}
+
+
+def test_requests_may_follow_where_there_is_a_ladder_and_a_last_row_is_a_last_word():
+    consent = asking(LADDER, is_nullable=False, requests="by_rules").consent
+    assert consent is not None
+    assert asked_online(consent) == consent
+    assert asked_online(SAID) is None
+    assert "requests" not in SAID.model_dump()  # papers from before keep their digest
+    with pytest.raises(ValidationError, match="needs a degradation"):
+        asking({"degradation": None}, is_nullable=False, requests="by_rules")
+    with pytest.raises(ValidationError, match="is_out is nullable"):
+        asking(LADDER, requests="without_features")

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from training_sets import small_plan
 
+from core.consent import Consent
 from core.decisions import Decider, DecisionPolicy, Rule
 from core.errors import ConfigurationError
+from core.features.plan import AttributeFeature, ViewPlan
 from feature_store.agreement import check_agreement
-from feature_store.plans import compile_use_case, plan_for
+from feature_store.plans import compile_use_case, plan_for, with_consent
 from stores.layout import Layout
 from use_cases import discover
 from use_cases.fraud.sources import CARD_PROFILES, FRAUD_LABELS, TRANSACTIONS
@@ -148,3 +151,20 @@ def test_a_large_amount_on_a_new_card_is_reviewed(fraud, plan, score, amount, pa
 def test_declared_use_cases_agree_with_their_plans():
     for use_case in discover().values():
         check_agreement(use_case, compile_use_case(use_case))
+
+
+def test_the_newest_view_of_words_joins_the_plan_though_no_vector_needs_it():
+    consent = Consent(source="wishes", column="is_out", keys=("card_id",), requests="by_rules")
+    plan = small_plan()
+
+    def words(name):
+        column = AttributeFeature(name="is_out", column="is_out")
+        return ViewPlan(name=name, entity="card", join_keys=("card_id",), source="wishes",
+                        columns={"is_out": "bool"}, attributes=(column,))  # fmt: skip
+
+    asking = with_consent(plan, consent, [*plan.views, words("wish_v1"), words("wish_v2")])
+    assert [view.name for view in asking.views] == [*(v.name for v in plan.views), "wish_v2"]
+    assert asking.vector == plan.vector
+    assert with_consent(asking, consent, asking.views) == asking
+    with pytest.raises(ConfigurationError, match="declare attributes without a ttl of card_id"):
+        with_consent(plan, consent, plan.views)

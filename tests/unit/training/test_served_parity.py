@@ -7,12 +7,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from bundles import TOY_PLAN
 from deltalake import DeltaTable
 from ladders import aged, break_fallbacks, break_model, laddered
 from served_world import EPOCHS, MASK, ServedWorld, write_events
 
+from core.consent import OPTED_OUT, Consent
 from core.features.keys import position
-from feature_store.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ, NOT_USED
+from feature_store.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ, NOT_TO_BE_USED, NOT_USED
 from stores.layout import Layout
 from stores.masking import Mask
 from training.served_parity import (
@@ -24,7 +26,7 @@ from training.served_parity import (
     served_parity,
 )
 
-N_POINTS = 4_000
+N_POINTS = 2_000
 POINTS_A_RUNG = 80
 
 
@@ -40,13 +42,13 @@ def records(world):
 
 @pytest.fixture
 def some(world):
-    """A thousand records, of every epoch."""
+    """Five hundred records, of every epoch."""
     return world.every(4)
 
 
 @pytest.fixture
 def chosen(world):
-    """Two hundred records, of every epoch."""
+    """A hundred records, of every epoch."""
     return world.every(20)
 
 
@@ -294,3 +296,22 @@ def test_a_masked_input_leaves_its_transform_out(world, chosen):
 def test_nothing_is_equal_to_nothing(world):
     found = parity(world, {})
     assert (found.is_equal, found.records) == (True, 0)
+
+
+def test_who_had_opted_out_was_answered_so_and_an_answer_that_took_no_notice_is_found(tmp_path):
+    limits = TOY_PLAN.view("card_state_v1").model_copy(update={"ttl_ms": None})
+    plan = TOY_PLAN.model_copy(update={"views": (*TOY_PLAN.views[:2], limits)})
+    out = {"source": "card_states", "column": "limit_minor", "keys": ("card_id",)}
+    consent = Consent(**out, requests="without_features")  # any limit stands for a yes here
+    layout = Layout(tmp_path).create()
+    world = ServedWorld(layout, 120, **laddered(plan=plan, consent=consent))
+    records = world.records
+    levels = Counter((r["degraded"] or {}).get("because", "") for r in records.values())
+    assert set(levels) == {"", OPTED_OUT}
+    found = parity(world, records)
+    assert found.is_equal, found.examples
+    assert found.unreplayable == {NOT_TO_BE_USED: levels[OPTED_OUT]}
+    ignored = next(i for i, r in records.items() if r["degraded"] is None)
+    records[ignored]["features"]["card_state_v1"]["values"]["limit_minor"] = 1.0
+    broken = {e.where for e in parity(world, records).examples if e.prediction_id == ignored}
+    assert {"consent", "features"} <= broken  # and the tables never heard of such a word
