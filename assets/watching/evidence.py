@@ -168,12 +168,16 @@ def late_rows(uri: str, dates: Iterable[str], late_hours: float) -> dict[str, tu
 def refused_shares(
     uri: str, accepted: Mapping[str, int], dates: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Of what came on a date, the share that was refused for its shape, by field."""
+    """Of what came on a date, the share that was refused for its shape, by field.
+
+    What was replayed since is left out: it was taken, or refused anew.
+    """
     if not is_table(uri):
         return {}
     columns = ["event_date", "code", "field"]
-    table: Any = read_columns(uri, columns, within=("event_date", dates))
-    grouped = table.group_by(columns).aggregate([([], "count_all")])
+    table: Any = read_columns(uri, [*columns, "replayed_epoch"], within=("event_date", dates))
+    open_ones = table.filter(table["replayed_epoch"].is_null())
+    grouped = open_ones.group_by(columns).aggregate([([], "count_all")])
     found: dict[str, dict[str, float]] = {}
     for row in grouped.to_pylist():
         date, field = str(row["event_date"]), row["field"] or "the whole row"

@@ -223,7 +223,7 @@ class WatchedWorld:
         uri = self.layout.predictions("toy")
         write_deltalake(uri, rows, partition_by=["event_date"], mode="append")
 
-    def refuse(self, share: float, field: str) -> None:
+    def refuse(self, share: float, field: str, replayed: int | None = None) -> None:
         """Refuse rows of the newest date: so many that they are a share of what came."""
         n = int(ROWS_A_DAY * share / (1 - share))
         rows = pa.table(
@@ -231,7 +231,7 @@ class WatchedWorld:
                 "event_id": [f"r{number}" for number in range(n)],
                 "code": ["missing_field"] * n,
                 "field": [field] * n,
-                "replayed_epoch": pa.array([None] * n, pa.int64()),
+                "replayed_epoch": pa.array([replayed] * n, pa.int64()),
                 "event_date": dated(NEWEST, n),
             }
         )

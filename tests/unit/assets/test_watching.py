@@ -98,6 +98,12 @@ def test_a_change_of_schema_is_an_incident_that_names_the_field(made, instance):
     assert fault.columns == ("amount_minor",)
 
 
+def test_records_that_were_replayed_hold_nothing_any_more(made, instance):
+    world = made()
+    world.refuse(0.3, "amount_minor", replayed=7)
+    assert looked(world, instance).triage.kind == "stable"
+
+
 def test_a_covariate_drift_is_real_and_names_the_column_and_its_size(made, instance):
     look = looked(made(plant=dearer), instance)
     triage = look.triage
