@@ -6,51 +6,28 @@ import asyncio
 import json
 
 import pytest
-from bundles import CONTRACT, REQUEST, TOY_PLAN
+from bundles import REQUEST, TOY_PLAN
 from engines import Bench
-from ladders import DEGRADATION, Failing, aged, fallback_score, laddered
+from ladders import DEGRADATION, Failing, aged, fallback_score
 from payments import NOW_MS
+from wishes import CONSENT, PLAN, WISH, asking
 
-from core.consent import Consent, asked
-from core.contracts import FieldSpec, Source
+from core.consent import asked
 from core.degradation import Freshness
 from core.errors import ConfigurationError
 from core.features.blob import delta_key
 from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key
-from core.features.plan import AttributeFeature, ViewPlan
 from serving.console.passport import passport_page
 from serving.replay import replayed
 from stores.layout import Layout
 from stores.watermarks import Watermark, encode_watermark, watermark_key
-from training.export import also_without
 
-WISHES = Source(
-    name="wishes",
-    description="Who wants not to be learnt from.",
-    owner="tests",
-    fields=(FieldSpec(name="is_out", type="bool"), FieldSpec(name="card_id", type="string")),
-)
-WISH = ViewPlan(
-    name="wish_v1",
-    entity="card",
-    join_keys=("card_id",),
-    source="wishes",
-    columns={"is_out": "bool"},
-    attributes=(AttributeFeature(name="is_out", column="is_out"),),
-)
-PLAN = TOY_PLAN.model_copy(update={"views": (*TOY_PLAN.views, WISH)})
-CONSENT = Consent(source="wishes", column="is_out", keys=("card_id",), requests="without_features")
 OF_THE_CARD = {"card_activity_v1", "card_state_v1"}
 
 
 def bench_of(tmp_path, *, by="without_features", reader=None, degradation=DEGRADATION):
-    contract = CONTRACT.model_copy(update={"sources": (*CONTRACT.sources, WISHES)})
-    consent = CONSENT.model_copy(update={"requests": by})
-    changes = {"plan": PLAN, "consent": consent, "contract": contract, "degradation": degradation}
-    given = laddered(**changes)
-    given["fallbacks"] = also_without(given["fallbacks"], "wish_v1")
-    bench = Bench(Layout(tmp_path).create(), reader=reader, **given)
+    bench = Bench(Layout(tmp_path).create(), reader=reader, **asking(by, degradation))
     aged(bench)
     mark = encode_watermark(Watermark(NOW_MS - 1_000, 0, NOW_MS))
     bench.store.write({watermark_key("wishes"): mark})

@@ -1,0 +1,44 @@
+"""The toy release, asking its cards: a source of words, a view of the last one, a consent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bundles import CONTRACT, TOY_PLAN
+from ladders import DEGRADATION, laddered
+
+from core.consent import Answered, Consent
+from core.contracts import FieldSpec, Source
+from core.degradation import Degradation
+from core.features.plan import AttributeFeature, ViewPlan
+from training.export import also_without
+
+WISHES = Source(
+    name="wishes",
+    description="Who wants not to be learnt from.",
+    owner="tests",
+    fields=(FieldSpec(name="is_out", type="bool"), FieldSpec(name="card_id", type="string")),
+)
+WISH = ViewPlan(
+    name="wish_v1",
+    entity="card",
+    join_keys=("card_id",),
+    source="wishes",
+    columns={"is_out": "bool"},
+    attributes=(AttributeFeature(name="is_out", column="is_out"),),
+)
+PLAN = TOY_PLAN.model_copy(update={"views": (*TOY_PLAN.views, WISH)})
+CONSENT = Consent(source="wishes", column="is_out", keys=("card_id",), requests="without_features")
+
+
+def asking(
+    by: Answered = "without_features", degradation: Degradation = DEGRADATION
+) -> dict[str, Any]:
+    """Arguments of `bundles.shelve` for a release that asks."""
+    given = laddered(
+        plan=PLAN,
+        consent=CONSENT.model_copy(update={"requests": by}),
+        contract=CONTRACT.model_copy(update={"sources": (*CONTRACT.sources, WISHES)}),
+        degradation=degradation,
+    )
+    return given | {"fallbacks": also_without(given["fallbacks"], WISH.name)}
