@@ -190,6 +190,30 @@ def _facts(findings: tuple[Finding, ...]) -> dict[str, object]:
     }
 
 
+def owner_of(asset: str, names: Iterable[str]) -> str:
+    """Use case, of those named, whose own an asset is: the longest name that its own begins with.
+
+    Empty for what is of none of them, as a source that several may read.
+
+    Examples
+    --------
+    >>> owner_of("monitoring/fraud_eu_drift", ["fraud", "fraud_eu"])
+    'fraud_eu'
+    >>> owner_of("scores/fraud", ["fraud"]), owner_of("events/frauds", ["fraud"])
+    ('fraud', '')
+    """
+    thing = asset.rpartition("/")[2]
+    owners = [name for name in names if f"{thing}_".startswith(f"{name}_")]
+    return max(owners, key=len, default="")
+
+
+def use_cases_of(alert: Alert, names: Iterable[str]) -> set[str]:
+    """Use cases, of those named, whose own assets an alert is about."""
+    held = list(names)
+    assets = {alert.cause, *(found.asset for found in alert.findings)}
+    return {owner_of(asset, held) for asset in assets} - {""}
+
+
 def document_of(alert: Alert) -> dict[str, Any]:
     """An alert as a receiver gets it. ``id`` and ``state`` together are told once."""
     return {

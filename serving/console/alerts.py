@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from core.alerts import SEVERITIES, Alert
+from core.alerts import SEVERITIES, Alert, owner_of
 from core.clock import DAY_MS
 from core.runbooks import STEPS, steps_of
-from serving.console.overview import concerns
+from serving.console.drift import known
 from serving.console.pages import Asking, Drawn, Page
 from serving.errors import NotFoundError
 from stores.alerts import KEPT_MS, Alerts
@@ -67,26 +67,18 @@ def _worst_first(each: Occurrence) -> tuple[int, int]:
 
 
 def _seen(asked: Asking) -> Iterator[Occurrence]:
-    """Alerts that the key may see, each with how often its cause was alerted."""
+    """Alerts, with findings of what the key opens and of what is shared."""
     alerts = Alerts(asked.home.layout.alerts).all()
     times: dict[str, int] = {}
     for alert in alerts:
         times[alert.cause] = times.get(alert.cause, 0) + 1
-    mine = asked.use_cases("rollouts")
-    others = [name for name in asked.home.shelf.use_cases() if name not in mine]
+    names = known(asked.home)
+    closed = {name for name in names if not asked.opens("rollouts", name)}
     for alert in alerts:
-        if not is_of_others(alert, mine, others):
-            yield Occurrence(alert, times[alert.cause])
-
-
-def is_of_others(alert: Alert, mine: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether an alert is about use cases that the key does not open, and about no other.
-
-    What is about none, as a source that several read, is for everybody.
-    """
-    return any(concerns(alert, name) for name in others) and not any(
-        concerns(alert, name) for name in mine
-    )
+        findings = tuple(f for f in alert.findings if owner_of(f.asset, names) not in closed)
+        if findings and owner_of(alert.cause, names) not in closed:
+            shown = alert.model_copy(update={"findings": findings})
+            yield Occurrence(shown, times[alert.cause])
 
 
 def alert_of(asked: Asking) -> Drawn:

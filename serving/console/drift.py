@@ -14,7 +14,7 @@ from core.live import WHOLE, Group
 from core.triage import Triage
 from core.watched import ColumnSeen, PeriodSeen, SkillSeen, TimelineSeen
 from serving.console.drift_plots import KINDS, control, effects, nights, spark, top_effect
-from serving.console.pages import Asking, Drawn, Page
+from serving.console.pages import Asking, Drawn, Home, Page
 from serving.console.skill_plots import reliability, skill
 from serving.errors import NotFoundError
 from stores.looks import Looks
@@ -43,10 +43,15 @@ def overview(asked: Asking) -> Drawn:
 
 def watched(asked: Asking) -> list[str]:
     """Use cases that were looked at or have a release, of those that may be seen."""
-    looked = {path.parent.name for path in asked.home.layout.monitoring.glob("*/triages")}
-    looked |= {path.parent.name for path in asked.home.layout.monitoring.glob("*/seen")}
-    seen = {name for name in looked if asked.opens("rollouts", name)}
-    return sorted(seen | set(asked.use_cases("rollouts")))
+    return [name for name in known(asked.home) if asked.opens("rollouts", name)]
+
+
+def known(home: Home) -> list[str]:
+    """Use cases that were looked at or have a release."""
+    looked = (home.layout.monitoring.glob(f"*/{what}") for what in ("triages", "seen"))
+    return sorted(
+        {path.parent.name for paths in looked for path in paths} | {*home.shelf.use_cases()}
+    )
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Verdict:
 
 def drift_of(asked: Asking) -> Drawn:
     """Everything that moved of a use case, or did not."""
-    home, use_case = asked.home, _known(asked)
+    home, use_case = asked.home, _named(asked)
     triages = Triages(home.layout.monitoring).all(use_case, newest=NIGHTS)
     seen = Looks(home.layout.monitoring).drift(use_case)
     timelines = [] if seen is None else [Compared(each) for each in seen.timelines]
@@ -113,7 +118,7 @@ def drift_of(asked: Asking) -> Drawn:
     )
 
 
-def _known(asked: Asking) -> str:
+def _named(asked: Asking) -> str:
     use_case = asked.path["use_case"]
     if use_case not in watched(asked):
         raise NotFoundError(
@@ -151,7 +156,7 @@ class Compared:
 
 def column_of(asked: Asking) -> Drawn:
     """One column, day by day."""
-    use_case = _known(asked)
+    use_case = _named(asked)
     seen = Looks(asked.home.layout.monitoring).drift(use_case)
     name = asked.query.get("column", "")
     timelines = {each.title: each for each in seen.timelines} if seen else {}
@@ -192,7 +197,7 @@ class Line:
 
 def performance_of(asked: Asking) -> Drawn:
     """How decisions fared, whether scores are chances, and what detectors found."""
-    use_case = _known(asked)
+    use_case = _named(asked)
     looks = Looks(asked.home.layout.monitoring)
     seen, calibration = looks.performance(use_case), looks.calibration(use_case)
     diagrams = calibration.diagrams if calibration else ()

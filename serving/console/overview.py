@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.alerts import Alert
+from core.alerts import Alert, use_cases_of
 from core.errors import PlatformError
 from serving.console.pages import Asking, Drawn, Home, Page
 from serving.console.tables import score_dates
@@ -41,25 +41,8 @@ def use_case(asked: Asking) -> Drawn:
     return Drawn("use_case.html", facts)
 
 
-def concerns(alert: Alert, use_case: str) -> bool:
-    """Whether an alert is about an asset of a use case, by the asset's name.
-
-    Examples
-    --------
-    >>> from core.alerts import Finding
-    >>> found = Finding(asset="monitoring/fraud_drift", name="x", why="", severity="info")
-    >>> alert = Alert(cause="models/fraud_bundle", severity="info", runbook="", findings=(found,),
-    ...               first_ms=0, last_ms=0)
-    >>> concerns(alert, "fraud"), concerns(alert, "fra")
-    (True, False)
-    """
-    assets = {alert.cause, *(found.asset for found in alert.findings)}
-    things = {asset.rpartition("/")[2] for asset in assets}
-    return any(thing == use_case or thing.startswith(f"{use_case}_") for thing in things)
-
-
 def _card(home: Home, name: str, state: ChannelState, alerts: list[Alert]) -> dict[str, Any]:
-    releases = home.shelf.releases(name)
+    releases, names = home.shelf.releases(name), home.shelf.use_cases()
     manifest, trouble = _manifest(home, name, state, releases)
     return {
         "name": name,
@@ -69,7 +52,7 @@ def _card(home: Home, name: str, state: ChannelState, alerts: list[Alert]) -> di
         "releases": list(reversed(releases))[:SHOWN_RELEASES],
         "n_releases": len(releases),
         "n_archived": sum(archived(home.shelf, name, n) is not None for n in releases),
-        "alerts": [alert for alert in alerts if concerns(alert, name)],
+        "alerts": [alert for alert in alerts if name in use_cases_of(alert, names)],
         "dates": score_dates(home.layout.scores(name), latest=SHOWN_DATES),
     }
 
