@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import httpx
 import pytest
 from bundles import REQUEST, serve, shelve
@@ -28,13 +30,16 @@ def test_a_word_is_followed_taken_back_and_kept_over_a_restart(tmp_path):
         answer = client.post("/v1/toy/predictions", json=REQUEST).json()
         return answer["features"]["card_activity_v1"]["status"] == "withheld"
 
+    def follows(is_out):
+        return withheld() is is_out
+
     with folder(layout) as folding:
         with service(layout) as started, httpx.Client(base_url=started.url, timeout=60) as client:
             assert not withheld()
             for name, is_out in (("w1", True), ("w2", False), ("w3", True)):
                 taken = client.post("/v1/events/wishes", json=word(name, is_out=is_out))
                 assert taken.json()["accepted"] == 1
-                folding.wait_until(lambda wanted=is_out: withheld() is wanted)
+                folding.wait_until(partial(follows, is_out))
             answer = client.post("/v1/toy/predictions", json=REQUEST).json()
             assert answer["score"] is None
             assert "opted out" in answer["degraded"]["because"]
