@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from itertools import product
 
 import pytest
@@ -110,6 +111,7 @@ SCORES = sorted(
 ROWS = [{"v.a": a, "score": s} for a in NUMBERS for s in SCORES if 0 <= s <= 1]
 
 
+@cache
 def rows_of(text):
     return {n for n, row in enumerate(ROWS) if holds(text, row) is True}
 
