@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-# Candidates are fitted once a process; MLflow takes two seconds to import, and its tables one.
+# Candidates are fitted once a process. MLflow and Great Expectations take two seconds to import.
 SHARES = {
     "models": (
         "tests/unit/training/",
@@ -13,6 +13,13 @@ SHARES = {
         "tests/unit/assets/test_retention.py",
         "tests/unit/orchestration/test_mirror.py",
         "tests/unit/orchestration/test_retention_command.py",
+    ),
+    "expectations": (
+        "tests/unit/assets/test_checks.py",
+        "tests/unit/assets/test_events_checks.py",
+        "tests/unit/assets/test_table_expectations.py",
+        "tests/unit/assets/test_training_checks.py",
+        "tests/unit/orchestration/test_ingest.py",
     ),
 }
 
