@@ -47,6 +47,7 @@ from serving.splitting import Splitting
 from serving.telemetry import Telemetry
 from serving.transport.rest import Services, build_app
 from serving.trials import Trials
+from serving.turns import OneATurn
 from serving.warming import Warming
 from serving.watcher import ShelfWatcher
 from serving.worker_metrics import WorkerMetrics
@@ -199,7 +200,7 @@ class Service:
             clock,
         )
         passes = Passes(
-            reader=self._online.reader,
+            reader=OneATurn(self._online.reader),
             recording=Recording(self._records, mask),
             explaining=self._explainer,
             clock=clock,
