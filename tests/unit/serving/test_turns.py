@@ -52,7 +52,7 @@ def test_each_goes_on_in_a_turn_of_its_own_with_what_it_asked_for():
 def test_who_is_alone_waits_for_nobody():
     async def asked():
         loop = asyncio.get_running_loop()
-        went_on = []
+        went_on: list[str] = []
         reader = OneATurn(Store())
         loop.call_soon(went_on.append, "the next turn")
         await reader.read([b"a"])
