@@ -1,4 +1,4 @@
-"""Releases changed under load: every request answered, by one release or the other, never a mix."""
+"""Releases and their channels changed, and processes killed, while a real service is asked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 import httpx
 import pytest
-from bundles import BIAS, REQUEST, expected_score, serve, shelve
+from bundles import REQUEST, serve, shelve
 from online_processes import OnlineProcess, controller, service
 from payments import NOW_MS
 
@@ -17,8 +17,6 @@ from stores.shelf import Shelf
 from stores.signing import KeyRing
 
 pytestmark = pytest.mark.slow
-
-VECTOR = [1_250.0, None, 0.0, None, None]
 
 
 @pytest.fixture
@@ -47,36 +45,6 @@ class Caller(threading.Thread):
                 self.answers.append((answer.status_code, answer.json()))
 
 
-def test_swaps_under_load_lose_and_mix_nothing(layout):
-    biases = {shelve(layout, bias=bias): bias for bias in (BIAS, 0.0, 4.0)}
-    serve(layout, 1, counter=1)
-    with service(layout, ENGINE__SHELF_POLL_MS=20) as started:
-        callers = [Caller(started.url) for _ in range(3)]
-        for caller in callers:
-            caller.start()
-        for counter in range(2, 42):
-            serve(layout, 1 + counter % 3, counter=counter)
-            started.wait_until(partial(follows, started.url, counter))
-        for caller in callers:
-            caller.is_done.set()
-            caller.join(timeout=60)
-    answers = [answer for caller in callers for answer in caller.answers]
-    assert len(answers) > 200
-    assert {status for status, _ in answers} == {200}
-    assert sum(caller.failures for caller in callers) == 0
-    seen = set()
-    for _, answer in answers:
-        release = answer["model"]["release"]
-        seen.add(release)
-        expected = expected_score(VECTOR, bias=biases[release])
-        assert answer["score"] == pytest.approx(expected, abs=1e-6)
-    assert seen == set(biases)
-
-
-def follows(url, counter):
-    return httpx.get(f"{url}/readyz").json()["channels"] == counter
-
-
 def test_a_bad_release_under_load_changes_nothing(layout):
     serve(layout, shelve(layout), counter=1)
     with service(layout, ENGINE__SHELF_POLL_MS=20) as started:
@@ -95,6 +63,7 @@ def test_a_bad_release_under_load_changes_nothing(layout):
         caller.is_done.set()
         caller.join(timeout=60)
         assert health(started.url)["serving"]["toy"]["champion"] == 1
+    assert caller.failures == 0
     assert {status for status, _ in caller.answers} == {200}
     assert {answer["model"]["release"] for _, answer in caller.answers} == {1}
 
