@@ -60,6 +60,7 @@ LIMITS = Limits(
     p99_ms=5_000,
     p99_ratio=20,
 )
+BEFORE = "Card payments of some weeks, and a model of them that serves: what `make demo` makes."
 SHIFTS = (
     "Three weeks ago people began to buy songs and games online, for a few euros each. Thieves\n"
     "  followed: they try stolen cards there, small payment after small payment. The champion\n"

@@ -20,11 +20,11 @@ LOOK_AT = (
     "http://127.0.0.1:5000 (models)\n      and http://127.0.0.1:8080/docs (the service)"
 )
 LOOK_AT_LOOP = """`throughline up`, then look at it all again:
-      http://127.0.0.1:3000  Dagster: pictures of monitoring/fraud_drift, the run retrain_fraud
-      http://127.0.0.1:5000  MLflow: every candidate, and who has which alias
-      throughline rollout status fraud; throughline releases card fraud; throughline audit list
-      docs/watching.md (drift, alerts), docs/release.md, docs/rollout.md, docs/erasure.md,
-      docs/audit.md"""
+      http://127.0.0.1:8081  the console: drift, sign-offs, the rollout, alerts, audit, erasures
+      http://127.0.0.1:3000  Dagster: monitoring/fraud_drift with its pictures, run retrain_fraud
+      http://127.0.0.1:5000  MLflow: every candidate, and which release has which alias
+      docs/watching.md (drift, alerts), docs/release.md, docs/rollout.md, docs/erasure.md and
+      docs/audit.md say how it works, and what to do when it holds or refuses"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """The demo, or the closed loop on its data; what is there is taken as it is."""
     elapsed = shell.elapsed()
     name = "demo of the closed loop" if arguments.loop else "demo"
-    shell.say(f"Throughline {name}, everything below {shell.settings.layout.root}\n")
+    shell.say(f"Throughline {name}, everything below {shell.settings.layout.root}")
     made = {name: getattr(arguments, name) for name in ("transactions", "days", "seed")}
     story = _loop if arguments.loop else _demo
     story(shell, made)
@@ -58,6 +58,7 @@ def _demo(shell: Shell, made: Mapping[str, int]) -> None:
     from orchestration import canaries, demo
     from orchestration.runs import Runs
 
+    shell.say("")
     with Runs(shell.settings, shell.say) as runs:
         demo.prepare(shell, runs, **made)
     with service(shell):
@@ -72,6 +73,7 @@ def _loop(shell: Shell, made: Mapping[str, int]) -> None:
     from orchestration.runs import Runs
 
     chapter = partial(demo_loop.chapter, shell)
+    chapter("0  The world as it was", demo_loop.BEFORE)
     champion = channels_of(shell).state(demo.USE_CASE).champion
     if champion is None:
         with Runs(shell.settings, shell.say) as runs:
