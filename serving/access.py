@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from core.access import (
+    EVERY_USE_CASE,
     AccessKey,
     Bucket,
     RateLimit,
@@ -256,8 +257,9 @@ class Access:
     def check_scope(self, key: AccessKey, asked: Asked, verb: Verb) -> None:
         """Return when the key covers a verb on what was asked for; OutOfScopeError else."""
         if not allows(key.scopes, verb, asked.use_cases):
+            everywhere = " on every use case" if EVERY_USE_CASE in asked.use_cases else ""
             error = OutOfScopeError(
-                f"the key does not open this: it needs {verb}",
+                f"the key does not open this: it needs {verb}{everywhere}",
                 remedy="ask for a key with that scope (`throughline keys create --scope`)",
             )
             raise self._refused(asked, error, verb, key.key_id)

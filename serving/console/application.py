@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import inspect
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -110,7 +110,7 @@ class Console:
         try:
             key = self._admitted(page, request, visitor)
             form = await self._form(request, visitor) if page.method == "POST" else {}
-            answer = await _answered(page, self._asking(request, key, form))
+            answer = await _answered(page, self._asking(request, key, form, page.path))
             return self._sent(request, visitor, key, answer)
         except NoKeyError as error:
             if page.method == "GET":
@@ -151,7 +151,9 @@ class Console:
             )
         return form
 
-    def _asking(self, request: Request, key: AccessKey | None, form: dict[str, str]) -> Asking:
+    def _asking(
+        self, request: Request, key: AccessKey | None, form: dict[str, str], route: str = ""
+    ) -> Asking:
         return Asking(
             home=self._home,
             path=request.path_params,
@@ -160,7 +162,21 @@ class Console:
             key=key,
             who=_user() if key is None else key.owner,
             now_ms=self._home.clock.now_ms(),
+            check=partial(self._check, request, key, route),
         )
+
+    def _check(
+        self,
+        request: Request,
+        key: AccessKey | None,
+        route: str,
+        verb: Verb,
+        use_cases: Sequence[str],
+    ) -> None:
+        if key is not None:
+            visitor = Visitor.of(request.headers.get("cookie", ""))
+            asked = self._asked(request, visitor, verb, route)
+            self._access.check_scope(key, replace(asked, use_cases=use_cases), verb)
 
     def _sent(
         self, request: Request, visitor: Visitor, key: AccessKey | None, answer: Answer
@@ -181,7 +197,9 @@ class Console:
         asking = self._asking(request, key, {})
         is_known = key is not None or self._access.is_open
         frame = Frame(
-            sections=tuple(s for s in self._sections if is_known and asking.opens(s.verb)),
+            sections=tuple(
+                s for s in self._sections if is_known and asking.opens(s.verb, *s.use_cases)
+            ),
             path=request.url.path,
             owner="" if key is None else key.owner,
             token=self._cookies.token(visitor),

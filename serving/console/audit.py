@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from urllib.parse import urlencode
 
+from core.access import EVERY_USE_CASE
 from core.audit import Record
 from core.audit_check import Findings
 from core.audit_filter import Wanted, is_about, particulars
 from core.clock import DAY_MS, date_start_ms
 from core.errors import InvalidInputError
 from serving.console.pages import Asking, Drawn, Gone, Page
-from serving.errors import NotFoundError, OutOfScopeError
+from serving.errors import NotFoundError
 from stores.audit import KEY_FILE, AuditLog
 from stores.audit_verified import last_verified, put_verified
 
@@ -22,8 +23,6 @@ KINDS_OF = 300
 
 MOST_VERIFIED = 100_000
 """Records that are verified for a page: some ten seconds, in which nobody can append."""
-
-EVERY = "*"
 
 
 def overview(asked: Asking) -> Drawn:
@@ -44,7 +43,7 @@ def overview(asked: Asking) -> Drawn:
             "is_filtered": any(asked.query.get(name) for name in _FIELDS),
             "kinds": sorted(kinds),
             "use_cases": asked.use_cases("audit"),
-            "is_whole_seen": asked.opens("audit", EVERY),
+            "is_whole_seen": asked.opens("audit", EVERY_USE_CASE),
             "most_verified": MOST_VERIFIED,
             **_chain(asked, log),
         },
@@ -87,7 +86,7 @@ def _number(text: str) -> int | None:
 
 def _taking(asked: Asking, wanted: Wanted) -> Callable[[Record], bool]:
     """What of the wanted the key may see: of one for some use cases, what is about those."""
-    if asked.opens("audit", EVERY):
+    if asked.opens("audit", EVERY_USE_CASE):
         return wanted.takes
     mine = asked.use_cases("audit")
     return lambda record: wanted.takes(record) and any(is_about(record.about, n) for n in mine)
@@ -110,7 +109,7 @@ def _chain(asked: Asking, log: AuditLog) -> dict[str, object]:
 
 def verify(asked: Asking) -> Gone:
     """Check every record, seal, link and signature, and put down what was found."""
-    _check_whole(asked)
+    asked.require("audit", EVERY_USE_CASE)
     log, layout = _log(asked), asked.home.layout
     head = log.head()
     if head is not None and head.n > MOST_VERIFIED:
@@ -133,14 +132,6 @@ def _said(found: Findings, *, has_secret: bool) -> str:
         return f"The log is not what was written: {found.faults[0]}."
     whole = f"The log is whole: {found.n_records:,} records were checked"
     return f"{whole}." if has_secret else f"{whole}, without their seals: {KEY_FILE} is not here."
-
-
-def _check_whole(asked: Asking) -> None:
-    if not asked.opens("audit", EVERY):
-        raise OutOfScopeError(
-            "the key sees the audit log of some use cases only",
-            remedy="ask for a key with the scope *:audit",
-        )
 
 
 def record_of(asked: Asking) -> Drawn:

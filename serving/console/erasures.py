@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.access import EVERY_USE_CASE
 from core.erasure import Certificate, Journal
 from core.errors import PlatformError
 from serving.console.pages import Asking, Drawn, Page, Sent
-from serving.errors import NotFoundError, OutOfScopeError
+from serving.errors import NotFoundError
 from stores.erasures import Erasures, verified
 from stores.signing import KeyRing
 
@@ -61,19 +62,11 @@ class Erasure:
 
 def overview(asked: Asking) -> Drawn:
     """Every erasure, those that are not over first, then the newest."""
-    _check_whole(asked)
+    asked.require("audit", EVERY_USE_CASE)
     erasures, ring = Erasures(asked.home.layout), asked.home.keys()
     found = [_erasure(erasures, journal, ring) for journal in erasures.all()]
     found.sort(key=lambda each: (each.journal.is_over, -each.journal.begun_at_ms))
     return Drawn("erasures.html", {"erasures": found})
-
-
-def _check_whole(asked: Asking) -> None:
-    if not asked.opens("audit", "*"):
-        raise OutOfScopeError(
-            "the key opens the audit of some use cases, and a person is forgotten in all of them",
-            remedy="ask for a key with the scope *:audit",
-        )
 
 
 def _erasure(erasures: Erasures, journal: Journal, ring: KeyRing) -> Erasure:
@@ -91,7 +84,7 @@ def _proof(path: Path, ring: KeyRing) -> Proof:
 
 def erasure_of(asked: Asking) -> Drawn:
     """One erasure: every step, every model, every certificate."""
-    _check_whole(asked)
+    asked.require("audit", EVERY_USE_CASE)
     erasures = Erasures(asked.home.layout)
     journal = _journal(asked, erasures)
     return Drawn("erasure.html", {"each": _erasure(erasures, journal, asked.home.keys())})
@@ -111,7 +104,7 @@ def _journal(asked: Asking, erasures: Erasures) -> Journal:
 
 def certificate_of(asked: Asking) -> Sent:
     """A certificate's file as it was signed, to be kept with the request or checked elsewhere."""
-    _check_whole(asked)
+    asked.require("audit", EVERY_USE_CASE)
     erasures = Erasures(asked.home.layout)
     journal = _journal(asked, erasures)
     name = asked.path["certificate"]

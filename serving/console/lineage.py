@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from core.lineage import Found, Kind, Lineage, Thing, prediction_things
 from serving.console.pages import Asking, Drawn, Page
-from serving.errors import NotFoundError, OutOfScopeError
+from serving.errors import NotFoundError
 from stores.lineage import put_made
 from stores.records import parse_record_id
 
@@ -61,11 +61,7 @@ def _thing(asked: Asking) -> Thing:
 async def _release_of(asked: Asking, thing: Thing) -> tuple[str, int]:
     """Use case and release that made a prediction."""
     use_case = parse_record_id(thing.name).use_case
-    if not asked.opens("passports", use_case):
-        raise OutOfScopeError(
-            "the key does not open this: it needs passports",
-            remedy="ask for a key with that scope (`throughline keys create --scope`)",
-        )
+    asked.require("passports", use_case)
     record = await asked.home.passports.record(thing.name)
     return use_case, int(record["model"]["release"])
 

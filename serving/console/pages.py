@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -80,6 +80,11 @@ class Asking:
     key: AccessKey | None
     who: str
     now_ms: int
+    check: Callable[[Verb, Sequence[str]], None]
+
+    def require(self, verb: Verb, *use_cases: str) -> None:
+        """Return when a verb may be used on these use cases; OutOfScopeError else, audited."""
+        self.check(verb, use_cases)
 
     def opens(self, verb: Verb, *use_cases: str) -> bool:
         """Whether a verb may be used on these use cases, or on any; asking is no offence."""
@@ -142,8 +147,9 @@ class Page:
 
 @dataclass(frozen=True)
 class Section:
-    """An entry of the navigation, shown to keys that open ``verb``."""
+    """An entry of the navigation, shown to keys that open ``verb`` on ``use_cases``, or on any."""
 
     path: str
     title: str
     verb: Verb
+    use_cases: tuple[str, ...] = ()

@@ -8,7 +8,6 @@ from urllib.parse import quote
 from core.errors import PlatformError
 from serving.console.pages import Asking, Drawn, Gone, Page
 from serving.console.passport import passport_facts
-from serving.errors import OutOfScopeError
 from stores.records import parse_record_id
 
 
@@ -21,16 +20,13 @@ def found(asked: Asking) -> Gone | Drawn:
 async def passport(asked: Asking) -> Drawn:
     """The record of a prediction; explained when that was asked for."""
     passports, record_id = asked.home.passports, asked.path["record_id"]
-    may_explain = asked.opens("explain", *_about(asked.path).split())
-    if asked.query.get("explain") != "true":
-        record = await passports.record(record_id)
-    elif may_explain:
+    use_cases = [name for name in (_about(asked.path),) if name]
+    if asked.query.get("explain") == "true":
+        asked.require("explain", *use_cases)
         record = await passports.explained(record_id)
     else:
-        raise OutOfScopeError(
-            "the key does not open this: it needs explain",
-            remedy="ask for a key with that scope (`throughline keys create --scope`)",
-        )
+        record = await passports.record(record_id)
+    may_explain = asked.opens("explain", *use_cases)
     return Drawn("passport.html", {**passport_facts(record), "may_explain": may_explain})
 
 

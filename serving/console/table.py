@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 
+from core.access import EVERY_USE_CASE
 from serving.console.pages import Page, Section
 
 MODULES = (
@@ -28,7 +29,7 @@ SECTIONS = (
     Section("/drift", "Drift", "rollouts"),
     Section("/alerts", "Alerts", "rollouts"),
     Section("/audit", "Audit", "audit"),
-    Section("/erasures", "Erasures", "audit"),
+    Section("/erasures", "Erasures", "audit", (EVERY_USE_CASE,)),
 )
 
 

@@ -69,6 +69,7 @@ ANSWERING = """
                          "terminal_id": "t1", "amount_minor": 5}
                 taken = await client.post("/v1/events/payments", json=[event])
                 assert taken.json()["accepted"] == 1, taken.text
+                assert "jinja2" not in sys.modules  # a page is the first to need it
                 for path in ("/openapi.json", "/docs", "/metrics", "/readyz"):
                     assert (await client.get(path)).status_code == 200, path
                 # redis-py imports OpenTelemetry's SDK where it is installed; we send nothing.
@@ -91,6 +92,11 @@ def test_the_processes_beside_it_are_as_light():
     modules = modules_after("import serving.folder, serving.controller, serving.explainer")
     assert modules.isdisjoint(HEAVY)
     assert modules.isdisjoint({"fastapi", "uvicorn", "onnxruntime"})
+
+
+def test_the_console_is_light_until_a_page_needs_more():
+    modules = modules_after("from serving.console.main import pages; list(pages())")
+    assert modules.isdisjoint({*HEAVY, "fastapi", "onnxruntime", "markdown_it", "pyarrow"})
 
 
 def test_the_engine_knows_no_transport_no_runtime_and_no_store():

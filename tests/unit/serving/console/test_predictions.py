@@ -11,6 +11,7 @@ from engines import Bench
 from core.clock import SystemClock
 from serving.record_logs import RecordLogs
 from serving.settings import RecordSettings
+from stores.access_keys import AccessKeyFile
 from stores.layout import Layout
 
 
@@ -73,6 +74,9 @@ def test_a_passport_takes_a_key_of_its_use_case_and_its_explanation_one_more_sco
         assert reply.status == 200
         assert "A key that opens explain can ask for one" in reply.words
         assert console.get(f"/predictions/{record_id}?explain=true").status == 403
+        console.application.look()
+        (*_, refused) = AccessKeyFile(layout.access).audit.latest(9, hints=("access_refused",))
+        assert [each["why"] for each in refused.about["refusals"]] == ["passports", "explain"]
         assert console.get("/releases").status == 403
         assert "/releases" not in reply.links  # the navigation has what the key opens
     finally:
