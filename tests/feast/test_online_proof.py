@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from batches import fold_events
+from example_counts import examples
 from feast_repository import (
     declared_worlds,
     entity_row,
@@ -28,7 +29,7 @@ from core.features.keys import epoch_of
 from feature_store.online import connect
 from stores.layout import Layout
 
-N_WORLDS, N_POINTS = 30, 140
+N_WORLDS, N_POINTS = examples(30), 140
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.redis)])
@@ -97,7 +98,7 @@ def test_generated_points_equal_the_oracle(proof):
         mismatches += [(declared.view.name, *mismatch) for mismatch in found.mismatches]
     assert mismatches == []
     assert n_points >= 2_000
-    assert len({declared.world.view.digest for declared in worlds}) >= 20
+    assert len({declared.world.view.digest for declared in worlds}) >= N_WORLDS * 2 // 3
 
 
 def test_points_before_the_head_are_refused_not_guessed(proof):
@@ -114,7 +115,7 @@ def test_points_before_the_head_are_refused_not_guessed(proof):
                 assert error.value.code == "at_too_old"
                 n_refused += 1
                 break
-    assert n_refused >= 20
+    assert n_refused >= N_WORLDS * 2 // 3
 
 
 def test_a_point_before_the_head_is_refused_though_nothing_is_held_of_its_entity(proof):
