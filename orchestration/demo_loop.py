@@ -239,14 +239,16 @@ def compared_in_words(release: int, own: Estimate, found: Mapping[str, Any]) -> 
     --------
     >>> own = Estimate(value=0.8, low=0.7, high=0.9)
     >>> was = {"average_precision": {"value": 0.3, "low": 0.2, "high": 0.4}}
+    >>> by = {"value": 0.5, "low": 0.4, "high": 0.6}
     >>> found = {"metric": "average_precision", "champion": 1, "n_rows": 9_000, "metrics": was,
-    ...     "difference": {"value": 0.5, "low": 0.4, "high": 0.6}, "slices": []}
+    ...     "difference": by, "slices": [{"name": "Sundays", "n_rows": 700, "difference": by}]}
     >>> print(compared_in_words(4, own, found))
     <BLANKLINE>
       average_precision on the same 9,000 test rows, with 95 % intervals:
-        champion, release 1   0.300  (0.200 to 0.400)
-        candidate, release 4  0.800  (0.700 to 0.900)
-        difference            0.500  (0.400 to 0.600)
+        champion, release 1          0.300  (0.200 to 0.400)
+        candidate, release 4         0.800  (0.700 to 0.900)
+        difference, and by slice     0.500  (0.400 to 0.600)
+          least: Sundays (700 rows)  0.500  (0.400 to 0.600)
     """
     was = _estimate(found["metrics"][found["metric"]])
     rows = [
@@ -254,11 +256,12 @@ def compared_in_words(release: int, own: Estimate, found: Mapping[str, Any]) -> 
         (f"candidate, release {release}", *_interval(own)),
     ]
     if found["difference"] is not None:
-        rows.append(("difference", *_interval(_estimate(found["difference"]))))
+        rows.append(("difference, and by slice", *_interval(_estimate(found["difference"]))))
     slices = sorted(found["slices"], key=lambda part: part["difference"]["value"])
-    for part in slices if len(slices) <= 2 else (slices[0], slices[-1]):
-        where = f"  of {part['name']} ({part['n_rows']:,} rows)"
-        rows.append((where, *_interval(_estimate(part["difference"]))))
+    for most, part in (("least", slices[:1]), ("most", slices[1:][-1:])):
+        for each in part:
+            where = f"  {most}: {each['name']} ({each['n_rows']:,} rows)"
+            rows.append((where, *_interval(_estimate(each["difference"]))))
     head = f"{found['metric']} on the same {found['n_rows']:,} test rows, with 95 % intervals:"
     return f"\n  {head}\n" + table(rows, indent=4)
 
