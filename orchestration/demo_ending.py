@@ -35,9 +35,14 @@ def incident(shell: Shell, runs: Runs) -> None:
     """A file is broken: triage says which asset and date, and nothing is trained."""
     from use_cases.fraud.shift import EMPTIED_SOURCE, emptied, is_emptied
 
-    triage = Triages(shell.settings.layout.monitoring).latest(USE_CASE)
+    triages = Triages(shell.settings.layout.monitoring).all(USE_CASE)
     folder = shell.settings.layout.root / "landing"
-    if triage is not None and triage.is_held and is_emptied(folder):
+    was_held = is_emptied(folder) and any(triage.is_held for triage in triages)
+    if was_held and not triages[-1].is_held:
+        shell.say("  (there)  a broken file; its date is looked at no more, and the hold is over")
+        return
+    if was_held:
+        triage = triages[-1]
         shell.say("  (there)  a broken file")
     else:
         if not is_emptied(folder):

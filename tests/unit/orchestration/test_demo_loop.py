@@ -12,16 +12,20 @@ from rollouts import fast_rollout, worker_counts
 from assets.declared import Declared
 from core.clock import SystemClock
 from core.errors import PlatformError
+from core.triage import Fault, triaged
 from orchestration import demo_ending, demo_loop, demo_release
 from orchestration.demo import USE_CASE, WHO
 from orchestration.retraining import WHO as SENSOR
+from orchestration.runs import Runs
 from orchestration.settings import Settings
 from orchestration.shell import Shell
 from orchestration.typed import typed
 from stores.erasures import Erasures
 from stores.layout import Layout
 from stores.rollouts import RolloutBoard
+from stores.triages import Triages
 from use_cases import discover
+from use_cases.fraud import shift
 from use_cases.fraud.simulator import simulate
 
 
@@ -149,6 +153,18 @@ def test_a_release_that_serves_is_not_brought_to_anybody_again(layout, shell):
     serve(layout, release, counter=1, use_case=USE_CASE)
     demo_release.released(shell, release)
     assert said(shell) == f"  (there)  release {release} was signed off, shadowed and promoted\n"
+
+
+def test_a_hold_that_is_over_is_not_begun_again(layout, shell):
+    landing, window = layout.root / "landing", ("2026-11-08", "2026-11-21")
+    simulate(landing, seed=1, transactions=400, days=10, end_ms=shell.clock.now_ms())
+    shift.emptied(landing, now_ms=shell.clock.now_ms())
+    fault = Fault(cause="null_shift", asset="events/card_profiles", partition="2026-11-21")
+    for at_ms, faults in ((1, [fault]), (2, [])):
+        Triages(layout.monitoring).put(triaged(USE_CASE, [], faults, at_ms=at_ms, window=window))
+    with Runs(shell.settings, shell.say) as runs:
+        demo_ending.incident(shell, runs)
+    assert "the hold is over" in said(shell)
 
 
 @pytest.mark.slow
