@@ -21,7 +21,7 @@ KEY, FORM, SAID = "throughline_key", "throughline_form", "throughline_said"
 TOKEN = "token"  # noqa: S105 - the name of a field
 KEPT_S = 12 * 3_600
 """How long a browser keeps the key: a working day."""
-_MOST_SAID = 600
+_MOST_SAID = 400
 _RANDOM_BYTES = 24
 
 
