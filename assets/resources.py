@@ -10,6 +10,7 @@ import dagster as dg
 
 from core.clock import Clock, SystemClock
 from core.ports import OnlineStore
+from stores.cold import ColdTier
 from stores.layout import Layout
 from stores.log import SourceLog
 
@@ -70,6 +71,7 @@ class Platform(Resource):
     scores_url: str = ""
     history_days: int = 30
     run_days: int = 90
+    cold_uri: str = ""
 
     @property
     def layout(self) -> Layout:
@@ -80,6 +82,11 @@ class Platform(Resource):
     def clock(self) -> Clock:
         """The machine's clock; tests build a subclass."""
         return SystemClock()
+
+    @property
+    def cold(self) -> ColdTier:
+        """The cold tier, which nothing is moved to while it is not named."""
+        return ColdTier(self.layout, self.cold_uri)
 
     def told(self) -> dict[str, Any]:
         """What every job is told: where things are, and the present of the run."""

@@ -1,6 +1,7 @@
 """The daily sweep: everything whose period is over goes, with a report of what, why and next."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ from assets import names
 from assets.declared import Declared
 from assets.resources import Launcher, Platform
 from assets.results import Result, check
-from assets.retention_pieces import Inventory, Kept
+from assets.retention_cold import Kept
+from assets.retention_pieces import Inventory
 from assets.retention_runs import dagster_runs, mlflow_runs
 from core.clock import event_date
 from core.errors import PlatformError
@@ -20,6 +22,7 @@ from stores.holds import Holds
 DONE = "what_is_due_is_gone"
 MEANS = "After the sweep nothing is left whose period is over, but what is needed or held."
 HOURS_A_DAY = 24
+COLD = "the cold tier"
 SHOWN = 5
 
 
@@ -32,10 +35,11 @@ class Sweep:
     now_ms: int
 
     def plans(self) -> list[TargetPlan]:
-        """What is due, target by target; nothing is changed."""
-        holds = Holds(self.platform.layout.holds).all()
+        """What is due, and what moves, target by target; nothing is changed."""
+        holds, now_ms = Holds(self.platform.layout.holds).all(), self.now_ms
         return [
-            target_plan(k.target, k.days, k.pieces(), holds, now_ms=self.now_ms) for k in self.kept
+            target_plan(k.target, k.days, k.pieces(), holds, now_ms=now_ms, moving_why=k.moving_why)
+            for k in self.kept
         ]
 
     def tables(self, plans: Sequence[TargetPlan]) -> list[dict[str, Any]]:
@@ -60,16 +64,26 @@ class Sweep:
         ]
 
     def remove(self, plans: Sequence[TargetPlan]) -> dict[str, str]:
-        """Remove due files and runs; what could not be, by target, in words."""
-        failed = {}
+        """Remove due files and runs, move old ones; what could not be, by target, in words."""
+        failed: dict[str, str] = {}
+        with _saying(failed, COLD):
+            self.platform.cold.settle(self.now_ms)
         for kept, plan in zip(self.kept, plans, strict=True):
-            if kept.remove is None:
-                continue
-            try:
-                kept.remove(plan.due)
-            except (PlatformError, OSError) as error:
-                failed[kept.target] = str(error)
+            with _saying(failed, kept.target):
+                if kept.remove is not None:
+                    kept.remove(plan.due)
+                if kept.move is not None:
+                    kept.move(plan.moving)
         return failed
+
+
+@contextmanager
+def _saying(failed: dict[str, str], target: str) -> Iterator[None]:
+    """Put down in words what fails; the rest goes on."""
+    try:
+        yield
+    except (PlatformError, OSError) as error:
+        failed[target] = str(error)
 
 
 def sweep_of(
@@ -146,17 +160,22 @@ def shown(plans: Sequence[TargetPlan], swept: Sequence[dict[str, Any]]) -> dict[
         "plans": [plan.model_dump(mode="json") for plan in plans],
         "removed": sum(len(plan.due) for plan in plans),
         "removed_bytes": sum(plan.due_bytes for plan in plans),
+        "moved": sum(len(plan.moving) for plan in plans),
+        "moved_bytes": sum(plan.moving_bytes for plan in plans),
         "purged_files": sum(table["files_purged"] for table in swept),
         "purged_bytes": sum(table["bytes_purged"] for table in swept),
         "compacted_partitions": sum(table["partitions_compacted"] for table in swept),
     }
 
 
-REPORT = ("what", "days", "due", "rows", "bytes", "within its period", "kept beyond it", "next due")
+REPORT = (
+    "what", "days", "due", "rows", "bytes", "within its period", "kept beyond it", "next due",
+    "to the cold tier", "next there", "in it",
+)  # fmt: skip
 
 
 def report_rows(plans: Sequence[TargetPlan]) -> list[tuple[str, ...]]:
-    """Report as cells: what goes, how much, what stays and why, when the next is due."""
+    """Report as cells: what goes, how much, what stays and why, what moves, when the next."""
     return [
         (
             plan.target,
@@ -166,10 +185,23 @@ def report_rows(plans: Sequence[TargetPlan]) -> list[tuple[str, ...]]:
             f"{plan.due_bytes:,}",
             str(plan.n_young),
             "; ".join(f"{n} {why}" for why, n in plan.kept.items()) or "-",
-            event_date(plan.next_due_ms) if plan.next_due_ms is not None else "-",
+            _date(plan.next_due_ms),
+            _moving(plan),
+            _date(plan.next_move_ms),
+            f"{plan.n_cold}, {plan.cold_bytes:,} bytes" if plan.n_cold else "-",
         )
         for plan in plans
     ]
+
+
+def _date(at_ms: int | None) -> str:
+    return event_date(at_ms) if at_ms is not None else "-"
+
+
+def _moving(plan: TargetPlan) -> str:
+    if not plan.moving:
+        return "-"
+    return f"{len(plan.moving)}, {plan.moving_bytes:,} bytes: {plan.moving_why}"
 
 
 def report_text(plans: Sequence[TargetPlan]) -> str:

@@ -1,14 +1,14 @@
 """What there is of everything that has a period, and what of it is still needed by whom."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
 
 from assets.declared import Declared
 from assets.events import WRITER
 from assets.resources import Platform
+from assets.retention_cold import Cold, Column, Kept, with_cold
 from assets.tables import partition_facts, writer_number
 from core.clock import DAY_MS
 from core.contracts import Source
@@ -19,7 +19,8 @@ from core.ports import OnlineStore
 from core.retention import Piece, dated_piece, longest_reach
 from core.use_case import UseCase
 from feature_store.plans import declared_once
-from stores.bundle import Manifest
+from stores.archives import archived
+from stores.bundle import MANIFEST, MODEL, Manifest
 from stores.in_use import manifests_in_use
 from stores.records import SHIPPED
 from stores.segments import ASIDE, open_segments
@@ -28,6 +29,7 @@ from stores.sweeping import (
     NEWEST,
     bundle_pieces,
     epoch_pieces,
+    files_of_bundle,
     landing_pieces,
     remove_bundles,
     remove_epochs,
@@ -36,27 +38,9 @@ from stores.sweeping import (
 )
 from stores.watermarks import covered_key, decode_covered, folded_key
 
-Column = Literal["event_date", "as_of", "snapshot"]
 SERVED = "of a release in a channel, or one to go back to"
 RETIRED_VALUES = "values of all entities"
 EVERY_EPOCH = 2**31
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A target: its period, how to list its pieces, and how to remove some.
-
-    A Delta table has an address and a ``column`` of partitions in the place of ``remove``: a
-    job deletes from it.
-    """
-
-    target: str
-    days: int
-    pieces: Callable[[], Iterable[Piece]]
-    remove: Callable[[Sequence[str]], None] | None = None
-    uri: str = ""
-    column: Column = "event_date"
-    is_compacted: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,8 +149,7 @@ class Inventory:
 
     def _files_of(self, source: Source) -> list[Kept]:
         layout, name, days = self.platform.layout, source.name, source.raw_days
-        log, landing = self.platform.log, layout.landing_dir(name)
-        older_than_ms = self.now_ms - days * DAY_MS
+        log = self.platform.log
 
         def epochs() -> list[Piece]:
             folder = layout.log_dir(name)
@@ -177,14 +160,9 @@ class Inventory:
             found = log(name)
             return epoch_pieces(found, ingested=ingested, covered=covered, uncovered_by=by)
 
-        def landed() -> list[Piece]:
-            if not landing.is_dir():
-                return []
-            return landing_pieces(landing, log(name), older_than_ms=older_than_ms)
-
         # Landed files first: what says that one was landed is the epoch that it became.
         return [
-            Kept(f"landing/{name}", days, landed, lambda names: remove_files(landing, names)),
+            self._landing(source),
             Kept(
                 f"log/{name}",
                 days,
@@ -192,6 +170,30 @@ class Inventory:
                 lambda names: remove_epochs(layout.log_dir(name), names),
             ),
         ]
+
+    def _landing(self, source: Source) -> Kept:
+        name, folder = source.name, self.platform.layout.landing_dir(source.name)
+        tier = self.platform.cold
+        days = source.raw_cold_after_days if tier.uri else None
+        looked_into_after = min(source.raw_days, days or source.raw_days)
+        target = f"landing/{name}"
+
+        def pieces() -> list[Piece]:
+            if not folder.is_dir():
+                return []
+            return landing_pieces(
+                folder,
+                self.platform.log(name),
+                older_than_ms=self.now_ms - looked_into_after * DAY_MS,
+                cold_after_ms=days * DAY_MS if days is not None else None,
+                moved=tier.paths(target),
+            )
+
+        kept = Kept(target, source.raw_days, pieces, lambda names: remove_files(folder, names))
+        cold = Cold(
+            lambda path: [folder / path], lambda path: folder / path, f"landed {days} days ago"
+        )
+        return with_cold(kept, cold, tier, now_ms=self.now_ms)
 
     def _covered(self, source: str) -> tuple[int, str]:
         """Last epoch in the base of every online view of a source, and what to say of later ones.
@@ -228,17 +230,43 @@ class Inventory:
         name, shelf = use_case.name, Shelf(self.platform.layout.shelf)
         folder = self.platform.layout.shelf / "releases" / name
         in_use = {m.release for m in self.manifests if m.use_case == name}
+        tier, days = self.platform.cold, use_case.bundle_cold_after_days
+        target = f"bundles/{name}"
 
         def pieces() -> list[Piece]:
             newest = max(shelf.releases(name), default=0)
+            moved = tier.paths(target)
 
             def needed(number: int) -> str:
                 return SERVED if number in in_use else NEWEST if number == newest else ""
 
-            return bundle_pieces(folder, needed)
+            def cold_from_ms(number: int) -> int | None:
+                paper = archived(shelf, name, number)
+                is_moved = folder / str(number) / "bundle" / MODEL in moved
+                if not tier.uri or days is None or paper is None or is_moved:
+                    return None
+                return paper.at_ms + days * DAY_MS
 
-        days = use_case.bundle_retention_days
-        return Kept(f"bundles/{name}", days, pieces, lambda names: remove_bundles(folder, names))
+            return bundle_pieces(folder, needed, cold_from_ms)
+
+        kept = Kept(
+            target,
+            use_case.bundle_retention_days,
+            pieces,
+            lambda names: remove_bundles(folder, names),
+        )
+
+        def files_of(number: str) -> list[Path]:
+            is_archived = archived(shelf, name, int(number)) is not None
+            return files_of_bundle(folder / number / "bundle") if is_archived else []
+
+        cold = Cold(
+            files_of,
+            lambda number: folder / number / "bundle" / MANIFEST,
+            f"archived {days} days ago",
+            is_one_thing=True,
+        )
+        return with_cold(kept, cold, tier, now_ms=self.now_ms)
 
     # -- what is served ----------------------------------------------------------------
 

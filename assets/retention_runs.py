@@ -9,7 +9,7 @@ import dagster as dg
 
 from assets.registry import tracking_of
 from assets.resources import Platform
-from assets.retention_pieces import Kept
+from assets.retention_cold import Kept
 from core.clock import DAY_MS
 from core.retention import Piece
 from core.use_case import UseCase

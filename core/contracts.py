@@ -39,6 +39,10 @@ def _is_empty(text: str) -> bool:
     return not text
 
 
+def _is_absent(days: int | None) -> bool:
+    return days is None
+
+
 def _is_usual(days: int) -> bool:
     return days == RAW_RETENTION_DAYS
 
@@ -74,9 +78,10 @@ class Source(Frozen):
 
     Accepted rows, and the tiles made of them, are kept ``retention_days``; what came as it
     came (refused rows, epochs of the log, landed files) ``raw_retention_days``, and never
-    longer than the rows. That number is written where it is not the usual one, and the
-    ``licence`` that the rows are used under where one is declared, so manifests from before they
-    were there keep their digest.
+    longer than the rows. Landed files go to the cold tier, where there is one,
+    ``raw_cold_after_days`` after they came; None for never. These two numbers are written where
+    they are not the usual ones, and the ``licence`` that the rows are used under where one is
+    declared, so manifests from before they were there keep their digest.
     """
 
     name: str
@@ -88,6 +93,7 @@ class Source(Frozen):
     is_empty_allowed: bool = False
     retention_days: int = Field(default=365, ge=1)
     raw_retention_days: int = Field(default=RAW_RETENTION_DAYS, ge=1, exclude_if=_is_usual)
+    raw_cold_after_days: int | None = Field(default=None, ge=1, exclude_if=_is_absent)
     licence: str = Field(default="", max_length=200, exclude_if=_is_empty)
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -31,6 +31,10 @@ class Piece(NamedTuple):
         How much it is; 0 where it is not counted.
     needed
         Why it is kept beyond its period; empty where nothing needs it.
+    cold_from_ms
+        Instant from which it is moved to the cold tier; None where it never is.
+    is_cold
+        Whether it lies there.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Piece(NamedTuple):
     bytes: int = 0
     rows: int = 0
     needed: str = ""
+    cold_from_ms: int | None = None
+    is_cold: bool = False
 
 
 class Hold(Frozen):
@@ -94,6 +100,12 @@ class TargetPlan(Frozen):
         Pieces whose period is over and that stay: how many by reason.
     next_due_ms
         When the period of the oldest young piece is over; None when there is none.
+    moving, moving_bytes, moving_why
+        Names of the pieces to move to the cold tier, how much that is, and why.
+    next_move_ms
+        When the next piece moves there; None when none will.
+    n_cold, cold_bytes
+        Pieces that lie there, and how much that is.
     """
 
     target: str
@@ -104,6 +116,12 @@ class TargetPlan(Frozen):
     n_young: int = 0
     kept: dict[str, int] = Field(default_factory=dict)
     next_due_ms: int | None = None
+    moving: tuple[str, ...] = ()
+    moving_bytes: int = 0
+    moving_why: str = ""
+    next_move_ms: int | None = None
+    n_cold: int = 0
+    cold_bytes: int = 0
 
 
 def due_ms(piece: Piece, days: int) -> int:
@@ -112,9 +130,17 @@ def due_ms(piece: Piece, days: int) -> int:
 
 
 def target_plan(
-    target: str, days: int, pieces: Iterable[Piece], holds: Sequence[Hold], *, now_ms: int
+    target: str,
+    days: int,
+    pieces: Iterable[Piece],
+    holds: Sequence[Hold],
+    *,
+    now_ms: int,
+    moving_why: str = "",
 ) -> TargetPlan:
     """What is due of a target at ``now_ms``. A hold wins over everything, then need, then time.
+
+    What stays may move to the cold tier: a hold forbids to remove it, and not to move it.
 
     Parameters
     ----------
@@ -128,6 +154,8 @@ def target_plan(
         All holds, in force or not.
     now_ms
         The present.
+    moving_why
+        Why pieces of it go to the cold tier.
 
     Examples
     --------
@@ -140,13 +168,15 @@ def target_plan(
     due: list[Piece] = []
     young: list[Piece] = []
     kept: Counter[str] = Counter()
-    for piece in pieces:
+    found = list(pieces)
+    for piece in found:
         if due_ms(piece, days) > now_ms:
             young.append(piece)
         elif because := holding or piece.needed:
             kept[because] += 1
         else:
             due.append(piece)
+    gone = set(due)
     return TargetPlan(
         target=target,
         days=days,
@@ -156,7 +186,23 @@ def target_plan(
         n_young=len(young),
         kept=dict(sorted(kept.items())),
         next_due_ms=min((due_ms(piece, days) for piece in young), default=None),
+        **_moves([piece for piece in found if piece not in gone], moving_why, now_ms),
     )
+
+
+def _moves(staying: Sequence[Piece], why: str, now_ms: int) -> dict[str, Any]:
+    """What of the pieces that stay lies in the cold tier, goes there now, and goes there next."""
+    to_come = [(p.cold_from_ms, p) for p in staying if p.cold_from_ms is not None]
+    moving = [piece for from_ms, piece in to_come if from_ms <= now_ms]
+    cold = [piece for piece in staying if piece.is_cold]
+    return {
+        "moving": tuple(piece.name for piece in moving),
+        "moving_bytes": sum(piece.bytes for piece in moving),
+        "moving_why": why if moving else "",
+        "next_move_ms": min((from_ms for from_ms, _ in to_come if from_ms > now_ms), default=None),
+        "n_cold": len(cold),
+        "cold_bytes": sum(piece.bytes for piece in cold),
+    }
 
 
 def dated_piece(

@@ -91,9 +91,11 @@ class UseCase(Frozen):
     row of the label's example source, or one entity as of midnight. ``record_share`` is the
     share of entities whose predictions leave a record; 1 at the risk tier high. The
     ``..._retention_days`` are how long records, batch scores, training sets with the runs that
-    used them, and bundles are kept. ``after_erasure`` says whether a release that was trained on
-    somebody who is forgotten is to be replaced. ``rollout`` says
-    how a release comes to everybody; without one it is promoted in one step. ``degradation`` says
+    used them, and bundles are kept; the bundle of an archived release goes to the cold tier, where
+    there is one, after ``bundle_cold_after_days`` in the archive (None for never).
+    ``after_erasure`` says whether a release that was trained on somebody who is forgotten is to be
+    replaced. ``rollout`` says how a release comes to everybody; without one it is promoted in one
+    step. ``degradation`` says
     what is answered when online values or a model fail; without one the model scores with nulls.
     ``consent`` says where subjects opt out of being learnt from; without one nobody is asked.
     ``fairness`` says which groups no release may treat too differently, ``retraining`` what starts
@@ -121,6 +123,7 @@ class UseCase(Frozen):
     score_retention_days: int = Field(default=400, ge=1)
     training_retention_days: int = Field(default=400, ge=1)
     bundle_retention_days: int = Field(default=400, ge=1)
+    bundle_cold_after_days: int | None = Field(default=None, ge=1)
     after_erasure: Flag = "retrain"
     archive_after_days: int = Field(default=90, ge=1)
     record_share: float = Field(default=1.0, gt=0, le=1)

@@ -112,6 +112,7 @@ def platform_of(settings: Settings, *, is_shown: bool = False) -> Platform:
         scores_url=scores,
         history_days=settings.retention.history_days,
         run_days=settings.retention.run_days,
+        cold_uri=settings.cold_place,
     )
 
 

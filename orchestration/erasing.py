@@ -22,6 +22,8 @@ from orchestration.erasing_tree import erase_below, files_below, tables_below
 from orchestration.settings import Settings
 from stores.audit import AuditLog
 from stores.backups import HOME, LAKE, backups_in, renew_list, roots_of
+from stores.cold import ColdTier
+from stores.erasing_cold import cold_sightings, erase_in_cold
 from stores.erasing_log import erase_in_landing, erase_in_log
 from stores.erasing_online import erase_online, is_sqlite
 from stores.erasing_records import erase_in_shared
@@ -81,6 +83,7 @@ class Erasing:
             *self._shared_segments(),
             Step("online", "online", self._online),
             Step("bundles", "bundles", partial(remove_bundles_of, self.layout, self.sought)),
+            *self._cold_steps(),
             *self._files(),
             *(Step(f"besides {path}", "besides", partial(self._beside, path)) for path in others),
         ]
@@ -139,6 +142,18 @@ class Erasing:
 
     def _online(self) -> Counts:
         return {"online_keys": erase_online(self.settings.online_store_url, self.sought)}
+
+    @property
+    def _tier(self) -> ColdTier:
+        return ColdTier(self.layout, self.settings.cold_place)
+
+    def _cold_steps(self) -> Iterator[Step]:
+        """What was moved to the cold tier, a target at a time, under that target's holds."""
+        for target in sorted({paper.target for paper in self._tier.papers()}):
+            erase = partial(
+                erase_in_cold, self._tier, target, self.sought, now_ms=self.tombstone.at_ms
+            )
+            yield Step(f"cold {target}", target, erase)
 
     def _files(self) -> Iterator[Step]:
         """What is left of the home, a folder at a time, then its own files."""
@@ -265,6 +280,10 @@ class Erasing:
             for path in files_below(root, [self.layout.erasure]):
                 found += self._left(scan_file(path, str(path), self.sought))
                 searched["files"] += 1
+        sightings, n_cold = cold_sightings(self._tier, self.sought)
+        found += self._left(sightings)
+        if n_cold:
+            searched["cold_files"] = n_cold
         if not is_sqlite(self.settings.online_store_url):
             from stores.online.redis import all_pairs
 

@@ -18,6 +18,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from core.errors import ConfigurationError
@@ -109,6 +110,9 @@ class Settings(Section):
     online_url: str = Field("", description="redis://... or sqlite path; empty: below home.")
     mlflow_uri: str = Field("", description="Tracking server; empty: SQLite below home.")
     scores_url: str = Field("", description="postgresql://... to publish scores to; empty: none.")
+    cold_uri: str = Field(
+        "", description="Folder or s3://... that old files are moved to; empty: nowhere."
+    )
     use_case_packages: tuple[str, ...] = Field(
         (), description="Packages with use cases besides `use_cases`."
     )
@@ -157,9 +161,23 @@ class Settings(Section):
         return self.online_url or self.layout.online_url
 
     @property
+    def cold_place(self) -> str:
+        """The cold tier, a folder by its whole path: papers name it for years."""
+        folder = self.cold_uri.removeprefix("file://")
+        return folder if not folder or "://" in folder else str(Path(folder).absolute())
+
+    @property
     def tracking_uri(self) -> str:
         """URI of the tracking server, the embedded one when none was named."""
         return self.mlflow_uri or self.layout.mlflow_uri
+
+    @model_validator(mode="after")
+    def _keeps_the_cold_tier_apart(self) -> "Settings":
+        """What is below home is swept, searched and backed up as what is in use."""
+        place, home = self.cold_place, self.home.absolute()
+        if place and "://" not in place and Path(place).is_relative_to(home):
+            raise ValueError(f"cold_uri is below home, {home}; name a folder elsewhere")
+        return self
 
     @classmethod
     def read(cls, variables: Mapping[str, str], **given: Any) -> "Settings":

@@ -30,6 +30,7 @@ OF_THE_BATCH_SIDE = frozenset(
         "mlflow_uri",
         "mlflow_ui_url",
         "scores_url",
+        "cold_uri",
         "service_url",
         "service_key",
         "use_case_packages",

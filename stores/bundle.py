@@ -304,6 +304,8 @@ def verify_bundle(directory: Path, manifest: Manifest) -> dict[str, bytes]:
 
     Raises
     ------
+    NotReadyError
+        If none of the files is there: the sweep moves them to the cold tier (`stores.cold`).
     IntegrityError
         If a file is missing, added or different, is a link, or has a name that is not
         plain; or if the manifest lists less than a bundle needs.
@@ -311,6 +313,14 @@ def verify_bundle(directory: Path, manifest: Manifest) -> dict[str, bytes]:
     for name in sorted(REQUIRED - manifest.files.keys()):
         raise _broken(directory, f"no {name} in the manifest")
     there = {entry.name for entry in directory.iterdir()} - {MANIFEST}
+    if not there:
+        raise NotReadyError(
+            f"only the manifest of release {manifest.release} of {manifest.use_case} is here",
+            found=f"none of its {len(manifest.files)} files",
+            remedy="if `throughline retention cold` lists it, `throughline retention bring ID` "
+            "fetches them from the cold tier",
+            code="bundle_is_cold",
+        )
     for name in sorted(there ^ manifest.files.keys()):
         what = "a file that the manifest does not name" if name in there else "no file"
         raise _broken(directory, f"{what}: {name[:80]!r}")

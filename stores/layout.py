@@ -124,6 +124,11 @@ class Layout:
         return self.root / "holds"
 
     @property
+    def cold(self) -> Path:
+        """What was moved to the cold tier, one paper each; readable by the owner only."""
+        return self.root / "cold"
+
+    @property
     def erasure(self) -> Path:
         """Tombstones, journals and certificates of erasures; readable by the owner only."""
         return self.root / "erasure"

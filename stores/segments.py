@@ -9,23 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from core.errors import ConfigurationError, DependencyError, NotReadyError
+from core.errors import DependencyError, NotReadyError
 from stores.durable import sync_directory, write_durably
+from stores.object_stores import object_store_at
 from stores.records import parse_segment_name
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
-
+    from obstore.store import ObjectStore
 
 ASIDE = "damaged"
-# The library's own patience is three minutes, which would hold up the end of a service; whoever
-# ships tries again anyway. Plain http is for an endpoint that was named so.
-_CLIENT: ClientConfig = {"connect_timeout": "3s", "timeout": "20s", "allow_http": True}
-_RETRY: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=5)}
 
 
 class Segment(NamedTuple):
@@ -160,20 +155,8 @@ class ObjectSegments:
 
     @classmethod
     def at(cls, url: str) -> ObjectSegments:
-        """Store at a URL; the library is imported here, so that only who needs it pays."""
-        import obstore
-        from obstore.exceptions import BaseError
-
-        try:
-            store = obstore.store.from_url(url, client_options=_CLIENT, retry_config=_RETRY)
-            return cls(store)
-        except (BaseError, ValueError) as error:
-            raise ConfigurationError(
-                "the lake's address is of no object store that can be opened",
-                found=f"{url.partition('://')[0]}:// ({type(error).__name__})",
-                remedy="name a folder, or s3://, gs:// or az:// with its credentials",
-                code="bad_lake",
-            ) from error
+        """Store at a URL."""
+        return cls(object_store_at(url, named="the lake's address", code="bad_lake"))
 
     def put(self, name: str, content: bytes) -> None:
         """Keep a segment: object stores show an object when it is whole."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from core.retention import Piece
+from stores.bundle import read_manifest as read_bundle_manifest
+from stores.bundle import verify_bundle
 from stores.durable import sync_directory
 from stores.epoch_records import digest_of_file
 from stores.epochs import manifest_path, read_manifest, sealed_numbers
@@ -74,10 +76,18 @@ def _remove_orphans(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def landing_pieces(directory: Path, log: SourceLog, *, older_than_ms: int) -> list[Piece]:
-    """Files put down to be landed; one that no epoch holds is needed.
+def landing_pieces(
+    directory: Path,
+    log: SourceLog,
+    *,
+    older_than_ms: int,
+    cold_after_ms: int | None = None,
+    moved: Collection[Path] = (),
+) -> list[Piece]:
+    """Files put down to be landed; one that no epoch holds is needed, and stays here.
 
-    Only files put down before ``older_than_ms`` are looked into.
+    Only files put down before ``older_than_ms`` are looked into. Those that were landed go to the
+    cold tier after ``cold_after_ms``, but for those that were ``moved`` and brought back.
     """
     landed = {epoch.sha256 for epoch in log.epochs()}
     pieces = []
@@ -88,7 +98,10 @@ def landing_pieces(directory: Path, log: SourceLog, *, older_than_ms: int) -> li
         put_ms = facts.st_mtime_ns // 1_000_000
         is_kept = put_ms < older_than_ms and digest_of_file(path) not in landed
         name = str(path.relative_to(directory))
-        pieces.append(Piece(name, put_ms, facts.st_size, 0, NEVER_LANDED if is_kept else ""))
+        needed = NEVER_LANDED if is_kept else ""
+        is_moving = cold_after_ms is not None and not needed and path not in moved
+        cold_from_ms = put_ms + (cold_after_ms or 0) if is_moving else None
+        pieces.append(Piece(name, put_ms, facts.st_size, 0, needed, cold_from_ms))
     return pieces
 
 
@@ -112,15 +125,33 @@ def remove_files(directory: Path, names: Iterable[str]) -> None:
         (directory / name).unlink(missing_ok=True)
 
 
-def bundle_pieces(releases: Path, needed: Callable[[int], str]) -> list[Piece]:
+def bundle_pieces(
+    releases: Path,
+    needed: Callable[[int], str],
+    cold_from_ms: Callable[[int], int | None] = lambda _: None,
+) -> list[Piece]:
     """Bundles on the shelf of one use case, by number; ``releases`` is its folder."""
     pieces = []
     for path in sorted(releases.glob("[1-9]*/bundle")):
         number = int(path.parent.name)
         born_ms = (path / "manifest.json").stat().st_mtime_ns // 1_000_000
         n_bytes = sum(file.stat().st_size for file in path.iterdir())
-        pieces.append(Piece(str(number), born_ms, n_bytes, 0, needed(number)))
+        cold_ms = cold_from_ms(number)
+        pieces.append(Piece(str(number), born_ms, n_bytes, 0, needed(number), cold_ms))
     return pieces
+
+
+def files_of_bundle(bundle: Path) -> list[Path]:
+    """Files of a bundle that its manifest names; the manifest itself stays on the shelf.
+
+    Raises
+    ------
+    IntegrityError
+        If they are not what was built: what is damaged is not moved.
+    """
+    manifest = read_bundle_manifest(bundle)
+    verify_bundle(bundle, manifest)
+    return [bundle / name for name in manifest.files]
 
 
 def remove_bundles(releases: Path, names: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import getpass
 from datetime import UTC, datetime
+from functools import partial
 
 from core.errors import PlatformError
 from core.interface import following
@@ -17,6 +18,7 @@ from stores.archives import restore
 from stores.audit import AuditLog
 from stores.bundle import CARD, CARD_DATA, interface_of, load_bundle, read_manifest
 from stores.channels import ChannelState
+from stores.cold import ColdTier
 from stores.history import champion_at
 from stores.in_use import interfaces_served
 from stores.shelf import Shelf
@@ -146,8 +148,12 @@ def _contract(shell: Shell, use_case: UseCase) -> int:
 
 def _restore(shell: Shell, use_case: str, arguments: argparse.Namespace) -> int:
     who = arguments.who or getpass.getuser()
-    shelf, now_ms = Shelf(shell.settings.layout.shelf), shell.clock.now_ms()
+    layout = shell.settings.layout
+    shelf, now_ms = Shelf(layout.shelf), shell.clock.now_ms()
+    back = partial(ColdTier(layout).take_back, f"bundles/{use_case}", str(arguments.release))
+    back()  # first the files, then the word: a release that may serve is whole
     restore(shelf, use_case, arguments.release, who=who, why=arguments.why, at_ms=now_ms)
+    back()  # what a sweep moved meanwhile; it moves none that is not archived
     shell.say(f"release {arguments.release} of {use_case} may serve again")
     shell.next(f"throughline approve {use_case} {arguments.release} --who WHO")
     return 0

@@ -1,4 +1,4 @@
-"""``retention``: remove what has had its time, show what would go, hold and lift."""
+"""``retention``: remove what has had its time, show what would go, hold and lift, bring back."""
 
 import argparse
 from datetime import date, timedelta
@@ -8,18 +8,19 @@ from core.clock import date_start_ms, event_date
 from core.errors import InvalidInputError
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
+from stores.cold import LOAN_DAYS, ColdTier
 from stores.holds import Holds
 
 if TYPE_CHECKING:
     from core.retention import Hold, TargetPlan
 
-ACTIONS = ("sweep", "holds", "hold", "lift")
+ACTIONS = ("sweep", "holds", "hold", "lift", "cold", "bring")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="sweep")
-    parser.add_argument("id", nargs="?", help="id of the hold to lift")
+    parser.add_argument("id", nargs="?", help="id of the hold to lift, or to bring back")
     parser.add_argument("--dry-run", action="store_true", help="show what would go; change nothing")
     parser.add_argument("--target", help="what to hold: a name of the report, or a pattern of them")
     parser.add_argument("--until", help="last date of the hold, YYYY-MM-DD")
@@ -35,6 +36,10 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         return _hold(arguments, shell)
     if arguments.action == "lift":
         return _lift(arguments, shell)
+    if arguments.action == "cold":
+        return _list_cold(shell)
+    if arguments.action == "bring":
+        return _bring(arguments, shell)
     return _dry_run(shell) if arguments.dry_run else _sweep(shell)
 
 
@@ -50,7 +55,8 @@ def _sweep(shell: Shell) -> int:
         seen = runs.assets([names.retention()])
         made = seen.metadata_of(names.retention())
         step.detail = (
-            f"{made['removed']:,} pieces, {made['removed_bytes']:,} bytes; purged "
+            f"{made['removed']:,} pieces, {made['removed_bytes']:,} bytes; moved "
+            f"{made['moved']:,} to the cold tier, {made['moved_bytes']:,} bytes; purged "
             f"{made['purged_files']:,} files of old versions, {made['purged_bytes']:,} bytes"
         )
     _say_plans(shell, [TargetPlan.model_validate(plan) for plan in made["plans"]])
@@ -136,6 +142,39 @@ def _lift(arguments: argparse.Namespace, shell: Shell) -> int:
     holds = Holds(shell.settings.layout.holds)
     hold = holds.lift(arguments.id, who=arguments.who, why=arguments.why, now_ms=now_ms)
     shell.say(f"hold {hold.hold_id} on {hold.target} was lifted by {hold.lifted_by}")
+    return 0
+
+
+def _list_cold(shell: Shell) -> int:
+    """What was moved to the cold tier, where it lies, and until when it is here."""
+    papers = ColdTier(shell.settings.layout).papers()
+    if not papers:
+        shell.say("nothing is in the cold tier")
+        return 0
+    heads = ("id", "what", "name", "bytes", "moved", "why", "where", "here until")
+    rows = [
+        (
+            paper.paper_id,
+            paper.target,
+            paper.name,
+            f"{paper.bytes:,}",
+            event_date(paper.moved_at_ms),
+            paper.why if paper.is_whole else "under way; the next sweep does it anew",
+            f"{paper.place}/{paper.prefix}",
+            event_date(paper.here_until_ms) if paper.here_until_ms is not None else "-",
+        )
+        for paper in papers
+    ]
+    shell.say(table([heads, *rows]))
+    return 0
+
+
+def _bring(arguments: argparse.Namespace, shell: Shell) -> int:
+    _check_given(arguments, "id")
+    paper = ColdTier(shell.settings.layout).bring(arguments.id, now_ms=shell.clock.now_ms())
+    shell.say(f"{paper.name} of {paper.target} is here again for {LOAN_DAYS} days")
+    for file in paper.files:
+        shell.say(f"  {shell.settings.layout.root / file.path}")
     return 0
 
 

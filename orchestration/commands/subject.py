@@ -6,6 +6,8 @@ from pathlib import Path
 from core.errors import InvalidInputError
 from core.sought import MASKED, Sought
 from orchestration.shell import Shell, table
+from stores.cold import ColdTier
+from stores.erasing_cold import cold_sightings
 from stores.scanning import Sighting, scan_tree, scan_values
 
 SHOWN = 200
@@ -34,6 +36,12 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
             seen = scan_tree(root, sought)
             found += [sighting._replace(place=str(root / sighting.place)) for sighting in seen]
             step.detail = f"{len(seen)} places"
+    tier = ColdTier(shell.settings.layout, shell.settings.cold_place)
+    if tier.uri or tier.papers():
+        with shell.step("search the cold tier") as step:
+            seen, n_files = cold_sightings(tier, sought)
+            found += seen
+            step.detail = f"{len(seen)} places in {n_files:,} files"
     if not shell.settings.online_store_url.startswith("sqlite"):
         with shell.step("search the online store") as step:
             seen = scan_values("online store", online_pairs(shell), sought)

@@ -21,7 +21,7 @@ from servers import redis_server
 
 from core.clock import FixedClock
 from core.erasure import Tombstone
-from core.errors import IntegrityError, InvalidInputError
+from core.errors import DependencyError, IntegrityError, InvalidInputError
 from core.features.blob import base_key
 from core.features.keys import entity_key
 from core.sought import MASKED, Sought
@@ -32,12 +32,15 @@ from orchestration.settings import Settings
 from orchestration.shell import Shell
 from stores.audit import AuditLog
 from stores.backups import backups_in, faults_of, read_backup, take_backup
+from stores.cold import ColdTier
 from stores.erasures import Erasures, verified
 from stores.holds import Holds
+from stores.home_id import home_id
 from stores.masking import ensure_mask
 from stores.scanning import scan_tree
 from stores.shelf import Shelf
 from stores.signing import KeyRing
+from stores.sweeping import files_of_bundle
 from stores.tombstones import Tombstones
 
 PEOPLE = [f"card-{number:02}-ö{number * 7919}" for number in range(20)]
@@ -60,6 +63,10 @@ def called(settings, *words, person=THEIRS):
     code = forget.run(cli.parser_of(command).parse_args(given), shell)
     assert person not in out.getvalue()
     return code, out.getvalue()
+
+
+def certificate_in(said):
+    return Path(said.partition("certificate: ")[2].splitlines()[0])
 
 
 def sightings(root, person):
@@ -96,9 +103,63 @@ def test_one_is_gone_and_all_others_are_as_they_were(settings, tmp_path):
     assert faults_of(backup, read_backup(backup)) == []
 
 
+@pytest.fixture
+def cold(settings, tmp_path):
+    """The home with its landed files, and the bundle that names everybody, in the cold tier."""
+    (tmp_path / "cold").mkdir()
+    tier = ColdTier(settings.layout, str(tmp_path / "cold"))
+    for path in sorted(settings.layout.landing_dir("payments").iterdir()):
+        move_as(tier, "landing/payments", path.name, [path])
+    bundle = Shelf(settings.layout.shelf).bundle("toy", 2)
+    move_as(tier, "bundles/toy", "2", files_of_bundle(bundle))
+    return tier
+
+
+def move_as(tier, target, name, files):
+    tier.move(target, name, lambda: files, born_ms=1, why="old", now_ms=NOW_MS)
+
+
+def test_one_is_gone_from_the_cold_tier_and_the_others_are_there(settings, cold):
+    landed = Path(cold.uri) / home_id(settings.layout) / "landing"
+    before = {person: files_with(landed, person) for person in PEOPLE[:4]}
+    assert {n_files for n_files, _ in before.values()} == {3}
+    code, said = called(settings, "--why", "asked in a letter")
+    assert code == 0, said
+    certificate = verified(certificate_in(said), KeyRing.from_directory(settings.layout.keys))
+    done = {step.name: step.counts for step in certificate.steps}
+    assert done["cold landing/payments"]["records"] >= 3  # one in each file, in many encodings
+    assert done["cold bundles/toy"] == {"bundles": 1}
+    assert certificate.searched["cold_files"] == 3
+    assert sightings(Path(cold.uri), THEIRS) == []
+    assert Shelf(settings.layout.shelf).releases("toy") == (1, 3)
+    for person in PEOPLE[:3]:
+        assert files_with(landed, person) == before[person]
+    assert {paper.name for paper in cold.papers()} == {"a.csv", "a.ndjson", "a.parquet"}
+    for paper in cold.papers():
+        with cold.fetched(paper) as files:  # what the paper says of it holds
+            assert files[0].name == paper.name
+
+
+def files_with(folder, person):
+    """In how many files somebody stands, and in which encodings, whatever these are called."""
+    found = sightings(folder, person)
+    return len({place for place, _, _ in found}), {encoding for _, _, encoding in found}
+
+
+def test_who_stands_in_the_cold_tier_is_found_there(settings, cold, tmp_path):
+    stray = tmp_path / "cold" / home_id(settings.layout) / "stray"
+    stray.write_text(THEIRS)
+    code, said = called(settings, "--why", "asked in a letter")
+    assert code == 1
+    assert f"{stray}: bytes, utf-8, 1 times" in said
+    (tmp_path / "cold").rename(tmp_path / "away")
+    with pytest.raises(DependencyError, match="no folder at"):
+        called(settings, "--why", "asked in a letter")
+
+
 def test_a_certificate_says_what_was_done_and_verifies(settings):
     _, said = called(settings, "--why", "asked in a letter", "--who", "Ada")
-    path = Path(said.partition("certificate: ")[2].splitlines()[0])
+    path = certificate_in(said)
     ring = KeyRing.from_directory(settings.layout.keys)
     certificate = verified(path, ring)
     done = {step.name: step.counts for step in certificate.steps}

@@ -17,7 +17,9 @@ from orchestration import cli
 from stores.archives import Archived, archive, archived
 from stores.audit import AuditLog
 from stores.bundle import CARD_DATA
+from stores.cold import ColdTier
 from stores.layout import Layout
+from stores.sweeping import files_of_bundle
 
 
 @pytest.fixture
@@ -116,7 +118,17 @@ def test_a_card_is_shown_as_text_and_as_data(desk, releases):
     assert json.loads(releases("card", "fraud", "1", "--json")[1]) == {"kind": "line"}
 
 
-def test_an_archived_release_serves_in_no_way_until_it_is_restored(desk, releases):
+def to_the_cold_tier(desk, release, folder):
+    files = files_of_bundle(desk.shelf.bundle("fraud", release))
+    tier = ColdTier(desk.layout, str(folder))
+    tier.move(
+        "bundles/fraud", str(release), lambda: files, born_ms=1, why="archived", now_ms=NOW_MS
+    )
+
+
+def test_an_archived_release_serves_in_no_way_until_it_is_restored(
+    desk, releases, tmp_path_factory
+):
     first, second = shelved(desk, 2)
     desk.ask("promote", first, use_case="fraud")
     desk.ask("promote", second, use_case="fraud")
@@ -125,6 +137,10 @@ def test_an_archived_release_serves_in_no_way_until_it_is_restored(desk, release
     for action in ("promote", "start", "shadow", "rollback"):
         assert desk.ask(action, first, use_case="fraud").code == "archived", action
     assert "archived: old" in releases("list", "fraud")[1]
+    to_the_cold_tier(desk, first, tmp_path_factory.mktemp("cold"))
+    code, said = releases("card", "fraud", str(first))
+    assert code != 0
+    assert "only the manifest of release 1 of fraud is here" in said
     code, _ = releases("restore", "fraud", str(first), "--why", "needed", "--who", "bob")
     assert code == 0
     assert archived(desk.shelf, "fraud", first) is None

@@ -12,6 +12,7 @@ from orchestration import cli
 from orchestration.commands import retention
 from orchestration.settings import Settings
 from orchestration.shell import Shell
+from stores.cold import ColdTier
 from stores.holds import Holds
 
 NOW_MS = date_start_ms("2026-03-01")
@@ -53,6 +54,7 @@ def test_a_hold_is_placed_listed_and_lifted(shell):
         (("hold", "--target", "x", "--until", "tomorrow", *PAPER), "date"),
         (("hold", "--target", "x", "--until", "2026-02-27", *PAPER), "over"),
         (("lift", *PAPER), "no id"),
+        (("bring",), "no id"),
     ],
 )
 def test_a_hold_that_says_too_little_or_the_wrong_thing_is_refused(shell, words, wrong):
@@ -64,6 +66,27 @@ def test_a_hold_that_says_too_little_or_the_wrong_thing_is_refused(shell, words,
 def test_a_hold_that_is_not_there_cannot_be_lifted(shell):
     with pytest.raises(NotReadyError, match="no such hold"):
         called(shell, "lift", "0" * 12, *PAPER)
+
+
+def test_what_is_in_the_cold_tier_is_listed_and_brought_back(shell, tmp_path):
+    assert called(shell, "cold") == (0, "nothing is in the cold tier\n")
+    layout = shell.settings.layout.create()
+    path = layout.landing_dir("payments") / "a.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("n\n1\n")
+    (tmp_path / "cold").mkdir()
+    tier = ColdTier(layout, str(tmp_path / "cold"))
+    why = "landed 30 days ago"
+    tier.move("landing/payments", "a.csv", lambda: [path], born_ms=1, why=why, now_ms=NOW_MS)
+    (paper,) = tier.papers()
+    said = called(shell, "cold")[1]
+    for word in (paper.paper_id, "landing/payments", "a.csv", "2026-03-01", why, paper.prefix):
+        assert word in said
+    assert not path.exists()
+    code, said = called(shell, "bring", paper.paper_id)
+    assert (code, path.read_text()) == (0, "n\n1\n")
+    assert f"a.csv of landing/payments is here again for 7 days\n  {path}" in said
+    assert "2026-03-08" in called(shell, "cold")[1]
 
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

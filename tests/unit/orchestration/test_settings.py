@@ -68,6 +68,18 @@ def test_one_environment_starts_both_sides():
     assert Settings.read(variables).layout.root == read_service_settings(variables).layout.root
 
 
+def test_the_cold_tier_is_a_whole_path_or_an_address_and_never_below_home(tmp_path):
+    def place(uri):
+        return Settings.read({"THROUGHLINE_HOME": str(tmp_path), "THROUGHLINE_COLD_URI": uri})
+
+    assert place("").cold_place == ""
+    assert place("s3://b/cold").cold_place == "s3://b/cold"
+    assert place("file:///mnt/cold").cold_place == "/mnt/cold"
+    assert place("cold").cold_place == str(Path("cold").absolute())
+    with pytest.raises(ConfigurationError, match="cold_uri is below home"):
+        place(str(tmp_path / "cold"))
+
+
 def test_an_address_with_a_password_is_shown_by_the_name_of_its_variable(monkeypatch, tmp_path):
     url = "postgresql://scores:geheim@db/scores"
     variables = {"THROUGHLINE_SCORES_URL": url, "THROUGHLINE_HOME": str(tmp_path)}

@@ -16,6 +16,7 @@ from orchestration import cli
 from orchestration.commands import subject
 from orchestration.settings import Settings
 from orchestration.shell import Shell
+from stores.home_id import home_id
 from stores.masking import ensure_mask
 
 CARD = "card-0a7731c9"
@@ -64,6 +65,16 @@ def test_the_keyed_token_is_counted_apart(settings):
     code, said = called(settings, "--expect-none")
     assert code == 0
     assert "its keyed token 2 times" in said
+
+
+def test_the_cold_tier_is_searched_too(settings, tmp_path):
+    cold = tmp_path / "cold"
+    (cold / home_id(settings.layout)).mkdir(parents=True)
+    (cold / home_id(settings.layout) / "landed").write_text(CARD)
+    code, said = called(settings.model_copy(update={"cold_uri": str(cold)}), "--expect-none")
+    assert code == 1
+    assert "stands in 1 places" in said
+    assert str(cold) in said
 
 
 def test_a_lake_elsewhere_and_a_backup_are_searched_too(settings, tmp_path):

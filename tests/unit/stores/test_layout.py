@@ -27,6 +27,7 @@ PLACES = {
     "access": "access",
     "audit": "audit",
     "holds": "holds",
+    "cold": "cold",
     "erasure": "erasure",
     "monitoring": "monitoring",
     "alerts": "alerts",
