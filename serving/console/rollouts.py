@@ -30,6 +30,7 @@ class Action:
     said: str
     releases: tuple[int, ...] = ()
     is_grave: bool = False
+    is_at_once: bool = False
 
 
 def rollouts(asked: Asking) -> Drawn:
@@ -72,7 +73,15 @@ def act(asked: Asking) -> Gone:
         release = state.challenger
     why = line_of(asked.form, "why", longest=LONGEST_WHY)
     path = f"/rollouts/{name}"
-    return asked_of_controller(asked, action.asked, path, why=why, who=asked.who, release=release)
+    return asked_of_controller(
+        asked,
+        action.asked,
+        path,
+        why=why,
+        who=asked.who,
+        release=release,
+        is_at_once=action.is_at_once,
+    )
 
 
 def known_use_case(asked: Asking) -> str:
@@ -109,6 +118,9 @@ def actions_of(shelf: Shelf, use_case: str, state: ChannelState) -> tuple[Action
         found.append(Action("withdraw", "withdraw", "Roll back", said, is_grave=True))
     else:
         found += _starts(shelf, use_case, state)
+    if state.shadow is not None:
+        said = f"Score release {state.shadow} beside the champion no more."
+        found.append(Action("no-shadow", "shadow", "End the shadow", said))
     if state.former_champions:
         said = "Serve a release again that was champion before, and end a rollout under way."
         former = tuple(dict.fromkeys(n for n in state.former_champions if n != state.champion))
@@ -126,11 +138,15 @@ def _starts(shelf: Shelf, use_case: str, state: ChannelState) -> list[Action]:
     if not newer:
         return []
     first = "Give an approved release its first share, then more, as its declared stages say."
+    once = "Give it all entities at once; the gates take it back when it does harm."
     silent = "Score a release beside the champion; nobody is answered by it."
     serve = "Serve an approved release to everybody at once, without stages."
     found = [Action("promote", "promote", "Serve to all", serve, newer)]
     if state.champion is not None:
         found.insert(0, Action("start", "start", "Start a rollout", first, newer))
+        found.insert(
+            1, Action("start-at-once", "start", "Roll out at once", once, newer, is_at_once=True)
+        )
         found.append(Action("shadow", "shadow", "Shadow", silent, newer))
     return found
 

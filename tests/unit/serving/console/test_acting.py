@@ -52,7 +52,8 @@ def console(desk):
 
 def titles(reply):
     """What a page offers to ask for."""
-    known = ("Start a rollout", "Serve to all", "Shadow", "Hold", "Resume", "Promote", "Roll back")
+    known = ("Start a rollout", "Roll out at once", "Serve to all", "Shadow", "End the shadow")
+    known += ("Hold", "Resume", "Promote", "Roll back", "Go back")
     return {title for title in known if f"<details><summary>{title} " in reply.text}
 
 
@@ -60,7 +61,8 @@ def test_a_rollout_is_started_held_and_taken_back_from_its_page(desk, console):
     page = "/rollouts/toy"
     assert titles(console.get(page)) == set()
     shelve(desk.layout, rollout=fast_rollout())
-    assert titles(console.get(page)) == {"Start a rollout", "Serve to all", "Shadow"}
+    beginnings = {"Start a rollout", "Roll out at once", "Serve to all", "Shadow"}
+    assert titles(console.get(page)) == beginnings
     with desk.working():
         said = console.post(f"{page}/start", {"release": 2, "why": "it is better"}, page=page)
         assert (said.status, said.headers["location"]) == (303, page)
@@ -75,6 +77,23 @@ def test_a_rollout_is_started_held_and_taken_back_from_its_page(desk, console):
     assert desk.state().challenger is None
     happened = AuditLog.of(desk.layout, is_signing=False).latest(9, lambda r: "rollout" in r.what)
     assert "it is better" in happened[0].why
+
+
+def test_a_release_is_shadowed_rolled_out_at_once_and_the_one_before_it_brought_back(desk, console):
+    page, form = "/rollouts/toy", {"release": 2, "why": "new"}
+    shelve(desk.layout, rollout=fast_rollout())
+    with desk.working():
+        console.post(f"{page}/shadow", form, page=page)
+        assert desk.state().shadow == 2
+        console.post(f"{page}/no-shadow", {"why": "seen enough"}, page=page)
+        assert desk.state().shadow is None
+        console.post(f"{page}/start-at-once", form, page=page)
+        assert desk.state().challenger_weight == 1
+        console.post(f"{page}/promote", {"why": "it holds"}, page=page)
+        assert desk.state().champion == 2
+        assert "Go back" in titles(console.get(page))
+        console.post(f"{page}/return", {"release": 1, "why": "it did not"}, page=page)
+    assert desk.state().champion == 1
 
 
 def test_what_the_controller_refuses_is_told_in_its_words(desk, console):
