@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -138,7 +139,8 @@ def end_session(*, within_s: float = 10.0) -> None:
     context = SparkContext._active_spark_context
     gateway = SparkContext._gateway
     if context is not None:
-        with suppress(Py4JError, OSError):  # a JVM that died before us
+        with suppress(Py4JError, OSError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a JVM that died before us
             context.stop()
     if gateway is None:
         return
