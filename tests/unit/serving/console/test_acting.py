@@ -52,8 +52,10 @@ def console(desk):
 
 def titles(reply):
     """What a page offers to ask for."""
-    known = ("Start a rollout", "Roll out at once", "Serve to all", "Shadow", "End the shadow")
-    known += ("Hold", "Resume", "Promote", "Roll back", "Go back")
+    known = (
+        *("Start a rollout", "Roll out at once", "Serve to all", "Shadow", "End the shadow"),
+        *("Hold", "Resume", "Promote", "Roll back", "Go back"),
+    )
     return {title for title in known if f"<details><summary>{title} " in reply.text}
 
 
