@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from core.errors import (
@@ -192,7 +193,10 @@ def run_and_end_spark(command: Command, words: Sequence[str]) -> int:
     finally:
         session = sys.modules.get("spark_jobs.session")
         if session is not None:
-            session.end_session()
+            from orchestration.runs import noise_aside
+
+            with noise_aside(Path(os.devnull)):  # interrupted, its threads print what they lost
+                session.end_session()
 
 
 def main(words: Sequence[str] | None = None) -> int:
