@@ -38,6 +38,12 @@ class Answering(Desk):
             thread.join()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """The controller of a busy machine may take its time."""
+    monkeypatch.setattr(asking_controller, "PATIENCE_S", 60.0)
+
+
 @pytest.fixture
 def desk(tmp_path):
     layout = Layout(tmp_path).create()
