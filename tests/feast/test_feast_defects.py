@@ -234,6 +234,7 @@ def test_a_future_dated_row_does_not_freeze_its_key(tmp_path):
     assert offline["card_v1__amount_minor_sum_1d"].tolist() == [11, 110]
 
 
+@pytest.mark.slow
 def test_retrieval_does_not_grow_with_labels_times_history(tmp_path):
     """Feast's join compares every point of a key with every row of it."""
     trial = Trial(tmp_path)

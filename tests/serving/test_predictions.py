@@ -270,6 +270,7 @@ def test_answers_keep_to_their_schemas(client):
         jsonschema.Draft202012Validator(schema).validate(value)
 
 
+@pytest.mark.slow
 def test_without_a_champion_the_service_lives_but_is_not_ready(tmp_path):
     layout = Layout(tmp_path).create()
     started = OnlineProcess("serving.main", layout, free_port())

@@ -278,6 +278,7 @@ def test_what_was_scored_before_a_process_hung_is_kept(scored):
     assert len(scored(work, files=challenger_files("hang"))) == 2
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_started_anew(scored):
     async def work(process, release):
         await process.score(release, [[ROW]])

@@ -127,6 +127,7 @@ def folder_and_digest(bench, release):
     return bench.loader.bundle("toy", release)
 
 
+@pytest.mark.slow
 def test_a_trial_measures_what_a_release_takes_and_is_not_run_twice(layout):
     found = Bench(layout)
     large = shelve(layout, files=files_of(large_model(24 * MIB)))
@@ -275,6 +276,7 @@ def test_a_champion_that_needs_room_turns_out_a_challenger_and_its_entities_get_
     assert "no room in memory" in found.watcher.trouble  # for the challenger, until there is
 
 
+@pytest.mark.slow
 def test_a_champion_without_room_leaves_what_serves(layout):
     found = bench(layout, budget_bytes=20 * MIB)
     serve(layout, shelve(layout, files=files_of(large_model(24 * MIB))), counter=2)

@@ -169,6 +169,7 @@ def test_a_process_killed_while_it_appends_leaves_a_log_that_goes_on(tmp_path):
     assert log.verify(KeyRing.from_directory(layout.keys)).torn_bytes == 0
 
 
+@pytest.mark.slow
 def test_processes_that_append_at_once_make_one_chain(tmp_path):
     layout = Layout(tmp_path).create()
     command = [sys.executable, "-c", APPENDS_FOR_EVER, str(tmp_path)]

@@ -155,6 +155,7 @@ def _land(directory: Path, path: Path) -> int:
     return SourceLog(directory, "payments").land(path, now_ms=1).epoch.epoch
 
 
+@pytest.mark.slow
 def test_processes_that_land_the_same_file_make_one_epoch(tmp_path):
     path = written(tmp_path, "f.csv", CSV)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
