@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from shared_spark import session_or_skip
+from shared_spark import interpreting
 
 
 @pytest.fixture(scope="session")
 def spark():
-    return session_or_skip()
+    return interpreting()

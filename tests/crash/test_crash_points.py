@@ -1,6 +1,6 @@
 """Every job is killed, JVM and all, at every named point, run again, and compared.
 
-The victims are real processes, two at a time, one for each job: there it runs once for every
+The victims are real processes, two at a time, one for a job: there it runs once for every
 point, each time on a state of its own, and waits at that point until the kill of the last run
 meets them all. The second run happens in the shared session, while the next victims start. What
 is compared are all tables of the state, row by row, with those of a run that nobody disturbed:
@@ -53,6 +53,7 @@ from stores.segments import open_segments
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 JOBS = ("ingest", "tiles", "training_set", "scores", "predictions", "profiles", "retention")
+DIES_WITH = {"retention": "ingest"}  # it has no point within a write, so it needs no death alone
 PROJECT = Path(__file__).parents[2]
 LIMIT_S = 600
 AS_OF = event_date(NOW_MS - DAY_MS)
@@ -163,13 +164,13 @@ def undisturbed(spark, prepared):
 
 
 def killed(layouts):
-    """Run a job once for each point, all in one process, until it dies; its exit code.
+    """Run jobs once for each point, all in one process, until it dies; its exit code.
 
     Points within a write come last: only one run can die there, and it takes the others along.
     """
     files = []
     for point in sorted(layouts, key=IN_WRITES.__contains__):
-        job, layout = point.partition(".")[0], layouts[point]
+        job, layout = job_of(point), layouts[point]
         files.append(layout.root / f"{job}.json")
         is_last = len(files) == len(layouts)
         crash_at = point if is_last else f"{point}@{mark_of(files[-1])}"
@@ -197,10 +198,18 @@ def victims(request, prepared):
     for item in request.session.items:
         if hasattr(item, "callspec") and "point" in item.callspec.params:
             point = item.callspec.params["point"]
-            job = wanted.setdefault(point.partition(".")[0], {})
-            job[point] = copied(prepared, point)
+            wanted.setdefault(victim_of(point), {})[point] = copied(prepared, point)
     with ThreadPoolExecutor(2) as pool:
-        yield {job: (layouts, pool.submit(killed, layouts)) for job, layouts in wanted.items()}
+        yield {name: (layouts, pool.submit(killed, layouts)) for name, layouts in wanted.items()}
+
+
+def job_of(point):
+    return point.partition(".")[0]
+
+
+def victim_of(point):
+    """Which process dies at a point: that of its job, or of the job that it dies with."""
+    return DIES_WITH.get(job_of(point), job_of(point))
 
 
 @pytest.mark.timeout(900)
@@ -208,8 +217,8 @@ def victims(request, prepared):
 def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
     spark, undisturbed, victims, point
 ):
-    job = point.partition(".")[0]
-    layouts, death = victims[job]
+    job = job_of(point)
+    layouts, death = victims[victim_of(point)]
     code = death.result()
     assert code == -signal.SIGKILL, log_of(layouts).read_text()[-2_000:]
     layout = layouts[point]
@@ -233,4 +242,4 @@ def test_a_job_killed_at_any_point_and_run_again_loses_and_doubles_nothing(
 
 def test_there_are_more_than_thirty_points_over_all_jobs():
     assert len(set(POINTS)) == len(POINTS) > 30
-    assert {point.partition(".")[0] for point in POINTS} == set(JOBS)
+    assert {job_of(point) for point in POINTS} == set(JOBS)

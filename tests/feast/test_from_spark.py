@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from feast_repository import OBJECTS, WINDOWS, historical, instant, repository
 from payments import seal_events
-from shared_spark import session_or_skip
+from shared_spark import interpreting
 
 from core.clock import event_date
 from feature_store.plans import plan_for
@@ -30,7 +30,7 @@ NOW_MS = 20_500 * DAY_MS + 50_000_000
 
 @pytest.fixture(scope="module")
 def spark():
-    return session_or_skip()
+    return interpreting()
 
 
 @pytest.fixture(scope="module")

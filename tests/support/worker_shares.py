@@ -7,6 +7,7 @@ from xdist.scheduler import LoadFileScheduling
 
 # Candidates are fitted once a process. MLflow and Great Expectations take two seconds to import.
 SHARES = {
+    "spark": ("tests/spark/",),
     "models": (
         "tests/unit/training/",
         "tests/unit/assets/test_registry.py",
