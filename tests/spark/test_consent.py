@@ -34,15 +34,15 @@ def wish(event_id, card_id, is_out, at_ms):
 
 @pytest.fixture(scope="module")
 def layout(spark, tmp_path_factory):
-    """Sixty days of payments by five cards. Two opt out, one after the cut; one takes it back."""
+    """Thirty days of payments by five cards. Two opt out, one after the cut; one takes it back."""
     root = tmp_path_factory.mktemp("consent")
     layout = Layout(root / "state")
-    paid, judged = history(60, 6)
+    paid, judged = history(30, 6)
     wishes = [
-        wish("w1", "c1", True, NOW_MS - 50 * DAY_MS),
-        wish("w2", "c2", True, NOW_MS - 50 * DAY_MS),
-        wish("w3", "c2", False, NOW_MS - 40 * DAY_MS),
-        wish("w4", "c2", None, NOW_MS - 30 * DAY_MS),
+        wish("w1", "c1", True, NOW_MS - 25 * DAY_MS),
+        wish("w2", "c2", True, NOW_MS - 25 * DAY_MS),
+        wish("w3", "c2", False, NOW_MS - 20 * DAY_MS),
+        wish("w4", "c2", None, NOW_MS - 15 * DAY_MS),
         wish("w5", "c3", True, NOW_MS - DAY_MS),
     ]
     for source, rows in ((PAYMENTS, paid), (VERDICTS, judged), (WISHES, wishes)):
@@ -58,7 +58,7 @@ def cards_in(spark, layout, **changes):
         plan=PLAN,
         label=LABEL,
         sources=(PAYMENTS, VERDICTS, WISHES),
-        start_date="2025-11-02",
+        start_date="2025-12-02",
         cut_ms=NOW_MS - 2 * DAY_MS,
     )
     report = training_set.run(spark, arguments.model_copy(update=changes))

@@ -47,9 +47,22 @@ MIXED: list[dict[str, Any] | bytes] = [
 ]
 
 
-def test_ingest_sorts_accepted_from_duplicates_and_refusals(spark, layout):
-    epoch = seal_events(layout, PAYMENTS, MIXED)
-    report = ingested(spark, layout, PAYMENTS, epoch)
+@pytest.fixture(scope="module")
+def mixed(spark, tmp_path_factory):
+    """A home whose first epoch is ingested, and the report of it; not to be written to."""
+    layout = Layout(tmp_path_factory.mktemp("mixed"))
+    return layout, ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, MIXED))
+
+
+@pytest.fixture
+def begun(mixed, tmp_path):
+    """The same home, to go on with."""
+    shutil.copytree(mixed[0].root, tmp_path / "begun")
+    return Layout(tmp_path / "begun")
+
+
+def test_ingest_sorts_accepted_from_duplicates_and_refusals(spark, mixed):
+    layout, report = mixed
     assert (report.accepted, report.duplicates) == (2, 1)
     assert report.rejected == {
         "duplicate_conflict": 1,
@@ -65,46 +78,43 @@ def test_ingest_sorts_accepted_from_duplicates_and_refusals(spark, layout):
     assert json.loads(raw["out_of_range"])["amount_minor"] == 0
 
 
-def test_ingest_moves_its_cursor_in_the_commit_of_the_rows(spark, layout):
-    first = seal_events(layout, PAYMENTS, MIXED)
-    ingested(spark, layout, PAYMENTS, first)
-    assert writer_number(spark, layout.events("payments"), "ingest") == first
-    nothing = ingested(spark, layout, PAYMENTS, first)
+def test_ingest_moves_its_cursor_in_the_commit_of_the_rows(spark, begun):
+    first = 1
+    assert writer_number(spark, begun.events("payments"), "ingest") == first
+    nothing = ingested(spark, begun, PAYMENTS, first)
     assert nothing.epochs == ()
-    second = seal_events(layout, PAYMENTS, [b"not json"])
-    report = ingested(spark, layout, PAYMENTS, second)
+    second = seal_events(begun, PAYMENTS, [b"not json"])
+    report = ingested(spark, begun, PAYMENTS, second)
     assert (report.epochs, report.accepted) == ((second,), 0)
-    assert writer_number(spark, layout.events("payments"), "ingest") == second
-    metadata = metadata_of(spark, layout.events("payments"), report.events_version)
+    assert writer_number(spark, begun.events("payments"), "ingest") == second
+    metadata = metadata_of(spark, begun.events("payments"), report.events_version)
     assert metadata == {"epoch": second, "source": "payments"}
 
 
-def test_rows_of_a_later_epoch_meet_those_of_the_table(spark, layout):
-    ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, MIXED))
+def test_rows_of_a_later_epoch_meet_those_of_the_table(spark, begun):
     again = [
         payment("p1", NOW_MS - DAY_MS),
         payment("p2", NOW_MS - 2 * DAY_MS, amount_minor=8),
         payment("p9", NOW_MS - 40 * DAY_MS),
     ]
-    report = ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, again))
+    report = ingested(spark, begun, PAYMENTS, seal_events(begun, PAYMENTS, again))
     assert (report.accepted, report.duplicates) == (1, 1)
     assert report.rejected == {"duplicate_conflict": 1}
-    assert len(rows_of(spark, layout.events("payments"), "event_id")) == 3
+    assert len(rows_of(spark, begun.events("payments"), "event_id")) == 3
 
 
-def test_workers_and_driver_parse_alike(spark, tmp_path):
-    tables = []
-    for name, limit in (("driver", 10**9), ("workers", 0)):
-        layout = Layout(tmp_path / name)
-        epoch = seal_events(layout, PAYMENTS, MIXED)
-        ingested(spark, layout, PAYMENTS, epoch, in_driver_below_bytes=limit)
-        tables.append(
-            [
-                rows_of(spark, layout.events("payments"), "*"),
-                rows_of(spark, layout.rejected("payments"), "epoch", "offset", "code", "message"),
-            ]
-        )
-    assert tables[0] == tables[1]
+def test_workers_and_driver_parse_alike(spark, mixed, layout):
+    by_driver, _ = mixed  # so few bytes are parsed there
+    epoch = seal_events(layout, PAYMENTS, MIXED)
+    ingested(spark, layout, PAYMENTS, epoch, in_driver_below_bytes=0)
+    driver, workers = (
+        [
+            rows_of(spark, where.events("payments"), "*"),
+            rows_of(spark, where.rejected("payments"), "epoch", "offset", "code", "message"),
+        ]
+        for where in (by_driver, layout)
+    )
+    assert driver == workers
 
 
 MAPPING = {
@@ -148,7 +158,7 @@ def test_a_refused_row_of_a_file_keeps_its_record_and_its_mapping(
     assert {row[3] for row in found} == {json.dumps(landed.epoch.mapping, sort_keys=True)}
 
 
-def test_a_reference_must_exist_when_its_row_comes(spark, layout):
+def test_a_reference_must_exist_when_its_row_comes(spark, layout, begun):
     verdict: dict[str, Any] = {"event_timestamp": NOW_MS, "terminal_id": "t1", "is_fraud": 1}
     rows = [
         verdict | {"event_id": "v1", "payment_id": "p1"},
@@ -157,8 +167,7 @@ def test_a_reference_must_exist_when_its_row_comes(spark, layout):
     epoch = seal_events(layout, VERDICTS, rows)
     with pytest.raises(NotReadyError, match="ingest payments first"):
         ingested(spark, layout, VERDICTS, epoch)
-    ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, MIXED))
-    report = ingested(spark, layout, VERDICTS, epoch)
+    report = ingested(spark, begun, VERDICTS, seal_events(begun, VERDICTS, rows))
     assert (report.accepted, report.rejected) == (1, {"unknown_reference": 1})
 
 
@@ -186,9 +195,10 @@ def test_a_historic_file_is_available_when_it_happened(spark, layout, tmp_path):
     assert row.amount_minor == 125
 
 
-def test_the_log_of_the_table_tells_no_personal_value(spark, layout):
-    ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, MIXED))
-    for path in (layout.root / "lake" / "events").glob("*/_delta_log/*.json"):
+def test_the_log_of_the_table_tells_no_personal_value(mixed):
+    logs = [*(mixed[0].root / "lake" / "events").glob("*/_delta_log/*.json")]
+    assert logs
+    for path in logs:
         assert '\\"c1\\"' not in path.read_text()
         assert "deletionVector" not in path.read_text()
 
