@@ -29,7 +29,7 @@ up: setup ## Dagster UI, daemon, folder, controller and service; Ctrl-C stops th
 test: setup ## The whole suite, doctests included, three at a time (under 25 minutes on 2 cores)
 	@$(RUN) pytest -n 3 $(BY_FILE) $(PYTEST_ARGS)
 
-test-fast: setup ## The part without Spark and long proofs, three at a time (about 3 minutes)
+test-fast: setup ## The part without Spark and long proofs, three at a time (about 2 minutes on 2 cores)
 	@$(RUN) pytest -n 3 $(BY_FILE) -m "not spark and not slow" $(PYTEST_ARGS)
 
 check: setup ## Lint, format, types, import contracts, sizes, and what documents say
