@@ -29,6 +29,9 @@ Request = dict[str, Any]
 USE_CASE = "fraud"
 WHO = "the demo's operator"
 APPROVERS = {"risk": "the demo's risk officer", "owner": "the demo's owner"}
+RULE = "made for the demo"
+"""What a canary's verdict says it was judged by."""
+
 SENDERS = 3
 CARDS = 2_000
 ENDS_WITHIN_S = 90.0
@@ -102,7 +105,7 @@ def made(shell: Shell, what: str, changed: Callable[[bytes], bytes]) -> int:
     shelf.write_verdict(
         VerdictStatement(
             **statement.model_dump(),
-            rule="made for the demo",
+            rule=RULE,
             is_passed=True,
             because=f"made for the demo: {what}",
             at_ms=now_ms,

@@ -21,6 +21,7 @@ from core.rollout.stages import Rollout, Stage
 from core.stats.metrics import Estimate
 from core.triage import Moved, Triage
 from core.watching import Watching
+from orchestration.canaries import RULE
 from orchestration.commands.backfill import backfill, event_dates
 from orchestration.commands.materialise import materialise
 from orchestration.commands.train import bundle_in_words, candidate_in_words, set_in_words
@@ -198,14 +199,17 @@ def retrained(shell: Shell, runs: "Runs") -> int:
 
 
 def made_by_the_sensor(shell: Shell) -> int | None:
-    """The newest release that the sensor asked for and the declared rule let pass."""
+    """The newest release that the sensor asked for and the declared rule let pass.
+
+    A canary is a copy of such a release, and was judged by no declared rule.
+    """
     layout = shell.settings.layout
     shelf, keys = Shelf(layout.shelf), KeyRing.from_directory(layout.keys)
     for release in reversed(shelf.releases(USE_CASE)):
         if read_manifest(shelf.bundle(USE_CASE, release)).built_by != WHO:
             continue
         verdict = shelf.verdict(USE_CASE, release, keys)
-        if verdict is not None and verdict.is_passed:
+        if verdict is not None and verdict.is_passed and verdict.rule != RULE:
             return release
     return None
 

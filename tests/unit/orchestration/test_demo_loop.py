@@ -13,7 +13,7 @@ from assets.declared import Declared
 from core.clock import SystemClock
 from core.errors import PlatformError
 from core.triage import Fault, triaged
-from orchestration import demo_ending, demo_loop, demo_release
+from orchestration import canaries, demo_ending, demo_loop, demo_release
 from orchestration.demo import USE_CASE, WHO
 from orchestration.retraining import WHO as SENSOR
 from orchestration.runs import Runs
@@ -23,6 +23,8 @@ from orchestration.typed import typed
 from stores.erasures import Erasures
 from stores.layout import Layout
 from stores.rollouts import RolloutBoard
+from stores.shelf import Shelf
+from stores.signing import KeyRing, ensure_signer
 from stores.triages import Triages
 from use_cases import discover
 from use_cases.fraud import shift
@@ -96,7 +98,17 @@ def test_it_goes_on_with_the_newest_release_that_the_sensor_had_made_and_the_rul
     assert demo_loop.made_by_the_sensor(shell) is None
     passed = shelve(layout, use_case=USE_CASE, built_by=SENSOR)
     shelve(layout, use_case=USE_CASE, built_by=SENSOR, is_passed=False)
+    as_canary(layout, shelve(layout, use_case=USE_CASE, built_by=SENSOR))
     assert demo_loop.made_by_the_sensor(shell) == passed
+
+
+def as_canary(layout, release):
+    """Judge a release as the demo judges what it makes of the champion."""
+    shelf = Shelf(layout.shelf)
+    held = shelf.verdict(USE_CASE, release, KeyRing.from_directory(layout.keys))
+    assert held is not None
+    said = held.model_copy(update={"rule": canaries.RULE})
+    shelf.write_verdict(said, ensure_signer(layout.keys, "release"))
 
 
 def test_two_people_sign_after_the_controller_refused_and_do_not_sign_twice(layout, shell, desk):
