@@ -22,6 +22,7 @@ from spark_jobs.retention import MANY_FILES, TableSweep, small_partitions
 pytestmark = pytest.mark.spark
 
 FIRST = date(2026, 1, 1)
+DUE = ("2026-01-01", "2026-01-03")
 NINE_DAYS_MS = 9 * 86_400_000
 
 
@@ -34,13 +35,17 @@ def rows(day, n=3):
     )
 
 
-@pytest.fixture
-def uri(tmp_path):
-    """Ten event dates of three rows each."""
-    path = str(tmp_path / "lake" / "table")
+def ten_dates(folder):
+    """A table of ten event dates of three rows each."""
+    path = str(folder / "lake" / "table")
     for day in range(10):
         write_deltalake(path, rows(day), partition_by=["event_date"], mode="append")
     return path
+
+
+@pytest.fixture
+def uri(tmp_path):
+    return ten_dates(tmp_path)
 
 
 def sweep(spark, uri, *due, **changes):
@@ -62,31 +67,40 @@ def files_of(uri):
     return [path for path in Path(uri).rglob("*.parquet") if "_delta_log" not in path.parts]
 
 
-def test_due_dates_go_in_one_commit_and_the_others_keep_every_row(spark, uri):
-    (done,) = sweep(spark, uri, "2026-01-01", "2026-01-03")
+@pytest.fixture(scope="module")
+def swept(spark, tmp_path_factory):
+    """A table of which the first and the third of ten dates were due, and what its sweep did."""
+    path = ten_dates(tmp_path_factory.mktemp("swept"))
+    (done,) = sweep(spark, path, *DUE)
+    return path, done
+
+
+def test_due_dates_go_in_one_commit_and_the_others_keep_every_row(spark, swept):
+    uri, done = swept
     assert dates_of(uri) == ["2026-01-02", *(f"2026-01-{day:02}" for day in range(4, 11))]
     assert DeltaTable(uri).to_pyarrow_table().num_rows == 24
     assert (done.partitions, done.version) == (2, 10)
     assert metadata_of(spark, uri, 10) == {"partitions": 2}
 
 
-def test_a_second_sweep_of_the_same_plan_changes_nothing(spark, uri):
-    sweep(spark, uri, "2026-01-01")
+def test_a_second_sweep_of_the_same_plan_changes_nothing(spark, swept):
+    uri, _ = swept
     before = (dates_of(uri), len(files_of(uri)))
-    sweep(spark, uri, "2026-01-01")
+    sweep(spark, uri, *DUE)
     assert (dates_of(uri), len(files_of(uri))) == before
 
 
-def test_files_of_young_history_stay_and_those_of_old_history_are_purged(spark, uri, tmp_path):
-    (done,) = sweep(spark, uri, "2026-01-01")
+def test_files_of_young_history_stay_and_those_of_old_history_are_purged(spark, swept, tmp_path):
+    uri, done = swept
     assert done.files_purged == 0
     assert len(files_of(uri)) == 10
     aged = aged_copy(Path(uri), tmp_path / "aged")
     (done,) = sweep(spark, str(aged))
-    assert done.files_purged == 1
+    assert done.files_purged == 2
     assert done.bytes_purged > 0
-    assert not list((aged / "event_date=2026-01-01").glob("*.parquet"))
-    assert len(dates_of(str(aged))) == 9
+    for day in DUE:
+        assert not list((aged / f"event_date={day}").glob("*.parquet"))
+    assert len(dates_of(str(aged))) == 8
 
 
 def aged_copy(table, target):
