@@ -218,7 +218,7 @@ schedule: the last model was made 1 d ago, of 30'
 
 def _held(state: State, signals: Signals) -> str:
     if signals.triage is not None and signals.triage.is_held:
-        return signals.triage.sentence()
+        return signals.triage.words
     if state.champion is None:
         return "no release is champion: the first one is trained and signed off by people"
     return state.busy
@@ -255,7 +255,7 @@ def _drift(state: State, signals: Signals) -> _Seen:
     if triage.kind != "real_drift" or is_answered:
         words = "the last look is older than the last model" if is_answered else "nothing moved"
         return _Seen(is_fired=False, words=words)
-    return _Seen(is_fired=True, words=triage.sentence())
+    return _Seen(is_fired=True, words=triage.words)
 
 
 def _decay(trigger: OnDecay, channel: Channel, state: State, signals: Signals) -> _Seen:

@@ -121,15 +121,20 @@ class Triage(Frozen):
         return digest_of(found)[:ID_LETTERS]
 
     def sentence(self) -> str:
-        """One line for people: the verdict and what it rests on."""
+        """One line for people: the use case, the verdict and what it rests on."""
+        return f"{self.use_case}: {self.words}"
+
+    @property
+    def words(self) -> str:
+        """The verdict and what it rests on, where the use case is named already."""
         dates = f"{self.first_date} to {self.last_date}"
         if self.kind == "stable":
-            return f"{self.use_case}: nothing moved, {dates}"
+            return f"nothing moved, {dates}"
         if self.kind == "data_incident":
             words = _few([fault.sentence() for fault in self.faults])
-            return f"{self.use_case}: data incident, retraining is held: {words}"
+            return f"data incident, retraining is held: {words}"
         words = _few([moved.sentence() for moved in self.moved])
-        return f"{self.use_case}: real drift ({self.drift}), {dates}: {words}"
+        return f"real drift ({self.drift}), {dates}: {words}"
 
 
 def triaged(

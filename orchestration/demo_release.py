@@ -12,7 +12,6 @@ from orchestration.canaries import Request, ask, followed, payments_of_all_cards
 from orchestration.channels import answered, channels_of
 from orchestration.client import call
 from orchestration.commands.approve import signed_off
-from orchestration.commands.demo import service
 from orchestration.commands.predict import score_in_words
 from orchestration.commands.push import push
 from orchestration.commands.rollout import stage_approval
@@ -25,6 +24,7 @@ from orchestration.demo import (
     request_of,
     wait_ready,
 )
+from orchestration.demo_service import service
 from orchestration.shell import Shell, table
 from orchestration.typed import typed
 from stores.channels import ChannelState

@@ -1,18 +1,11 @@
 """``demo``: everything, step by step, each with its time; ``--loop``: the closed loop on it."""
 
 import argparse
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 
-from orchestration.addresses import read_addresses
 from orchestration.channels import channels_of
-from orchestration.client import is_ours
-from orchestration.commands.up import only_one, started
-from orchestration.ending import interrupt_on
-from orchestration.ports import SERVICE_PORT, Ports
-from orchestration.processes import free_port
+from orchestration.demo_service import service
 from orchestration.shell import Shell
 
 LOOK_AT = (
@@ -92,18 +85,3 @@ def _loop(shell: Shell, made: Mapping[str, int]) -> None:
         demo_ending.incident(shell, runs)
     chapter("5  A card is forgotten", demo_ending.FORGETS)
     demo_ending.forgotten(shell)
-
-
-@contextmanager
-def service(shell: Shell) -> Iterator[None]:
-    """The online processes: those that run already, else our own for as long as needed."""
-    layout = shell.settings.layout
-    address = read_addresses(layout).service
-    if address and is_ours(address, layout):
-        shell.say(f"  (there)  service at {address}")
-        yield
-        return
-    interrupt_on(signal.SIGTERM)  # so that our own processes are ended in order
-    ports = Ports(service=free_port(SERVICE_PORT), code=0, ui=0, mlflow=0)
-    with only_one(layout), started(shell, ports, has_pages=False):
-        yield

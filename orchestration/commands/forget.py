@@ -136,7 +136,7 @@ def in_words(certificate: Certificate) -> list[str]:
     lines += [f"  left in {place}" for place in certificate.left[:SHOWN]]
     lines += [f"  held: {step.name}, {step.held}" for step in certificate.steps if step.held]
     for model in certificate.models:
-        served = ", which serves" if model.is_served else ""
+        served = ", which serves or can be gone back to" if model.is_served else ""
         lines.append(
             f"  release {model.release} of {model.use_case}{served}, was trained on them: "
             f"{model.flag}"

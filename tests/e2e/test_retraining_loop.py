@@ -222,7 +222,7 @@ def test_the_world_shifts_and_a_better_champion_comes_with_its_trail(world):
     assert found.fairness is not None
     assert found.fairness.is_passed
     assert bundle.manifest.built_by == WHO
-    assert "Asked for by drift: small: real drift (covariate)" in bundle.files[CARD].decode()
+    assert "Asked for by drift: real drift (covariate)" in bundle.files[CARD].decode()
     verdict = world.desk.shelf.verdict("small", 2, world.desk.keys)
     assert verdict is not None
     assert verdict.is_passed
