@@ -235,7 +235,7 @@ def test_settings_that_cannot_be_used_end_a_process_and_are_not_repeated(layout,
 class Failing:
     """An engine that fails as nobody foresaw, with a message that repeats what was sent."""
 
-    async def predict(self, use_case: str, raw: object) -> None:
+    async def predict(self, use_case: str, raw: object, said: object) -> None:
         raise RuntimeError(f"cannot score {PLANTED['exception']} of {raw}")
 
 
