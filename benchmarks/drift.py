@@ -60,7 +60,7 @@ def _column(rng: np.random.Generator, rows: int, shape: int, by: float) -> NDArr
     if shape == 1:
         return 1_000 * rng.random(rows) ** (2 + by)
     if shape == 2:
-        return rng.integers(0, 10_000, rows) + 500.0 * (rng.random(rows) < by)
+        return np.minimum(rng.integers(0, 10_000, rows) + 500.0 * (rng.random(rows) < by), 9_999.0)
     return np.asarray(rng.triangular(-5, 2 * by, 5, rows), dtype=np.float64)
 
 
