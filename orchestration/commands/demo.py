@@ -8,10 +8,11 @@ from orchestration.channels import channels_of
 from orchestration.demo_service import service
 from orchestration.shell import Shell
 
-LOOK_AT = (
-    "`throughline up`, then open http://127.0.0.1:3000 (assets, checks, runs), "
-    "http://127.0.0.1:5000 (models)\n      and http://127.0.0.1:8080/docs (the service)"
-)
+LOOK_AT = """`make demo-loop`: this world shifts, and a better model comes to serve; or `throughline up`, then
+      http://127.0.0.1:8081  the console: releases, decisions, rollouts, drift, audit
+      http://127.0.0.1:3000  Dagster: assets, checks, runs
+      http://127.0.0.1:5000  MLflow: models
+      http://127.0.0.1:8080/docs  the service"""
 LOOK_AT_LOOP = """`throughline up`, then look at it all again:
       http://127.0.0.1:8081  the console: drift, sign-offs, the rollout, alerts, audit, erasures
       http://127.0.0.1:3000  Dagster: monitoring/fraud_drift with its pictures, run retrain_fraud
