@@ -8,7 +8,8 @@ from orchestration.channels import channels_of
 from orchestration.demo_service import service
 from orchestration.shell import Shell
 
-LOOK_AT = """`make demo-loop`: this world shifts, and a better model comes to serve; or `throughline up`, then
+LOOK_AT = """`make demo-loop`: this world shifts, and a better model comes to serve;
+      or `throughline up`, and look at it:
       http://127.0.0.1:8081  the console: releases, decisions, rollouts, drift, audit
       http://127.0.0.1:3000  Dagster: assets, checks, runs
       http://127.0.0.1:5000  MLflow: models
