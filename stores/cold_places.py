@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from core.errors import DependencyError, IntegrityError
 from stores.durable import sync_directory
-from stores.object_stores import object_store_at
+from stores.object_stores import as_dependency, object_store_at
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -129,12 +129,12 @@ class ObjectPlace:
 
     def put(self, key: str, path: Path) -> None:
         """Keep a file: object stores show an object when it is whole."""
-        with _as_dependency("written"):
+        with as_dependency(_failed, "written"):
             self._store.put(key, path)
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Content under a key, by ranges: no request takes longer for a large one."""
-        with _as_dependency("read"):
+        with as_dependency(_failed, "read"):
             try:
                 size = self._store.head(key)["size"]
             except FileNotFoundError:
@@ -145,29 +145,16 @@ class ObjectPlace:
 
     def keys(self, prefix: str) -> list[str]:
         """Keys below a prefix."""
-        with _as_dependency("listed"):
+        with as_dependency(_failed, "listed"):
             return sorted(e["path"] for page in self._store.list(prefix) for e in page)
 
     def remove(self, key: str) -> None:
         """Forget a key."""
-        with _as_dependency("removed"):
+        with as_dependency(_failed, "removed"):
             try:
                 self._store.delete(key)
             except FileNotFoundError:
                 return
-
-
-@contextmanager
-def _as_dependency(verb: str) -> Iterator[None]:
-    """What the library raises, as an error of ours."""
-    try:
-        yield
-    except OSError as error:
-        raise _failed(verb, error.strerror or type(error).__name__) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "obstore":
-            raise
-        raise _failed(verb, type(error).__name__) from error
 
 
 def _make_folders(root: Path, folder: Path) -> None:

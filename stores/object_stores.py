@@ -1,11 +1,13 @@
-"""Object stores by their URL, with the patience that everybody here has with them."""
+"""Object stores by their URL, with the patience that everybody here has with them; what fails."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, DependencyError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -48,3 +50,24 @@ def object_store_at(url: str, *, named: str, code: str) -> ObjectStore:
             remedy="name a folder, or s3://, gs:// or az:// with its credentials",
             code=code,
         ) from error
+
+
+@contextmanager
+def as_dependency(
+    failed: Callable[[str, str], DependencyError], verb: str, *, may_miss: bool = False
+) -> Iterator[None]:
+    """What a folder or an object store raises, as ``failed`` says it of a verb and a reason.
+
+    Where a thing ``may_miss``, FileNotFoundError is left to the caller; elsewhere what is not there
+    is the bucket or the folder itself.
+    """
+    try:
+        yield
+    except OSError as error:
+        if may_miss and isinstance(error, FileNotFoundError):
+            raise
+        raise failed(verb, error.strerror or type(error).__name__) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "obstore":
+            raise
+        raise failed(verb, type(error).__name__) from error

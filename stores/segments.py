@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from core.errors import DependencyError, NotReadyError
 from stores.durable import sync_directory, write_durably
-from stores.object_stores import object_store_at
+from stores.object_stores import as_dependency, object_store_at
 from stores.records import parse_segment_name
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class FolderSegments:
 
     def put(self, name: str, content: bytes) -> None:
         """Keep a segment: on the disk under another name, then under its own."""
-        with _as_dependency("written"):
+        with as_dependency(_failed, "written"):
             self._directory.mkdir(parents=True, exist_ok=True)
             write_durably(self._directory / name, content, mode=0o600)
 
@@ -100,7 +99,7 @@ class FolderSegments:
         file, so neither name changes what the other shows.
         """
         there = self._directory / path.name
-        with _as_dependency("written"):
+        with as_dependency(_failed, "written"):
             self._directory.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(path, there)
@@ -111,7 +110,7 @@ class FolderSegments:
 
     def waiting(self) -> list[Segment]:
         """Segments that are there, in order of names."""
-        with _as_dependency("listed"):
+        with as_dependency(_failed, "listed"):
             if not self._directory.is_dir():
                 return []
             return sorted(self._found())
@@ -125,7 +124,7 @@ class FolderSegments:
 
     def set_aside(self, name: str) -> None:
         """Move a damaged segment to the folder beside."""
-        with _as_dependency("set aside"):
+        with as_dependency(_failed, "set aside"):
             (self._directory / ASIDE).mkdir(exist_ok=True)
             (self._directory / name).rename(self._directory / ASIDE / name)
 
@@ -136,14 +135,14 @@ class FolderSegments:
     def read(self, name: str) -> bytes:
         """Content of a segment."""
         try:
-            with _as_dependency("read", may_miss=True):
+            with as_dependency(_failed, "read", may_miss=True):
                 return (self._directory / name).read_bytes()
         except FileNotFoundError:
             raise _not_there(name) from None
 
     def remove(self, name: str) -> None:
         """Forget a segment."""
-        with _as_dependency("removed"):
+        with as_dependency(_failed, "removed"):
             (self._directory / name).unlink(missing_ok=True)
 
 
@@ -160,17 +159,17 @@ class ObjectSegments:
 
     def put(self, name: str, content: bytes) -> None:
         """Keep a segment: object stores show an object when it is whole."""
-        with _as_dependency("written"):
+        with as_dependency(_failed, "written"):
             self._store.put(name, content)
 
     def put_file(self, path: Path) -> None:
         """Keep a segment: object stores show an object when it is whole."""
-        with _as_dependency("written"):
+        with as_dependency(_failed, "written"):
             self._store.put(path.name, path)
 
     def waiting(self) -> list[Segment]:
         """Segments that are there, in order of names."""
-        with _as_dependency("listed"):
+        with as_dependency(_failed, "listed"):
             found = [entry for page in self._store.list() for entry in page]
         return sorted(
             Segment(entry["path"], entry["size"], int(entry["last_modified"].timestamp() * 1_000))
@@ -181,7 +180,7 @@ class ObjectSegments:
     def read(self, name: str) -> bytes:
         """Content of a segment."""
         try:
-            with _as_dependency("read", may_miss=True):
+            with as_dependency(_failed, "read", may_miss=True):
                 return bytes(self._store.get(name).bytes())
         except FileNotFoundError:
             raise _not_there(name) from None
@@ -189,41 +188,23 @@ class ObjectSegments:
     def remove(self, name: str) -> None:
         """Forget a segment."""
         try:
-            with _as_dependency("removed", may_miss=True):
+            with as_dependency(_failed, "removed", may_miss=True):
                 self._store.delete(name)
         except FileNotFoundError:
             return
 
     def set_aside(self, name: str) -> None:
         """Copy a damaged segment beside, then forget it here."""
-        with _as_dependency("set aside"):
+        with as_dependency(_failed, "set aside"):
             self._store.copy(name, f"{ASIDE}/{name}")
         self.remove(name)
 
     def aside(self) -> list[str]:
         """Names of the segments that were set aside."""
         prefix = f"{ASIDE}/"
-        with _as_dependency("listed"):
+        with as_dependency(_failed, "listed"):
             found = [entry["path"] for page in self._store.list(ASIDE) for entry in page]
         return sorted(path.removeprefix(prefix) for path in found if path.startswith(prefix))
-
-
-@contextmanager
-def _as_dependency(verb: str, *, may_miss: bool = False) -> Iterator[None]:
-    """What storage raises, as an error of ours; where a segment ``may_miss``, the caller judges.
-
-    Elsewhere a thing that is not there is the bucket or the folder itself.
-    """
-    try:
-        yield
-    except OSError as error:
-        if may_miss and isinstance(error, FileNotFoundError):
-            raise
-        raise _failed(verb, error.strerror or type(error).__name__) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "obstore":
-            raise
-        raise _failed(verb, type(error).__name__) from error
 
 
 def _failed(verb: str, found: str) -> DependencyError:
