@@ -4,6 +4,7 @@ Each leads a process group, so one signal reaches all it started; the kernel is 
 it when we die without a word; its output goes to a file of its own.
 """
 
+import random
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +23,8 @@ from orchestration.ending import die_with_parent, end_group
 
 STOP_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.1
+BELOW_CONNECTIONS = range(16_384, 32_768)
+"""Ports that Linux gives to no connection by itself (`ip_local_port_range` begins above)."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +141,16 @@ class Processes:
 
 
 def free_port(preferred: int = 0) -> int:
-    """``preferred`` when nobody listens there, else a free port of this machine."""
-    try:
-        return bindable_port(preferred)
-    except OSError:
-        return bindable_port(0)
+    """``preferred`` when nobody listens there, else a free port of this machine.
+
+    It is drawn from `BELOW_CONNECTIONS`: one that the system chose might be given to a connection
+    before whoever asked for it listens there.
+    """
+    drawn = random.SystemRandom().sample(BELOW_CONNECTIONS, 100)  # a seed would draw the same twice
+    for port in filter(None, (preferred, *drawn)):
+        with suppress(OSError):
+            return bindable_port(port)
+    return bindable_port(0)
 
 
 def bindable_port(port: int) -> int:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from socket import socket
 
 import uvicorn
 
@@ -21,6 +22,7 @@ from serving.log_lines import Trouble
 from serving.process import (
     Told,
     allow_open_files,
+    bound_socket,
     count_alone,
     settings_and_teller,
     stop_on_signals,
@@ -53,22 +55,21 @@ def main() -> int:
         for host in hosts:
             check_host(host, AccessKeyFile(settings.layout.access), SystemClock(), told)
         note_configuration("service", settings, SystemClock(), told)
+        listener = bound_socket(http.host, http.port, setting="THROUGHLINE_HTTP__PORT")
         told(f"listening on http://{http.host}:{http.port} (docs at /docs)")
         if settings.grpc.port:
             told(f"listening for gRPC on {settings.grpc.host}:{settings.grpc.port}")
-        return _serve(http, told)
+        return _serve(http, listener, told)
     except PlatformError as error:
         told(Trouble(error))
         return 1
 
 
-def _serve(http: HttpSettings, told: Told) -> int:
-    """Serve until told to stop; the exit status."""
+def _serve(http: HttpSettings, listener: socket, told: Told) -> int:
+    """Serve on ``listener`` until told to stop; the exit status."""
     config = uvicorn.Config(
         "serving.application:application",
         factory=True,
-        host=http.host,
-        port=http.port,
         loop="uvloop",
         http="serving.transport.door:Door",
         ws="none",
@@ -82,16 +83,15 @@ def _serve(http: HttpSettings, told: Told) -> int:
     )
     if http.workers == 1:
         server = uvicorn.Server(config)
-        server.run()
+        server.run(sockets=[listener])
         return 0 if server.started else CANNOT_START
     stop = stop_on_signals()
-    socket = config.bind_socket()
     for module in IMPORTED_ONCE:
         import_module(module)
 
     def work() -> None:
         server = uvicorn.Server(config)
-        server.run(sockets=[socket])
+        server.run(sockets=[listener])
         if not server.started:
             sys.exit(CANNOT_START)
 

@@ -7,13 +7,14 @@ import os
 import resource
 import select
 import signal
+import socket
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 from core.clock import Clock, SystemClock
-from core.errors import PlatformError
+from core.errors import ConfigurationError, PlatformError
 from serving.log_lines import Trouble, set_up_logs
 from serving.settings import Settings, read_settings
 
@@ -107,6 +108,29 @@ def allow_open_files(n_wanted: int) -> None:
     most = n_wanted if hard == resource.RLIM_INFINITY else min(n_wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def bound_socket(host: str, port: int, *, setting: str) -> socket.socket:
+    """A socket that has the address already and does not listen yet: nobody else can take it now.
+
+    Raises
+    ------
+    ConfigurationError
+        If the address cannot be had; ``setting`` is the variable that names another.
+    """
+    ours = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ours.bind((host, port))
+    except OSError as error:
+        ours.close()
+        raise ConfigurationError(
+            f"{host}:{port} cannot be listened on, and nothing was started",
+            found=(error.strerror or str(error)).lower(),
+            remedy=f"end what listens there, or name another port in {setting}",
+            code="port_taken",
+        ) from error
+    return ours
 
 
 @contextmanager

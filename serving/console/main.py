@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from socket import socket
 
 import uvicorn
 
@@ -15,7 +16,13 @@ from serving.console.application import Console
 from serving.console.pages import Home
 from serving.console.table import SECTIONS, pages
 from serving.log_lines import Trouble, ending_in_words
-from serving.process import Told, allow_open_files, count_alone, settings_and_teller
+from serving.process import (
+    Told,
+    allow_open_files,
+    bound_socket,
+    count_alone,
+    settings_and_teller,
+)
 from serving.settings import Settings
 from serving.workers import CANNOT_START
 from stores.access_keys import AccessKeyFile
@@ -35,23 +42,23 @@ def main() -> int:
         keys = AccessKeyFile(settings.layout.access)
         check_host(settings.console.host, keys, SystemClock(), told)
         note_configuration("console", settings, SystemClock(), told)
-        told(f"listening on http://{settings.console.host}:{settings.console.port}")
-        return _serve(settings, told)
+        host, port = settings.console.host, settings.console.port
+        listener = bound_socket(host, port, setting="THROUGHLINE_CONSOLE__PORT")
+        told(f"listening on http://{host}:{port}")
+        return _serve(settings, listener, told)
     except PlatformError as error:
         told(Trouble(error))
         return 1
 
 
-def _serve(settings: Settings, told: Told) -> int:
-    """Serve until told to stop; the exit status."""
+def _serve(settings: Settings, listener: socket, told: Told) -> int:
+    """Serve on ``listener`` until told to stop; the exit status."""
     with ending_in_words("the console cannot be built"):
         console = Console(Home(settings, SystemClock()), told, pages=pages(), sections=SECTIONS)
     allow_open_files(2 * settings.http.max_connections + OTHER_FILES)
     server = uvicorn.Server(
         uvicorn.Config(
             console,
-            host=settings.console.host,
-            port=settings.console.port,
             loop="uvloop",
             http="serving.transport.connections:Connection",
             ws="none",
@@ -64,7 +71,7 @@ def _serve(settings: Settings, told: Told) -> int:
             timeout_graceful_shutdown=settings.http.shutdown_s,
         )
     )
-    server.run()
+    server.run(sockets=[listener])
     return 0 if server.started else CANNOT_START
 
 

@@ -105,5 +105,10 @@ def test_a_taken_port_is_passed_over():
         assert free_port(port) not in (0, port)
 
 
+def test_a_free_port_is_none_that_a_connection_may_get():
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert max(free_port() for _ in range(50)) < lowest
+
+
 def test_nobody_answers_where_nobody_listens():
     assert not answers(f"http://127.0.0.1:{free_port()}/")

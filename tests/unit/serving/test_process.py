@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 from prometheus_client import CollectorRegistry, values
 
-from serving.process import SHARED_COUNTS, count_alone
+from core.errors import ConfigurationError
+from serving.process import SHARED_COUNTS, bound_socket, count_alone
 from serving.telemetry import Telemetry
 
 SIGNALLED_INSIDE_THE_WAIT = """
@@ -49,3 +51,16 @@ def test_counts_stay_in_the_process_whatever_other_programs_were_told(name, tmp_
     assert 'throughline_model_memory_bytes{release="2",use_case="toy"} 20.0' in text
     assert 'release="1"' not in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_is_held_before_anybody_is_told_to_go_there():
+    with bound_socket("127.0.0.1", 0, setting="A__PORT") as held:
+        port = held.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):  # until there is somebody who answers
+            socket.create_connection(("127.0.0.1", port))
+        held.listen()
+        with pytest.raises(ConfigurationError, match="cannot be listened on") as refused:
+            bound_socket("127.0.0.1", port, setting="A__PORT")
+    assert refused.value.code == "port_taken"
+    assert refused.value.found == "address already in use"
+    assert "A__PORT" in refused.value.remedy
