@@ -5,7 +5,7 @@ failed. Findings are grouped by cause: the asset furthest upstream among those t
 because what is downstream of a broken table breaks with it. A group is one *alert*, told once,
 again when it gets worse, and a last time when it is over. Its severity is that of its worst
 finding, raised or lowered by the risk tier of the use cases that it touches; its runbook says
-what to do.
+what to do. Who *acknowledges* an alert has it said no more, as long as it does not get worse.
 """
 
 from __future__ import annotations
@@ -49,11 +49,32 @@ class Finding(Frozen):
         return f"{self.asset}:{self.name}"
 
 
+class Acknowledgement(Frozen):
+    """Somebody's word that an alert is known and seen to, and what they knew of it then.
+
+    ``findings`` are keys. ``void_ms`` is when it got worse than that, in epoch milliseconds, and
+    the word held no longer; None while it holds.
+    """
+
+    who: str
+    because: str
+    at_ms: int
+    severity: Severity
+    findings: tuple[str, ...]
+    void_ms: int | None = None
+
+    def covers(self, severity: Severity, findings: Iterable[Finding]) -> bool:
+        """Whether nothing is worse than it was known: as severe at most, and nothing new found."""
+        is_milder = SEVERITIES.index(severity) <= SEVERITIES.index(self.severity)
+        return is_milder and {found.key for found in findings} <= set(self.findings)
+
+
 class Alert(Frozen):
     """Findings of one cause, and what has been told of it.
 
     ``first_ms`` is when it began, ``over_ms`` when it was over, ``told_ms`` when a receiver last
-    took it, and ``told`` what it took then: severity and findings. All epoch milliseconds.
+    took it, and ``told`` the `state` that it took then. All epoch milliseconds.
+    ``acknowledged`` is the last word of a person on it, whether it holds or not.
     """
 
     cause: str
@@ -65,6 +86,7 @@ class Alert(Frozen):
     over_ms: int | None = None
     told_ms: int | None = None
     told: str = ""
+    acknowledged: Acknowledgement | None = None
 
     @property
     def alert_id(self) -> str:
@@ -77,21 +99,50 @@ class Alert(Frozen):
         return self.over_ms is None
 
     @property
+    def word(self) -> Acknowledgement | None:
+        """The acknowledgement that holds now; None where nobody gave one, or it got worse since."""
+        given = self.acknowledged
+        return given if given is not None and given.void_ms is None and self.is_open else None
+
+    @property
+    def found(self) -> str:
+        """Digest of its severity and of which findings it has."""
+        return digest_of([self.severity, sorted(found.key for found in self.findings)])[:ID_LETTERS]
+
+    @property
     def state(self) -> str:
-        """What a receiver should know: changes when it gets worse, or is over."""
+        """What a receiver should know: changes when it gets worse, is acknowledged, or is over.
+
+        One that is acknowledged may change for the better without a word.
+        """
         if not self.is_open:
             return "over"
-        return digest_of([self.severity, sorted(found.key for found in self.findings)])[:ID_LETTERS]
+        given = self.word
+        if given is not None:
+            return digest_of(["acknowledged", given.who, given.at_ms])[:ID_LETTERS]
+        return self.found
 
     def is_due(self, now_ms: int) -> bool:
         """Whether a receiver is to be told: something is new, or a day has gone by."""
         if self.told_ms is None:
             return self.is_open  # one that came and went between two looks is told to nobody
-        is_old = self.is_open and now_ms - self.told_ms >= REMIND_EVERY_MS
+        is_waiting = self.is_open and self.word is None
+        is_old = is_waiting and now_ms - self.told_ms >= REMIND_EVERY_MS
         return is_old or self.told != self.state
 
+    def acknowledge(self, *, who: str, because: str, at_ms: int) -> Alert:
+        """The alert with somebody's word on it, which takes the place of a former one."""
+        given = Acknowledgement(
+            who=who,
+            because=because,
+            at_ms=at_ms,
+            severity=self.severity,
+            findings=tuple(found.key for found in self.findings),
+        )
+        return self.model_copy(update={"acknowledged": given})
+
     def sentence(self) -> str:
-        """One line for people."""
+        """One line for people: what was found."""
         words = [f"{found.key}: {found.why or 'failed'}" for found in self.findings[:SHOWN]]
         more = len(self.findings) - SHOWN
         return f"{self.cause}: " + "; ".join(words) + (f"; and {more} more" if more > 0 else "")
@@ -170,10 +221,21 @@ def updated(
         if still is None:
             found.append(alert.model_copy(update={"over_ms": now_ms}))
         else:
-            found.append(alert.model_copy(update={**_facts(still), "last_ms": now_ms}))
+            found.append(_gone_on(alert, still, now_ms))
     for cause, new in groups.items():
         found.append(Alert(cause=cause, first_ms=now_ms, last_ms=now_ms, **_facts(new)))
     return found
+
+
+def _gone_on(alert: Alert, findings: tuple[Finding, ...], now_ms: int) -> Alert:
+    """An alert with what is found now; a word on it is void once it is worse."""
+    after = alert.model_copy(update={**_facts(findings), "last_ms": now_ms})
+    given = after.word
+    if given is None or given.covers(after.severity, findings):
+        return after
+    return after.model_copy(
+        update={"acknowledged": given.model_copy(update={"void_ms": now_ms})}
+    )
 
 
 def _facts(findings: tuple[Finding, ...]) -> dict[str, object]:
@@ -215,17 +277,36 @@ def use_cases_of(alert: Alert, names: Iterable[str]) -> set[str]:
 
 
 def document_of(alert: Alert) -> dict[str, Any]:
-    """An alert as a receiver gets it. ``id`` and ``state`` together are told once."""
+    """An alert as a receiver gets it. ``id`` and ``state`` together are told once.
+
+    ``text`` says all that a receiver needs that shows nothing else. ``acknowledged`` is who gave
+    their word on it, why and when, while that holds; else None.
+    """
+    given = alert.word
     return {
         "id": alert.alert_id,
         "state": alert.state,
         "is_open": alert.is_open,
         "severity": alert.severity,
         "cause": alert.cause,
-        "text": alert.sentence(),
+        "text": f"{_standing(alert)}{alert.sentence()}",
         "findings": [found.model_dump(mode="json") for found in alert.findings],
         "runbook": alert.runbook,
         "first_ms": alert.first_ms,
         "last_ms": alert.last_ms,
         "over_ms": alert.over_ms,
+        "acknowledged": None
+        if given is None
+        else {"who": given.who, "because": given.because, "at_ms": given.at_ms},
     }
+
+
+def _standing(alert: Alert) -> str:
+    if not alert.is_open:
+        return "over: "
+    given = alert.acknowledged
+    if given is None:
+        return ""
+    if given.void_ms is not None:
+        return f"worse since {given.who} acknowledged it: "
+    return f"acknowledged by {given.who} ({given.because}): "

@@ -219,7 +219,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return in_words(lambda: run(command, given[1:]))
     from orchestration.supervised import supervise
 
-    return in_words(lambda: supervise(given, os.environ))
+    child = [sys.executable, "-m", "orchestration.cli", IN_CHILD, *given]
+    return in_words(lambda: supervise(child, os.environ))
 
 
 def in_words(work: Callable[[], int], *, is_child: bool = False) -> int:

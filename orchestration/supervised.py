@@ -8,17 +8,15 @@ killed job loses nothing.
 
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 
-from orchestration.cli import IN_CHILD
 from orchestration.ending import die_with_parent, end_group, interrupt_on
 
 STOP_WITHIN_S = 5.0
 
 
-def supervise(words: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Exit code of a command run in a child.
+def supervise(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Exit code of a command line run in a child.
 
     Raises
     ------
@@ -26,7 +24,7 @@ def supervise(words: Sequence[str], environment: Mapping[str, str]) -> int:
         If we were interrupted or told to end; the child and all it started are gone then.
     """
     child = subprocess.Popen(
-        command_of(words),
+        command,
         env=dict(environment),
         start_new_session=True,
         preexec_fn=die_with_parent,
@@ -39,8 +37,3 @@ def supervise(words: Sequence[str], environment: Mapping[str, str]) -> int:
             signal.signal(number, signal.SIG_IGN)
         end_group(child, within_s=STOP_WITHIN_S)
         raise
-
-
-def command_of(words: Sequence[str]) -> list[str]:
-    """Command line of the child."""
-    return [sys.executable, "-m", "orchestration.cli", IN_CHILD, *words]

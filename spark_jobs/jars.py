@@ -3,13 +3,12 @@
 Fetched by the Apache Ivy that ships inside pyspark, then checked against the sums below, so
 that no session ever resolves anything at start. The other jars that Delta names are in
 pyspark already, newer; adding them again would put two versions on one class path.
-Run ``python -m spark_jobs.jars`` to fetch them, ``--warm`` to also record the class archive
-that makes every later start of the JVM cheaper.
+Run ``python -m spark_jobs.jars`` to fetch them; ``python -m spark_jobs.warm`` then records the
+class archive that makes every later start of the JVM cheaper.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -219,17 +218,10 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Fetch the jars; with ``--warm`` record the class archive too."""
-    parser = argparse.ArgumentParser(description="Fetch Spark's jars into the project folder.")
-    parser.add_argument("--warm", action="store_true", help="record the class archive too")
-    chosen = parser.parse_args(arguments)
+def main() -> int:
+    """Fetch the jars."""
     try:
         fetch(java_home=os.environ.get("JAVA_HOME", ""))  # noqa: TID251 - a main is a root
-        if chosen.warm:
-            from spark_jobs.warm import record_archive
-
-            record_archive(archive())
     except (ConfigurationError, DependencyError, IntegrityError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

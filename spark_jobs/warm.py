@@ -7,8 +7,6 @@ JVM or another class path ignores it. It is a quarter of a gigabyte of cache, sa
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import date
@@ -20,7 +18,6 @@ from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 from pyspark.sql.types import DateType, LongType, StringType
 
-from core.errors import DependencyError
 from spark_jobs.delta import Commit, TableSpec, insert_new, read_table, replace_where
 from spark_jobs.jars import archive
 from spark_jobs.job import date_condition
@@ -28,23 +25,6 @@ from spark_jobs.session import spark_session
 from spark_jobs.tables import struct
 
 LIMIT_S = 300
-
-
-def record_archive(into: Path) -> None:
-    """Write the archive; a JVM that cannot leaves everything as it was."""
-    done = subprocess.run(
-        [sys.executable, "-m", "spark_jobs.warm", str(into)],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    if done.returncode:
-        raise DependencyError(
-            "the class archive could not be recorded",
-            found=(done.stderr.strip().splitlines() or ["no message"])[-1][:300],
-            remedy="go on without it: Spark only starts a few seconds later",
-        )
 
 
 def rehearse(spark: SparkSession, folder: Path) -> int:
@@ -71,7 +51,7 @@ def _as_it_is(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def main() -> int:
     """Rehearse in a JVM that writes the archive as it ends."""
-    into = Path(sys.argv[1]) if len(sys.argv) > 1 else archive()
+    into = archive()
     with tempfile.TemporaryDirectory() as folder:
         fresh = into.with_suffix(".new")
         spark = spark_session(

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from core.alerts import Alert
+from core.alerts import SEVERITIES, Alert
+from core.audit import Entry
 from core.clock import DAY_MS
-from core.errors import IntegrityError
+from core.errors import IntegrityError, NotReadyError
+from stores.audit import AuditLog
 from stores.durable import exclusive_lock, write_durably
 
 KEPT_MS = 90 * DAY_MS
@@ -35,12 +37,47 @@ class Alerts:
         return sorted(found, key=lambda alert: (alert.first_ms, alert.cause))
 
     def open(self) -> list[Alert]:
-        """Those that are not over, the worst first."""
-        order = {"critical": 0, "warning": 1, "info": 2}
-        return sorted(
-            (alert for alert in self.all() if alert.is_open),
-            key=lambda alert: (order[alert.severity], alert.first_ms),
+        """Those that are not over: those that wait for somebody first, the worst of them first."""
+        return sorted((alert for alert in self.all() if alert.is_open), key=in_order)
+
+    def opened(self, key: str) -> Alert:
+        """The open alert of an id or a cause.
+
+        Raises
+        ------
+        NotReadyError
+            If none that is open has this id or cause.
+        """
+        alerts = self.open()
+        for alert in alerts:
+            if key in (alert.alert_id, alert.cause):
+                return alert
+        raise NotReadyError(
+            "no alert with this cause or id is open",
+            found=f"{key[:80]!r}, and {len(alerts)} others that are open",
+            remedy="`throughline alerts` lists those that are, each with its cause and id",
+            code="no_such_alert",
         )
+
+    def acknowledge(self, key: str, *, who: str, because: str, now_ms: int) -> Alert:
+        """Put down somebody's word that an open alert is seen to; audited first.
+
+        ``key`` is its id or its cause. It is not told again until it gets worse or is over.
+
+        Raises
+        ------
+        NotReadyError
+            If none that is open has this id or cause.
+        """
+        with self.changing():
+            alert = self.opened(key).acknowledge(who=who, because=because, at_ms=now_ms)
+            about = {"alert": alert.alert_id, "cause": alert.cause, "severity": alert.severity}
+            entry = Entry(
+                at_ms=now_ms, what="alert_acknowledged", who=who, why=because, about=about
+            )
+            AuditLog.beside(self._directory, is_signing=False).append([entry])
+            self.put([alert], now_ms=now_ms)
+        return alert
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -75,6 +112,11 @@ class Alerts:
             self.put([taken], now_ms=now_ms)
             told.append(taken)
         return told
+
+
+def in_order(alert: Alert) -> tuple[bool, int, int]:
+    """What open alerts are sorted by: waiting for somebody, severity, age."""
+    return alert.word is not None, -SEVERITIES.index(alert.severity), alert.first_ms
 
 
 def _read(path: Path) -> Alert:

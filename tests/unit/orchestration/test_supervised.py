@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[3]
 PARENT = """
 import sys
 from orchestration import supervised
-supervised.command_of = lambda words: [sys.executable, "-c", words[0]]
 try:
-    code = supervised.supervise([sys.argv[1]], dict(__import__("os").environ))
+    command = [sys.executable, "-c", sys.argv[1]]
+    code = supervised.supervise(command, dict(__import__("os").environ))
 except KeyboardInterrupt:
     code = 130
 raise SystemExit(code)
