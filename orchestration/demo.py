@@ -54,7 +54,7 @@ def simulated(shell: Shell, *, transactions: int, days: int, seed: int) -> int:
     """Landing files; the instant at which their world ends."""
     from use_cases.fraud.simulator import RECEIPT, simulate
 
-    folder = shell.settings.layout.root / "landing"
+    folder = shell.settings.layout.landing
     receipt = folder / RECEIPT
     if receipt.is_file():
         shell.say("  (there)  simulated payments")
@@ -96,7 +96,7 @@ def landed(shell: Shell, runs: "Runs", source: str) -> None:
     """Files of a source in its log, each once: the past as it was then."""
     from orchestration.environments import platform_of
 
-    folder = shell.settings.layout.root / "landing" / source
+    folder = shell.settings.layout.landing / source
     log = platform_of(runs.settings).log(source)
     for path in landing_files(folder) if folder.is_dir() else ():
         log.land(path, now_ms=shell.clock.now_ms(), is_historic=True)

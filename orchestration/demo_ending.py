@@ -36,7 +36,7 @@ def incident(shell: Shell, runs: Runs) -> None:
     from use_cases.fraud.shift import EMPTIED_SOURCE, emptied, is_emptied
 
     triages = Triages(shell.settings.layout.monitoring).all(USE_CASE)
-    folder = shell.settings.layout.root / "landing"
+    folder = shell.settings.layout.landing
     was_held = is_emptied(folder) and any(triage.is_held for triage in triages)
     if was_held and not triages[-1].is_held:
         shell.say("  (there)  a broken file; its date is looked at no more, and the hold is over")
@@ -88,7 +88,7 @@ def forgotten(shell: Shell) -> None:
     from use_cases.fraud.shift import busiest_card
 
     layout = shell.settings.layout
-    card = busiest_card(layout.root / "landing")
+    card = busiest_card(layout.landing)
     erasures, token = Erasures(layout), ensure_mask(layout.keys).of(card)
     journals = [j for j in erasures.all() if j.tombstone.token == token and j.is_over]
     if journals:

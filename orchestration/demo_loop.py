@@ -104,7 +104,7 @@ def world_shifts(shell: Shell, runs: "Runs") -> None:
     """Three weeks of another kind of payments, in logs, tables, tiles and online values."""
     from use_cases.fraud.shift import is_shifted, shifted
 
-    folder = shell.settings.layout.root / "landing"
+    folder = shell.settings.layout.landing
     if is_shifted(folder):
         first = shifted(folder, days=SHIFTED_DAYS, now_ms=shell.clock.now_ms()).first_date
         shell.say(f"  (there)  another world since {first}")

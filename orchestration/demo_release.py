@@ -79,7 +79,7 @@ def try_card(shell: Shell, request: Request) -> Theft:
     from use_cases.fraud.shift import new_shop
 
     card = request["entities"]["card_id"]
-    shop = new_shop(shell.settings.layout.root / "landing")
+    shop = new_shop(shell.settings.layout.landing)
     answers, release = [], 0
     with shell.step(f"a thief tries {card}: {len(SMALL_AMOUNTS)} small payments") as step:
         for amount in SMALL_AMOUNTS:

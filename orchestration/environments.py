@@ -28,7 +28,7 @@ LAUNCH_OF: dict[Environment, Launch] = {
 
 def _in_process(settings: Settings) -> Launcher:
     return InProcessLauncher(
-        scratch=str(settings.layout.root / "spark"),
+        scratch=str(settings.layout.scratch),
         cores=settings.spark.cores,
         memory=settings.spark.memory,
     )

@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.resources import Launcher, Platform
 from core.errors import NotReadyError
+from stores.layout import Layout
 
 JOB, OP = "rebuild_snapshot", "build_snapshot_again"
 
@@ -19,9 +20,15 @@ class RebuildConfig(dg.Config):
     """Its whole id."""
 
 
-def recorded_arguments(platform: Platform, use_case: str, snapshot: str) -> dict[str, Any]:
-    """What a snapshot was built from; it names the id that has to come out again."""
-    path = platform.layout.state / "snapshots" / use_case / f"{snapshot}.json"
+def recorded_arguments(layout: Layout, use_case: str, snapshot: str) -> dict[str, Any]:
+    """What a snapshot was built from; it names the id that has to come out again.
+
+    Raises
+    ------
+    NotReadyError
+        If nothing is on record of it here.
+    """
+    path = layout.snapshots / use_case / f"{snapshot}.json"
     if not path.is_file():
         raise NotReadyError(
             f"nothing is on record of snapshot {snapshot} of {use_case}",
@@ -41,7 +48,7 @@ def rebuild_job() -> dg.JobDefinition:
         launcher: Launcher,
         platform: Platform,
     ) -> dict[str, Any]:
-        told = recorded_arguments(platform, config.use_case, config.snapshot)
+        told = recorded_arguments(platform.layout, config.use_case, config.snapshot)
         return launcher.launch(context, "training_set", **(told | platform.told()))
 
     @dg.job(

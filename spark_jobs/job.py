@@ -138,9 +138,11 @@ def _run(
     from spark_jobs.session import spark_session
 
     arguments = arguments_of(arguments_type, document)
-    scratch = arguments.layout.root.absolute() / "spark"
     spark = spark_session(
-        options.profile, scratch=scratch, cores=options.cores, memory=options.memory
+        options.profile,
+        scratch=arguments.layout.scratch,
+        cores=options.cores,
+        memory=options.memory,
     )
     try:
         return run(spark, arguments)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -55,7 +54,6 @@ from spark_jobs.staging import discard, stage
 from spark_jobs.tables import training_table
 from spark_jobs.vectors import ROW_DIGEST, Vectoriser, vector_schema
 from stores.durable import write_durably
-from stores.layout import Layout
 
 WRITER = "training_set"
 PARTS = ("train", "validation", "test")
@@ -130,7 +128,7 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
         discard(spark, staging)
     layout = arguments.layout
     record = arguments.model_copy(update={"expected_snapshot": snapshot, "crash_at": None})
-    path = record_path(layout, arguments.use_case, snapshot)
+    path = layout.snapshots / arguments.use_case / f"{snapshot}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, record.model_dump_json().encode())
     counts = {
@@ -147,29 +145,6 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
         version=latest_version(spark, layout.training(arguments.use_case)),
         is_new=is_new,
     )
-
-
-def record_path(layout: Layout, use_case: str, snapshot: str) -> Path:
-    """Where it is written down how a snapshot was built."""
-    return layout.state / "snapshots" / use_case / f"{snapshot}.json"
-
-
-def rebuild_arguments(layout: Layout, use_case: str, snapshot: str) -> Arguments:
-    """Arguments that build a snapshot again from the versions it was built from.
-
-    Raises
-    ------
-    NotReadyError
-        If nothing is known of it here.
-    """
-    path = record_path(layout, use_case, snapshot)
-    if not path.is_file():
-        raise NotReadyError(
-            f"snapshot {snapshot} of {use_case} cannot be rebuilt",
-            found="no record of how it was built",
-            remedy="look for the id in `state/snapshots`, or build a new training set",
-        )
-    return Arguments.model_validate_json(path.read_bytes())
 
 
 def _versions(spark: SparkSession, arguments: Arguments) -> dict[str, int]:

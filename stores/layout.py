@@ -90,9 +90,14 @@ class Layout:
         """Folder of a source's log: numbered epochs."""
         return self.root / "log" / checked_name(source)
 
+    @property
+    def landing(self) -> Path:
+        """Folder where files are put down to be taken into logs, a folder a source."""
+        return self.root / "landing"
+
     def landing_dir(self, source: str) -> Path:
         """Folder where files of a source are put down to be taken into its log."""
-        return self.root / "landing" / checked_name(source)
+        return self.landing / checked_name(source)
 
     def records(self, use_case: str) -> Path:
         """Prediction records of a use case, as the service wrote them."""
@@ -172,6 +177,16 @@ class Layout:
     def state(self) -> Path:
         """Cursors, locks, pid files and requests to the controller."""
         return self.root / "state"
+
+    @property
+    def snapshots(self) -> Path:
+        """How each snapshot was built: a folder a use case, in it a file named by the id."""
+        return self.state / "snapshots"
+
+    @property
+    def scratch(self) -> Path:
+        """Shuffles and temporary files of Spark."""
+        return self.root.absolute() / "spark"
 
     def create(self) -> Layout:
         """Make the folders that are not tables; existing ones are kept as they are."""

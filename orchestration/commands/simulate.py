@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Write the files and say what is in them."""
     from use_cases.fraud.simulator import simulate
 
-    out: Path = arguments.out or shell.settings.layout.root / "landing"
+    out: Path = arguments.out or shell.settings.layout.landing
     with shell.step(f"simulate {arguments.transactions:,} payments") as step:
         made = simulate(
             out,

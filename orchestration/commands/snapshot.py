@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 def snapshots(shell: Shell) -> list[tuple[str, str]]:
     """Use case and id of every snapshot whose making is on record."""
-    folder = shell.settings.layout.state / "snapshots"
+    folder = shell.settings.layout.snapshots
     return sorted((path.parent.name, path.stem) for path in folder.glob("*/*.json"))
 
 

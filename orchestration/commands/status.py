@@ -71,7 +71,7 @@ def _views(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
 
 def _models(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
     channels, shelf = channels_of(shell), Shelf(shell.settings.layout.shelf)
-    folder = shell.settings.layout.state / "snapshots"
+    folder = shell.settings.layout.snapshots
     rows: list[tuple[str, ...]] = []
     for name in declared.use_cases:
         releases = ", ".join(str(n) for n in shelf.releases(name)) or "none"

@@ -9,8 +9,10 @@ from shared_spark import ingested
 from core.clock import DAY_MS
 from core.consent import Consent
 from core.contracts import FieldSpec, Source
+from orchestration.rebuild import recorded_arguments
 from spark_jobs import training_set
 from spark_jobs.delta import read_table
+from spark_jobs.job import arguments_of
 from stores.layout import Layout
 
 pytestmark = pytest.mark.spark
@@ -75,5 +77,6 @@ def test_nobody_is_learnt_from_whose_last_word_is_no(spark, layout):
     assert asked == {"c0", "c2", "c4"}
     assert after.read_versions["wishes"] >= 0
     assert after.snapshot != before.snapshot
-    built = training_set.rebuild_arguments(layout, "payments", after.snapshot)
-    assert training_set.run(spark, built).snapshot == after.snapshot
+    built = recorded_arguments(layout, "payments", after.snapshot)
+    again = training_set.run(spark, arguments_of(training_set.Arguments, built))
+    assert again.snapshot == after.snapshot

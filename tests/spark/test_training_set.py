@@ -20,8 +20,10 @@ from shared_spark import ingested
 
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
 from core.features.plan import feature_column
+from orchestration.rebuild import recorded_arguments
 from spark_jobs import training_set
 from spark_jobs.delta import metadata_of, read_table
+from spark_jobs.job import arguments_of
 from stores.frames import plan_table
 from stores.layout import Layout
 
@@ -140,7 +142,8 @@ def test_a_snapshot_is_rebuilt_bit_for_bit_from_its_versions(spark, layout, repo
     late = payment("late", NOW_MS - 20 * DAY_MS, card_id="c1")
     newer = ingested(spark, layout, PAYMENTS, seal_events(layout, PAYMENTS, [late], NOW_MS - 1))
 
-    rebuild = training_set.rebuild_arguments(layout, "payments", report.snapshot)
+    recorded = recorded_arguments(layout, "payments", report.snapshot)
+    rebuild = arguments_of(training_set.Arguments, recorded)
     again = training_set.run(spark, rebuild)
     assert (again.snapshot, again.is_new) == (report.snapshot, True)
     assert table_of(spark, layout, report.snapshot).equals(before)
@@ -155,8 +158,8 @@ def test_a_snapshot_is_rebuilt_bit_for_bit_from_its_versions(spark, layout, repo
 def test_a_training_set_without_its_sources_says_what_to_do(spark, tmp_path):
     with pytest.raises(NotReadyError, match="ingest payments first"):
         training_set.run(spark, arguments_for(Layout(tmp_path)))
-    with pytest.raises(NotReadyError, match="no record"):
-        training_set.rebuild_arguments(Layout(tmp_path), "payments", "0" * 32)
+    with pytest.raises(NotReadyError, match="nothing is on record"):
+        recorded_arguments(Layout(tmp_path), "payments", "0" * 32)
     keyless = PAYMENTS.model_copy(update={"fields": PAYMENTS.fields[:1]})
     with pytest.raises(ConfigurationError, match="no field card_id, amount_minor"):
         training_set.run(spark, arguments_for(Layout(tmp_path), sources=(keyless, VERDICTS)))

@@ -27,6 +27,7 @@ PLACES = {
     "access": "access",
     "audit": "audit",
     "holds": "holds",
+    "landing": "landing",
     "cold": "cold",
     "erasure": "erasure",
     "monitoring": "monitoring",
@@ -37,6 +38,8 @@ PLACES = {
     "dagster_home": "dagster",
     "plans": "plans",
     "state": "state",
+    "snapshots": "state/snapshots",
+    "scratch": "spark",
 }
 
 
