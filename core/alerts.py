@@ -233,9 +233,7 @@ def _gone_on(alert: Alert, findings: tuple[Finding, ...], now_ms: int) -> Alert:
     given = after.word
     if given is None or given.covers(after.severity, findings):
         return after
-    return after.model_copy(
-        update={"acknowledged": given.model_copy(update={"void_ms": now_ms})}
-    )
+    return after.model_copy(update={"acknowledged": given.model_copy(update={"void_ms": now_ms})})
 
 
 def _facts(findings: tuple[Finding, ...]) -> dict[str, object]:

@@ -187,11 +187,12 @@ def changes_of(
     held: Sequence[Alert], after: Sequence[Alert], *, has_receiver: bool, now_ms: int
 ) -> list[str]:
     """What a run would put down or tell, in words; empty when there is no need of one."""
-    known = {alert.alert_id: alert.state for alert in held}
+    known = {alert.alert_id: (alert.state, alert.found) for alert in held}
     found = [
         f"{alert.cause} {alert.state}"
         for alert in after
-        if known.get(alert.alert_id) != alert.state or (has_receiver and alert.is_due(now_ms))
+        if known.get(alert.alert_id) != (alert.state, alert.found)
+        or (has_receiver and alert.is_due(now_ms))
     ]
     return sorted(set(found))
 

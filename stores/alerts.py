@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from core.alerts import SEVERITIES, Alert
+from core.alerts import SEVERITIES, Alert, use_cases_of
 from core.audit import Entry
 from core.clock import DAY_MS
 from core.errors import IntegrityError, NotReadyError
@@ -59,10 +59,13 @@ class Alerts:
             code="no_such_alert",
         )
 
-    def acknowledge(self, key: str, *, who: str, because: str, now_ms: int) -> Alert:
+    def acknowledge(
+        self, key: str, *, who: str, because: str, now_ms: int, use_cases: Collection[str] = ()
+    ) -> Alert:
         """Put down somebody's word that an open alert is seen to; audited first.
 
-        ``key`` is its id or its cause. It is not told again until it gets worse or is over.
+        ``key`` is its id or its cause; ``use_cases`` are those whose own it may be, for whoever
+        looks for them in the audit log. It is not told again until it gets worse or is over.
 
         Raises
         ------
@@ -71,10 +74,7 @@ class Alerts:
         """
         with self.changing():
             alert = self.opened(key).acknowledge(who=who, because=because, at_ms=now_ms)
-            about = {"alert": alert.alert_id, "cause": alert.cause, "severity": alert.severity}
-            entry = Entry(
-                at_ms=now_ms, what="alert_acknowledged", who=who, why=because, about=about
-            )
+            entry = _entry(alert, sorted(use_cases_of(alert, use_cases)))
             AuditLog.beside(self._directory, is_signing=False).append([entry])
             self.put([alert], now_ms=now_ms)
         return alert
@@ -112,6 +112,25 @@ class Alerts:
             self.put([taken], now_ms=now_ms)
             told.append(taken)
         return told
+
+
+def _entry(alert: Alert, use_cases: Sequence[str]) -> Entry:
+    """What the audit log keeps of a word that holds."""
+    given = alert.word
+    assert given is not None  # noqa: S101 - for the type checker
+    about = {
+        "alert": alert.alert_id,
+        "cause": alert.cause,
+        "severity": alert.severity,
+        "use_cases": [{"use_case": name} for name in use_cases],
+    }
+    return Entry(
+        at_ms=given.at_ms,
+        what="alert_acknowledged",
+        who=given.who,
+        why=given.because,
+        about=about,
+    )
 
 
 def in_order(alert: Alert) -> tuple[bool, int, int]:

@@ -1,28 +1,36 @@
-"""Pages of alerts: what is wrong now, what was, how often, and what to do about it."""
+"""Pages of alerts: what is wrong now, what was, how often, what to do about it, who does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from core.alerts import SEVERITIES, Alert, owner_of
+from core.access import EVERY_USE_CASE
+from core.alerts import Alert, Finding, owner_of, use_cases_of
 from core.clock import DAY_MS
 from core.runbooks import STEPS, steps_of
 from serving.console.drift import known
-from serving.console.pages import Asking, Drawn, Page
+from serving.console.forms import line_of
+from serving.console.pages import Asking, Drawn, Gone, Page
 from serving.errors import NotFoundError
-from stores.alerts import KEPT_MS, Alerts
+from stores.alerts import KEPT_MS, Alerts, in_order
 
 KINDS: Mapping[str, str] = {"critical": "bad", "warning": "warn", "info": "mute"}
 SHOWN_OVER = 100
+LONGEST_WHY = 2_000
 
 
 @dataclass(frozen=True)
 class Occurrence:
-    """An alert on a page: how often its cause was alerted in what is kept, and what to do."""
+    """An alert on a page: how often its cause was alerted in what is kept, and what to do.
+
+    ``findings`` are those that the key may see; ``may_act`` is whether it may acknowledge it.
+    """
 
     alert: Alert
+    findings: tuple[Finding, ...]
     times: int
+    may_act: bool
 
     @property
     def kind(self) -> str:
@@ -54,16 +62,13 @@ def overview(asked: Asking) -> Drawn:
     return Drawn(
         "alerts.html",
         {
-            "opened": sorted(opened, key=_worst_first),
+            "opened": sorted(opened, key=lambda each: in_order(each.alert)),
+            "n_waiting": sum(each.alert.word is None for each in opened),
             "over": sorted(over, key=lambda each: -each.alert.first_ms)[:SHOWN_OVER],
             "n_over": len(over),
             "kept_days": KEPT_MS // DAY_MS,
         },
     )
-
-
-def _worst_first(each: Occurrence) -> tuple[int, int]:
-    return -SEVERITIES.index(each.alert.severity), each.alert.first_ms
 
 
 def _seen(asked: Asking) -> Iterator[Occurrence]:
@@ -77,21 +82,19 @@ def _seen(asked: Asking) -> Iterator[Occurrence]:
     for alert in alerts:
         findings = tuple(f for f in alert.findings if owner_of(f.asset, names) not in closed)
         if findings and owner_of(alert.cause, names) not in closed:
-            shown = alert.model_copy(update={"findings": findings})
-            yield Occurrence(shown, times[alert.cause])
+            may_act = alert.is_open and asked.opens("operate", *_touched(alert, names))
+            yield Occurrence(alert, findings, times[alert.cause], may_act)
+
+
+def _touched(alert: Alert, names: list[str]) -> tuple[str, ...]:
+    """Use cases on which whoever acknowledges an alert may act: all, where it is of no own one."""
+    return tuple(use_cases_of(alert, names)) or (EVERY_USE_CASE,)
 
 
 def alert_of(asked: Asking) -> Drawn:
     """One alert with all of its findings, and when its cause was alerted before."""
     found = list(_seen(asked))
-    wanted = [each for each in found if each.alert.alert_id == asked.path["alert_id"]]
-    if not wanted:
-        raise NotFoundError(
-            "there is no such alert here",
-            remedy=f"those that are over are kept {KEPT_MS // DAY_MS} days; see the list of alerts",
-            code="unknown_alert",
-        )
-    occurrence = wanted[0]
+    occurrence = _wanted(asked, found)
     before = [
         each
         for each in found
@@ -99,6 +102,29 @@ def alert_of(asked: Asking) -> Drawn:
     ]
     before.sort(key=lambda each: -each.alert.first_ms)
     return Drawn("alert.html", {"each": occurrence, "before": before})
+
+
+def _wanted(asked: Asking, found: list[Occurrence]) -> Occurrence:
+    for each in found:
+        if each.alert.alert_id == asked.path["alert_id"]:
+            return each
+    raise NotFoundError(
+        "there is no such alert here",
+        remedy=f"those that are over are kept {KEPT_MS // DAY_MS} days; see the list of alerts",
+        code="unknown_alert",
+    )
+
+
+def acknowledge(asked: Asking) -> Gone:
+    """Put down that whoever asks sees to an alert."""
+    alert, names = _wanted(asked, list(_seen(asked))).alert, known(asked.home)
+    asked.require("operate", *_touched(alert, names))
+    because = line_of(asked.form, "because", longest=LONGEST_WHY)
+    Alerts(asked.home.layout.alerts).acknowledge(
+        alert.alert_id, who=asked.who, because=because, now_ms=asked.now_ms, use_cases=names
+    )
+    said = "Acknowledged: it is not sent again until it gets worse, or is over."
+    return Gone(f"/alerts/{alert.alert_id}", said)
 
 
 def runbooks(asked: Asking) -> Drawn:
@@ -111,4 +137,5 @@ PAGES = (
     Page("/alerts", overview, verb="rollouts"),
     Page("/alerts/runbooks", runbooks, verb="rollouts"),
     Page("/alerts/{alert_id}", alert_of, verb="rollouts"),
+    Page("/alerts/{alert_id}/acknowledge", acknowledge, verb="operate", method="POST"),
 )

@@ -22,7 +22,10 @@ def overview(asked: Asking) -> Drawn:
     """Every use case that the key opens."""
     channels, alerts = asked.home.channels(), Alerts(asked.home.layout.alerts).open()
     cards = [_card(asked.home, name, channels.state(name), alerts) for name in asked.use_cases()]
-    return Drawn("overview.html", {"cards": cards, "n_alerts": len(alerts)})
+    waiting = [alert for alert in alerts if alert.word is None]
+    return Drawn(
+        "overview.html", {"cards": cards, "n_alerts": len(alerts), "n_waiting": len(waiting)}
+    )
 
 
 def use_case(asked: Asking) -> Drawn:

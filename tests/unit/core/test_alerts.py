@@ -98,3 +98,63 @@ def test_a_document_says_all_that_a_receiver_needs():
     assert len(document["findings"]) == 7
     assert document["runbook"] == "docs/watching.md#a-check-failed"
     assert document["is_open"] is True
+
+
+def told_and_acknowledged(findings):
+    [alert] = updated([], findings, UPSTREAM, now_ms=10)
+    told = alert.model_copy(update={"told_ms": 10, "told": alert.state})
+    given = told.acknowledge(who="ann", because="the sender knows", at_ms=20)
+    return given.model_copy(update={"told_ms": 21, "told": given.state})
+
+
+def test_an_acknowledged_one_is_told_as_such_once_and_then_no_more():
+    [alert] = updated([], BROKEN[:1], UPSTREAM, now_ms=10)
+    told = alert.model_copy(update={"told_ms": 10, "told": alert.state})
+    given = told.acknowledge(who="ann", because="the sender knows", at_ms=20)
+    assert given.is_due(20)
+    assert document_of(given)["acknowledged"] == {
+        "who": "ann", "because": "the sender knows", "at_ms": 20,
+    }  # fmt: skip
+    assert document_of(given)["text"].startswith("acknowledged by ann (the sender knows): events/")
+    taken = given.model_copy(update={"told_ms": 21, "told": given.state})
+    [later] = updated([taken], BROKEN[:1], UPSTREAM, now_ms=10 + 3 * DAY_MS)
+    assert later.word is not None
+    assert not later.is_due(10 + 3 * DAY_MS)
+
+
+def test_getting_better_is_not_told_and_getting_worse_opens_it_again():
+    given = told_and_acknowledged(BROKEN[:2])
+    [better] = updated([given], BROKEN[:1], UPSTREAM, now_ms=30)
+    assert better.found != given.found
+    assert not better.is_due(30)
+    [back] = updated([better], BROKEN[:2], UPSTREAM, now_ms=40)
+    assert back.word is not None  # all of it was known
+    [worse] = updated([back], BROKEN[:3], UPSTREAM, now_ms=50)
+    assert worse.word is None
+    assert worse.acknowledged is not None
+    assert worse.acknowledged.void_ms == 50
+    assert worse.is_due(50)
+    assert document_of(worse)["acknowledged"] is None
+    assert document_of(worse)["text"].startswith("worse since ann acknowledged it: ")
+    [still] = updated([worse], BROKEN[:1], UPSTREAM, now_ms=60)
+    assert still.word is None  # a void word stays void
+    again = still.acknowledge(who="bob", because="I look", at_ms=70)
+    assert again.word is not None
+    assert again.word.who == "bob"
+
+
+def test_the_same_findings_being_more_severe_opens_it_again():
+    given = told_and_acknowledged(BROKEN[:1])
+    grave = BROKEN[0].model_copy(update={"severity": "critical"})
+    [worse] = updated([given], [grave], UPSTREAM, now_ms=30)
+    assert worse.word is None
+
+
+def test_one_that_comes_back_is_open_again_and_one_that_is_over_is_told_so():
+    given = told_and_acknowledged(BROKEN[:1])
+    [over] = updated([given], [], UPSTREAM, now_ms=30)
+    assert over.is_due(30)
+    assert document_of(over)["text"].startswith("over: ")
+    _, back = updated([over], BROKEN[:1], UPSTREAM, now_ms=40)
+    assert back.word is None
+    assert back.is_due(40)

@@ -136,6 +136,23 @@ def test_one_cause_is_told_once_and_once_more_when_it_is_over(instance, platform
     assert {found["asset"] for found in taken[0]["findings"]} == {"events/payments", "scores/toy"}
 
 
+def test_an_acknowledged_one_is_told_as_such_then_only_when_worse_or_over(instance, platform):
+    said(instance, CONTRACT, passed=False)
+    alerts = Alerts(platform.layout.alerts)
+    with receiving() as (receiver, taken):
+        told(instance, platform, receiver, WATCHED)
+        alerts.acknowledge("events/payments", who="ann", because="asked the sender", now_ms=20)
+        assert isinstance(decided(instance, platform, receiver, WATCHED), Go)
+        told(instance, platform, receiver, WATCHED)
+        assert isinstance(decided(instance, platform, receiver, WATCHED), Skip)
+        said(instance, SPREAD, passed=False)
+        assert isinstance(decided(instance, platform, receiver, WATCHED), Go)
+        told(instance, platform, receiver, WATCHED)
+    words = [each["acknowledged"] and each["acknowledged"]["who"] for each in taken]
+    assert words == [None, "ann", None]
+    assert taken[2]["text"].startswith("worse since ann acknowledged it")
+
+
 def test_alerts_are_kept_where_there_is_no_receiver_and_where_it_fails(instance, platform):
     said(instance, CONTRACT, passed=False)
     assert told(instance, platform, AlertReceiver(), WATCHED) == []
@@ -170,6 +187,16 @@ def test_the_command_lists_what_is_open_and_what_to_do(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "warning   events/payments" in out
     assert "do: docs/watching.md#a-check-failed" in out
+    assert "next: throughline alerts acknowledge events/payments --because" in out
+    word = ["acknowledge", "events/payments", "--because", "known", "--who", "ann"]
+    assert main(["alerts", "--home", str(home), *word]) == 0
+    assert "not sent again until it gets worse" in capsys.readouterr().out
+    assert main(["alerts", "--home", str(home)]) == 0
+    out = capsys.readouterr().out
+    assert "acknowledged by ann" in out
+    assert "ago: known" in out
+    assert main(["alerts", "--home", str(home), "acknowledge", "else", "--because", "?"]) != 0
+    assert "no alert with this cause or id is open" in capsys.readouterr().err
     with alerts.changing():
         alerts.put(updated(alerts.all(), [], {}, now_ms=20), now_ms=20)
     assert main(["alerts", "--home", str(home), "--all"]) == 0

@@ -10,8 +10,10 @@ import pytest
 
 from core.alerts import Finding, document_of, updated
 from core.clock import DAY_MS
-from core.errors import ConfigurationError, DependencyError, IntegrityError
+from core.errors import ConfigurationError, DependencyError, IntegrityError, NotReadyError
 from stores.alerts import KEPT_MS, Alerts
+from stores.audit import AuditLog
+from stores.layout import Layout
 from stores.webhook import SIGNATURE, Webhook, signature_of
 
 FOUND = Finding(asset="events/payments", name="fresh", why="30 h old", severity="warning")
@@ -122,3 +124,29 @@ def test_one_that_cannot_be_read_is_said(alerts, tmp_path):
     next((tmp_path / "alerts").glob("*.json")).write_text("{")
     with pytest.raises(IntegrityError, match="found again"):
         alerts.all()
+
+
+def test_an_acknowledgement_is_kept_and_audited_with_its_use_case(tmp_path):
+    layout = Layout(tmp_path).create()
+    alerts = Alerts(layout.alerts)
+    scores = FOUND.model_copy(update={"asset": "scores/toy", "severity": "critical"})
+    looked(alerts, [FOUND, scores], 10)
+    given = alerts.acknowledge(
+        "scores/toy", who="ann", because="retried", now_ms=20, use_cases=["toy", "fraud"]
+    )
+    assert [alert.cause for alert in alerts.open()] == ["events/payments", "scores/toy"]
+    assert alerts.open()[1] == given
+    again = alerts.acknowledge(given.alert_id, who="bob", because="mine now", now_ms=30)
+    assert alerts.open()[1].word == again.word
+    first, second = AuditLog.of(layout, is_signing=False).latest(5)
+    assert (first.what, first.who, first.why) == ("alert_acknowledged", "ann", "retried")
+    assert first.about["use_cases"] == [{"use_case": "toy"}]
+    assert (second.who, second.about["alert"]) == ("bob", given.alert_id)
+
+
+def test_what_is_over_or_unknown_cannot_be_acknowledged(alerts):
+    with pytest.raises(NotReadyError, match="1 others that are open"):
+        alerts.acknowledge("events/other", who="ann", because="?", now_ms=20)
+    looked(alerts, [], 20)
+    with pytest.raises(NotReadyError, match="no alert with this cause or id is open"):
+        alerts.acknowledge("events/payments", who="ann", because="?", now_ms=30)

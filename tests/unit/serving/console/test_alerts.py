@@ -52,11 +52,11 @@ def console(layout):
 
 def test_open_ones_stand_first_the_worst_on_top_with_what_to_do(console):
     words = console.get("/alerts").words
-    assert "2 open" in words
+    assert "2 open, 2 of them acknowledged by nobody" in words
     begin = [words.index(each) for each in ("critical scores/toy", "warning events/payments")]
     assert begin == sorted(begin)
     assert "For 2 h, since" in words
-    assert "Time 2 in 90 days. Told nobody" in words
+    assert "Time 2 in 90 days. Sent to nobody" in words
     assert "monitoring/toy_drift:nothing_has_drifted : <amount> moved" in words
     assert STEPS["a-run-failed"][0] in words
     assert words.index(" Over Kept 90 days") > max(begin)
@@ -99,3 +99,54 @@ def test_a_key_sees_alerts_of_its_use_cases_and_of_what_is_shared(layout):
     assert "toy_drift" not in words
     hidden = next(each for each in Alerts(layout.alerts).open() if each.cause == "scores/toy")
     assert Console(layout).get(f"/alerts/{hidden.alert_id}", key).status == 404
+
+
+def path_of(layout, cause):
+    return next(
+        f"/alerts/{each.alert_id}" for each in Alerts(layout.alerts).open() if each.cause == cause
+    )
+
+
+def test_an_alert_is_acknowledged_by_its_form_and_then_stands_below_those_that_wait(
+    console, layout
+):
+    path = path_of(layout, "scores/toy")
+    form = {"because": "restarted the job"}
+    sent = console.post(f"{path}/acknowledge", form, page=path)
+    assert (sent.status, sent.headers["location"]) == (303, path)
+    words = console.get(path).words
+    assert "Acknowledged: it is not sent again" in words
+    assert "acknowledged it just now: restarted the job" in words
+    listed = console.get("/alerts").words
+    assert "2 open, 1 of them acknowledged by nobody" in listed
+    assert listed.index("warning events/payments") < listed.index("critical acknowledged")
+    assert "1 acknowledged" in console.get("/").words
+    assert "critical acknowledged scores/toy" in console.get("/use-cases/toy").words
+    empty = console.post(f"{path}/acknowledge", {"because": ""}, page=path)
+    assert empty.status == 422
+
+
+def test_a_page_says_that_an_acknowledged_one_got_worse(console, layout):
+    path = path_of(layout, "scores/toy")
+    console.post(f"{path}/acknowledge", {"because": "known"}, page=path)
+    more = RUN.model_copy(update={"name": "run of other"})
+    looked(layout, [STALE, DRIFT, RUN, more], NOW_MS)
+    assert "Open again: it got worse just now" in console.get(path).words
+    assert "Open again" in console.get("/alerts").words
+
+
+def test_acknowledging_takes_operate_on_what_the_alert_is_about(layout):
+    own, shared = path_of(layout, "scores/toy"), path_of(layout, "events/payments")
+    form = {"because": "known"}
+    scopes = ["toy:rollouts", "toy:rollouts,operate", "*:rollouts,operate"]
+    reader, operator, everybody = (made_key(layout, [scope]) for scope in scopes)
+    console = Console(layout, FixedClock(NOW_MS))
+    assert "Takes a key that opens operate" in console.get(own, reader).words
+    assert console.post(f"{own}/acknowledge", form, operator, page=own).status == 303
+    alert = next(each for each in Alerts(layout.alerts).open() if each.cause == "scores/toy")
+    assert alert.word is not None
+    assert alert.word.because == "known"
+    looked(layout, [STALE, RUN], NOW_MS)  # what is left is of no use case alone
+    assert "Takes a key that opens operate" in console.get(shared).words
+    assert console.post(f"{shared}/acknowledge", form, page="/rollouts/toy").status == 403
+    assert console.post(f"{shared}/acknowledge", form, everybody, page=shared).status == 303
