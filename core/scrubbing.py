@@ -23,6 +23,8 @@ _WORDS = (
     r"|service[_-]?key|credentials?|session[_-]?id|signature|cookie"
 )
 _SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
+_FOLDERS = frozenset({"PWD", "OLDPWD"})
+"""Where a shell stands and stood: no passwords, and the beginning of most paths in messages."""
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)\S*@", re.IGNORECASE)
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [^-]*PRIVATE KEY-----.*?(-----END [^-]*-----|\Z)", re.DOTALL), HIDDEN),
@@ -94,7 +96,8 @@ def secrets_of(environment: Mapping[str, str]) -> set[str]:
     >>> sorted(secrets_of(given))
     ['abcdefgh', 'p4ssw0rd']
     """
-    found = {value for name, value in environment.items() if _SECRET_NAME.search(name)}
+    named = {name for name in environment if _SECRET_NAME.search(name)}
+    found = {environment[name] for name in named - _FOLDERS}
     for value in environment.values():
         for match in re.finditer(r"://[^/\s:@]*:([^/\s]*)@", value):
             found |= {match.group(1), unquote(match.group(1))}

@@ -68,6 +68,8 @@ def test_secrets_of_an_environment_are_found_by_name_and_in_urls():
             "DB_PASSWORD": "pa55w0rd",
             "THROUGHLINE_ONLINE_URL": "redis://:p%40ss%2Fword@db:6379/0",
             "PATH": "/usr/bin",
+            "PWD": "/home/ada/work",  # every path in a message began with three stars
+            "OLDPWD": "/home/ada",
         }
     )
     assert found == {KEY, "pa55w0rd", "p%40ss%2Fword", "p@ss/word"}
