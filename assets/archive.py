@@ -13,9 +13,8 @@ from core.use_case import UseCase
 from stores.archives import Archived, archive, archived
 from stores.audit import AuditLog
 from stores.bundle import read_manifest
-from stores.channels import ChannelBoard
+from stores.channels import read_channels
 from stores.shelf import Shelf
-from stores.signing import KeyRing
 
 WHO = "the archive"
 NONE_SERVES = "no_archived_release_serves"
@@ -72,7 +71,7 @@ def stale_now(platform: Platform, use_case: UseCase) -> dict[int, str]:
     """Releases of a use case that the rule would archive now, and why; nothing is changed."""
     layout, name = platform.layout, use_case.name
     shelf = Shelf(layout.shelf)
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys)).state(name)
+    channels = read_channels(layout).state(name)
     log = AuditLog.of(layout, is_signing=False)
     served_ms = last_served_ms(log.latest(EVERY_RECORD, is_about_channels), name)
     facts = [
@@ -98,7 +97,7 @@ def none_serves(platform: Platform, declared: Declared) -> dg.AssetCheckResult:
     """Whether anything archived stands in a channel."""
     layout = platform.layout
     shelf = Shelf(layout.shelf)
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     serving = [
         f"release {release} of {name}"
         for name in declared.use_cases

@@ -8,9 +8,8 @@ from assets import names
 from assets.resources import Platform
 from assets.results import Result, check, document
 from core.use_case import UseCase
-from stores.channels import ChannelBoard, ChannelState
+from stores.channels import ChannelState, read_channels
 from stores.rollout_counts import open_rollout_counts
-from stores.signing import KeyRing
 
 if TYPE_CHECKING:
     from core.rollout.outcomes import Outcomes
@@ -55,7 +54,7 @@ def outcomes_asset(use_case: UseCase) -> dg.AssetsDefinition:
 def state_of(platform: Platform, use_case: str) -> ChannelState:
     """Channels of a use case as the controller signed them."""
     layout = platform.layout
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     return channels.state(use_case)
 
 

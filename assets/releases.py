@@ -15,11 +15,11 @@ from assets.tables import read_columns
 from core.interface import following
 from core.use_case import UseCase
 from stores.bundle import Bundle, Manifest, load_bundle
-from stores.channels import Asked, ChannelBoard
+from stores.channels import Asked, read_channels
 from stores.in_use import interfaces_served
 from stores.papers import VerdictStatement
 from stores.shelf import Shelf
-from stores.signing import KeyRing, ensure_signer
+from stores.signing import ensure_signer
 
 if TYPE_CHECKING:
     from training.verdict import Verdict
@@ -112,7 +112,7 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
 def held_to_contract(platform: Platform, manifest: Manifest, verdict: "Verdict") -> "Verdict":
     """The verdict, refused where callers of what serves now would not be answered any more."""
     layout, use_case = platform.layout, manifest.use_case
-    state = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys)).state(use_case)
+    state = read_channels(layout).state(use_case)
     served = interfaces_served(Shelf(layout.shelf), use_case, state)
     return verdict.held_to(following(manifest.interface, served))
 
@@ -120,7 +120,7 @@ def held_to_contract(platform: Platform, manifest: Manifest, verdict: "Verdict")
 def champion_bundle(platform: Platform, use_case: str, *, besides: int = 0) -> Bundle | None:
     """Bundle of the release that serves; None when none does, or the one ``besides``."""
     layout = platform.layout
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     champion = channels.state(use_case).champion
     if champion is None or champion == besides:
         return None
@@ -160,7 +160,7 @@ def _way_to_all(platform: Platform, use_case: UseCase, verdict: "Verdict") -> As
     shares.
     """
     layout, contract = platform.layout, verdict.contract
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     has_champion = channels.state(use_case.name).champion is not None
     is_new_major = contract is not None and contract.word == "new_major"
     is_by_shares = has_champion and use_case.rollout is not None and not is_new_major

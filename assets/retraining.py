@@ -16,10 +16,9 @@ from core.retraining import Channel, NewLabels, Performance, Signals, State
 from core.stats.metrics import Estimate
 from core.use_case import UseCase
 from stores.bundle import CARD_DATA, read_manifest
-from stores.channels import ChannelBoard, ChannelState
+from stores.channels import ChannelState, read_channels
 from stores.erasures import Erasures
 from stores.shelf import Shelf
-from stores.signing import KeyRing
 from stores.triages import Triages
 
 GROUPS = "numbers"
@@ -36,7 +35,7 @@ MEASURED_AS: Mapping[str, Channel] = {
 def channel_state(platform: Platform, use_case: str) -> ChannelState:
     """Channels of a use case as the controller signed them."""
     layout = platform.layout
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     return channels.state(use_case)
 
 

@@ -14,8 +14,7 @@ from assets.tables import facts_of
 from core.errors import NotReadyError
 from core.features.plan import Plan
 from core.use_case import UseCase
-from stores.channels import ChannelBoard
-from stores.signing import KeyRing
+from stores.channels import read_channels
 
 AUDIT = "scores_audit"
 MEANS = (
@@ -85,7 +84,7 @@ def _grain(use_case: UseCase) -> str:
 def champion_of(platform: Platform, use_case: str) -> int:
     """Release that is served; NotReadyError when none is."""
     layout = platform.layout
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     champion = channels.state(use_case).champion
     if champion is None:
         raise NotReadyError(

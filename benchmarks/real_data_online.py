@@ -27,10 +27,9 @@ from core.errors import NotReadyError
 from core.features.plan import feature_column
 from orchestration.client import error_of
 from stores.bundle import Manifest, read_manifest
-from stores.channels import ChannelBoard
+from stores.channels import read_channels
 from stores.layout import Layout
 from stores.shelf import Shelf
-from stores.signing import KeyRing
 
 POINTS_A_BATCH = 250
 SINGLES = 1_000
@@ -131,7 +130,7 @@ def said(report: Json) -> str:
 def champion(layout: Layout) -> Manifest:
     """Manifest of the release that is served."""
     shelf = Shelf(layout.shelf)
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     release = channels.state(USE_CASE).champion
     if release is None:
         raise NotReadyError(f"no release of {USE_CASE} is served")

@@ -7,8 +7,7 @@ import time
 from core.errors import DependencyError, InvalidInputError
 from orchestration.service_environment import service_environment
 from orchestration.shell import PROJECT, Shell
-from stores.channels import ChannelAnswer, ChannelBoard, ChannelRequest, Channels
-from stores.signing import KeyRing
+from stores.channels import ChannelAnswer, ChannelBoard, ChannelRequest, Channels, read_channels
 
 BEFORE_WE_CALL_S = 1.0
 CALLED_WITHIN_S = 120.0
@@ -17,8 +16,7 @@ CALLED_WITHIN_S = 120.0
 
 def channels_of(shell: Shell) -> Channels:
     """Channels as they stand, verified."""
-    layout = shell.settings.layout
-    return ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    return read_channels(shell.settings.layout)
 
 
 def answered(shell: Shell, request: ChannelRequest) -> ChannelAnswer:

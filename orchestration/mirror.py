@@ -13,17 +13,10 @@ from core.audit import Entry
 from orchestration.decisions import Go, Skip, mirror_decision
 from orchestration.sensors import RUNNING, Job
 from stores.audit import AuditLog
-from stores.channels import ChannelBoard, Channels
+from stores.channels import read_channels
 from stores.durable import write_durably
-from stores.signing import KeyRing
 
 LOOK_EVERY_S = 60
-
-
-def channels_of(platform: Platform) -> Channels:
-    """Channels as the controller signed them."""
-    layout = platform.layout
-    return ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
 
 
 def mirror_job(declared: Declared) -> dg.JobDefinition:
@@ -33,7 +26,7 @@ def mirror_job(declared: Declared) -> dg.JobDefinition:
     def set_aliases(context: dg.OpExecutionContext, platform: Platform) -> list[str]:
         from training.tracking import mirror_channels
 
-        channels, changes = channels_of(platform), []
+        channels, changes = read_channels(platform.layout), []
         for name in declared.use_cases:
             releases, held = channels.state(name).by_channel, aliased_releases(platform, name)
             audit_moved(platform, name, held, releases)
@@ -120,7 +113,7 @@ def _keep(platform: Platform, use_case: str, releases: Mapping[str, int]) -> Non
 
 def decision_of(declared: Declared, platform: Platform, asked: int) -> Go | Skip:
     """Whether an alias differs from the channels, over all use cases."""
-    channels = channels_of(platform)
+    channels = read_channels(platform.layout)
     held = {name: aliased_releases(platform, name) for name in declared.use_cases}
     if channels.counter == 0 and not any(held.values()):
         return Skip("nothing is served yet, so that there is nothing to mirror")

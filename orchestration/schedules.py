@@ -1,5 +1,6 @@
 """Schedules: only where wall-clock time is the meaning."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -13,8 +14,7 @@ from core.features.plan import Plan
 from core.use_case import UseCase
 from orchestration.decisions import Go, Skip, scores_decision
 from orchestration.sensors import Job, as_request
-from stores.channels import ChannelBoard
-from stores.signing import KeyRing
+from stores.channels import read_channels
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 SCORES_AT = "0 2 * * *"
@@ -22,6 +22,20 @@ REBASE_AT = "15 * * * *"
 SWEEP_AT = "30 4 * * *"
 AFTER_A_CRASH = {"dagster/max_retries": "3", "dagster/retry_strategy": "FROM_FAILURE"}
 AFTER_A_FAILURE = dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL)
+
+
+def at_utc(
+    cron: str, *, name: str, job: Job, description: str
+) -> Callable[[Callable[..., dg.RunRequest | dg.SkipReason]], dg.ScheduleDefinition]:
+    """A schedule as all of ours are: its times are UTC, and it runs unless it is stopped."""
+    return dg.schedule(
+        cron_schedule=cron,
+        name=name,
+        job=job,
+        description=description,
+        execution_timezone="UTC",
+        default_status=RUNNING,
+    )
 
 
 def scores_job(use_case: UseCase) -> Job:
@@ -44,12 +58,10 @@ def as_of_date(use_case: UseCase, scheduled_ms: int) -> str:
 def scores_schedule(use_case: UseCase, plan: Plan, job: Job) -> dg.ScheduleDefinition:
     """Schedule of a use case's daily scores."""
 
-    @dg.schedule(
+    @at_utc(
+        SCORES_AT,
         name=f"daily_scores_{use_case.name}_at_two",
         job=job,
-        cron_schedule=SCORES_AT,
-        execution_timezone="UTC",
-        default_status=RUNNING,
         description=f"Scores {use_case.name} at 02:00 UTC, when the day before is whole.",
     )
     def schedule(
@@ -57,7 +69,7 @@ def scores_schedule(use_case: UseCase, plan: Plan, job: Job) -> dg.ScheduleDefin
     ) -> dg.RunRequest | dg.SkipReason:
         date = as_of_date(use_case, instant_of(context.scheduled_execution_time))
         layout = platform.layout
-        channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+        channels = read_channels(layout)
         tables = {
             view.name: is_table(layout.tiles(view.name)) for view in plan.views if view.windows
         }
@@ -94,12 +106,10 @@ def rebase_decision(declared: Declared, platform: Platform, hour: str) -> Go | S
 def rebase_schedule(declared: Declared, job: Job) -> dg.ScheduleDefinition:
     """Schedule that keeps deltas short: what the folder holds is moved into the base."""
 
-    @dg.schedule(
+    @at_utc(
+        REBASE_AT,
         name="rebase_online_values_hourly",
         job=job,
-        cron_schedule=REBASE_AT,
-        execution_timezone="UTC",
-        default_status=RUNNING,
         description="Moves what the folder holds into the base, so that reads stay small.",
     )
     def schedule(

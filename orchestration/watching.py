@@ -11,10 +11,9 @@ from assets.tables import is_table
 from core.use_case import UseCase
 from orchestration.decisions import Go, Skip, watch_decision
 from orchestration.http_service import HttpService
-from orchestration.schedules import AFTER_A_CRASH, RUNNING
+from orchestration.schedules import AFTER_A_CRASH, at_utc
 from orchestration.sensors import Job, as_request
-from stores.channels import ChannelBoard
-from stores.signing import KeyRing
+from stores.channels import read_channels
 
 NIGHTLY, HOURLY, ASKED = "watch_nightly", "watch_hourly", "ask_synthetic"
 NIGHTLY_AT, HOURLY_AT, ASKED_AT = "30 3 * * *", "25 * * * *", "40 * * * *"
@@ -59,12 +58,10 @@ def watching_schedules(declared: Declared, jobs: Mapping[str, Job]) -> list[dg.S
 
 
 def _looking(use_case: UseCase, job: Job, look: str, cron: str) -> dg.ScheduleDefinition:
-    @dg.schedule(
+    @at_utc(
+        cron,
         name=f"{look}_{use_case.name}_at",
         job=job,
-        cron_schedule=cron,
-        execution_timezone="UTC",
-        default_status=RUNNING,
         description=f"Watches {use_case.name}, once there is a table of what it decides about.",
     )
     def schedule(
@@ -79,12 +76,10 @@ def _looking(use_case: UseCase, job: Job, look: str, cron: str) -> dg.ScheduleDe
 
 
 def _asking(use_case: UseCase, job: Job) -> dg.ScheduleDefinition:
-    @dg.schedule(
+    @at_utc(
+        ASKED_AT,
         name=f"{ASKED}_{use_case.name}_at",
         job=job,
-        cron_schedule=ASKED_AT,
-        execution_timezone="UTC",
-        default_status=RUNNING,
         description=f"Asks {use_case.name} a synthetic request, where a release serves.",
     )
     def schedule(
@@ -102,7 +97,7 @@ def asking_decision(platform: Platform, use_case: UseCase, address: str, at: str
     A service that was stopped in good order is asked nothing; one that died is, and fails.
     """
     layout = platform.layout
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     if channels.state(use_case.name).champion is None:
         return Skip(f"{use_case.name}: no release serves, so there is nobody to ask")
     if not address:

@@ -21,6 +21,7 @@ from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen
 from core.rollout.stages import RiskTier, Rollout
 from stores.durable import write_durably
+from stores.layout import Layout
 from stores.papers import StageApproval, signed_bytes
 from stores.plain_files import read_plain
 from stores.signing import KeyRing, Signature, Signer
@@ -275,6 +276,11 @@ class ChannelBoard:
                 "not the id of a request", remedy="use the id that `ask` returned"
             )
         return self.root / folder / f"{request_id}.json"
+
+
+def read_channels(layout: Layout) -> Channels:
+    """What is served from a home, as `ChannelBoard.read` verifies it by the home's keys."""
+    return ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
 
 
 def document_bytes(document: Frozen) -> bytes:

@@ -24,9 +24,8 @@ from core.triage import Moved, Triage, What, triaged
 from core.upstream import AssetHistory, all_faults
 from core.use_case import UseCase
 from stores.bundle import Bundle, load_bundle
-from stores.channels import ChannelBoard
+from stores.channels import read_channels
 from stores.shelf import Shelf
-from stores.signing import KeyRing
 
 MOVED_ERRORS = "moved_errors"
 TRAINED = "training against serving"
@@ -183,6 +182,6 @@ def kind_of(moved: Moved) -> What:
 def champion_bundle(platform: Platform, use_case: str) -> Bundle | None:
     """Bundle of the champion; None where none serves."""
     layout = platform.layout
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     champion = channels.state(use_case).champion
     return None if champion is None else load_bundle(Shelf(layout.shelf).bundle(use_case, champion))

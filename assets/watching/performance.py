@@ -21,10 +21,9 @@ from core.triage import Moved
 from core.use_case import UseCase
 from core.watched import CalibrationSeen, PeriodSeen, SkillSeen, diagrams_seen
 from stores.bundle import load_bundle, read_manifest
-from stores.channels import ChannelBoard
+from stores.channels import read_channels
 from stores.looks import Looks
 from stores.shelf import Shelf
-from stores.signing import KeyRing
 
 if TYPE_CHECKING:
     from training.live_rows import Shadowing, Watched
@@ -119,7 +118,7 @@ def shadow_of(platform: Platform, use_case: str) -> "Shadowing | None":
     from training.live_rows import Shadowing
 
     layout = platform.layout
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     release, shelf = channels.state(use_case).shadow, Shelf(layout.shelf)
     if release is None:
         return None

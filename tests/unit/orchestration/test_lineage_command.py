@@ -11,10 +11,9 @@ from assets.declared import Declared
 from core.lineage import Thing
 from orchestration import cli
 from orchestration.lineage import lineage_of
-from stores.channels import ChannelBoard
+from stores.channels import read_channels
 from stores.layout import Layout
 from stores.shelf import Shelf
-from stores.signing import KeyRing
 
 DECLARED = Declared({"toy": small_use_case().model_copy(update={"name": "toy"})}, {"toy": TOY_PLAN})
 
@@ -25,7 +24,7 @@ def layout(tmp_path):
 
 
 def graph_of(layout):
-    channels = ChannelBoard(layout.shelf).read(KeyRing.from_directory(layout.keys))
+    channels = read_channels(layout)
     return lineage_of(layout, DECLARED, channels)
 
 
