@@ -23,28 +23,33 @@ from numpy.typing import NDArray
 from core.erasure import ERASED
 from core.sought import Sought
 from feature_store.tables import dataset_of
-from stores.durable import sync_directory
 from stores.erasing_files import rows_of
 from stores.erasing_mapped import refused_rows_of
-from stores.scanning import scan_tree
 from stores.table_locks import local_path, table_lock
+from stores.trees import FolderTree, Tree
 
 WRITER = "erasure"
+_LOG = "_delta_log"
 _BATCH_ROWS = 65_536
 
 
-def erase_in_table(uri: str, sought: Sought) -> dict[str, int]:
-    """Rows and partitions written anew, and files purged, of a table; under its lock."""
+def erase_in_table(uri: str, sought: Sought, tree: Tree | None = None) -> dict[str, int]:
+    """Rows and partitions written anew, and files purged, of a table; under its lock.
+
+    ``tree`` are the table's files, where they are not on this machine.
+    """
+    files = tree or FolderTree(local_path(uri) or Path(uri))
     with table_lock(uri):
         table = DeltaTable(uri)
         dataset = dataset_of(table)  # once: a partition is written anew from its own files alone
-        n_rows = n_partitions = 0
+        n_rows = n_partitions = n_files = 0
         for condition, predicate in _partitions(table, dataset.schema):
             kept = _Kept(dataset, condition, sought)
             if kept.holds_any():
                 n_rows += _rewrite(table, kept, predicate)
                 n_partitions += 1
-        n_files = _purge(table, sought) if n_partitions or _is_in_files(uri, sought) else 0
+        if n_partitions or files.sightings(sought):
+            n_files = _purge(table, sought, files)
     return {"rows": n_rows, "partitions": n_partitions, "purged_files": n_files}
 
 
@@ -135,47 +140,33 @@ def _rewrite(table: DeltaTable, kept: _Kept, predicate: str | None) -> int:
     return kept.n_left_out
 
 
-def _is_in_files(uri: str, sought: Sought) -> bool:
-    """Whether a file still says it: of an older version, of the log, left over.
-
-    An object store is not searched; there it is taken for granted.
-    """
-    path = local_path(uri)
-    return path is None or bool(scan_tree(path, sought))
-
-
-def _purge(table: DeltaTable, sought: Sought) -> int:
+def _purge(table: DeltaTable, sought: Sought, files: Tree) -> int:
     """Remove every file that the newest version does not read, and the log where it says it."""
-    path = local_path(table.table_uri)
-    before = _files(path)
+    before = _data_files(files)
     table.update_incremental()
     table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-    if path is not None:
-        _remove_strays(path, {Path(file).name for file in table.file_uris()}, sought)
-        if scan_tree(path / "_delta_log", sought):
-            _shorten_log(path)
-    return max(0, before - _files(path))
+    _remove_strays(files, {Path(file).name for file in table.file_uris()}, sought)
+    if files.sightings(sought, _LOG):
+        _shorten_log(table.table_uri, files)
+    return max(0, before - _data_files(files))
 
 
-def _files(path: Path | None) -> int:
-    return sum(1 for _ in path.rglob("*.parquet")) if path is not None else 0
+def _data_files(files: Tree) -> int:
+    return sum(1 for name in files.names() if name.endswith(".parquet"))
 
 
-def _remove_strays(path: Path, live: set[str], sought: Sought) -> None:
+def _remove_strays(files: Tree, live: set[str], sought: Sought) -> None:
     """Files that the table does not read: of a writer that was killed, of a change feed."""
-    for sighting in scan_tree(path, sought):
-        file = path / sighting.place
-        if not sighting.place.startswith("_delta_log/") and file.name not in live:
-            file.unlink(missing_ok=True)
+    places = {sighting.place for sighting in files.sightings(sought)}
+    strays = (place for place in places if not place.startswith(f"{_LOG}/"))
+    files.remove(sorted(place for place in strays if Path(place).name not in live))
 
 
-def _shorten_log(path: Path) -> None:
+def _shorten_log(uri: str, files: Tree) -> None:
     """Begin the log with a checkpoint of the newest version, in which only its own files are."""
-    table = DeltaTable(str(path))
+    table = DeltaTable(uri)
     table.create_checkpoint()
-    log, version = path / "_delta_log", f"{table.version():020d}"
-    for entry in log.iterdir():
-        number = entry.name.split(".")[0]
-        if number.isdigit() and number < version:
-            entry.unlink()
-    sync_directory(log)
+    version = f"{table.version():020d}"
+    entries = (name for name in files.names() if name.startswith(f"{_LOG}/"))
+    numbers = {name: Path(name).name.split(".")[0] for name in entries}
+    files.remove([name for name, n in numbers.items() if n.isdigit() and n < version])

@@ -17,6 +17,7 @@ from core.errors import NotReadyError
 from core.retention import Hold
 from core.sought import MASKED, Sought
 from feature_store.erasing_tables import erase_in_table
+from orchestration.erasing_lake import erase_besides, sightings_in, tables_in
 from orchestration.erasing_models import remove_bundles_of, trained_on
 from orchestration.erasing_tree import erase_below, files_below, tables_below
 from orchestration.settings import Settings
@@ -34,6 +35,7 @@ from stores.scanning import Sighting, scan_file, scan_values
 from stores.segments import ASIDE, open_segments
 from stores.signing import ensure_signer
 from stores.tombstones import Tombstones
+from stores.trees import ObjectTree
 
 Counts = dict[str, int]
 Told = Callable[[str], None]
@@ -107,20 +109,17 @@ class Erasing:
                 yield Step(
                     f"table {target}", target, partial(erase_in_table, str(table), self.sought)
                 )
-        if "://" in self.layout.lake:
-            for uri in self._declared_tables():
-                target = uri.removeprefix(f"{self.layout.lake.rstrip('/')}/")
-                yield Step(f"table {target}", target, partial(self._if_there, uri))
+        if (lake := self._lake) is not None:
+            for name in tables_in(lake):
+                uri, files = f"{lake.uri}/{name}", lake.below(name)
+                yield Step(f"table {name}", name, partial(erase_in_table, uri, self.sought, files))
 
-    def _if_there(self, uri: str) -> Counts:
-        from deltalake import DeltaTable
-
-        return erase_in_table(uri, self.sought) if DeltaTable.is_deltatable(uri) else {}
-
-    def _declared_tables(self) -> list[str]:
-        from orchestration.erasing_models import declared_tables
-
-        return declared_tables(self.settings)
+    @property
+    def _lake(self) -> ObjectTree | None:
+        """The lake where it is in an object store; None where it is a folder."""
+        uri = self.layout.lake
+        is_folder = "://" not in uri or uri.startswith("file://")
+        return None if is_folder else ObjectTree(uri, self._tier.scratch)
 
     def _lakes(self) -> list[Path]:
         """Folders of this machine that the tables lie in."""
@@ -168,6 +167,10 @@ class Erasing:
         apart = roots_of(self.layout).get(LAKE)
         if apart is not None:
             yield Step("folder of the lake", "lake", partial(self._below, apart))
+        lake = self._lake
+        if lake is not None:
+            erase = partial(erase_besides, lake, tables_in(lake), self.sought)
+            yield Step("rest of the lake", "segments", erase)
 
     def _below(self, folder: Path) -> Counts:
         """All but tables, which are steps of their own."""
@@ -229,6 +232,7 @@ class Erasing:
             journal = journal.begun_anew(who=who, why=why, now_ms=at_ms)
         else:
             self.told("going on with what was cut short")
+            self._tier.drop_scratches()
         if not journal.done:
             self._put_down("forgetting", who, why, at_ms)
             journal = journal.with_models(trained_on(self.settings, self.sought))
@@ -280,10 +284,7 @@ class Erasing:
             for path in files_below(root, [self.layout.erasure]):
                 found += self._left(scan_file(path, str(path), self.sought))
                 searched["files"] += 1
-        sightings, n_cold = cold_sightings(self._tier, self.sought)
-        found += self._left(sightings)
-        if n_cold:
-            searched["cold_files"] = n_cold
+        found += self._left(self._far_sightings(searched))
         if not is_sqlite(self.settings.online_store_url):
             from stores.online.redis import all_pairs
 
@@ -291,6 +292,16 @@ class Erasing:
             found += scan_values("online store", pairs, self.sought)
             searched["online_values"] = len(pairs)
         return found, dict(searched)
+
+    def _far_sightings(self, searched: Counter[str]) -> list[Sighting]:
+        """Where somebody stands in object stores and in the cold tier."""
+        found, n_cold = cold_sightings(self._tier, self.sought)
+        if n_cold:
+            searched["cold_files"] = n_cold
+        if self._lake is not None:
+            sightings, searched["lake_objects"] = sightings_in(self._lake, self.sought)
+            found += sightings
+        return found
 
     def _left(self, sightings: Sequence[Sighting]) -> list[Sighting]:
         """What may not stay: all but the token in the audit log, which cannot be unsaid."""

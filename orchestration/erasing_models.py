@@ -68,18 +68,6 @@ def remove_bundles_of(layout: Layout, sought: Sought) -> dict[str, int]:
     return {"bundles": n_removed}
 
 
-def declared_tables(settings: Settings) -> list[str]:
-    """Addresses of the tables of everything declared, for a lake that cannot be listed."""
-    from orchestration.code_location import upheld_by
-
-    layout, declared = settings.layout, upheld_by(settings, is_kept=False)
-    tables = [each for s in declared.sources for each in (layout.events(s), layout.rejected(s))]
-    tables += [layout.tiles(view) for view in declared.views]
-    for name in declared.use_cases:
-        tables += [layout.training(name), layout.scores(name), layout.predictions(name)]
-    return tables
-
-
 def folders_besides(settings: Settings, given: list[Path]) -> list[Path]:
     """Folders besides the home that are cleaned too: those in the settings, and those given."""
     return list(dict.fromkeys([*settings.erasure.backups, *given]))

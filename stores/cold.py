@@ -155,9 +155,8 @@ class ColdTier:
         """
         if not self.layout.cold.is_dir():
             return
+        self.drop_scratches()
         with self.alone():
-            for left in self.layout.cold.glob(f"{_SCRATCH}*"):
-                shutil.rmtree(left)
             for paper in self.papers():
                 if not paper.is_whole:
                     self._forget(paper)
@@ -245,6 +244,14 @@ class ColdTier:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def drop_scratches(self) -> None:
+        """Remove copies that a process which died had fetched."""
+        if not self.layout.cold.is_dir():
+            return
+        with self.alone():
+            for left in self.layout.cold.glob(f"{_SCRATCH}*"):
+                shutil.rmtree(left)
 
     def place_of(self, paper: ColdPaper) -> ColdPlace:
         """Where a thing lies."""

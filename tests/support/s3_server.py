@@ -34,7 +34,7 @@ class S3Server:
     @property
     def environment(self) -> dict[str, str]:
         """What a client of it takes from its environment."""
-        return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url}
+        return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.url, "AWS_ALLOW_HTTP": "true"}
 
     def stop(self) -> None:
         """Let it answer nobody; connections stay open."""

@@ -323,7 +323,8 @@ def test_keys_of_one_go_from_a_redis_and_those_of_others_stay(settings):
 
 def killed_at(settings, sync):
     """Exit code of a process that forgets and dies at its n-th sync, if it comes so far."""
-    program = [sys.executable, "-m", "tests.support.dying_forget", settings.home, THEIRS, str(sync)]
+    point = f"fsync:{sync}"
+    program = [sys.executable, "-m", "tests.support.dying_forget", settings.home, THEIRS, point]
     return subprocess.run(program, cwd=PROJECT, capture_output=True, timeout=120).returncode
 
 
