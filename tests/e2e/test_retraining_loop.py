@@ -16,6 +16,7 @@ import pytest
 from bundles import shelve
 from deltalake import write_deltalake
 from desks import Desk
+from platforms import platform_at
 from rollouts import fast_rollout, worker_counts
 from training_sets import START_MS, small_plan, small_training_set, small_use_case
 
@@ -25,8 +26,7 @@ from assets.declared import Declared
 from assets.evaluation import evaluation_asset
 from assets.models import BUILT_BY, TRIGGER, bundle_asset, candidate_asset
 from assets.releases import release_asset
-from assets.resources import Platform
-from core.clock import DAY_MS, FixedClock, SystemClock, event_date
+from core.clock import DAY_MS, SystemClock, event_date
 from core.fairness import Fairness, Groups
 from core.features.plan import feature_column
 from core.retraining import OnDrift, Retraining
@@ -66,14 +66,6 @@ MOVED = Moved(column="amount_minor", what="source", effect=0.4, threshold=0.1, n
 LATE = Fault(cause="late_partition", asset="events/payments", partition="2026-03-01")
 
 
-class PlatformAt(Platform):
-    at_ms: int = 0
-
-    @property
-    def clock(self):
-        return FixedClock(self.at_ms)
-
-
 @dataclass
 class World:
     """A home with its people, its orchestrator, and the instant that it is."""
@@ -89,12 +81,7 @@ class World:
     @property
     def platform(self):
         root = self.layout.root
-        return PlatformAt(
-            home=str(root),
-            online_url="sqlite:///none",
-            tracking_uri=f"sqlite:///{root}/mlflow.db",
-            at_ms=self.now_ms,
-        )
+        return platform_at(root, self.now_ms, tracking_uri=f"sqlite:///{root}/mlflow.db")
 
     def snapshot(self, name, table):
         """A training set, as the job would leave it."""

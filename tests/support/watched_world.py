@@ -11,10 +11,11 @@ import pyarrow as pa
 from bundles import CARD_STATES, TOY_PLAN, serve, shelve
 from deltalake import DeltaTable, write_deltalake
 from payments import NOW_MS, PAYMENTS, VERDICTS
+from platforms import platform_at
 from training_sets import small_use_case
 
 from assets.resources import Launcher, Platform
-from core.clock import DAY_MS, HOUR_MS, Clock, FixedClock, event_date
+from core.clock import DAY_MS, HOUR_MS, event_date
 from core.decisions import DecisionPolicy
 from core.features.plan import feature_column
 from core.stats.profile import TableProfile
@@ -50,14 +51,6 @@ DATES = [event_date(TODAY_MS - back * DAY_MS) for back in range(N_DAYS, 0, -1)]
 NEWEST = DATES[-1]
 INSTANT = pa.timestamp("us", tz="UTC")
 Change = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-class PlatformThen(Platform):
-    """At a fixed present."""
-
-    @property
-    def clock(self) -> Clock:
-        return FixedClock(TODAY_MS)
 
 
 class CountingLauncher(Launcher):
@@ -116,8 +109,11 @@ class WatchedWorld:
     def platform(self) -> Platform:
         """Where this world is."""
         layout = self.layout
-        return PlatformThen(
-            home=str(layout.root), online_url=layout.online_url, tracking_uri=layout.mlflow_uri
+        return platform_at(
+            layout.root,
+            TODAY_MS,
+            online_url=layout.online_url,
+            tracking_uri=layout.mlflow_uri,
         )
 
     def _day(self, date: str, plant: Change | None) -> dict[str, Any]:

@@ -3,24 +3,16 @@
 import pytest
 from bundles import serve, shelve
 from payments import NOW_MS
+from platforms import platform_at
 
 from assets.archive import none_serves, stale_now
 from assets.declared import Declared
-from assets.resources import Platform
-from core.clock import DAY_MS, FixedClock
+from core.clock import DAY_MS
 from stores.layout import Layout
 from stores.shelf import Shelf
 from use_cases.fraud.use_case import USE_CASE
 
 DECLARED = Declared(use_cases={"fraud": USE_CASE}, plans={})
-
-
-class PlatformAt(Platform):
-    at_ms: int = NOW_MS
-
-    @property
-    def clock(self):
-        return FixedClock(self.at_ms)
 
 
 @pytest.fixture
@@ -31,14 +23,11 @@ def platform(tmp_path):
         shelve(layout, use_case="fraud")
     serve(layout, 2, counter=1, use_case="fraud")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    return PlatformAt(home=str(tmp_path), online_url="sqlite:///none", tracking_uri=uri)
+    return platform_at(tmp_path, NOW_MS, tracking_uri=uri)
 
 
 def at(platform, days):
-    return PlatformAt(
-        home=platform.home, online_url=platform.online_url, tracking_uri=platform.tracking_uri,
-        at_ms=NOW_MS + days * DAY_MS,
-    )  # fmt: skip
+    return platform.model_copy(update={"at_ms": NOW_MS + days * DAY_MS})
 
 
 def test_what_served_nobody_for_its_days_is_stale(platform):

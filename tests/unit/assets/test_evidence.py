@@ -5,7 +5,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 from bundles import TOY_PLAN
-from watched_world import DATES, NEWEST, TODAY_MS, USE_CASE, PlatformThen
+from platforms import platform_at
+from watched_world import DATES, NEWEST, TODAY_MS, USE_CASE
 
 from assets import names
 from assets.checks.expectations import GREAT_EXPECTATIONS
@@ -30,15 +31,9 @@ PAYMENTS = names.events("payments")
 
 
 @pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
 def platform(tmp_path):
     layout = Layout(tmp_path).create()
-    return PlatformThen(home=str(tmp_path), online_url=layout.online_url, tracking_uri="")
+    return platform_at(tmp_path, TODAY_MS, online_url=layout.online_url)
 
 
 def wrote(instance, key, date, columns, code="a1"):

@@ -12,12 +12,12 @@ from bundles import shelve
 from deltalake import write_deltalake
 from desks import Desk
 from payments import DAY_MS, LABEL, NOW_MS
+from platforms import platform_at
 from rollouts import fast_rollout
 from training_sets import small_use_case
 
 from assets.outcomes import JOINABLE, outcomes_asset, published
-from assets.resources import Platform
-from core.clock import FixedClock, event_date
+from core.clock import event_date
 from core.rollout.counters import SCORE_BINS, Counters, latency_bin, score_bin
 from core.rollout.published import StageCounts, WorkerCounts
 from stores.layout import Layout
@@ -28,12 +28,6 @@ USE_CASE = small_use_case().model_copy(update={"name": "toy", "label": LABEL})
 WEIGHTS = (0.5, 1.0)
 N_REQUESTS, NEEDED_LABELS = 1_200, 300
 PRESENT_MS = NOW_MS + 8 * DAY_MS  # what was paid at NOW_MS is mature
-
-
-class At(Platform):
-    @property
-    def clock(self):
-        return FixedClock(PRESENT_MS)
 
 
 @dataclasses.dataclass
@@ -55,7 +49,7 @@ class Town(Desk):
         rollout = fast_rollout(weights=WEIGHTS, minimum_labels=NEEDED_LABELS)
         self.release = shelve(layout, rollout=rollout)
         assert self.ask("start", self.release).is_accepted
-        self.platform = At(home=str(layout.root), online_url=layout.online_url, tracking_uri="none")
+        self.platform = platform_at(layout.root, PRESENT_MS, online_url=layout.online_url)
 
     @property
     def rollout(self):

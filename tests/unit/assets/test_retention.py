@@ -13,15 +13,16 @@ import pytest
 from bundles import CARD_STATES, TOY_PLAN, serve, shelve
 from deltalake import CommitProperties, Transaction, write_deltalake
 from payments import PAYMENTS, VERDICTS, payment, seal_events
+from platforms import platform_at
 from training_sets import small_use_case
 
 from assets import names
 from assets.declared import Declared
-from assets.resources import Launcher, Platform
+from assets.resources import Launcher
 from assets.retention import DONE, retention_asset, sweep_of
 from assets.retention_pieces import SERVED
 from assets.retention_runs import LATEST, dagster_runs
-from core.clock import DAY_MS, Clock, FixedClock, event_date
+from core.clock import DAY_MS, event_date
 from stores.holds import Holds
 from stores.layout import Layout
 from stores.log import SourceLog
@@ -38,12 +39,6 @@ USE_CASE = small_use_case().model_copy(
 )
 DECLARED = Declared({"toy": USE_CASE}, {"toy": TOY_PLAN})
 AGES = (5, 20, 40)
-
-
-class PlatformThen(Platform):
-    @property
-    def clock(self) -> Clock:
-        return FixedClock(AT_MS)
 
 
 class RecordingLauncher(Launcher):
@@ -96,8 +91,8 @@ def layout(made, tmp_path):
 
 def platform_of(layout, made):
     # MLflow takes a second to make its tables, and knows of no run in any home.
-    return PlatformThen(
-        home=str(layout.root), online_url=layout.online_url, tracking_uri=made.mlflow_uri
+    return platform_at(
+        layout.root, AT_MS, online_url=layout.online_url, tracking_uri=made.mlflow_uri
     )
 
 
@@ -111,12 +106,6 @@ def plans(made):
     """What a sweep would do, by its target."""
     with dg.DagsterInstance.ephemeral() as instance:
         return plans_of(platform_of(made, made), instance)
-
-
-@pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def plans_of(platform, instance):

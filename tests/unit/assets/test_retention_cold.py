@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from bundles import CARD_STATES, TOY_PLAN, shelve
 from payments import PAYMENTS, VERDICTS
+from platforms import platform_at
 from training_sets import small_use_case
 
 from assets.declared import Declared
-from assets.resources import Platform
 from assets.retention import Sweep, report_text
 from assets.retention_pieces import Inventory
-from core.clock import DAY_MS, Clock, FixedClock, event_date
+from core.clock import DAY_MS, event_date
 from core.errors import NotReadyError
 from stores.archives import Archived, archive, restore
 from stores.bundle import MANIFEST, load_bundle
@@ -38,12 +38,6 @@ DECLARED = Declared({"toy": USE_CASE}, {"toy": TOY_PLAN})
 AGES = {"old.csv": 90, "young.csv": 3, "lost.csv": 90}
 
 
-class PlatformThen(Platform):
-    @property
-    def clock(self) -> Clock:
-        return FixedClock(NOW_MS)
-
-
 @pytest.fixture
 def platform(tmp_path):
     """Three landed files of which one was lost on the way, three releases, the first archived."""
@@ -63,8 +57,9 @@ def platform(tmp_path):
         Shelf(layout.shelf), Archived(use_case="toy", release=1, who="a", because="b", at_ms=at_ms)
     )
     (tmp_path / "cold").mkdir()
-    return PlatformThen(
-        home=str(layout.root),
+    return platform_at(
+        layout.root,
+        NOW_MS,
         online_url=layout.online_url,
         tracking_uri=layout.mlflow_uri,
         cold_uri=str(tmp_path / "cold"),

@@ -47,12 +47,6 @@ PAYMENTS = "events/payments"
 
 
 @pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
 def made(tmp_path):
     def made(**planted):
         return WatchedWorld(Layout(tmp_path / "home"), **planted)

@@ -32,12 +32,6 @@ WATCHED = Watchlist(
 
 
 @pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
 def platform(tmp_path):
     layout = Layout(tmp_path).create()
     return Platform(home=str(tmp_path), online_url=layout.online_url, tracking_uri="sqlite://")

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from bundles import shelve
 
-from orchestration import cli
 from stores.audit import AuditLog
 from stores.layout import Layout
 from stores.shelf import Shelf
@@ -16,15 +17,8 @@ def layout(tmp_path):
 
 
 @pytest.fixture
-def approve(layout, capsys, monkeypatch):
-    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
-
-    def run(*words):
-        code = cli.main(["approve", "--home", str(layout.root), "toy", *words])
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+def approve(throughline, layout):
+    return partial(throughline, layout.root, "approve", "toy")
 
 
 def champion(layout):

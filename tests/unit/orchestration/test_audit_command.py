@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from audit_damage import entry
 
-from orchestration import cli
 from stores.audit import AuditLog
 from stores.audit_verified import last_verified
 from stores.layout import Layout
@@ -20,16 +20,8 @@ def log(tmp_path):
 
 
 @pytest.fixture
-def audit(tmp_path, capsys, monkeypatch):
-    """Runs ``throughline audit``; its exit code, and what it said."""
-    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
-
-    def run(*words):
-        code = cli.main(["audit", "--home", str(tmp_path), *words])
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+def audit(throughline, tmp_path):
+    return partial(throughline, tmp_path, "audit")
 
 
 def test_a_whole_log_is_said_to_be_whole_and_that_is_put_down(audit, log, tmp_path):

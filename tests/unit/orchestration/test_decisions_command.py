@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,6 @@ from deltalake import write_deltalake
 from engines import Bench
 
 from core.clock import DAY_MS, FixedClock
-from orchestration import cli
 from orchestration.recorded import recorded_predictions
 from stores.layout import Layout
 from stores.records import SegmentedRecordLog, parse_record_id
@@ -81,15 +81,8 @@ def recorded(layout):
 
 
 @pytest.fixture
-def run(layout, capsys):
-    """Runs ``throughline decisions``; its exit code, and what it said."""
-
-    def run(*words):
-        code = cli.main(["decisions", "--home", str(layout.root), *words])
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+def run(throughline, layout):
+    return partial(throughline, layout.root, "decisions")
 
 
 @pytest.fixture

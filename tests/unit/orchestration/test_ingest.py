@@ -43,12 +43,6 @@ def platform(tmp_path):
     return Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
 
 
-@pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as found:
-        yield found
-
-
 def ingest(platform, instance, launcher=InProcessLauncher, config=None):
     return ingest_job(PAYMENTS).execute_in_process(
         run_config=config,

@@ -1,8 +1,9 @@
+from functools import partial
+
 import pytest
 
 from core.access import read_key, standing
 from core.clock import DAY_MS, FixedClock
-from orchestration import cli
 from orchestration.service_environment import service_environment
 from orchestration.settings import Settings
 from stores.access_keys import AccessKeyFile
@@ -18,16 +19,8 @@ def file(tmp_path):
 
 
 @pytest.fixture
-def keys(tmp_path, capsys, monkeypatch):
-    """Runs ``throughline keys``; its exit code, and what it said."""
-    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
-
-    def run(*words):
-        code = cli.main(["keys", "--home", str(tmp_path / "home"), *words])
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+def keys(throughline, tmp_path):
+    return partial(throughline, tmp_path / "home", "keys")
 
 
 def created(keys, *more):

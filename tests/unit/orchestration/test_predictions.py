@@ -3,11 +3,10 @@
 import dagster as dg
 import pytest
 from payments import NOW_MS
+from platforms import platform_at
 from recorded import ship, toy_record
 
 from assets.declared import Declared
-from assets.resources import Platform
-from core.clock import FixedClock
 from orchestration.decisions import MANY_BYTES, Go, Patience, Skip, Waiting, predictions_decision
 from orchestration.predictions import predictions_sensors, waiting_segments
 from stores.layout import Layout
@@ -42,15 +41,9 @@ def test_two_ticks_that_saw_the_same_ask_for_one_run_and_a_commit_makes_another(
     assert decided(taken=4).key != decided(taken=5).key
 
 
-class At(Platform):
-    @property
-    def clock(self):
-        return FixedClock(2_000_000_000_000)
-
-
 @pytest.fixture
 def platform(tmp_path):
-    return At(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
+    return platform_at(tmp_path, 2_000_000_000_000)
 
 
 def tick(platform):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from bundles import bundle_files, shelve
@@ -13,7 +14,6 @@ from rollouts import fast_rollout
 from core.archive import ReleaseFacts, stale_releases
 from core.clock import DAY_MS
 from core.served import is_about_channels, last_served_ms, served_at
-from orchestration import cli
 from stores.archives import Archived, archive, archived
 from stores.audit import AuditLog
 from stores.bundle import CARD_DATA
@@ -28,16 +28,8 @@ def desk(tmp_path):
 
 
 @pytest.fixture
-def releases(tmp_path, capsys, monkeypatch):
-    """Runs ``throughline releases``; its exit code, and what it said."""
-    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
-
-    def run(*words):
-        code = cli.main(["releases", "--home", str(tmp_path), *words])
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+def releases(throughline, tmp_path):
+    return partial(throughline, tmp_path, "releases")
 
 
 def shelved(desk, n):

@@ -8,14 +8,14 @@ import pytest
 from bundles import bundle_files, serve, shelve
 from deltalake import write_deltalake
 from payments import NOW_MS
+from platforms import platform_at
 from rollouts import fast_rollout
 from training_sets import small_plan, small_use_case
 
 from assets import names
 from assets.models import BUILT_BY, TRIGGER, WHY
-from assets.resources import Platform
 from assets.retraining import GROUPS, new_labels, state_of
-from core.clock import DAY_MS, FixedClock, event_date
+from core.clock import DAY_MS, event_date
 from core.retraining import OnDecay, OnDrift, OnLabels, OnSchedule, Retraining, State
 from core.triage import Fault, Moved, triaged
 from orchestration import cli
@@ -39,14 +39,6 @@ MOVED = Moved(column="amount_minor", what="source", effect=0.4, threshold=0.1, n
 LATE = Fault(cause="late_partition", asset="events/payments", partition="2026-01-03")
 
 
-class PlatformAt(Platform):
-    at_ms: int = AT_MS
-
-    @property
-    def clock(self):
-        return FixedClock(self.at_ms)
-
-
 @pytest.fixture
 def platform(tmp_path):
     """A home with a champion whose examples end a month ago, and a table of payments."""
@@ -60,13 +52,7 @@ def platform(tmp_path):
         pa.table({"event_date": pa.array(dates).cast(pa.date32()), "n": range(60)}),
         partition_by=["event_date"],
     )
-    return PlatformAt(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
-
-
-@pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as found:
-        yield found
+    return platform_at(tmp_path, AT_MS)
 
 
 def tick(instance, platform, use_case=USE_CASE):

@@ -3,13 +3,13 @@
 import shutil
 import threading
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from bundles import shelve
 from rollouts import fast_rollout, worker_counts
 
 from core.clock import SystemClock
-from orchestration import cli
 from serving.controller import run
 from serving.settings import Settings
 from serving.trials import Trials
@@ -25,10 +25,10 @@ WHO = ("--who", "Ada")
 class Home:
     """A home with two releases of fraud, a running controller, and the command line."""
 
-    def __init__(self, layout, capsys):
+    def __init__(self, layout, throughline):
         self.layout = layout
         self.board = RolloutBoard(layout.shelf)
-        self._capsys = capsys
+        self.run = partial(throughline, layout.root)
 
     def state(self):
         shelf = Shelf(self.layout.shelf)
@@ -36,11 +36,6 @@ class Home:
 
     def __call__(self, *words):
         return self.run("rollout", *words)
-
-    def run(self, command, *words):
-        code = cli.main([command, "--home", str(self.layout.root), *words])
-        said = self._capsys.readouterr()
-        return code, said.out + said.err
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +73,9 @@ def controlled(made, root):
 
 
 @pytest.fixture
-def home(made, tmp_path, capsys, monkeypatch):
-    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
+def home(made, tmp_path, throughline):
     with controlled(made, tmp_path / "home") as layout:
-        yield Home(layout, capsys)
+        yield Home(layout, throughline)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +85,9 @@ def quiet_layout(made, tmp_path_factory):
 
 
 @pytest.fixture
-def quiet_home(quiet_layout, capsys, monkeypatch):
+def quiet_home(quiet_layout, throughline):
     """A home in which no test changes anything."""
-    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
-    return Home(quiet_layout, capsys)
+    return Home(quiet_layout, throughline)
 
 
 def wait_until(is_so):

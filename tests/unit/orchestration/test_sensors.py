@@ -11,11 +11,10 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 from deltalake import CommitProperties, Transaction, write_deltalake
+from platforms import platform_at
 
 from assets import names
 from assets.events import WRITER
-from assets.resources import Platform
-from core.clock import FixedClock
 from core.contracts import FieldSpec, Reference, Source
 from orchestration.decisions import LogState, Patience
 from orchestration.ingest import LAST_EPOCH, ingest_config, ingest_job
@@ -43,29 +42,9 @@ PATIENCE = Patience(events=20, age_s=60)
 LOOKED_AT_MS = 60_001  # what was appended at 1 is just old enough
 
 
-class PlatformAt(Platform):
-    """A platform at an instant of the test's choice."""
-
-    at_ms: int = LOOKED_AT_MS
-
-    @property
-    def clock(self):
-        return FixedClock(self.at_ms)
-
-
-def platform_at(home, at_ms=LOOKED_AT_MS):
-    return PlatformAt(home=str(home), online_url="sqlite:///none", tracking_uri="none", at_ms=at_ms)
-
-
 @pytest.fixture
 def platform(tmp_path):
-    return platform_at(tmp_path)
-
-
-@pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as found:
-        yield found
+    return platform_at(tmp_path, LOOKED_AT_MS)
 
 
 def tick(source, platform, instance=None):

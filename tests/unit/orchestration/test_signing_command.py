@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from bundles import shelve
 from desks import Desk
 
 from core.errors import IntegrityError
-from orchestration import cli
 from stores.audit import AuditLog
 from stores.layout import Layout
 
@@ -18,16 +19,8 @@ def desk(tmp_path):
 
 
 @pytest.fixture
-def signing(desk, capsys, monkeypatch):
-    """Runs ``throughline signing``; its exit code, and what it said."""
-    monkeypatch.delenv("THROUGHLINE_HOME", raising=False)
-
-    def run(*words):
-        code = cli.main(["signing", "--home", str(desk.layout.root), *words])
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
+def signing(throughline, desk):
+    return partial(throughline, desk.layout.root, "signing")
 
 
 def test_a_key_is_rotated_then_revoked_and_what_it_signed_is_not_served_again(signing, desk):
