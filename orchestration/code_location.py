@@ -46,6 +46,7 @@ from orchestration.schedules import rebase_schedule, retention_schedule, scores_
 from orchestration.sensors import Job, ingest_sensors
 from orchestration.settings import Settings
 from orchestration.watching import watching_schedules
+from stores.declarations import put_declarations
 from stores.in_use import manifests_in_use
 from use_cases import discover
 
@@ -53,9 +54,12 @@ from use_cases import discover
 def declared_by(settings: Settings, *, is_kept: bool = True) -> Declared:
     """All use cases that are found, with their plans; Feast is imported for new ones only.
 
-    Plans of new ones are kept below home, or, with ``is_kept`` false, nothing is written.
+    Plans of new ones are kept below home, and what is declared for the console; with ``is_kept``
+    false nothing is written.
     """
     use_cases = discover(settings.use_case_packages)
+    if is_kept:
+        put_declarations(settings.layout, use_cases.values())
     plans = {
         name: plan_for(use_case, settings.layout, is_kept=is_kept)
         for name, use_case in use_cases.items()

@@ -51,6 +51,7 @@ def rollout_view(use_case: str, state: ChannelState, board: RolloutBoard) -> Jso
             "challenger": state.challenger,
             "challenger_weight": state.challenger_weight,
             "shadow": state.shadow,
+            "older": [kept.model_dump(mode="json") for kept in state.older],
         },
         "rollout": _json(report.rollout),
         "shadow": _json(report.shadow),

@@ -1,4 +1,7 @@
-"""The overview: every use case with its owner, what serves, what is wrong, what was scored last."""
+"""The overview: every use case with its owner, what serves, what is wrong, what was scored last.
+
+Those that are declared and have no release yet are there with what is missing.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Any
 
 from core.alerts import Alert, use_cases_of
 from core.errors import PlatformError
+from serving.console.beginnings import beginning, beginnings
 from serving.console.pages import Asking, Drawn, Home, Page
 from serving.console.tables import score_dates
 from serving.errors import NotFoundError
@@ -16,6 +20,7 @@ from stores.channels import ChannelState
 
 SHOWN_DATES = 3
 SHOWN_RELEASES = 5
+SHOWN_ALERTS = 5
 
 
 def overview(asked: Asking) -> Drawn:
@@ -23,25 +28,42 @@ def overview(asked: Asking) -> Drawn:
     channels, alerts = asked.home.channels(), Alerts(asked.home.layout.alerts).open()
     cards = [_card(asked.home, name, channels.state(name), alerts) for name in asked.use_cases()]
     waiting = [alert for alert in alerts if alert.word is None]
-    return Drawn(
-        "overview.html", {"cards": cards, "n_alerts": len(alerts), "n_waiting": len(waiting)}
-    )
+    facts = {
+        "cards": cards,
+        "beginnings": list(beginnings(asked)),
+        "n_alerts": len(alerts),
+        "n_waiting": len(waiting),
+    }
+    return Drawn("overview.html", facts)
 
 
 def use_case(asked: Asking) -> Drawn:
     """One use case: what it is, what serves, its releases, where to go on."""
     home, name = asked.home, asked.path["use_case"]
     if name not in home.shelf.use_cases():
-        raise NotFoundError(
-            "there is no such use case here",
-            remedy="one is shown once it has a release on the shelf",
-            code="unknown_use_case",
-        )
+        return _begun(home, name)
     state = home.channels().state(name)
     card = _card(home, name, state, Alerts(home.layout.alerts).open())
     manifest = card["manifest"]
-    facts = {"card": card, "plan": manifest.plan if manifest else None, "state": state}
+    facts = {
+        "card": card,
+        "plan": manifest.plan if manifest else None,
+        "state": state,
+        "shown_alerts": SHOWN_ALERTS,
+    }
     return Drawn("use_case.html", facts)
+
+
+def _begun(home: Home, name: str) -> Drawn:
+    """A use case that has no release yet."""
+    found = beginning(home, name)
+    if found is None:
+        raise NotFoundError(
+            "there is no such use case here",
+            remedy="the overview has those that are declared or have a release on the shelf",
+            code="unknown_use_case",
+        )
+    return Drawn("beginning.html", {"each": found})
 
 
 def _card(home: Home, name: str, state: ChannelState, alerts: list[Alert]) -> dict[str, Any]:

@@ -5,6 +5,27 @@ from __future__ import annotations
 from core.errors import DependencyError
 
 
+def has_rows(uri: str) -> bool:
+    """Whether a table was ever written.
+
+    Raises
+    ------
+    DependencyError
+        If the lake does not answer.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return bool(DeltaTable.is_deltatable(uri))
+    except (DeltaError, OSError) as error:
+        raise DependencyError(
+            "the lake cannot be read",
+            found=type(error).__name__,
+            remedy="see whether it answers, and load the page again",
+        ) from error
+
+
 def score_dates(uri: str, *, latest: int) -> list[str]:
     """As-of dates of batch scores, the latest first; none where nothing was scored yet.
 
