@@ -55,6 +55,8 @@ class Connection(HttpToolsProtocol):
         self._limits: HttpSettings = self.app.limits
         self._clock: asyncio.TimerHandle | None = None
         self._write_clock: asyncio.TimerHandle | None = None
+        self._rest_clock: asyncio.TimerHandle | None = None
+        self._rests_since_s: float | None = None  # of the loop; None while something is under way
         self._running: Any = None  # the cycle that is being answered, or was last
         self._refused_after: PlatformError | None = None  # to be told behind whole requests
         self._is_refused = False
@@ -82,15 +84,16 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop every clock."""
         self._stop_clock()
+        if self._rest_clock is not None:
+            self._rest_clock.cancel()
         self.resume_writing()
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         """Parse; refuse what is no request; see that a head comes whole in time."""
         if self._is_refused:
             return
-        self._unset_keepalive_if_required()
+        self._rests_since_s = None
         self._is_begun_now = False
         held = len(self.cycle.body) if self._n_body_bytes else 0
         self._n_head_most = len(data) + (self._n_head_most if self._is_begun else 0)
@@ -179,7 +182,14 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request; tell a refusal that had to wait for this answer."""
-        super().on_response_complete()
+        # A cycle and its joined writes hold each other: apart, no collector needs to look for them.
+        self._running.transport = self.transport
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
+            self._rest()
         if self.transport.is_closing():
             self._linger()
         elif not self.pipeline and self._running.response_complete:
@@ -187,10 +197,6 @@ class Connection(HttpToolsProtocol):
                 self._tell(self._refused_after)
             elif self._is_begun:
                 self._start_clock()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """It rested for too long."""
-        self._close()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
@@ -226,6 +232,22 @@ class Connection(HttpToolsProtocol):
                 remedy="send it at once",
             )
         )
+
+    def _rest(self) -> None:
+        """Nothing is under way, but not for ever. One clock serves many rests: most are short."""
+        self._rests_since_s = self.loop.time()
+        if self._rest_clock is None:
+            self._rest_clock = self.loop.call_later(self._limits.keep_alive_s, self._has_rested)
+
+    def _has_rested(self) -> None:
+        self._rest_clock = None
+        if self._rests_since_s is None:
+            return
+        rest_s = self._rests_since_s + self._limits.keep_alive_s - self.loop.time()
+        if rest_s > 0:
+            self._rest_clock = self.loop.call_later(rest_s, self._has_rested)
+        else:
+            self._close()
 
     # -- refusals -------------------------------------------------------------------------
 

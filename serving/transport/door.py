@@ -20,7 +20,6 @@ class Door(Connection):
         super().__init__(*args, **kwargs)
         self._gate: Gate = self.app.gate
         self._refusals: Refusals = self.app.refusals
-        self._refused_s: float | None = None  # when, where the last request was sent away
 
     def data_received(self, data: bytes) -> None:
         """Send away who would wait for too long; else as every connection."""
@@ -29,9 +28,6 @@ class Door(Connection):
             if refusal is not None:
                 self._send_away(refusal)
                 return
-        if self._refused_s is not None:  # the clock of a head is another one
-            self._refused_s = None
-            self._stop_clock()
         super().data_received(data)
 
     def on_message_complete(self) -> None:
@@ -44,24 +40,16 @@ class Door(Connection):
 
     def _send_away(self, refusal: bytes) -> None:
         self.app.refused(BusyError.code)
-        self._unset_keepalive_if_required()
+        self._stop_clock()
         self.transport.write(refusal)
-        if self._refused_s is None:
-            self._stop_clock()
-            self._clock = self.loop.call_later(self._limits.keep_alive_s, self._has_rested)
-        self._refused_s = self.loop.time()
-
-    def _has_rested(self) -> None:
-        """Who was sent away may rest as long as who was answered; one clock is for all times."""
-        self._clock = None
-        since_s = self._refused_s or 0.0
-        rest_s = self._limits.keep_alive_s - (self.loop.time() - since_s)
-        if rest_s > 0:
-            self._clock = self.loop.call_later(rest_s, self._has_rested)
-        else:
-            self._close()
+        self._rest()
 
     @property
     def _is_resting(self) -> bool:
-        """Whether nothing is under way here, so that bytes that come begin a request."""
-        return not (self._is_begun or self._is_refused or self._is_over or self._is_answering)
+        """Whether nothing is under way here, so that bytes that come begin a request.
+
+        A request may be answered before its body has come: what comes then is no request.
+        """
+        if self._is_begun or self._is_refused or self._is_over or self._is_answering:
+            return False
+        return self.cycle is None or not self.cycle.more_body

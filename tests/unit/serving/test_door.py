@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +15,7 @@ from uvicorn.server import ServerState
 from serving.settings import HttpSettings
 from serving.transport.crowding import Refusals
 from serving.transport.door import Door
+from serving.transport.whole_answers import JsonAnswer
 
 HEAD = b"POST /v1/toy/predictions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
 HEADER_S, KEEP_ALIVE_S = 10, 30
@@ -73,24 +77,43 @@ class Application:
     limits = HttpSettings(header_timeout_ms=HEADER_S * 1_000, keep_alive_s=KEEP_ALIVE_S)
 
     def __init__(self):
-        self.gate = SimpleNamespace(is_full=True)
+        self.gate = SimpleNamespace(is_full=True, enter=lambda: None, leave=lambda: None)
         self.refusals, self.codes = Refusals(), []
 
     def refused(self, code):
         self.codes.append(code)
 
     async def __call__(self, scope, receive, send):
-        raise NotImplementedError
+        """Answer at once, whether or not the body has come."""
+        await JsonAnswer(b"{}", 200)(scope, receive, send)
+
+
+def opened(loop) -> Any:
+    config = uvicorn.Config(Application(), lifespan="off", log_config=None, proxy_headers=False)
+    config.load()
+    config.loaded_app = config.app  # without uvicorn's own wrapping
+    door: Any = Door(config, ServerState(), {}, loop)
+    door.connection_made(Transport())
+    return door
 
 
 @pytest.fixture
 def door() -> Any:
-    config = uvicorn.Config(Application(), lifespan="off", log_config=None, proxy_headers=False)
-    config.load()
-    config.loaded_app = config.app  # without uvicorn's own wrapping
-    opened: Any = Door(config, ServerState(), {}, Loop())
-    opened.connection_made(Transport())
-    return opened
+    return opened(Loop())
+
+
+async def with_room() -> Any:
+    """A door that lets requests in, on the loop that runs."""
+    door = opened(asyncio.get_running_loop())
+    door.app.gate.is_full = False
+    return door
+
+
+async def answers(door):
+    """What was written once the loop has turned more often than an answer takes."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return door.transport.written
 
 
 def test_who_is_sent_away_is_counted_and_answered_without_being_parsed(door):
@@ -128,3 +151,51 @@ def test_a_head_that_begins_behind_a_refusal_has_all_its_time(door):
     door.loop.advance(2)
     assert b"slow_headers" in door.transport.written[1]
     assert door.transport.is_closed
+
+
+def test_a_body_that_comes_behind_its_answer_is_not_taken_for_a_request():
+    async def run():
+        door = await with_room()
+        inner = HEAD + b"{}"
+        outer = b"POST /v1/toy/predictions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+        door.data_received(outer % len(inner))
+        assert len(await answers(door)) == 1
+        door.app.gate.is_full = True
+        door.data_received(inner)
+        assert (len(door.transport.written), door.app.codes) == (1, [])
+        door.data_received(HEAD + b"{}")
+        assert door.app.codes == []  # it was parsed: whether the body had ended was not known
+        assert len(await answers(door)) == 2
+
+    asyncio.run(run())
+
+
+def test_what_a_request_held_goes_with_the_next_one_without_the_collector():
+    async def run():
+        door = await with_room()
+        for _ in range(2):
+            door.data_received(HEAD + b"{}")
+            await answers(door)
+        before = weakref.ref(door.cycle)
+        door.data_received(HEAD + b"{}")
+        await answers(door)
+        return before()
+
+    gc.disable()
+    try:
+        assert asyncio.run(run()) is None
+    finally:
+        gc.enable()
+
+
+def test_one_clock_serves_all_rests_of_a_connection_and_ends_with_it(door):
+    door.app.gate.is_full = True
+    rests = []
+    for _ in range(3):
+        door.data_received(HEAD + b"{}")
+        rests.append(len(door.loop.timers))
+        door.loop.advance(KEEP_ALIVE_S - 1)
+        assert not door.transport.is_closed
+    assert rests == [1, 1, 1]
+    door.connection_lost(None)
+    assert door.loop.timers == []
