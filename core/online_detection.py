@@ -26,11 +26,15 @@ SPREADS = 40.0
 ALLOWANCE_SPREADS = 0.25
 FEWEST = 200
 MOST_VALUES = 10_000
-"""Values that are gone through of a stream; of a longer one every second, third, ..."""
+"""What is gone through of a stream; of a longer one means of two, three, ... that came together."""
 
 
 class Alarm(Frozen):
-    """A change of the mean of a stream: found by what, at which value, from what to what."""
+    """A change of the mean of a stream: found by what, at which value, from what to what.
+
+    ``place`` counts the values that were held, from 0; of values that were taken together it is
+    that of the last one.
+    """
 
     release: int
     stream: Stream
@@ -60,6 +64,10 @@ class Values(NamedTuple):
 def alarms_of(stream: Values) -> list[Alarm]:
     """All changes that either detector finds, in order; none in fewer than 200 values.
 
+    Of a stream of more than `MOST_VALUES` means of consecutive values are gone through, so every
+    value counts and what comes out keeps its mean; those that do not fill the last such block are
+    for a later run.
+
     Examples
     --------
     >>> errors = np.array([0.0, 0.0, 0.0, 0.0, 1.0] * 100 + [0.0, 1.0, 0.0, 1.0, 0.0] * 100)
@@ -68,21 +76,23 @@ def alarms_of(stream: Values) -> list[Alarm]:
     (['adwin', 'page_hinkley'], True)
     """
     is_held = ~np.isnan(stream.values)
-    step = max(1, -(-int(is_held.sum()) // MOST_VALUES))
-    values, at_ms = stream.values[is_held][::step], stream.at_ms[is_held][::step]
+    held, at_ms = stream.values[is_held], stream.at_ms[is_held]
+    step = max(1, -(-len(held) // MOST_VALUES))
+    values = held[: len(held) // step * step].reshape(-1, step).mean(axis=1)
     if len(values) < FEWEST:
         return []
     spread = float(values[:FEWEST].std()) or 1.0
     adwin = Adwin(DELTA)
     hinkley = PageHinkley(allowance=ALLOWANCE_SPREADS * spread, limit=SPREADS * spread)
     found: list[Alarm] = []
-    for place, value in enumerate(values.tolist()):
+    for block, value in enumerate(values.tolist()):
+        place = step * (block + 1) - 1
         before = adwin.mean
         if adwin.update(value):
             found.append(_alarm(stream, "adwin", place, at_ms, before, adwin.mean))
         before = float(hinkley.mean)
         if bool(hinkley.update(value)):
-            newest = float(values[max(0, place - FEWEST) : place + 1].mean())
+            newest = float(values[max(0, block - FEWEST) : block + 1].mean())
             found.append(_alarm(stream, "page_hinkley", place, at_ms, before, newest))
     return found
 

@@ -12,7 +12,10 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from assets import names
 from assets.checks.expectations import GREAT_EXPECTATIONS
 from assets.checks.last_word import last_word
+from assets.checks.outputs import NAME as MADE_RIGHT
+from assets.checks.parity import PARITY
 from assets.partitions import EVENT_DATES
+from assets.predictions import WHOLE
 from assets.resources import CODE_VERSION, Platform
 from assets.tables import is_table, partition_facts, read_columns
 from assets.watching.window import Window
@@ -70,7 +73,7 @@ def tiles_history(
 ) -> AssetHistory:
     """A view's tiles: dates whose run failed, schema and code.
 
-    Their volume is that of events; whether they are behind those is the business of their check.
+    Their volume is that of events. Whether they are behind those is no fault: they follow them.
     """
     key = names.tiles(view.name)
     status = instance.get_status_by_partition(key, list(window.dates), EVENT_DATES) or {}
@@ -85,7 +88,26 @@ def tiles_history(
         )
         for date in window.dates
     ]
-    return AssetHistory(asset=key.to_user_string(), days=days)
+    failed = failed_checks(instance, key, [GREAT_EXPECTATIONS])
+    return AssetHistory(asset=key.to_user_string(), days=days, failed_checks=failed)
+
+
+def answers_histories(instance: dg.DagsterInstance, use_case: str) -> list[AssetHistory]:
+    """Records and batch scores of a use case: checks that say that they were made wrong.
+
+    Not the audit that holds scores back when they are spread otherwise: that is what a changed
+    world does to them, and what was to be told apart.
+    """
+    asked = {
+        names.predictions(use_case): [PARITY, WHOLE],
+        names.scores(use_case): [MADE_RIGHT, GREAT_EXPECTATIONS],
+    }
+    return [
+        AssetHistory(
+            asset=key.to_user_string(), days=(), failed_checks=failed_checks(instance, key, checks)
+        )
+        for key, checks in asked.items()
+    ]
 
 
 def _since_first(rows: Mapping[str, int], window: Window) -> list[str]:

@@ -15,7 +15,7 @@ from assets.watching.counting import (
     source_bins,
     trained_on,
 )
-from assets.watching.evidence import source_history, tiles_history
+from assets.watching.evidence import answers_histories, source_history, tiles_history
 from assets.watching.window import Window, window_of
 from core.features.plan import Plan
 from core.stats.profile import TableProfile, merged_profile
@@ -151,7 +151,8 @@ class Looking:
             for source in self.use_case.sources
         ]  # fmt: skip
         views = [view for view in self.plan.views if view.windows]
-        return (*sources, *(tiles_history(instance, platform, v, window) for v in views))
+        tiles = [tiles_history(instance, platform, view, window) for view in views]
+        return (*sources, *tiles, *answers_histories(instance, self.use_case.name))
 
     def _errors(self) -> list[Moved]:
         """Metrics that have become worse, as the performance asset last found them."""

@@ -183,6 +183,13 @@ class WatchedWorld:
     def _write(self, uri: str, days: list[pa.Table], column: str = "event_date") -> None:
         write_deltalake(uri, pa.concat_tables(days), partition_by=[column], mode="append")
 
+    def break_scores(self) -> None:
+        """The newest batch wrote one score for all, and reported success."""
+        uri = self.layout.scores("toy")
+        DeltaTable(uri).update(
+            predicate=f"as_of = '{NEWEST}'", updates={"score": "0.97", "decision": "'BLOCK'"}
+        )
+
     def train(self) -> None:
         """The snapshot that the release was trained on: every feature standard normal."""
         columns = {feature_column(name): self._rng.normal(size=2_000) for name in TOY_PLAN.vector}

@@ -22,6 +22,11 @@ from watched_world import (
     with_nulls,
 )
 
+from assets import names
+from assets.checks.outputs import output_results
+from assets.checks.parity import PARITY
+from assets.predictions import WHOLE
+from assets.scores import AUDIT
 from assets.tables import read_columns
 from assets.watching.drift import SOUND, charts_of, drift_asset, seen_of
 from assets.watching.look import TRAINED, Looking
@@ -64,6 +69,20 @@ def materialised(world, instance, *assets):
     return dg.materialize(list(assets), instance=instance, resources=resources)
 
 
+def said(instance, key, result):
+    """A check's word, as a run of it would have left it."""
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=result.check_name,
+            passed=result.passed,
+            severity=result.severity,
+            metadata={},
+            description=result.description,
+        )
+    )
+
+
 INCIDENTS = {
     "late partition": (late, "late_partition"),
     "missing partition": (nothing, "late_partition"),
@@ -96,6 +115,35 @@ def test_records_that_were_replayed_hold_nothing_any_more(made, instance):
     world = made()
     world.refuse(0.3, "amount_minor", replayed=7)
     assert looked(world, instance).triage.kind == "stable"
+
+
+@pytest.mark.slow
+def test_a_batch_that_was_written_wrong_is_an_incident_and_no_drift(made, instance):
+    world = made()
+    world.break_scores()
+    assert looked(world, instance).triage.kind == "real_drift"  # nobody has checked the batch yet
+    for result in output_results(world.platform, USE_CASE):
+        said(instance, names.scores("toy"), result)
+    triage = looked(world, instance).triage
+    [fault] = triage.faults
+    assert (triage.kind, fault.asset, fault.cause) == (
+        "data_incident",
+        "scores/toy",
+        "failed_check",
+    )
+    assert fault.because.startswith("scores_are_what_they_should_be: all ")
+
+
+@pytest.mark.parametrize("check", [PARITY, WHOLE])
+def test_records_that_were_made_wrong_are_an_incident(made, instance, check):
+    said(instance, names.predictions("toy"), dg.AssetCheckResult(passed=False, check_name=check))
+    [fault] = looked(made(), instance).triage.faults
+    assert (fault.asset, fault.because) == ("predictions/toy", f"{check}: failed")
+
+
+def test_scores_held_back_for_their_spread_are_no_incident(made, instance):
+    said(instance, names.scores("toy"), dg.AssetCheckResult(passed=False, check_name=AUDIT))
+    assert looked(made(), instance).triage.kind == "stable"
 
 
 def test_a_covariate_drift_is_real_and_names_the_column_and_its_size(made, instance):

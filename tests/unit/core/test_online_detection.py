@@ -34,7 +34,20 @@ def test_few_values_say_nothing(n):
     assert alarms_of(stream(np.arange(n))) == []
 
 
-def test_missing_values_are_left_out_and_a_long_stream_is_thinned():
+def test_a_change_at_the_end_of_a_long_stream_is_found():
+    """One value of twenty, as it was once, showed 150 of the 3,000 that changed: too few."""
+    rng = np.random.default_rng(4)
+    errors = np.concatenate([rng.random(197_000) < 0.2, rng.random(3_000) < 0.4])
+    [first, *_] = alarms_of(stream(errors, "errors"))
+    assert 197_000 <= first.place < 198_000
+    assert first.at_ms == first.place * 1_000
+
+
+def test_a_long_stream_without_a_change_is_left_alone():
+    assert alarms_of(stream(np.random.default_rng(5).random(200_000) < 0.2, "errors")) == []
+
+
+def test_missing_values_are_left_out_and_a_long_stream_is_gone_through_in_blocks():
     values = np.concatenate([np.zeros(2 * MOST_VALUES), np.ones(2 * MOST_VALUES)])
     values[::2] = np.nan
     found = alarms_of(stream(values))
