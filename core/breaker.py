@@ -58,11 +58,6 @@ class Breaker:
         self._opens_again_s: float | None = None
         self._probed_s: float | None = None
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether every call goes through."""
-        return self._opens_again_s is None
-
     def state(self, now_s: float) -> State:
         """State at an instant of the caller's clock."""
         if self._opens_again_s is None:

@@ -48,15 +48,3 @@ class ModelRunner(Protocol):
     def score(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores, shape ``(n,)``, for vectors of shape ``(n, d)``; NaN is null."""
         ...
-
-
-class RecordLog(Protocol):
-    """Append-only store of prediction records; written before an answer leaves."""
-
-    def append(self, payload: bytes) -> str:
-        """Keep ``payload``; return the id that finds it again."""
-        ...
-
-    def read(self, record_id: str) -> bytes:
-        """Payload of a record; NotReadyError when there is none."""
-        ...

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from core.contracts import FieldSpec
 from core.errors import ConfigurationError
@@ -25,17 +24,6 @@ Value = str | int | float | bool
 def is_marked(event_id: str | None) -> bool:
     """Whether a request that names this event is synthetic."""
     return event_id is not None and event_id.startswith(MARK)
-
-
-def is_synthetic(record: Mapping[str, Any]) -> bool:
-    """Whether a record is of a synthetic request.
-
-    Examples
-    --------
-    >>> is_synthetic({"event_id": "synthetic:2026-01-01T05"}), is_synthetic({"event_id": None})
-    (True, False)
-    """
-    return is_marked(record.get("event_id"))
 
 
 def synthetic_value(spec: FieldSpec, given: Mapping[str, Value]) -> Value:

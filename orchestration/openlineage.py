@@ -33,22 +33,28 @@ LOOK_EVERY_S = 30
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
+Columns = Mapping[dg.AssetKey, Mapping[str, Sequence[tuple[dg.AssetKey, str]]]]
+"""Of tables of vectors: the columns of event tables that each of their columns comes from."""
+
+
 @dataclass(frozen=True)
 class Source:
     """What an event is made of: the graph of assets, and the plans behind their columns."""
 
     parents: Mapping[dg.AssetKey, Sequence[dg.AssetKey]]
-    columns: Mapping[dg.AssetKey, Mapping[str, Sequence[tuple[dg.AssetKey, str]]]]
+    columns: Columns
     lake: str
 
 
-def source_of(declared: Declared, graph: Any, lake: str) -> Source:
+def source_of(columns: Columns, graph: Any, lake: str) -> Source:
     """Source of events for a code location's graph of assets."""
-    columns: dict[dg.AssetKey, Mapping[str, Sequence[tuple[dg.AssetKey, str]]]] = {}
-    for name, plan in declared.plans.items():
-        columns[names.training(name)] = _columns_of(plan)
     parents = {key: sorted(graph.get(key).parent_keys) for key in graph.get_all_asset_keys()}
     return Source(parents, columns, lake)
+
+
+def columns_of(declared: Declared) -> Columns:
+    """Where the columns of training sets come from. It does not change while a process runs."""
+    return {names.training(name): _columns_of(plan) for name, plan in declared.plans.items()}
 
 
 def events_of_run(run: dg.DagsterRun, log: Sequence[Any], source: Source) -> "list[RunEvent]":
@@ -114,11 +120,12 @@ def openlineage_sensors(declared: Declared, settings: Settings) -> list[dg.Senso
     if not settings.lineage_url:
         return []
     transport_of(settings.lineage_url)  # a wrong address ends the start, not the first run
-    return [_sensor(status, declared, settings) for status in ENDED]
+    columns = columns_of(declared)
+    return [_sensor(status, columns, settings) for status in ENDED]
 
 
 def _sensor(
-    status: dg.DagsterRunStatus, declared: Declared, settings: Settings
+    status: dg.DagsterRunStatus, columns: Columns, settings: Settings
 ) -> dg.SensorDefinition:
     lake = settings.layout.lake or "file"
 
@@ -133,7 +140,7 @@ def _sensor(
         graph = context.repository_def.asset_graph if context.repository_def else None
         if graph is None:
             return dg.SkipReason("no graph of assets is known here")
-        source = source_of(declared, graph, lake)
+        source = source_of(columns, graph, lake)
         log = context.instance.all_logs(context.dagster_run.run_id)
         events = events_of_run(context.dagster_run, log, source)
         transport = transport_of(settings.lineage_url)

@@ -81,21 +81,6 @@ def level_of(reference: ArrayLike) -> Level:
     return Level(float(values.mean()), spread)
 
 
-def share_spread(share: ArrayLike, n: ArrayLike) -> Array:
-    """Standard deviation of a share among ``n`` independent rows: for a chart of shares.
-
-    Days of few rows get wide limits of their own. Rows of one entity are not independent, and
-    make it too narrow.
-
-    Examples
-    --------
-    >>> share_spread(0.5, [100, 10_000]).tolist()
-    [0.05, 0.005]
-    """
-    p = np.asarray(share, dtype=np.float64)
-    return np.sqrt(p * (1 - p) / np.asarray(n, dtype=np.float64))
-
-
 def shewhart(values: ArrayLike, centre: ArrayLike, spread: ArrayLike, width: float = 3.0) -> Chart:
     """Shewhart's chart: each point by itself, ``centre +- width * spread``.
 

@@ -20,7 +20,6 @@ _TINY = 1e-300
 _MOST_TERMS = 100_000
 _KOLMOGOROV_TERMS = 12  # the next term is below 1e-100 on either side of the switch
 _SWITCH = 1.0
-_HALVINGS = 200
 
 
 def chi_square_tail(statistic: float, degrees: int) -> float:
@@ -79,25 +78,6 @@ def _gamma_fraction(a: float, x: float) -> float:
 
 def _away_from_zero(value: float) -> float:
     return value if abs(value) > _TINY else _TINY
-
-
-def chi_square_limit(alpha: float, degrees: int) -> float:
-    """Statistic that chi-square with ``degrees`` of freedom exceeds with a chance ``alpha``.
-
-    Examples
-    --------
-    >>> round(chi_square_limit(0.05, 1), 6)
-    3.841459
-    """
-    low, high = 0.0, degrees + 10.0
-    while chi_square_tail(high, degrees) > alpha:
-        low, high = high, 2 * high
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if chi_square_tail(middle, degrees) > alpha else (low, middle)
-        if high - low <= _CONVERGED * high:
-            break
-    return (low + high) / 2
 
 
 def kolmogorov_tail(distance: ArrayLike, n_reference: ArrayLike, n_current: ArrayLike) -> Array:

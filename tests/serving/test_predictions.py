@@ -15,7 +15,7 @@ from training_sets import small_use_case
 from assets.resources import Platform
 from assets.watching.synthetic import asked
 from core.clock import SystemClock
-from core.synthetic import RECORD_MARK, is_synthetic
+from core.synthetic import RECORD_MARK, is_marked
 from orchestration.http_service import HttpService
 from orchestration.processes import free_port
 from serving.transport.problem_codes import NOWHERE
@@ -52,7 +52,7 @@ def test_a_synthetic_request_goes_the_real_way_and_its_record_bears_the_mark(cli
     use_case = small_use_case().model_copy(update={"name": "toy"})
     answer, faults = asked(platform, there, use_case)
     assert faults == []
-    assert is_synthetic(client.get(f"/v1/predictions/{answer['prediction_id']}").json())
+    assert is_marked(client.get(f"/v1/predictions/{answer['prediction_id']}").json()["event_id"])
     segments = [path.read_bytes() for path in layout.records("toy").rglob("*") if path.is_file()]
     assert sum(RECORD_MARK.encode() in segment for segment in segments) == 1
 

@@ -32,7 +32,7 @@ def test_a_success_forgets_failures():
         assert not found.failed(0.0)
         assert not found.failed(0.0)
         assert not found.succeeded()
-    assert found.is_closed
+    assert found.state(0.0) == "closed"
 
 
 def test_an_open_one_lets_nothing_through_until_it_has_rested():
@@ -118,7 +118,7 @@ def test_it_does_what_the_words_say(steps):
             was_open = told.is_open()
             told.log.append(("fail", now_s))
             assert found.failed(now_s) == (told.is_open() and not was_open)
-        assert found.is_closed == (not told.is_open())
+        assert (found.state(now_s) == "closed") == (not told.is_open())
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=200))

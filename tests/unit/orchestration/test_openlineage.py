@@ -12,7 +12,13 @@ from training_sets import small_use_case
 
 from assets.declared import Declared
 from core.errors import ConfigurationError
-from orchestration.openlineage import events_of_run, openlineage_sensors, source_of, transport_of
+from orchestration.openlineage import (
+    columns_of,
+    events_of_run,
+    openlineage_sensors,
+    source_of,
+    transport_of,
+)
 from orchestration.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -47,7 +53,11 @@ def ran(*assets):
     result = dg.materialize(list(assets), instance=instance, raise_on_error=False)
     run = instance.get_run_by_id(result.run_id)
     graph = definitions().resolve_asset_graph()
-    return run, instance.all_logs(result.run_id), source_of(DECLARED, graph, "s3://lake")
+    return (
+        run,
+        instance.all_logs(result.run_id),
+        source_of(columns_of(DECLARED), graph, "s3://lake"),
+    )
 
 
 def documents(run, log, source, path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidInputError
-from core.stats.control_charts import ewma, level_of, share_spread, shewhart
+from core.stats.control_charts import ewma, level_of, shewhart
 
 
 def run_length(chart):
@@ -54,9 +54,8 @@ def test_ewma_by_a_loop_and_a_missing_day_leaves_its_point():
     assert not chart.is_out.any()
 
 
-def test_days_of_few_rows_have_wide_limits():
-    n = np.array([100.0, 10_000.0])
-    chart = shewhart([0.3, 0.3], 0.2, share_spread(0.2, n))
+def test_each_day_may_have_limits_of_its_own():
+    chart = shewhart([0.3, 0.3], 0.2, np.array([0.04, 0.004]))
     assert chart.is_out.tolist() == [False, True]
 
 

@@ -8,7 +8,6 @@ from scipy.stats import binomtest, chi2, ks_2samp, kstwobign
 
 from core.errors import InvalidInputError
 from core.stats.tails import (
-    chi_square_limit,
     chi_square_tail,
     kolmogorov_limit,
     kolmogorov_tail,
@@ -21,12 +20,6 @@ def test_chi_square_tail_is_scipys(degrees, statistic):
     assert chi_square_tail(statistic, degrees) == pytest.approx(
         chi2.sf(statistic, degrees), abs=1e-12, rel=1e-9
     )
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 17, 257])
-@pytest.mark.parametrize("alpha", [0.5, 0.05, 1e-3, 1e-8])
-def test_chi_square_limit_is_scipys(alpha, degrees):
-    assert chi_square_limit(alpha, degrees) == pytest.approx(chi2.isf(alpha, degrees), rel=1e-9)
 
 
 def test_chi_square_of_no_degree_is_refused():
