@@ -5,12 +5,14 @@ import shutil
 import sqlite3
 from contextlib import closing
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 from bundles import serve, shelve
 from deltalake import DeltaTable, write_deltalake
 
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
+from orchestration.instance import open_instance
 from stores.backups import backups_in, faults_of, put_back, read_backup, renew_list, take_backup
 from stores.channels import ChannelBoard
 from stores.layout import Layout
@@ -68,6 +70,23 @@ def test_what_comes_back_is_what_was_there(home, tmp_path):
     for path in home.keys.glob("*.pem"):
         assert (back.keys / path.name).stat().st_mode == path.stat().st_mode
     assert back.keys.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_dagster_ran_and_made_comes_back(home, tmp_path):
+    @dg.asset
+    def made():
+        return dg.MaterializeResult(metadata={"rows": 7})
+
+    with open_instance(home.dagster_home) as instance:
+        run_id = dg.materialize([made], instance=instance).run_id
+        n_events = len(instance.all_logs(run_id))
+    put_back(take_backup(home, tmp_path / "kept", at_ms=AT_MS).path, tmp_path / "new")
+    shutil.rmtree(home.root)
+    with open_instance(Layout(tmp_path / "new").dagster_home) as instance:
+        assert [run.run_id for run in instance.get_runs()] == [run_id]
+        assert len(instance.all_logs(run_id)) == n_events
+        event = instance.get_latest_materialization_event(made.key)
+        assert event.asset_materialization.metadata["rows"].value == 7
 
 
 def test_what_passes_is_left_out(home, tmp_path):
