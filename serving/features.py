@@ -16,6 +16,7 @@ from core.features.plan import Plan
 from core.features.value_table import ValueLayout, ValueTable
 from serving.contract import Point
 from serving.ports import Reader
+from stores.computing import Computing
 from stores.merging import Library, Merged, Merging, Question
 from stores.watermarks import (
     Watermark,
@@ -82,6 +83,7 @@ class FeatureReading:
         self._has_windows = [bool(view.windows) for view in plan.views]
         self._widths = [(view.name, len(view.feature_names)) for view in plan.views]
         self._layout = ValueLayout(plan)
+        self._computing = Computing(self._layout, library)
         self._requests = [field.name for field in plan.request_fields]
         watermarks = [watermark_key(view.source) for view in plan.views]
         covered = [covered_key(view.name) for view in plan.views]
@@ -168,6 +170,16 @@ class FeatureReading:
             read[start : start + width] = np.array(values, dtype=np.float64).T
             start += width
         return table
+
+    def vectors(self, values: ValueTable) -> NDArray[np.float32]:
+        """What the model takes; what transforms make is put among the values.
+
+        Raises
+        ------
+        ConfigurationError, IntegrityError
+            As `core.features.transforms.apply_transforms`.
+        """
+        return self._computing.vectors(values)
 
     def _questions(
         self, points: Sequence[Point], wanted: dict[bytes, int], questions: list[Question]

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from core.clock import Clock
 from core.degradation import Lapse
 from core.errors import DependencyError, IntegrityError
-from core.features.transforms import apply_transforms
-from core.features.vector import vector_of
 from serving.answers import Outcome, answers_of, model_of
 from serving.contract import Point
 from serving.descent import judged
@@ -163,15 +161,13 @@ class Passes:
             readings, lapses = release.consenting.followed(readings, lapses)
         timer.begin("transform")
         values = release.features.inputs(points, readings)
-        transforms = apply_transforms(release.plan, values)
-        values.put(transforms)
-        vectors = vector_of(release.plan, values)
+        vectors = release.features.vectors(values)
         timer.begin("score")
         found = await judged(release, vectors, values, lapses, may_descend=channel != "challenger")
         timer.begin("explain")
         explanations = await self._explain(release, points, vectors, found.is_of_model)
         timer.end()
-        computed = np.array([*transforms.values()]).T.tolist() or [()] * len(points)
+        computed = values.made()
         return [
             Outcome(
                 point,

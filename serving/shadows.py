@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from core.clock import Clock
 from core.errors import DependencyError
-from core.features.transforms import apply_transforms
-from core.features.vector import vector_of
 from core.rollout.comparison import ComparisonCount
 from core.synthetic import is_marked
 from serving.answers import Outcome
@@ -223,9 +221,8 @@ class Shadows:
         if not is_same:
             async with asyncio.timeout(READ_BUDGET_S):
                 readings = await shadow.features.read(points, self._reader)
-        arrays = shadow.features.inputs(points, readings)
-        values = {**arrays, **apply_transforms(shadow.plan, arrays)}
-        return list(vector_of(shadow.plan, values)), values
+        values = shadow.features.inputs(points, readings)
+        return list(shadow.features.vectors(values)), values
 
 
 def _by_shadow(waiting: Sequence[_Pass]) -> list[list[_Pass]]:

@@ -39,6 +39,7 @@ COMPILERS = ("cc", "gcc", "clang")
 # A contracted multiply-add would round once where the reader in Python rounds twice.
 FLAGS = ("-O2", "-std=c11", "-fwrapv", "-ffp-contract=off")
 SHARED = ("-fPIC", "-shared", "-fvisibility=hidden")
+LIBRARIES = ("-lm",)
 BUILD_WITHIN_S = 60.0
 
 _STATUSES: tuple[Status, ...] = ("PRESENT", "NOT_FOUND", "fresh", "stale", "missing")
@@ -183,7 +184,7 @@ def compiled_merge() -> Library | None:
 
 def library_path() -> Path:
     """Where the library of this source is kept: beside it, with Python's own compiled files."""
-    parts = [" ".join((*FLAGS, *SHARED)).encode()]
+    parts = [" ".join((*FLAGS, *SHARED, *LIBRARIES)).encode()]
     parts += [path.read_bytes() for path in sorted(SOURCES.glob("*.[ch]"))]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     return SOURCES / "__pycache__" / f"{digest[:16]}-{platform.machine()}.so"
@@ -197,6 +198,10 @@ def loaded(path: Path) -> Library:
         pointer, pointer, number, ctypes.c_char_p, pointer, number, pointer, pointer, pointer
     ]  # fmt: skip
     library.throughline_merge.restype = None
+    library.throughline_compute.argtypes = [
+        pointer, pointer, number, pointer, number, pointer, number, pointer
+    ]  # fmt: skip
+    library.throughline_compute.restype = None
     library.throughline_prepare.argtypes = [ctypes.c_double, ctypes.c_double, ctypes.c_void_p]
     library.throughline_prepare.restype = None
     counts = array("d", hll.LINEAR_COUNTS)
@@ -222,7 +227,15 @@ def build(sources: Path, target: Path) -> None:
         )
     target.parent.mkdir(exist_ok=True)
     unfinished = target.with_suffix(f".{os.getpid()}")
-    command = [compiler, *FLAGS, *SHARED, "-o", str(unfinished), str(sources / "merge.c")]
+    command = [
+        compiler,
+        *FLAGS,
+        *SHARED,
+        "-o",
+        str(unfinished),
+        str(sources / "merge.c"),
+        *LIBRARIES,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_WITHIN_S)
     if done.returncode != 0:
         raise ConfigurationError(

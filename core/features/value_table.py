@@ -6,6 +6,8 @@ one by one, and put together again for the model, took longer than the model.
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -36,13 +38,14 @@ class ValueLayout:
         self.rows = {name: row for row, name in enumerate(names)}
         self.first_read = 1 + len(fields)
         self.n_read = len(read)
+        self.first_made = self.first_read + len(read)
         self.vector = np.array([self.rows[name] for name in plan.vector], dtype=np.intp)
 
 
 class ValueTable(Mapping[str, Array]):
     """Values by qualified name, each shape ``(n,)``, that lie in one array.
 
-    What was not put down yet is NaN.
+    What was not put down yet is NaN. ``address`` is where the array begins, for compiled code.
 
     Examples
     --------
@@ -53,22 +56,28 @@ class ValueTable(Mapping[str, Array]):
     (array([1., 2.]), array([[1., 2.]]))
     """
 
-    __slots__ = ("array", "layout")
+    __slots__ = ("address", "array", "layout")
 
     def __init__(self, layout: ValueLayout, n_points: int) -> None:
+        numbers = array("d", (math.nan,)) * (len(layout.rows) * n_points)
         self.layout = layout
-        self.array = np.empty((len(layout.rows), n_points))
-        self.array.fill(np.nan)
+        self.address = numbers.buffer_info()[0]
+        self.array: Array = np.frombuffer(numbers).reshape(len(layout.rows), n_points)
 
     def put(self, values: Mapping[str, Array]) -> None:
         """Put down values; KeyError for a name that the plan does not have."""
         rows = self.layout.rows
-        for name, array in values.items():
-            self.array[rows[name]] = array
+        for name, of_points in values.items():
+            self.array[rows[name]] = of_points
 
     def vector_columns(self) -> Array:
         """What the model takes, shape ``(columns, n)``, in the plan's order."""
         return self.array.take(self.layout.vector, axis=0)
+
+    def made(self) -> list[list[float]]:
+        """What transforms made of each point, in the order of the plan."""
+        found: list[list[float]] = self.array[self.layout.first_made :].T.tolist()
+        return found
 
     def __getitem__(self, name: str) -> Array:
         """Values of one name."""

@@ -6,6 +6,7 @@
  * answer or the error. Programs are told in core/features/merge_program.py. Nothing is
  * allocated, and nothing is global but tables that are filled once.
  */
+#include "formulas.h"
 #include "functions.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -160,4 +161,17 @@ EXPORT void throughline_merge(const int64_t *programs, const int64_t *jobs, int6
                                 : read_one(programs + jobs[J_PROGRAM], jobs, data, places, sizes,
                                            values + jobs[J_OUT], &results[R_NEWEST],
                                            &results[R_SEEN]);
+}
+
+/* Follow formulas for every point of a table, which has a row a name; then put its vectors down:
+   one a point, of the rows named by `vector`. */
+EXPORT void throughline_compute(const int64_t *steps, const double *constants, int64_t n_steps,
+                                double *table, int64_t n_points, const int64_t *vector,
+                                int64_t width, float *vectors) {
+    for (int64_t point = 0; point < n_points; point++) {
+        double *column = table + point;
+        follow(steps, n_steps, constants, column, n_points);
+        for (int64_t k = 0; k < width; k++)
+            *vectors++ = nearest(column[vector[k] * n_points]);
+    }
 }
