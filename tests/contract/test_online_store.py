@@ -259,7 +259,7 @@ def test_a_redis_that_dies_is_a_failed_dependency_and_is_found_again_by_no_retry
                 with pytest.raises(DependencyError, match="Redis") as caught:
                     call()
                 assert caught.value.is_retryable
-                assert time.monotonic() - started < 2
+                assert time.monotonic() - started < 20
         store.close()
 
 

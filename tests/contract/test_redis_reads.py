@@ -17,6 +17,8 @@ from stores.online.redis_reads import KEYS_A_COMMAND, TickReader
 
 pytestmark = pytest.mark.redis
 
+SILENT_FOR_S = 60.0  # how long a reader would wait for a server that says nothing
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -106,11 +108,11 @@ def test_a_server_that_is_gone_fails_at_once_and_is_found_again(own_server, tmp_
             started_s = time.monotonic()
             with pytest.raises(DependencyError):
                 await reader.read([b"a"])
-            assert time.monotonic() - started_s < 2.0
+            assert time.monotonic() - started_s < SILENT_FOR_S / 2
         with redis_server(tmp_path_factory.mktemp("again"), port=own_server.port):
             return await reader.read([b"a"])
 
-    assert with_reader(own_server.url, use) == [None]
+    assert with_reader(own_server.url, use, timeout_s=SILENT_FOR_S) == [None]
 
 
 def test_a_silent_server_fails_everything_in_time_and_later_answers_fresh(own_server):
@@ -124,7 +126,7 @@ def test_a_silent_server_fails_everything_in_time_and_later_answers_fresh(own_se
         try:
             started_s = time.monotonic()
             failed = await asyncio.gather(
-                *(reader.read([b"a"]) for _ in range(50)), return_exceptions=True
+                *(reader.read([b"a"]) for _ in range(200)), return_exceptions=True
             )
             spent_s = time.monotonic() - started_s
         finally:
@@ -135,5 +137,5 @@ def test_a_silent_server_fails_everything_in_time_and_later_answers_fresh(own_se
 
     failed, spent_s, fresh = with_reader(own_server.url, use, timeout_s=0.2)
     assert all(isinstance(each, DependencyError) for each in failed)
-    assert 0.2 <= spent_s < 5.0  # one after another would take ten
+    assert 0.2 <= spent_s < 20.0  # one after another would take forty
     assert fresh == [b"new"]

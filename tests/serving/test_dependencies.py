@@ -27,7 +27,7 @@ from stores.online import open_online_store
 from stores.records import read_record, records_of, seal_abandoned
 
 ROUTE = "/v1/toy/predictions"
-WORST_MS = 5_000.0  # on any machine; `make chaos` holds the promised 500 on a quiet one
+WORST_MS = 20_000.0  # on any machine; `make chaos` holds the promised 500 on a quiet one
 WHOLE_WITHIN_S = 60.0
 PROMPT = {"ENGINE__READ_BUDGET_MS": 75}
 pytestmark = [pytest.mark.redis, pytest.mark.slow]  # real processes, waited for

@@ -35,7 +35,7 @@ class Asking:
         assert httpx.post(f"{self.url}/v1/events/payments", json=event).status_code == 200
 
     def counted(self):
-        answer = httpx.post(f"{self.url}/v1/toy/predictions", json=REQUEST, timeout=20).json()
+        answer = httpx.post(f"{self.url}/v1/toy/predictions", json=REQUEST, timeout=60).json()
         record = httpx.get(f"{self.url}/v1/predictions/{answer['prediction_id']}").json()
         views = record["features"]
         (name,) = [view for view in views if view.startswith("card_activity")]

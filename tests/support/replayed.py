@@ -26,7 +26,8 @@ AMOUNTS = (201, 15_000)
 class Seen:
     """One answer: status, release and channel that answered, whether in the challenger's stead.
 
-    ``latency_ms`` counts from the request on its connection.
+    ``latency_ms`` counts from the request on its connection; ``at_s`` is when it came, by the
+    monotonic clock.
     """
 
     status: int
@@ -36,6 +37,7 @@ class Seen:
     score: float
     amount_minor: int
     latency_ms: float
+    at_s: float
 
     @property
     def is_challengers(self) -> bool:
@@ -110,7 +112,8 @@ class Replay(threading.Thread):
                 self.lost.append(f"{type(error).__name__}: {error}")
                 return
             spent_ms = (loop.time() - start_s) * 1_000
-            self.seen.append(_seen(status, answer, request["inputs"]["amount_minor"], spent_ms))
+            amount_minor = request["inputs"]["amount_minor"]
+            self.seen.append(_seen(status, answer, amount_minor, spent_ms, loop.time()))
         writer.close()
 
 
@@ -124,9 +127,9 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, Any]:
     return int(head.split(b" ", 2)[1]), json.loads(await reader.readexactly(length))
 
 
-def _seen(status: int, answer: Any, amount_minor: int, latency_ms: float) -> Seen:
+def _seen(status: int, answer: Any, amount_minor: int, latency_ms: float, at_s: float) -> Seen:
     if status != 200:
-        return Seen(status, 0, "", False, 0.0, amount_minor, latency_ms)
+        return Seen(status, 0, "", False, 0.0, amount_minor, latency_ms, at_s)
     return Seen(
         status,
         answer["model"]["release"],
@@ -135,4 +138,5 @@ def _seen(status: int, answer: Any, amount_minor: int, latency_ms: float) -> See
         answer["score"],
         amount_minor,
         latency_ms,
+        at_s,
     )

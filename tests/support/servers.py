@@ -15,6 +15,8 @@ import redis
 
 from orchestration.processes import free_port
 
+START_WITHIN_S = 120
+
 
 class RedisServer:
     """A running redis-server, reachable by port and by Unix socket."""
@@ -64,7 +66,7 @@ def redis_server(
 
 
 def _wait_for(server: RedisServer, *, is_cluster: bool) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + START_WITHIN_S
     client: Any = redis.Redis(port=server.port)  # execute_command has no annotations
     has_slots = False
     while True:
@@ -80,5 +82,5 @@ def _wait_for(server: RedisServer, *, is_cluster: bool) -> None:
         except redis.RedisError:
             pass
         if time.monotonic() > deadline:
-            raise TimeoutError("redis-server did not answer within 20 s")
+            raise TimeoutError(f"redis-server did not answer within {START_WITHIN_S} s")
         time.sleep(0.02)
