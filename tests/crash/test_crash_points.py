@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -21,11 +22,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import dying_jobs
 import numpy as np
 import pytest
 from bundles import CARD_STATES, shelve
 from deltalake import DeltaTable
-from dying_jobs import mark_of
 from payments import (
     DAY_MS,
     LABEL,
@@ -173,13 +174,14 @@ def killed(layouts):
         job, layout = job_of(point), layouts[point]
         files.append(layout.root / f"{job}.json")
         is_last = len(files) == len(layouts)
-        crash_at = point if is_last else f"{point}@{mark_of(files[-1])}"
+        crash_at = point if is_last else f"{point}@{dying_jobs.mark_of(files[-1])}"
         arguments = arguments_for(job, layout) | {"crash_at": crash_at}
         files[-1].write_text(json.dumps(arguments))
     with log_of(layouts).open("wb") as log:
         victim = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.dying_jobs", *map(str, files)],
+            [sys.executable, dying_jobs.__file__, *map(str, files)],
             cwd=PROJECT,
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from shared_spark import INTERPRETED
+
 from spark_jobs.session import spark_session
 
 CORES = 4  # a task that waits in a worker keeps its core
@@ -44,7 +46,7 @@ def mark_of(file: Path) -> Path:
 def main(files: list[str]) -> int:
     """Run them one after the other; does not return when the last one dies as it is to."""
     *waiting, last = map(Path, files)
-    spark = spark_session(scratch=last.with_name("spark"), cores=CORES)
+    spark = spark_session(scratch=last.with_name("spark"), cores=CORES, settings=INTERPRETED)
     for file in waiting:
         run_to_point(spark, file)
     run(spark, last)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-# Candidates are fitted once a process. MLflow and Great Expectations take two seconds to import.
+# A JVM is started once a process, and for the same settings. Candidates are fitted once a process.
+# MLflow and Great Expectations take two seconds to import.
 SHARES = {
-    "spark": ("tests/spark/",),
+    "spark": ("tests/spark/", "tests/feast/test_from_spark.py"),
+    "commands": ("tests/e2e/test_pipeline.py", "tests/e2e/test_real_data_sample.py"),
     "models": (
         "tests/unit/training/",
         "tests/unit/assets/test_registry.py",
