@@ -17,6 +17,9 @@ from stores.alerts import KEPT_MS, Alerts, in_order
 
 KINDS: Mapping[str, str] = {"critical": "bad", "warning": "warn", "info": "mute"}
 SHOWN_OVER = 100
+SHOWN_WHOLE = 5
+"""The steps of so many alerts stand in the list; those of others on their own pages."""
+
 LONGEST_WHY = 2_000
 
 
@@ -66,6 +69,7 @@ def overview(asked: Asking) -> Drawn:
             "n_waiting": sum(each.alert.word is None for each in opened),
             "over": sorted(over, key=lambda each: -each.alert.first_ms)[:SHOWN_OVER],
             "n_over": len(over),
+            "shown_whole": SHOWN_WHOLE,
             "kept_days": KEPT_MS // DAY_MS,
         },
     )

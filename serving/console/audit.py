@@ -21,6 +21,9 @@ ROWS = 50
 KINDS_OF = 300
 """Of so many latest records the kinds are offered; any other can be typed."""
 
+LAST_MS = 253_402_300_800_000
+"""The year 10000, beyond which no date is written."""
+
 MOST_VERIFIED = 100_000
 """Records that are verified for a page: some ten seconds, in which nobody can append."""
 
@@ -151,6 +154,7 @@ def record_of(asked: Asking) -> Drawn:
         {
             "record": record,
             "about": json.dumps(record.about, indent=1, ensure_ascii=False),
+            "instants": _instants(record),
             "release": _release(record),
             "erasure": _erasure(record),
             "is_linked": former is not None and former.digest == record.before,
@@ -158,6 +162,15 @@ def record_of(asked: Asking) -> Drawn:
             **_chain(asked, log),
         },
     )
+
+
+def _instants(record: Record) -> dict[str, int]:
+    """Instants among the particulars, in epoch milliseconds, by name without its unit."""
+    return {
+        name.removesuffix("_ms"): value
+        for name, value in record.about.items()
+        if name.endswith("_at_ms") and isinstance(value, int) and 0 <= value < LAST_MS
+    }
 
 
 def _release(record: Record) -> str:

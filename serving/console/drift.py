@@ -14,23 +14,20 @@ from core.live import WHOLE, Group
 from core.triage import Triage
 from core.watched import ColumnSeen, PeriodSeen, SkillSeen, TimelineSeen
 from serving.console.drift_plots import KINDS, control, effects, nights, spark, top_effect
+from serving.console.metrics import METRICS
 from serving.console.pages import Asking, Drawn, Home, Page
+from serving.console.readings import is_share, of_chart, of_column, of_diagram, of_periods
 from serving.console.skill_plots import reliability, skill
 from serving.errors import NotFoundError
 from stores.looks import Looks
 from stores.triages import Triages
 
 NIGHTS = 60
+SHOWN_COLUMNS = 12
+"""A comparison of more columns shows those first that moved."""
+
 OLD_MS = 2 * DAY_MS
 """A look is old when two nights have gone by without another."""
-
-METRICS = {
-    "auc": "AUC",
-    "average_precision": "Average precision",
-    "brier": "Brier score",
-    "log_loss": "Log loss",
-    "ece": "Calibration error",
-}
 
 
 def overview(asked: Asking) -> Drawn:
@@ -73,8 +70,12 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        """The newest in words, without the name of the use case."""
-        return self.last.sentence().removeprefix(f"{self.use_case}: ") if self.last else ""
+        """What the newest rests on, without the verdict itself, which stands before it."""
+        if self.last is None:
+            return ""
+        said = self.last.words.removeprefix(self.last.kind.replace("_", " ")).lstrip(", ")
+        said = said.replace(f"({self.last.drift})", self.last.drift, 1)
+        return said[:1].upper() + said[1:]
 
     @property
     def rank(self) -> tuple[int, str]:
@@ -114,6 +115,8 @@ def drift_of(asked: Asking) -> Drawn:
             "seen": seen,
             "timelines": sorted(timelines, key=lambda each: not each.n_drifted),
             "charts": [] if seen is None else [(c, partial(control, c)) for c in seen.charts],
+            "of_chart": of_chart,
+            "is_share": is_share,
         },
     )
 
@@ -139,6 +142,21 @@ class Compared:
     def top(self) -> float:
         """Effect to which the axes of all its columns reach."""
         return top_effect(self.seen.columns)
+
+    @property
+    def title(self) -> str:
+        """What is compared, as a heading; the name of an asset is left as it is."""
+        title = self.seen.title
+        return title if "/" in title.partition(" ")[0] else title[:1].upper() + title[1:]
+
+    @property
+    def parts(self) -> tuple[tuple[str, list[ColumnSeen]], ...]:
+        """Columns that want a look, and those that stand as they were, which are folded away."""
+        moved = [column for column in self.seen.columns if column.state != "stable"]
+        still = [column for column in self.seen.columns if column.state == "stable"]
+        if len(self.seen.columns) <= SHOWN_COLUMNS:
+            return (("", list(self.seen.columns)),)
+        return (("", moved), (f"{len(still)} columns that stand as they were", still))
 
     @property
     def n_drifted(self) -> int:
@@ -178,6 +196,7 @@ def column_of(asked: Asking) -> Drawn:
             "timeline": timeline,
             "column": column,
             "drawing": effects(column, top),
+            "reading": of_column(column),
         },
     )
 
@@ -192,7 +211,12 @@ class Line:
 
     def drawing(self) -> Markup:
         """Its picture."""
-        return skill(self.periods, self.metric)
+        return skill(self.periods, self.metric, METRICS[self.metric])
+
+    @property
+    def reading(self) -> str:
+        """What it comes to."""
+        return of_periods(self.periods, self.metric)
 
 
 def performance_of(asked: Asking) -> Drawn:
@@ -209,8 +233,16 @@ def performance_of(asked: Asking) -> Drawn:
             "lines": [] if seen is None else list(_lines(seen)),
             "groups": [] if seen is None else list(_by_whole(seen.groups)),
             "metrics": METRICS,
+            "heads": [
+                "Group",
+                "#Rows",
+                "#Labels",
+                "#Positive",
+                *(f"#{m}" for m in METRICS.values()),
+            ],
             "calibration": calibration,
             "diagrams": [(each, partial(reliability, each)) for each in diagrams],
+            "of_diagram": of_diagram,
             "streams": looks.stream(use_case),
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.features.keys import LAST_OFFSET, epoch_of, offset_of
-from serving.console.passport_drawing import Line, Push, score_bar, waterfall
+from serving.console.passport_drawing import Line, Push, probability, score_bar, waterfall
 from serving.console.rendering import duration, html, number
 from serving.ports import Json
 
@@ -31,6 +31,8 @@ def passport_facts(record: Json) -> dict[str, Any]:
         "record": record,
         "bar": "" if score is None else score_bar(score, lines),
         "drawing": _drawing(record, lines) if is_explained else "",
+        "pushes": _pushes(record) if is_explained else [],
+        "reading": _reading(record) if is_explained else "",
         "unexplained": _UNEXPLAINED.get(
             explanation.get("status", ""), "No explanation was asked for."
         ),
@@ -51,15 +53,31 @@ def _lines(record: Json) -> list[Line]:
 
 
 def _drawing(record: Json, lines: list[Line]) -> str:
+    return waterfall(record["explanation"]["base"], _pushes(record), record["score"], lines)
+
+
+def _pushes(record: Json) -> list[Push]:
+    """What each feature adds, the largest first."""
     values: dict[str, float | None] = dict(record["transforms"])
     for view, read in record["features"].items():
         values |= {f"{view}:{name}": value for name, value in read["values"].items()}
-    explanation = record["explanation"]
     pushes = [
         Push(*_named(name, values.get(name)), by)
-        for name, by in explanation["contributions"].items()
+        for name, by in record["explanation"]["contributions"].items()
     ]
-    return waterfall(explanation["base"], pushes, record["score"], lines)
+    return sorted(pushes, key=lambda push: -abs(push.by))
+
+
+def _reading(record: Json) -> str:
+    """What the drawing comes to: from where, to where, by what most."""
+    base, pushes = probability(record["explanation"]["base"]), _pushes(record)
+    score = record["score"]
+    said = f"Before any value is known the score is {base:.3g}; with all of them {score:.3g}."
+    if not pushes:
+        return said
+    most = pushes[0]
+    way = "up" if most.by >= 0 else "down"
+    return f"{said} What pushed most is {most.name} ({most.about}), {way}."
 
 
 def _named(name: str, value: float | None) -> tuple[str, str]:

@@ -14,6 +14,13 @@ ROWS = 12
 
 _WIDTH, _PLOT_LEFT, _PLOT_RIGHT, _ROW = 760, 296, 676, 38
 _BAR, _LABEL = 16, 14
+_BAR_LABEL = 24
+"""Room of a threshold's name above the bar: on a narrow screen it is written larger."""
+
+_SCORES = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
+"""Scores at which the axis of log-odds may be marked."""
+
+_APART = 48
 
 
 @dataclass(frozen=True)
@@ -57,16 +64,20 @@ def waterfall(base: float, pushes: Sequence[Push], score: float, lines: Sequence
     places = [*totals, 0.0, *(at for at, _ in marks if at is not None)]
     scale = _Scale(min(places), max(places))
     top = 22 + _LABEL * len(lines)
-    height = _ROW * (len(shown) + 2) + top + 10
+    foot = _ROW * (len(shown) + 2) + top
+    height = foot + 34
     parts = [
         f'<svg class=waterfall viewBox="0 0 {_WIDTH} {height}" role=img '
         f'aria-label="{escape(_said(base, shown, score))}">',
         *(
-            _threshold(scale(at), line, _LABEL * (place + 1), height)
+            _threshold(scale(at), line, _LABEL * (place + 1), foot)
             for place, (at, line) in enumerate(marks)
             if at is not None
         ),
-        _end_row(top, "start", "every prediction of this model begins here", scale(base), base),
+        *_axis(scale, foot),
+        _end_row(
+            top, "start", f"score {probability(base):.3g}, before any value", scale(base), base
+        ),
     ]
     for place, push in enumerate(shown):
         y = top + _ROW * (place + 1)
@@ -76,9 +87,37 @@ def waterfall(base: float, pushes: Sequence[Push], score: float, lines: Sequence
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - each word of others is escaped
 
 
+def probability(odds: float) -> float:
+    """Score of log-odds.
+
+    Examples
+    --------
+    >>> probability(0.0), round(probability(-3.0), 3)
+    (0.5, 0.047)
+    """
+    return 1 / (1 + math.exp(-odds)) if odds >= 0 else math.exp(odds) / (1 + math.exp(odds))
+
+
+def _axis(scale: _Scale, foot: float) -> Iterator[str]:
+    """Scores below the plot, where there is room for them, since nobody thinks in log-odds."""
+    yield (
+        f"<line class=axis x1={_PLOT_LEFT} x2={_PLOT_RIGHT} y1={foot:.0f} y2={foot:.0f} />"
+        f"<text class=small x={_PLOT_LEFT - 12} y={foot + 16:.0f} text-anchor=end>score</text>"
+    )
+    last = -math.inf
+    for score in _SCORES:
+        x = scale(log_odds(score) or 0.0)
+        if _PLOT_LEFT <= x <= _PLOT_RIGHT and x - last >= _APART:
+            last = x
+            yield (
+                f"<line class=axis x1={x:.1f} x2={x:.1f} y1={foot:.0f} y2={foot + 4:.0f} />"
+                f"<text class=small x={x:.1f} y={foot + 16:.0f} text-anchor=middle>{score:g}</text>"
+            )
+
+
 def score_bar(score: float, lines: Sequence[Line]) -> Markup:
     """The score on the way from 0 to 1, with the thresholds of the rules."""
-    left, right, y = 8, 752, 24 + _LABEL * len(lines)
+    left, right, y = 8, 752, 24 + _BAR_LABEL * len(lines)
     at = left + (right - left) * min(max(score, 0.0), 1.0)
     parts = [
         f'<svg class=scale viewBox="0 0 {_WIDTH} {y + 34}" role=img ',
@@ -89,7 +128,7 @@ def score_bar(score: float, lines: Sequence[Line]) -> Markup:
     for place, line in enumerate(lines):
         x = left + (right - left) * line.score
         anchor = "end" if line.score > 0.5 else "start"
-        label_y = _LABEL * (place + 1)
+        label_y = _BAR_LABEL * (place + 1)
         parts.append(_dashes(x, label_y - 9, y + 20))
         parts.append(
             f"<text class=small x={x + (-5 if anchor == 'end' else 5):.1f} y={label_y} "

@@ -7,13 +7,16 @@ the numbers stand in a table below. What there is no number for is not drawn.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 480, 200
-LEFT, RIGHT, TOP, BOTTOM = 46, 462, 10, 172
+WIDTH, HEIGHT = 480, 220
+LEFT, RIGHT, TOP, BOTTOM = 50, 462, 26, 180
+TITLE_Y, DATES_Y, UNDER_Y = 13, 18, 35
+"""Where words stand: what is drawn, above all; dates, and what they are, below the plot."""
+
 MOST_DATES = 5
 """Dates below the x axis."""
 
@@ -126,16 +129,29 @@ def curve(points: Sequence[Point | None], kind: str) -> Markup:
 
 def dot(at: Point, kind: str, about: str = "", radius: float = 3) -> Markup:
     """A round mark; ``about`` is shown to who points at it."""
-    title = Markup("<title>{}</title>").format(about) if about else Markup("")
     made = Markup('<circle class="{}" cx="{}" cy="{}" r="{}">{}</circle>')
-    return made.format(kind, round(at[0], 2), round(at[1], 2), radius, title)
+    return made.format(kind, round(at[0], 2), round(at[1], 2), radius, _title(about))
 
 
-def box(left: float, top: float, width: float, height: float, kind: str) -> Markup:
-    """A filled rectangle."""
-    made = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" />')
+def _title(about: str) -> Markup:
+    return Markup("<title>{}</title>").format(about) if about else Markup("")
+
+
+def box(left: float, top: float, width: float, height: float, kind: str, about: str = "") -> Markup:
+    """A filled rectangle; ``about`` is shown to who points at it."""
+    made = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}">{}</rect>')
     sizes = (round(each, 2) for each in (left, top, max(width, 0.0), max(height, 0.0)))
-    return made.format(kind, *sizes)
+    return made.format(kind, *sizes, _title(about))
+
+
+def band(lows: Sequence[Point | None], highs: Sequence[Point | None], kind: str) -> Markup:
+    """The ground between two lines, where both are."""
+    both = [(a, b) for a, b in zip(lows, highs, strict=True) if a and b]
+    if not both:
+        return Markup("")
+    edge = [low for low, _ in both] + [high for _, high in reversed(both)]
+    words = " ".join(f"{x:.1f},{y:.1f}" for x, y in edge)
+    return Markup('<polygon class="{}" points="{}" />').format(kind, words)
 
 
 def places(n: int, left: float = LEFT, right: float = RIGHT) -> list[float]:
@@ -150,16 +166,51 @@ def places(n: int, left: float = LEFT, right: float = RIGHT) -> list[float]:
     return [round(left + each * (place + 0.5), 2) for place in range(n)]
 
 
-def axes(scale: Scale, labels: Sequence[str], *, ticks: Sequence[float] = ()) -> Iterator[Markup]:
-    """The y axis with lines across the plot, and some of the dates below, without their year."""
-    for value in ticks or scale.ticks():
+def axes(
+    scale: Scale,
+    labels: Sequence[str],
+    *,
+    up: str,
+    under: str = "event date, UTC",
+    written: Callable[[float], str] = plain,
+) -> Iterator[Markup]:
+    """The y axis with lines across the plot, some of the dates below, and what both are.
+
+    Parameters
+    ----------
+    up
+        What is drawn, and in which unit.
+    under
+        What the labels are.
+    written
+        How a value of the y axis is written.
+    """
+    yield text(0, TITLE_Y, up)
+    for value in scale.ticks():
         y = scale(value)
         yield line((LEFT, y), (RIGHT, y), "axis")
-        yield text(LEFT - 6, y + 4, plain(value), anchor="end")
+        yield text(LEFT - 6, y + 4, written(value), anchor="end")
     shown = dates_shown(labels)
     for place, x in enumerate(places(len(labels))):
         if place in shown:
-            yield text(x, BOTTOM + 18, labels[place][-len("12-31") :], anchor="middle")
+            yield text(x, BOTTOM + DATES_Y, labels[place][-len("12-31") :], anchor="middle")
+    yield text(RIGHT, BOTTOM + UNDER_Y, under, anchor="end")
+
+
+def share(value: float) -> str:
+    """A share beside an axis.
+
+    Examples
+    --------
+    >>> share(0.25), share(0.0005), share(1.0)
+    ('25 %', '0.05 %', '100 %')
+    """
+    return f"{100 * value:.3g} %"
+
+
+def name_of_line(y: float, words: str, kind: str = "small over") -> Markup:
+    """The name of a level line, at its right end."""
+    return text(RIGHT, y - 4, words, anchor="end", kind=kind)
 
 
 def dates_shown(labels: Sequence[str]) -> set[int]:

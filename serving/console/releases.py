@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from core.errors import PlatformError
 from core.sign_offs import roles_of
+from serving.console.metrics import METRICS
 from serving.console.pages import Asking, Drawn, Home, Page, Sent
 from serving.errors import NotFoundError
 from stores.bundle import CARD, Manifest, read_manifest
@@ -59,6 +60,7 @@ def release(asked: Asking) -> Drawn:
         "may_sign": asked.opens("approve", name),
         "may_act": asked.opens("operate", name),
         "kinds": KINDS,
+        "metrics": METRICS,
     }
     return Drawn("release.html", facts)
 

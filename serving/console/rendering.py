@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from serving.console.pages import Section
 
 _HERE = Path(__file__).parent
 NOTHING = "\N{EN DASH}"
-_STEPS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
+_STEPS = (("d", DAY_MS), ("h", HOUR_MS), ("min", MINUTE_MS), ("s", SECOND_MS))
 
 
 @dataclass(frozen=True)
@@ -155,20 +157,24 @@ def ago(instant_ms: int | None, now_ms: int) -> str:
 
 
 def duration(length_ms: float | None) -> str:
-    """A length of time in the largest unit that it fills.
+    """A length of time in the largest unit that it fills, and the next one below.
 
     Examples
     --------
-    >>> duration(2_500), duration(86_400_000), duration(12.25)
-    ('2.5 s', '1 d', '12.2 ms')
+    >>> duration(2_500), duration(86_400_000), duration(4_300_000), duration(12.25)
+    ('2.5 s', '1 d', '1 h 11 min', '12.2 ms')
     """
     return NOTHING if length_ms is None else _length(length_ms)
 
 
 def _length(length_ms: float) -> str:
-    for unit, step_ms in _STEPS:
+    for (unit, step_ms), (below, below_ms) in pairwise(_STEPS):
         if length_ms >= step_ms:
-            return f"{length_ms / step_ms:.3g} {unit}"
+            whole, rest_ms = divmod(length_ms, step_ms)
+            rest = f" {rest_ms // below_ms:.0f} {below}" if rest_ms >= below_ms else ""
+            return f"{whole:.0f} {unit}{rest}"
+    if length_ms >= SECOND_MS:
+        return f"{length_ms / SECOND_MS:.3g} s"
     return f"{length_ms:.3g} ms"
 
 

@@ -10,6 +10,7 @@ from core.stats.metrics import Estimate
 from core.watched import BinSeen, DiagramSeen, PeriodSeen
 from serving.console.plots import (
     BOTTOM,
+    DATES_Y,
     LEFT,
     RIGHT,
     TOP,
@@ -19,8 +20,9 @@ from serving.console.plots import (
     dot,
     drawing,
     line,
+    name_of_line,
     places,
-    plain,
+    share,
     span,
     text,
 )
@@ -32,8 +34,11 @@ LEAST_SHARE = 1e-4
 """Where the axes of a reliability diagram end at the latest: less is noise of few rows."""
 
 
-def skill(periods: Sequence[PeriodSeen], metric: str) -> Markup:
-    """A metric of one release and channel: filled with labels, hollow and dashed without."""
+def skill(periods: Sequence[PeriodSeen], metric: str, name: str) -> Markup:
+    """A metric of one release and channel: filled with labels, hollow and dashed without.
+
+    The first measured value is drawn across, for the later ones to be held to.
+    """
     dates = [period.date for period in periods]
     known = _known(periods, metric, is_labelled=True)
     guessed = _known(periods, metric, is_labelled=False)
@@ -41,12 +46,20 @@ def skill(periods: Sequence[PeriodSeen], metric: str) -> Markup:
     scale = Scale(*span(ends), BOTTOM, TOP)
     xs = places(len(dates))
     parts = [
-        *axes(scale, dates),
+        *axes(scale, dates, up=f"{name}, with 95 % intervals", under="first date of the period"),
+        *_first(known, scale),
         *_estimates(known, xs, scale, "line", "dot"),
         *_estimates(guessed, [x + ASIDE for x in xs], scale, "guess", "dot open"),
     ]
     said = [f"{dates[place]} {each.value:.3f}" for place, each in sorted(known.items())]
     return drawing(f"{metric} by period: {', '.join(said) or 'no labels yet'}", parts)
+
+
+def _first(known: Mapping[int, Estimate], scale: Scale) -> Iterator[Markup]:
+    if len(known) > 1:
+        y = scale(known[min(known)].value)
+        yield line((LEFT, y), (RIGHT, y), "limit")
+        yield name_of_line(y, "first measured")
 
 
 def _known(periods: Sequence[PeriodSeen], metric: str, *, is_labelled: bool) -> dict[int, Estimate]:
@@ -78,9 +91,10 @@ def reliability(diagram: DiagramSeen) -> Markup:
     across = Scale(low, 1.0, LEFT, RIGHT, is_log=True)
     up = Scale(low, 1.0, BOTTOM, TOP, is_log=True)
     parts = [
-        *axes(up, ()),
-        *(text(across(x), BOTTOM + 18, plain(x), anchor="middle") for x in across.ticks()),
+        *axes(up, (), up="share of positives", under="mean score", written=share),
+        *(text(across(x), BOTTOM + DATES_Y, share(x), anchor="middle") for x in across.ticks()),
         line((across(low), up(low)), (across(1.0), up(1.0)), "limit"),
+        text(across(1.0) - 22, up(1.0) + 4, "as many as scored", anchor="end", kind="small over"),
     ]
     for each in drawn:
         parts.extend(_bin(each, across, up, low))
@@ -95,6 +109,6 @@ def reliability(diagram: DiagramSeen) -> Markup:
 def _bin(each: BinSeen, across: Scale, up: Scale, low: float) -> Iterator[Markup]:
     x = across(max(each.score, low))
     yield line((x, up(max(each.low, low))), (x, up(max(each.high, low))), "whisker")
-    about = f"mean score {each.score:.4f}, share {each.share:.4f}"
+    about = f"mean score {share(each.score)}, positive {share(each.share)}"
     kind = "dot bad" if each.is_off else "dot"
     yield dot((x, up(max(each.share, low))), kind, about, radius=4)

@@ -52,7 +52,7 @@ def console(layout):
 
 def test_open_ones_stand_first_the_worst_on_top_with_what_to_do(console):
     words = console.get("/alerts").words
-    assert "2 open, 2 of them acknowledged by nobody" in words
+    assert "2 open; 2 of them wait for somebody, and stand first" in words
     begin = [words.index(each) for each in ("critical scores/toy", "warning events/payments")]
     assert begin == sorted(begin)
     assert "For 2 h, since" in words
@@ -118,7 +118,7 @@ def test_an_alert_is_acknowledged_by_its_form_and_then_stands_below_those_that_w
     assert "Acknowledged: it is not sent again" in words
     assert "acknowledged it just now: restarted the job" in words
     listed = console.get("/alerts").words
-    assert "2 open, 1 of them acknowledged by nobody" in listed
+    assert "2 open; 1 of them waits for somebody" in listed
     assert listed.index("warning events/payments") < listed.index("critical acknowledged")
     assert "1 acknowledged" in console.get("/").words
     assert "critical acknowledged scores/toy" in console.get("/use-cases/toy").words

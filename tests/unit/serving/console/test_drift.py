@@ -63,7 +63,7 @@ def test_what_drifted_stands_on_top_with_its_days_drawn_and_named(console):
     assert "<b>" not in reply.text
     sparks = [each for each in drawings(reply) if each.get("class") == "spark"]
     assert [marks(each, "circle") for each in sparks] == [["dot bad"], [], []]
-    assert f"highest effect 0.400 on {DATES[-1]}" in sparks[0].get("aria-label")
+    assert f"highest 40 % of rows on {DATES[-1]}" in sparks[0].get("aria-label")
     assert "What to do about real drift" in reply.words
 
 
@@ -71,9 +71,9 @@ def test_a_column_has_a_page_with_the_numbers_of_its_drawing(console):
     [link] = [each for each in console.get("/drift/toy").links if each.endswith("column=amount")]
     reply = console.get(link)
     assert reply.status == 200
-    assert f"drifted each day since {DATES[-1]}" in reply.words
+    assert f"It has drifted, each day since {DATES[-1]}: 40.0 % of the rows moved" in reply.words
     table = reply.words.partition("Day by day")[2]
-    assert f"{DATES[-1]} 0.4000 0.100 100 drifted {DATES[-2]} 0.0100" in table
+    assert f"{DATES[-1]} 40.00 % 10.0 % 100 drifted {DATES[-2]} 1.00 %" in table
     assert table.count("not judged") == 7
     assert "0.00 % before, 25.00 % now" in reply.words
 
