@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from core.clock import Clock
 from serving.calls import Call, points_of
+from serving.deadline import current as deadline
 from serving.errors import BrokenContractError, FieldFault, ListTooLongError
 from serving.passes import Asked, Passes, Timer
 from serving.ports import Json, Observer
@@ -96,7 +97,7 @@ class Engine:
             points = points_of(call, release)
         finally:
             timer.end()
-        request = Asked(points, timer.stages_ms["validate"], instead)
+        request = Asked(points, timer.stages_ms["validate"], instead, deadline.get())
         if len(points) == 1 and not points[0].is_explained:
             return await self._together.ask(release, channel, request)
         return (await self._passes.run(release, channel, [request]))[0]

@@ -55,6 +55,11 @@ class Gate:
         self.n_inside = 0
 
     @property
+    def now_s(self) -> float:
+        """The gate's clock."""
+        return self._clock.monotonic_s()
+
+    @property
     def expected_s(self) -> float:
         """How long one that came now would wait; 0 while that is not known."""
         return self.n_inside * self._pace_s

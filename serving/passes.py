@@ -7,7 +7,9 @@ beside it, and every request keeps its own instant, timings and record.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,7 @@ from core.degradation import Lapse
 from core.errors import DependencyError, IntegrityError
 from serving.answers import Outcome, answers_of, model_of
 from serving.contract import Point
+from serving.deadline import READING_SHARE, Deadline
 from serving.descent import judged
 from serving.explaining import Explaining, Explanation
 from serving.features import Reading
@@ -28,6 +31,8 @@ from serving.releases import LoadedRelease
 from serving.shadows import Shadows
 
 SILENT = "the online store did not answer"
+NO_TIME = "the online store did not answer in the time that the caller gives"
+UNHURRIED = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,15 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Points of one request, how long they took to validate, what to label their answers by."""
+    """Points of one request, how long they took to validate, what to label their answers by.
+
+    ``deadline`` is until when its caller waits.
+    """
 
     points: Sequence[Point]
     validate_ms: float
     instead: Json | None = None
+    deadline: Deadline | None = None
 
 
 class Timer:
@@ -112,6 +121,9 @@ class Passes:
             If the model answers what is no score, and there is no ladder to go down.
         DependencyError
             If the records cannot be kept: then no answer leaves.
+        LateError
+            If the caller of the only request waits no longer; then nothing is recorded. Of several
+            the late ones are told by who carries their answers.
         """
         timer = Timer(self._clock, self._observer, release.manifest.use_case)
         try:
@@ -124,7 +136,8 @@ class Passes:
     ) -> list[list[Json]]:
         points = [point for request in requests for point in request.points]
         labels = [request.instead for request in requests for _ in request.points]
-        outcomes = await self._outcomes(release, channel, points, labels, timer)
+        outcomes = await self._outcomes(release, channel, requests, points, labels, timer)
+        self._check_time(requests)
         model = model_of(release, channel)
         timer.begin("record")
         spent = [{"validate": each.validate_ms, **timer.stages_ms} for each in requests]
@@ -151,12 +164,15 @@ class Passes:
         self,
         release: LoadedRelease,
         channel: str,
+        requests: Sequence[Asked],
         points: Sequence[Point],
         labels: Sequence[Json | None],
         timer: Timer,
     ) -> list[Outcome]:
         timer.begin("read")
-        readings, degraded, lapses = await self._read(release, points)
+        budget_s = self._reading_s(requests)
+        readings, degraded, lapses = await self._read(release, points, budget_s)
+        self._check_time(requests)
         if release.consenting is not None:
             readings, lapses = release.consenting.followed(readings, lapses)
         timer.begin("transform")
@@ -182,8 +198,24 @@ class Passes:
             for i, point in enumerate(points)
         ]
 
+    def _check_time(self, requests: Sequence[Asked]) -> None:
+        if len(requests) == 1 and requests[0].deadline is not None:
+            requests[0].deadline.check(self._clock.monotonic_s())
+
+    def _reading_s(self, requests: Sequence[Asked]) -> float | None:
+        """What reads may take, so that nobody is late for them; None where somebody waits on.
+
+        It is that of the most patient: nobody does without features for another's haste.
+        """
+        until_s = 0.0
+        for each in requests:
+            if each.deadline is None:
+                return None
+            until_s = max(until_s, each.deadline.until_s)
+        return READING_SHARE * (until_s - self._clock.monotonic_s())
+
     async def _read(
-        self, release: LoadedRelease, points: Sequence[Point]
+        self, release: LoadedRelease, points: Sequence[Point], budget_s: float | None
     ) -> tuple[list[Reading], Json | None, list[Lapse | None] | None]:
         """Readings, how to label all answers, and how points fall short of a declared ladder.
 
@@ -192,15 +224,17 @@ class Passes:
         """
         ladder = release.ladder
         try:
-            readings = await release.features.read(points, self._reader)
+            async with UNHURRIED if budget_s is None else asyncio.timeout(budget_s):
+                readings = await release.features.read(points, self._reader)
             lapses = None if ladder is None else ladder.lapses(readings)
             if ladder is not None and lapses is not None:
                 pairs = zip(readings, lapses, strict=True)
                 readings = [ladder.without(reading, lapse) for reading, lapse in pairs]
         except DependencyError as error:
             because = error.wrong if error.code in (SLOW, RESTING) else SILENT
-        except OSError:
-            because = SILENT
+        except OSError as error:
+            is_hurried = budget_s is not None and isinstance(error, TimeoutError)
+            because = NO_TIME if is_hurried else SILENT
         except IntegrityError:
             because = "the online store holds values that cannot be read"
         else:

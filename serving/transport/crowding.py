@@ -19,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from serving.errors import BusyError, LateError
+from serving.deadline import Deadline, current
+from serving.errors import BusyError
 from serving.gate import Gate
 from serving.tracing import REQUEST_ID, trace_of
 from serving.transport.problems import problem
@@ -104,15 +105,6 @@ def busy() -> BusyError:
     )
 
 
-def late(timeout_ms: int) -> LateError:
-    """What was asked cannot be answered in the time that the caller gave."""
-    return LateError(
-        "the answer would not come in time",
-        found=f"{timeout_ms} ms to answer in",
-        remedy="come back after Retry-After, or wait for longer",
-    )
-
-
 async def in_time(handler: Handler, gate: Gate, request: Request) -> Response:
     """The handler's answer, in the time that the caller gives.
 
@@ -124,13 +116,19 @@ async def in_time(handler: Handler, gate: Gate, request: Request) -> Response:
     timeout_ms = timeout_ms_of(request.scope["headers"])
     if timeout_ms is None:
         return await handler(request)
-    if gate.expected_s * 1_000 < timeout_ms:
-        try:
-            async with asyncio.timeout(timeout_ms / 1_000):
-                return await handler(request)
-        except TimeoutError:
-            pass
-    raise late(timeout_ms)
+    deadline = Deadline(timeout_ms, gate.now_s + timeout_ms / 1_000)
+    if gate.expected_s * 1_000 >= timeout_ms:
+        raise deadline.late()
+    carried = current.set(deadline)
+    try:
+        async with asyncio.timeout(timeout_ms / 1_000):
+            answer = await handler(request)
+    except TimeoutError:
+        raise deadline.late() from None
+    finally:
+        current.reset(carried)
+    deadline.check(gate.now_s)  # what kept the loop busy kept the timer from firing, too
+    return answer
 
 
 class Refusals:

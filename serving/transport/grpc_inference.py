@@ -30,6 +30,7 @@ from core.errors import (
     PlatformError,
 )
 from serving.access import Access, Asked, Grant
+from serving.deadline import Deadline
 from serving.errors import (
     ConflictError,
     MalformedBodyError,
@@ -46,7 +47,7 @@ from serving.settings import GrpcSettings, HttpSettings
 from serving.telemetry import Telemetry
 from serving.tensors import MAX_ID, SCORE_TYPE, Tensor, check_output, fault, tensor
 from serving.tracing import current, trace_of
-from serving.transport.crowding import busy, late
+from serving.transport.crowding import busy
 from serving.transport.inference_proto import METHODS, SERVICE, messages
 from serving.transport.problems import status_of
 from stores.bundle import MODEL_OUTPUT
@@ -234,7 +235,7 @@ class Desk:
         if self._gate.is_full:
             raise busy()
         if left_s is not None and self._gate.expected_s > left_s:
-            raise late(max(0, int(left_s * 1_000)))
+            raise Deadline(max(0, int(left_s * 1_000)), self._gate.now_s + left_s).late()
 
     async def _inside(self, answering: Awaitable[Any]) -> Any:
         self._gate.enter()

@@ -11,9 +11,10 @@ from core.errors import DependencyError, IntegrityError, InvalidInputError
 from core.features.blob import delta_key
 from core.features.fold import YOUNG_MS, FoldEvent, fold
 from core.features.keys import entity_key, position
+from serving import deadline
 from serving.calls import MAX_FAULTS
 from serving.engine import MAX_POINTS
-from serving.errors import BrokenContractError, ListTooLongError, NotFoundError
+from serving.errors import BrokenContractError, LateError, ListTooLongError, NotFoundError
 from stores.layout import Layout
 from stores.watermarks import (
     Watermark,
@@ -263,6 +264,47 @@ def test_without_its_features_an_answer_leaves_labelled(layout, error, because):
     assert answer["score"] == pytest.approx(expected_score(vector), abs=1e-7)
     assert bench.records.last()["degraded"] == answer["degraded"]
     assert bench.observer.predictions == [("toy", "champion", "APPROVE", "no_features")]
+
+
+class LingeringReader:
+    """A store that holds up the loop, as the embedded one may: no timer fires meanwhile."""
+
+    def __init__(self, bench_of):
+        self.bench_of = bench_of
+
+    async def read(self, keys):
+        self.bench_of().clock.advance(50)
+        return [None] * len(keys)
+
+    def close(self):
+        pass
+
+
+def asked_within(bench, ms, raw=None):
+    async def run():
+        deadline.current.set(deadline.Deadline(ms, bench.clock.monotonic_s() + ms / 1_000))
+        return await bench.engine.predict_many("toy", {"points": [raw or REQUEST] * 3})
+
+    return asyncio.run(run())
+
+
+def test_who_is_late_before_the_record_is_refused_and_leaves_none(layout):
+    bench = Bench(layout, reader=LingeringReader(lambda: bench))
+    with pytest.raises(LateError, match="40 ms"):
+        asked_within(bench, 40)
+    assert bench.records.payloads == []
+    assert bench.observer.predictions == []
+    assert len(asked_within(bench, 400)["predictions"]) == 3
+
+
+def test_a_caller_in_haste_is_answered_without_what_would_come_too_late(layout):
+    bench = Bench(layout, reader=FailingReader(None), read_budget_ms=60_000)
+    for answer in asked_within(bench, 100)["predictions"]:
+        assert answer["degraded"] == {
+            "level": "no_features",
+            "because": "the online store did not answer in the time that the caller gives",
+        }
+    assert bench.changes == ["closed"]  # a store is not to blame for a caller's haste
 
 
 def test_a_point_before_what_is_kept_is_refused(layout):
