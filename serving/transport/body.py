@@ -18,6 +18,8 @@ from serving.errors import (
     UnsupportedMediaError,
 )
 from serving.transport.begun import Finished, begun
+from serving.transport.head_facts import by_name, facts_of
+from serving.transport.known_heads import WHOLE_BODY
 
 _JSON = b"application/json"
 _TENSORS = b"application/octet-stream"
@@ -34,9 +36,9 @@ async def json_body(request: Request, *, max_bytes: int, timeout_ms: int) -> Any
     UnsupportedMediaError, BodyTooLargeError, SlowBodyError, MalformedBodyError
         Each for its reason; none repeats what was sent.
     """
-    headers = _headers(request)
-    _check_type(headers)
-    return strict_json(await _whole(request, headers, max_bytes, timeout_ms))
+    if not facts_of(request.scope).is_plain_json:
+        _check_type(by_name(request.scope["headers"]))
+    return strict_json(await _whole(request, max_bytes, timeout_ms))
 
 
 async def tensor_body(request: Request, *, max_bytes: int, timeout_ms: int) -> bytes:
@@ -47,15 +49,16 @@ async def tensor_body(request: Request, *, max_bytes: int, timeout_ms: int) -> b
     UnsupportedMediaError, BodyTooLargeError, SlowBodyError, MalformedBodyError
         Each for its reason; none repeats what was sent.
     """
-    headers = _headers(request)
-    _check_type(headers, also=(b"", _TENSORS))
-    return await _whole(request, headers, max_bytes, timeout_ms)
+    if not facts_of(request.scope).is_plain_json:
+        _check_type(by_name(request.scope["headers"]), also=(b"", _TENSORS))
+    return await _whole(request, max_bytes, timeout_ms)
 
 
-async def _whole(
-    request: Request, headers: Mapping[bytes, bytes], max_bytes: int, timeout_ms: int
-) -> bytes:
-    told = headers.get(b"content-length", b"")
+async def _whole(request: Request, max_bytes: int, timeout_ms: int) -> bytes:
+    there: bytes | None = request.scope.get(WHOLE_BODY)
+    if there is not None and len(there) <= max_bytes:
+        return there
+    told = by_name(request.scope["headers"]).get(b"content-length", b"")
     if told.isdigit() and int(told[:20]) > max_bytes:
         raise _too_large(max_bytes)
     first = begun(request.receive())
@@ -125,11 +128,6 @@ def _members(value: Any) -> int:
 def _members_said(body: bytes) -> int:
     """Members of all objects in a text that is JSON: its colons outside of strings."""
     return b"".join(_ESCAPED.sub(b"", body).split(b'"')[::2]).count(b":")
-
-
-def _headers(request: Request) -> dict[bytes, bytes]:
-    """Headers of a request; of one that comes twice the first, as everywhere."""
-    return dict(reversed(request.scope["headers"]))
 
 
 def _check_type(headers: Mapping[bytes, bytes], *, also: tuple[bytes, ...] = ()) -> None:

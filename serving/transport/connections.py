@@ -159,10 +159,13 @@ class Connection(HttpToolsProtocol):
             raise _Refusal(_malformed())
         self.headers = []  # trailers, dropped: whoever reads headers has read them by then
         if self.cycle.scope["method"] != "HEAD":  # its answer ends with the head
-            joined: Any = JoinedWrites(self.transport, self.cycle)  # as much as a cycle asks of it
-            self.cycle.transport = joined
+            self._join_writes()
         if self._is_over:
             self.cycle.keep_alive = False
+
+    def _join_writes(self) -> None:
+        joined: Any = JoinedWrites(self.transport, self.cycle)  # as much as a cycle asks of it
+        self.cycle.transport = joined
 
     def _check_head(self) -> None:
         """Raise where a head that is whole is not one to be answered."""

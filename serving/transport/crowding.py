@@ -23,6 +23,8 @@ from serving.deadline import Deadline, current
 from serving.errors import BusyError
 from serving.gate import Gate
 from serving.tracing import REQUEST_ID, trace_of
+from serving.transport.head_facts import facts_of
+from serving.transport.known_heads import COUNTED, LENGTH, MOST_KNOWN_BYTES, NOT_PLAIN
 from serving.transport.problems import problem
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -30,15 +32,8 @@ DefaultHeaders = list[tuple[bytes, bytes]]
 
 INSIDE = "throughline.inside"
 """Key of a request's scope: the gate has counted it."""
-TIMEOUT_HEADER = b"x-request-timeout-ms"
-LONGEST_MS = 3_600_000
-MOST_KNOWN_BYTES = 1_024
-"""Longer heads are read again each time: nobody fills our memory with them."""
 _EVENTS = "/v1/events/"
-_COUNTED = re.compile(rb"POST /v[12]/(?!events/)")
-_LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
 _TRACED = re.compile(rb"\r\n(x-request-id|traceparent|tracestate): ?([^\r\n]*)", re.IGNORECASE)
-_BODY_IN_PARTS = re.compile(rb"\r\n(?:transfer-encoding|expect|upgrade|connection):", re.IGNORECASE)
 
 
 def is_counted(method: str, path: str) -> bool:
@@ -70,10 +65,10 @@ def plain_head(head: bytes) -> PlainHead | None:
     >>> plain_head(line + b"Transfer-Encoding: chunked\r\n") is None
     True
     """
-    if _COUNTED.match(head) is None:
+    if COUNTED.match(head) is None:
         return None
-    length = _LENGTH.search(head)
-    if length is None or _BODY_IN_PARTS.search(head) is not None:
+    length = LENGTH.search(head)
+    if length is None or NOT_PLAIN.search(head) is not None:
         return None
     traced = tuple((name.lower(), value) for name, value in _TRACED.findall(head))
     return PlainHead(int(length[1]), traced)
@@ -81,20 +76,6 @@ def plain_head(head: bytes) -> PlainHead | None:
 
 _known_head = lru_cache(maxsize=256)(plain_head)
 """Whoever asks again and again says the same, but for its body."""
-
-
-def timeout_ms_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """How long the caller waits for its answer, as it says; None where it says nothing sensible.
-
-    Examples
-    --------
-    >>> timeout_ms_of([(b"x-request-timeout-ms", b"250")]), timeout_ms_of([])
-    (250, None)
-    """
-    for name, value in headers:
-        if name == TIMEOUT_HEADER:
-            return min(int(value), LONGEST_MS) if value.isdigit() and len(value) < 10 else None
-    return None
 
 
 def busy() -> BusyError:
@@ -113,7 +94,7 @@ async def in_time(handler: Handler, gate: Gate, request: Request) -> Response:
     LateError
         If it would not come in that time: at once where the gate knows, else when it is up.
     """
-    timeout_ms = timeout_ms_of(request.scope["headers"])
+    timeout_ms = facts_of(request.scope).timeout_ms
     if timeout_ms is None:
         return await handler(request)
     deadline = Deadline(timeout_ms, gate.now_s + timeout_ms / 1_000)

@@ -1,13 +1,27 @@
-"""The door: a connection that asks the gate before a request costs anything."""
+"""The door: a connection that asks the gate before a request costs anything.
+
+Bytes that come while nothing is under way begin a request. One that would wait for too long is
+sent away, and one whose head was met before is begun, unparsed either way; all else is parsed as
+on every connection.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from serving.errors import BusyError
 from serving.gate import Gate
+from serving.tracing import current, trace_of
 from serving.transport.connections import Connection
 from serving.transport.crowding import INSIDE, Refusals, is_counted
+from serving.transport.head_facts import FACTS, facts_of
+from serving.transport.known_heads import WHOLE_BODY, KnownHeads, Met
+from serving.transport.shortcut import HANDLER
+
+_LEARNT = (FACTS, HANDLER, "path_params")
 
 
 class Door(Connection):
@@ -20,15 +34,25 @@ class Door(Connection):
         super().__init__(*args, **kwargs)
         self._gate: Gate = self.app.gate
         self._refusals: Refusals = self.app.refusals
+        self._heads: KnownHeads = self.app.heads
 
     def data_received(self, data: bytes) -> None:
-        """Send away who would wait for too long; else as every connection."""
-        if self._gate.is_full and self._is_resting:
+        """Send away who would wait for too long, begin what is known, parse the rest."""
+        if not self._is_resting:
+            super().data_received(data)
+            return
+        if self._gate.is_full:
             refusal = self._refusals.to(data, self.server_state.default_headers)
             if refusal is not None:
                 self._send_away(refusal)
                 return
+        met = self._heads.met(data)
+        if met is not None:
+            self._begin(met)
+            return
         super().data_received(data)
+        if self._is_one_request(data):
+            self._learn(data)
 
     def on_message_complete(self) -> None:
         """The request is whole: it counts from here."""
@@ -43,6 +67,52 @@ class Door(Connection):
         self._stop_clock()
         self.transport.write(refusal)
         self._rest()
+
+    def _begin(self, met: Met) -> None:
+        """Do what the parser would have had done: one request, whole, plain and to be counted."""
+        self._stop_clock()
+        self._rests_since_s = None
+        trace = trace_of(met.traced)
+        current.set(trace)  # the task that answers takes it along
+        scope: Any = met.scope
+        scope["server"], scope["client"], scope["scheme"] = self.server, self.client, self.scheme
+        scope["state"] = self.app_state.copy()
+        scope[WHOLE_BODY] = met.body
+        scope[INSIDE] = True
+        self.scope = scope
+        self.cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=[*self.server_state.default_headers, *trace.headers()],
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+        self.cycle.body = bytearray(met.body)
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
+        self._join_writes()
+        self._gate.enter()
+        self._start_asgi_task(self.cycle, self.app)
+
+    def _is_one_request(self, data: bytes) -> bool:
+        """Whether bytes that came to a resting connection were one whole request, and no more."""
+        cycle, is_whole = self.cycle, not (self._is_begun or self._is_refused or self._is_over)
+        if not is_whole or cycle is None or cycle.more_body or not cycle.keep_alive:
+            return False
+        return self._running is cycle and not self.pipeline and data.endswith(bytes(cycle.body))
+
+    def _learn(self, data: bytes) -> None:
+        """Know this head again, where its request takes the short way."""
+        scope: Any = self.cycle.scope
+        if self.app.place(scope) is not None:
+            facts_of(scope)
+            self._heads.learn(data, scope, {name: scope[name] for name in _LEARNT})
 
     @property
     def _is_resting(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from serving.errors import LateError
 from serving.ports import Json
-from serving.transport.crowding import LONGEST_MS, TIMEOUT_HEADER
+from serving.transport.head_facts import LONGEST_MS, TIMEOUT_HEADER
 from serving.transport.problem_codes import KEY, TRACED, responses_of
 
 _TIMEOUT: Json = {

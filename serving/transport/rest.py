@@ -40,12 +40,12 @@ from serving.repeats import Repeats
 from serving.rollout_views import RolloutViews
 from serving.scraping import Scraping
 from serving.settings import HttpSettings
-from serving.speaking import HEADER as CONTRACT
 from serving.speaking import older_headers
 from serving.telemetry import Telemetry
 from serving.transport.admission import admit, charge_events, charge_points, grant_of
 from serving.transport.body import json_body
 from serving.transport.crowding import Handler, in_time, is_counted
+from serving.transport.head_facts import facts_of
 from serving.transport.inference_routes import MODEL, VERSION, InferenceRoutes
 from serving.transport.negotiation import prefers_html
 from serving.transport.openapi import openapi_of
@@ -84,7 +84,7 @@ class Routes:
 
     async def predict(self, request: Request) -> Response:
         """One prediction."""
-        raw, said = await self._json(request), request.headers.get(CONTRACT)
+        raw, said = await self._json(request), facts_of(request.scope).contract
         charge_points(request, [raw])
         use_case = request.path_params["use_case"]
         answer = await self._services.engine.predict(use_case, raw, said)
@@ -92,7 +92,7 @@ class Routes:
 
     async def predict_many(self, request: Request) -> Response:
         """Up to 1,000 predictions."""
-        raw, said = await self._json(request), request.headers.get(CONTRACT)
+        raw, said = await self._json(request), facts_of(request.scope).contract
         charge_points(request, raw.get("points") if isinstance(raw, dict) else None)
         use_case = request.path_params["use_case"]
         answer = await self._services.engine.predict_many(use_case, raw, said)

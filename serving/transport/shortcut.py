@@ -10,7 +10,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving.gate import Gate
 from serving.settings import HttpSettings
 from serving.transport.crowding import INSIDE, Handler, Refusals
+from serving.transport.known_heads import KnownHeads
 
+HANDLER = "throughline.handler"
+"""Key of a request's scope: who answers it."""
 _EVENTS = "events"  # beside the use cases, and none of them
 
 
@@ -37,6 +40,8 @@ class Shortcut:
     ----------
     refusals
         What the door answers to those who are sent away.
+    heads
+        Those that the door has met.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Shortcut:
         self.refused = refused
         self.gate = gate
         self.refusals = Refusals()
+        self.heads = KnownHeads()
         self._handlers = tuple(handlers.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,16 +70,25 @@ class Shortcut:
                 self.gate.leave()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            path = scope["path"]
-            for prefix, named in self._handlers:
-                if path.startswith(prefix):
-                    use_case, _, name = path[len(prefix) :].partition("/")
-                    handler = named.get(name)
-                    if handler is None or not use_case or use_case == _EVENTS:
-                        break
-                    scope["path_params"] = {"use_case": use_case}
-                    response = await handler(Request(scope, receive))
-                    await response(scope, receive, send)
-                    return
-        await self.app(scope, receive, send)
+        handler = scope.get(HANDLER) or self.place(scope)
+        if handler is None:
+            await self.app(scope, receive, send)
+            return
+        response = await handler(Request(scope, receive))
+        await response(scope, receive, send)
+
+    def place(self, scope: Scope) -> Handler | None:
+        """The handler of a request that takes the short way, noted in its scope; None of others."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return None
+        path = scope["path"]
+        for prefix, named in self._handlers:
+            if path.startswith(prefix):
+                use_case, _, name = path[len(prefix) :].partition("/")
+                handler = named.get(name)
+                if handler is None or not use_case or use_case == _EVENTS:
+                    return None
+                scope["path_params"] = {"use_case": use_case}
+                scope[HANDLER] = handler
+                return handler
+        return None

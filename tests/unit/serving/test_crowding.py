@@ -10,13 +10,8 @@ from starlette.responses import PlainTextResponse
 from core.clock import FixedClock
 from serving.errors import LateError
 from serving.gate import LAPS, MEASURED, Gate
-from serving.transport.crowding import (
-    LONGEST_MS,
-    Refusals,
-    in_time,
-    is_counted,
-    timeout_ms_of,
-)
+from serving.transport.crowding import Refusals, in_time, is_counted
+from serving.transport.head_facts import LONGEST_MS, timeout_ms_of
 
 LINE = b"POST /v1/fraud/predictions HTTP/1.1\r\n"
 

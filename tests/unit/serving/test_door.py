@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from serving.settings import HttpSettings
 from serving.transport.crowding import Refusals
 from serving.transport.door import Door
+from serving.transport.known_heads import KnownHeads
 from serving.transport.whole_answers import JsonAnswer
 
 HEAD = b"POST /v1/toy/predictions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
@@ -78,10 +79,13 @@ class Application:
 
     def __init__(self):
         self.gate = SimpleNamespace(is_full=True, enter=lambda: None, leave=lambda: None)
-        self.refusals, self.codes = Refusals(), []
+        self.refusals, self.heads, self.codes = Refusals(), KnownHeads(), []
 
     def refused(self, code):
         self.codes.append(code)
+
+    def place(self, scope):
+        del scope
 
     async def __call__(self, scope, receive, send):
         """Answer at once, whether or not the body has come."""
