@@ -102,7 +102,7 @@ def new_labels(platform: Platform, use_case: UseCase) -> NewLabels | None:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    from feature_store.tables import dataset_of, open_table
+    from stores.tables import dataset_of, open_table
 
     champion = channel_state(platform, use_case.name).champion
     label, uri = use_case.label, platform.layout.events(use_case.label.source)

@@ -76,7 +76,7 @@ def read_columns(
     version: int | None = None,
 ) -> "pa.Table":
     """Columns of a table, all when None; ``within`` a partition column's given values."""
-    from feature_store.tables import dataset_of
+    from stores.tables import dataset_of
 
     dataset = dataset_of(_open(uri, version))
     chosen = list(columns) if columns is not None else None

@@ -33,9 +33,9 @@ from core.features.partials import keeps_ties
 from core.features.plan import Frozen, ViewPlan
 from core.features.tiles import tile_columns
 from core.ports import OnlineStore
-from feature_store.tables import epoch_said, open_table, read_dates
 from stores.frames import entity_rows
 from stores.layout import Layout
+from stores.tables import epoch_said, open_table, read_dates
 from stores.watermarks import covered_key, decode_covered, encode_covered
 
 ENTITIES_AT_ONCE = 5_000

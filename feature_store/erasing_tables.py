@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from core.erasure import ERASED
 from core.sought import Sought
-from feature_store.tables import dataset_of
 from stores.erasing_files import rows_of
 from stores.erasing_mapped import refused_rows_of
 from stores.table_locks import local_path, table_lock
+from stores.tables import dataset_of
 from stores.trees import FolderTree, Tree
 
 WRITER = "erasure"

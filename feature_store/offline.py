@@ -32,10 +32,10 @@ from core.errors import InvalidInputError
 from core.features.plan import Plan, feature_column
 from feature_store.catalogue import catalogue_of
 from feature_store.compile import compile_vector
-from feature_store.tables import open_table, read_dates
 from stores.frame_columns import instants_ms
 from stores.frames import plan_table
 from stores.layout import Layout
+from stores.tables import open_table, read_dates
 
 ROW_COLUMNS = ("event_id", "event_timestamp", "available_at", "position")
 

@@ -120,7 +120,7 @@ def is_computed(runs: "Runs", view: str) -> bool:
     """Whether a view's tiles stand for all that its source's table holds."""
     from assets.events import WRITER
     from assets.tables import is_table, writer_number
-    from feature_store.tables import epoch_said, open_table
+    from stores.tables import epoch_said, open_table
 
     layout = runs.settings.layout
     if not is_table(layout.tiles(view)):

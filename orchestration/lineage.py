@@ -30,7 +30,7 @@ def with_prediction(lineage: Lineage, layout: Layout, record_id: str) -> Thing:
     NotReadyError
         If no record of it is found.
     """
-    from feature_store.record_finding import found_record
+    from stores.record_finding import found_record
 
     record = found_record(layout, record_id)
     model = record["model"]

@@ -87,7 +87,7 @@ def _shared(layout: Layout, use_case: str) -> Iterator[tuple[Place, Iterable[tup
 def _in_table(uri: str) -> Iterator[tuple[str, str]]:
     from deltalake import DeltaTable
 
-    from feature_store.tables import dataset_of, open_table
+    from stores.tables import dataset_of, open_table
 
     if not DeltaTable.is_deltatable(uri):
         return

@@ -10,10 +10,10 @@ import pyarrow.dataset as ds
 
 from core.errors import IntegrityError, NotReadyError
 from core.recorded import Record
-from feature_store.tables import dataset_of, open_table
 from stores.layout import Layout
 from stores.records import RecordId, parse_record_id, read_record, record_in, unknown_record
 from stores.segments import open_segments
+from stores.tables import dataset_of, open_table
 
 
 def found_record(layout: Layout, record_id: str) -> Record:

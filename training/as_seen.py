@@ -21,7 +21,6 @@ from core.errors import NotReadyError
 from core.features.keys import epoch_of
 from core.features.plan import ViewPlan, feature_column
 from core.recorded import Record, masked_keys
-from feature_store.tables import epoch_said, open_table, read_dates, removal_said
 from stores.frames import (
     AVAILABLE_AT,
     EVENT_ID,
@@ -32,6 +31,7 @@ from stores.frames import (
 )
 from stores.layout import Layout
 from stores.masking import Mask
+from stores.tables import epoch_said, open_table, read_dates, removal_said
 
 NOT_READ = "the online store did not answer then"
 NOT_USED = "the source's events were too old to be used then"

@@ -23,9 +23,9 @@ from core.features.plan import Plan
 from core.live import LiveRows, Mask
 from core.synthetic import RECORD_MARK
 from core.use_case import Label, UseCase
-from feature_store.tables import dataset_of, read_dates
 from stores.bundle import Bundle
 from stores.layout import Layout
+from stores.tables import dataset_of, read_dates
 from training.examples import Part
 from training.onnx_export import OnnxScorer
 from training.slices import slice_masks

@@ -28,9 +28,9 @@ from core.rollout.outcomes import (
     mature_labels,
 )
 from core.use_case import Label, UseCase
-from feature_store.tables import dataset_of, read_dates
 from stores.channels import ChannelState, RolloutState
 from stores.layout import Layout
+from stores.tables import dataset_of, read_dates
 
 EARLIEST_EVENT_MS = DAY_MS
 """How long before a rollout an event may have happened that is asked about in it."""

@@ -31,12 +31,12 @@ from core.recorded import (
     ulp_distances,
     without_masked,
 )
-from feature_store.as_seen import values_as_seen
 from stores.bundle import Bundle
 from stores.layout import Layout
 from stores.masking import Mask
 from stores.shelf import Shelf
 from stores.signing import KeyRing
+from training.as_seen import values_as_seen
 from training.rungs import answered_from
 
 SCORE_TOLERANCE = 1e-6

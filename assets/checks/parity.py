@@ -73,7 +73,7 @@ def records_to_compare(
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    from feature_store.tables import dataset_of, open_table
+    from stores.tables import dataset_of, open_table
 
     uri = platform.layout.predictions(use_case)
     if not is_table(uri):

@@ -168,7 +168,7 @@ def late_rows(uri: str, dates: Iterable[str], late_hours: float) -> dict[str, tu
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    from feature_store.tables import dataset_of, open_table
+    from stores.tables import dataset_of, open_table
 
     if not is_table(uri):
         return {}

@@ -114,7 +114,7 @@ def newest_ms(uri: str, column: str) -> int | None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from feature_store.tables import dataset_of, open_table
+    from stores.tables import dataset_of, open_table
 
     if not is_table(uri):
         return None

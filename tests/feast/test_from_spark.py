@@ -13,10 +13,10 @@ from shared_spark import interpreting
 
 from core.clock import event_date
 from feature_store.plans import plan_for
-from feature_store.tables import open_table
 from spark_jobs import ingest, tiles
 from stores.layout import Layout
 from stores.log import SourceLog
+from stores.tables import open_table
 from use_cases import discover
 from use_cases.fraud import features as fraud
 from use_cases.fraud.simulator import simulate

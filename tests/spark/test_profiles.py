@@ -11,11 +11,11 @@ from core.clock import event_date
 from core.errors import NotReadyError
 from core.features.plan import feature_column
 from core.stats.profile import merged_profile
-from feature_store.tables import open_table
 from spark_jobs import profiles
 from spark_jobs.delta import latest_version, read_table
 from stores.layout import Layout
 from stores.profiles import counted, profiles_from, reference_of
+from stores.tables import open_table
 
 pytestmark = pytest.mark.spark
 

@@ -9,11 +9,11 @@ from shared_spark import ingested
 from core.clock import event_date
 from core.errors import NotReadyError
 from core.features.tiles import tile_columns, tile_values
-from feature_store.tables import epoch_said, open_table
 from spark_jobs import tiles
 from spark_jobs.delta import latest_version, read_table
 from stores.frames import view_table
 from stores.layout import Layout
+from stores.tables import epoch_said, open_table
 
 pytestmark = pytest.mark.spark
 

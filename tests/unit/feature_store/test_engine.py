@@ -18,8 +18,8 @@ from core.features.fold import YOUNG_MS
 from core.features.keys import epoch_of, position
 from feature_store import engine
 from feature_store.engine import materialise
-from feature_store.tables import epoch_said, open_table
 from stores.layout import Layout
+from stores.tables import epoch_said, open_table
 from stores.watermarks import Covered, covered_key, decode_covered
 
 

@@ -11,8 +11,8 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from core.sought import Sought
 from feature_store.erasing_tables import count_in_table, erase_in_table
-from feature_store.tables import epoch_said, removal_said
 from stores.scanning import scan_tree
+from stores.tables import epoch_said, removal_said
 
 THEIRS, OTHER = "card-7", "card-71"
 SOUGHT, OTHERS = Sought(THEIRS), Sought(OTHER)

@@ -14,9 +14,9 @@ from served_world import EPOCHS, MASK, ServedWorld, write_events
 
 from core.consent import OPTED_OUT, Consent
 from core.features.keys import position
-from feature_store.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ, NOT_TO_BE_USED, NOT_USED
 from stores.layout import Layout
 from stores.masking import Mask
+from training.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ, NOT_TO_BE_USED, NOT_USED
 from training.served_parity import (
     MASKED,
     NO_RELEASE,
