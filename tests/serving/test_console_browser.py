@@ -8,12 +8,16 @@ from urllib.parse import urlsplit
 import pytest
 from access_keys import made_key
 from bundles import serve, shelve
+from looks import NIGHT_MS, column, put_looks
 from online_processes import OnlineProcess, controller
 from rollouts import fast_rollout
 
+from core.alerts import Finding, updated
 from orchestration.processes import answers, free_port
 from serving.console.table import SECTIONS
+from stores.alerts import Alerts
 from stores.layout import Layout
+from stores.looks import Looks
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 
@@ -32,7 +36,23 @@ def layout(tmp_path_factory):
     layout = Layout(tmp_path_factory.mktemp("home")).create()
     serve(layout, shelve(layout), counter=1)
     shelve(layout, rollout=fast_rollout())
+    put_looks(layout)
+    crowd(layout)
     return layout
+
+
+def crowd(layout):
+    """Many columns and alerts, under the longest names."""
+    looks, name = Looks(layout.monitoring), "a_name_without_an_end_" * 6
+    seen = looks.drift("toy")
+    assert seen is not None
+    columns = tuple(column(f"{name}{n}", 0.4 if n < 3 else 0.01) for n in range(500))
+    lines = (seen.timelines[0].model_copy(update={"columns": columns, "title": f"events/{name}"}),)
+    looks.put(seen.model_copy(update={"timelines": lines}))
+    finding = Finding(asset=f"scores/toy_{name}", name=name, why=name * 5, severity="critical")
+    alerts = Alerts(layout.alerts)
+    with alerts.changing():
+        alerts.put(updated([], [finding], {}, now_ms=NIGHT_MS), now_ms=NIGHT_MS)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +187,28 @@ def test_a_release_is_found_and_rolled_out_by_keyboard_alone(walk, layout, key):
     assert walk.page.url == f"{walk.address}/sign-in"
 
 
+def test_an_alert_is_acknowledged_by_keyboard_alone(walk, layout, key):
+    signed_in(walk, key)
+    walk.go("Alerts")
+    walk.go("Acknowledge it")
+    walk.tab_to("because")
+    walk.write("the sender resends")
+    walk.go("Acknowledge")
+    assert "not sent again" in walk.page.locator("[role=status]").inner_text()
+    [alert] = Alerts(layout.alerts).open()
+    assert alert.word is not None
+    assert alert.word.because == "the sender resends"
+
+
+def test_a_page_on_paper_has_the_numbers_that_are_folded_on_the_screen(walk, key):
+    signed_in(walk, key)
+    walk.page.goto(f"{walk.address}/drift/toy")
+    walk.page.emulate_media(media="print")
+    table = walk.page.locator("details table").first
+    assert table.evaluate("e => e.getBoundingClientRect().height") > 0
+    assert walk.page.locator("header.top").is_hidden()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (1280, "dark")])
 def test_every_section_fits_and_complains_of_nothing(browser, address, key, width, scheme):
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
@@ -178,6 +220,9 @@ def test_every_section_fits_and_complains_of_nothing(browser, address, key, widt
         assert not walk.is_too_wide(), f"{section.path} is wider than {width} pixels"
         assert walk.page.locator("h1").count() == 1
         assert walk.page.locator("[aria-current=page]").inner_text() == section.title
+    for path in ("/use-cases/toy", "/drift/toy", "/drift/toy/performance", "/rollouts/toy"):
+        assert walk.page.goto(address + path).status == 200
+        assert not walk.is_too_wide(), f"{path} is wider than {width} pixels"
     context.close()
     assert walk.complaints == []
     assert walk.hosts == {urlsplit(address).netloc}
