@@ -23,6 +23,7 @@ from core.errors import (
     OverloadedError,
     PlatformError,
 )
+from core.nearest import nearest
 from core.scrubbing import Scrubber, secrets_of
 from orchestration.third_parties import quieten
 
@@ -33,7 +34,8 @@ class Command(NamedTuple):
     """A command: its name, the module that runs it, one line of help.
 
     A supervised one does long work and is run in a child, so that Ctrl-C ends all of it.
-    One that takes fields (``name=value ...``) takes them on either side of its options.
+    One that takes fields (``name=value ...``) takes them on either side of its options. One that
+    needs a home is refused where none is: "no alert" of a misspelt folder would be a lie.
     """
 
     name: str
@@ -41,12 +43,14 @@ class Command(NamedTuple):
     help: str
     is_supervised: bool = False
     takes_fields: bool = False
+    needs_home: bool = False
 
 
 COMMANDS = (
     Command(
         "demo", "demo", "from nothing to an explained decision, step by step", is_supervised=True
     ),
+    Command("new", "new", "write the declaration of a use case, to be made your own"),
     Command("up", "up", "start pages, daemon, folder, controller and service; Ctrl-C stops all"),
     Command("console", "console", "start the console alone: pages for people, by key"),
     Command("status", "status", "what is there: rows, releases, channels, pending work"),
@@ -88,11 +92,14 @@ COMMANDS = (
         "retention",
         "remove what has had its time, or show it; legal holds",
         is_supervised=True,
+        needs_home=True,
     ),
     Command("subject", "subject", "find every place where a person's identifier stands"),
-    Command("forget", "forget", "erase a person everywhere, with a signed certificate"),
+    Command(
+        "forget", "forget", "erase a person everywhere, with a signed certificate", needs_home=True
+    ),
     Command("lineage", "lineage", "what a thing was made of, and what is made of it"),
-    Command("backup", "backup", "copy everything of a home while it works"),
+    Command("backup", "backup", "copy everything of a home while it works", needs_home=True),
     Command("restore", "restore", "make a home of a backup"),
     Command("rollout", "rollout", "start, watch, hold, promote or take back a gradual rollout"),
     Command("rollback", "rollback", "ask for the former champion, or a given release, back"),
@@ -100,10 +107,15 @@ COMMANDS = (
     Command("push", "push", "send one event to the service", takes_fields=True),
     Command("why", "why", "explain a decision by its id"),
     Command("decisions", "decisions", "show what another policy would have decided"),
-    Command("alerts", "alerts", "list what is wrong, by cause, with what to do about it"),
+    Command(
+        "alerts",
+        "alerts",
+        "list what is wrong, by cause, with what to do about it",
+        needs_home=True,
+    ),
     Command("keys", "keys", "create, list, rotate and revoke keys to the service"),
-    Command("signing", "signing", "list, rotate and revoke the keys that sign"),
-    Command("audit", "audit", "verify and list who did what, when and why"),
+    Command("signing", "signing", "list, rotate and revoke the keys that sign", needs_home=True),
+    Command("audit", "audit", "verify and list who did what, when and why", needs_home=True),
     Command("replay", "replay", "score a recorded decision again and compare"),
 )
 EXIT_CODES: dict[type[BaseException], int] = {
@@ -135,6 +147,15 @@ def overview() -> str:
     lines += [f"  {command.name.ljust(width)}  {command.help}" for command in COMMANDS]
     lines += ["", "`throughline COMMAND --help` tells more of one command."]
     return "\n".join(lines)
+
+
+def unknown(word: str) -> str:
+    """What is said of a command that there is not: the one that was meant, else all."""
+    near = nearest(word, [command.name for command in COMMANDS])
+    said = f"did you mean `throughline {near}`? `throughline` alone lists all" if near else ""
+    return f"error: there is no command {word[:40]!r}{f'; {said}' if said else ''}\n" + (
+        "" if near else f"\n{overview()}\n"
+    )
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -181,6 +202,13 @@ def run(command: Command, words: Sequence[str]) -> int:
     arguments = parse(home_first(words))
     environment = dict(os.environ)
     settings = Settings.read(environment, home=arguments.home)
+    if command.needs_home and not settings.layout.root.is_dir():
+        raise NotReadyError(
+            "there is no home",
+            found=f"no folder {settings.layout.root}",
+            remedy="name it with --home or THROUGHLINE_HOME; the first `ingest` or `up` makes one",
+            code="no_home",
+        )
     module = importlib.import_module(f"orchestration.commands.{command.module}")
     code: int = module.run(arguments, Shell(settings, environment))
     return code
@@ -210,7 +238,7 @@ def main(words: Sequence[str] | None = None) -> int:
     given = given[1:] if is_child else given
     command = next((command for command in COMMANDS if command.name == given[0]), None)
     if command is None:
-        sys.stderr.write(f"error: there is no command {given[0][:40]!r}\n\n{overview()}\n")
+        sys.stderr.write(unknown(given[0]))
         return 2
     if is_child:
         return in_words(lambda: run_and_end_spark(command, given[1:]), is_child=True)

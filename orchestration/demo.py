@@ -141,7 +141,7 @@ def trained(shell: Shell, runs: "Runs", end_ms: int) -> None:
     if release is None:
         raise NotReadyError(
             "the candidate was refused, so there is nothing to serve",
-            remedy="read the line above; `throughline train` tries again",
+            remedy="read the line above; `throughline train fraud` tries again",
         )
     for role, who in WHO.items():
         approve(shell, USE_CASE, release, who=who, role=role, comment="a release of made-up data")

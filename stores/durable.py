@@ -51,6 +51,11 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_read_only(directory: Path) -> bool:
+    """Whether ``directory`` lies on a disk that nobody can write to, such as a mounted copy."""
+    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+
+
 def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock file ``path`` now; not where there is none."""
     try:

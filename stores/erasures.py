@@ -119,7 +119,7 @@ def verified(path: Path, ring: KeyRing) -> Certificate:
     except OSError as error:
         raise InvalidInputError(
             "there is no certificate",
-            found=f"{type(error).__name__} at {path}",
+            found=f"{error.strerror or type(error).__name__} at {path}",
             remedy="`throughline forget list` names them",
         ) from error
     except ValidationError as error:

@@ -105,7 +105,7 @@ class Shelf:
         if not path.is_dir():
             raise NotReadyError(
                 f"release {release} of {use_case} is not on the shelf",
-                found=f"releases {list(self.releases(use_case))}",
+                found=f"releases {', '.join(map(str, self.releases(use_case))) or 'none'}",
                 remedy="name one of these, or build the release first",
                 code="unknown_release",
             )

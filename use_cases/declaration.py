@@ -13,6 +13,17 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST_NAME = 60
 
 
+def is_name(text: str) -> bool:
+    """Whether a use case may be called so.
+
+    Examples
+    --------
+    >>> is_name("card_fraud"), is_name("card__fraud"), is_name("Churn")
+    (True, False, False)
+    """
+    return _NAME.fullmatch(text) is not None and len(text) <= _LONGEST_NAME
+
+
 def check_use_case(use_case: UseCase) -> None:
     """Refuse a use case that contradicts itself.
 
@@ -22,7 +33,7 @@ def check_use_case(use_case: UseCase) -> None:
         For a name that cannot become a path, no owner, a contract that contradicts itself,
         a label that leads nowhere, or a decision rule that cannot be read or never fires.
     """
-    if _NAME.fullmatch(use_case.name) is None or len(use_case.name) > _LONGEST_NAME:
+    if not is_name(use_case.name):
         raise _wrong(use_case, "cannot be called so", "lower-case words and underscores only")
     if not use_case.owners:
         raise _wrong(use_case, "has no owner", "name who answers for it")

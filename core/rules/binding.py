@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from core.errors import ConfigurationError
 from core.features.plan import Plan
+from core.nearest import nearest
 from core.rules.condition import (
     SCORE,
     Comparison,
@@ -95,11 +96,8 @@ def _category(comparison: Comparison, text: Text, known: Known) -> Comparison:
 
 
 def _unknown(name: str, known: Known) -> ConfigurationError:
-    import difflib  # for a message only; the service starts without it
-
-    names = [spelled(each) for each in known]
-    near = difflib.get_close_matches(spelled(name), names, n=1, cutoff=0.5)
-    hint = f"; {near[0]} is near" if near else ""
+    near = nearest(spelled(name), map(spelled, known))
+    hint = f"; {near} is near" if near else ""
     return ConfigurationError(
         "a rule reads a name that the use case's features do not have",
         found=f"`{spelled(name)}`{hint}",

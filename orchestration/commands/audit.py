@@ -18,6 +18,7 @@ from orchestration.shell import Shell, table
 from stores.audit import AuditLog
 from stores.audit_files import SignedCheckpoint
 from stores.audit_verified import put_verified
+from stores.durable import is_read_only
 from stores.signing import KeyRing
 
 SHOWN = 50
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     if arguments.action == "verify":
         ring = KeyRing.from_directory(layout.keys)
         found = _found(log, ring, arguments.checkpoint, has_secret=not arguments.public_only)
-        if not arguments.public_only:
+        if not arguments.public_only and not is_read_only(layout.root):
             put_verified(layout, found, who=getpass.getuser(), at_ms=shell.clock.now_ms())
         return _told(found, shell)
     if arguments.action == "list":

@@ -1,12 +1,13 @@
 """``backfill``: tiles of a range of event dates, all views in one run."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from assets.partitions import FIRST_DATE
 from core.clock import event_date
 from core.errors import InvalidInputError, NotReadyError
+from core.nearest import or_near
 from orchestration.dates import dates_called
 from orchestration.shell import Shell
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("--from", dest="first", help="first date, default the first with events")
     parser.add_argument("--to", dest="last", help="last date, default the last with events")
-    parser.add_argument("--view", action="append", help="view to compute; default all")
+    parser.add_argument("--view", action="append", help="view to compute; default all with events")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
@@ -33,8 +34,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
             arguments.last or min(last, event_date(now_ms)),
             now_ms=now_ms,
         )
-        known = [name for name, view in runs.declared.views.items() if view.windows]
-        backfill(shell, runs, dates, views_called(known, arguments.view))
+        backfill(shell, runs, dates, views_to_fill(shell, runs, arguments.view))
     shell.next("throughline materialise")
     return 0
 
@@ -50,6 +50,25 @@ def backfill(shell: Shell, runs: "Runs", dates: tuple[str, str], views: Iterable
         step.detail = f"{sum(counts):,} tiles"
 
 
+def views_to_fill(shell: Shell, runs: "Runs", asked: list[str] | None) -> list[str]:
+    """Views with windows that were asked for; all whose source has events when none was."""
+    from assets.tables import is_table
+
+    views = {name: view for name, view in runs.declared.views.items() if view.windows}
+    chosen = views_called(list(views), asked)
+    if asked:
+        return chosen
+    layout = shell.settings.layout
+    return with_tables(shell, {n: is_table(layout.events(v.source)) for n, v in views.items()})
+
+
+def with_tables(shell: Shell, views: Mapping[str, bool]) -> list[str]:
+    """Views that have what they are made of; the others are said: another team's may be empty."""
+    if missing := [name for name, is_there in views.items() if not is_there]:
+        shell.say(f"  no tables yet for {', '.join(missing)}: left out")
+    return [name for name, is_there in views.items() if is_there]
+
+
 def views_called(known: list[str], asked: list[str] | None) -> list[str]:
     """Views asked for, all that are known when none was."""
     for name in asked or []:
@@ -57,7 +76,7 @@ def views_called(known: list[str], asked: list[str] | None) -> list[str]:
             raise InvalidInputError(
                 f"there is no such view here: {name[:60]!r}",
                 found=f"views {', '.join(known)}",
-                remedy="name one of these",
+                remedy=or_near(name, known),
                 code="unknown_view",
             )
     return asked or known

@@ -11,6 +11,7 @@ from core.errors import InvalidInputError, PlatformError
 from core.features.windows import parse_duration
 from core.mapping import Mapping as FieldsMapping
 from core.mapping import check_target
+from core.nearest import or_near
 from core.use_case import UseCase
 from orchestration.shell import Shell
 from stores.epochs import Epoch
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         report = ingest(runs, source.name)
         step.detail = in_words(report)
     if report.get("rejected"):
-        shell.next(f"throughline rejects list {source.name}")
+        shell.next(f"throughline rejects list {source.name}, then throughline backfill")
     else:
         shell.next("throughline backfill, or let `throughline up` do it")
     return 0
@@ -64,7 +65,7 @@ def source_called(name: str, use_cases: Mapping[str, UseCase]) -> Source:
         raise InvalidInputError(
             f"there is no source called {name[:60]!r}",
             found=f"sources {', '.join(sorted(known))}",
-            remedy="name one of these, or declare it in a use case",
+            remedy=or_near(name, known, "name one of these, or declare it in a use case"),
             code="unknown_source",
         )
     return known[name]

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from core.features.plan import ViewPlan
-from orchestration.commands.backfill import views_called
+from orchestration.commands.backfill import views_called, with_tables
 from orchestration.commands.train import instant_ms
 from orchestration.shell import Shell
 from stores.layout import Layout
@@ -33,11 +33,10 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         known = runs.declared.views
         chosen = views_called(list(known), arguments.view)
         if not arguments.view:
-            chosen = [name for name in known if has_tables(shell.settings.layout, known[name])]
-        if missing := [name for name in known if name not in chosen and not arguments.view]:
-            shell.say(f"  no tables yet for {', '.join(missing)}: left out")
+            layout = shell.settings.layout
+            chosen = with_tables(shell, {n: has_tables(layout, view) for n, view in known.items()})
         materialise(shell, runs, chosen or list(known), at_ms)
-    shell.next("throughline train, or `throughline up`")
+    shell.next("throughline train USE_CASE, or `throughline up`")
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from core.contracts import FieldSpec
 from core.errors import InvalidInputError
+from core.nearest import or_near
 from core.use_case import UseCase
 from orchestration.channels import channels_of
 from orchestration.client import call
@@ -58,7 +59,7 @@ def declared(shell: Shell, name: str) -> UseCase:
         raise InvalidInputError(
             f"there is no use case called {name[:60]!r}",
             found=f"use cases {', '.join(use_cases)}",
-            remedy="name one of these",
+            remedy=or_near(name, use_cases),
             code="unknown_use_case",
         )
     return use_cases[name]

@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, NotReadyError
 from orchestration.commands.ingest import in_words, ingest, source_called
 from orchestration.shell import Shell, table
 
 SHOWN = 20
 WIDTH = 60
+DATE = "event_date"
 COLUMNS = ("epoch", "offset", "event_id", "code", "field", "message", "replayed_epoch")
 
 
@@ -34,11 +35,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 
 def _list(arguments: argparse.Namespace, shell: Shell, source: str) -> int:
-    from assets.tables import is_table, read_columns
-
-    uri = shell.settings.layout.rejected(source)
-    rows = read_columns(uri, COLUMNS).to_pylist() if is_table(uri) else []
-    chosen = [row for row in rows if _is_chosen(row, arguments)]
+    chosen = [row for row in _refused(shell, source) if _is_chosen(row, arguments)]
     counts = Counter(row["code"] for row in chosen if row["replayed_epoch"] is None)
     if not chosen:
         shell.say(f"no refused records of {source}")
@@ -50,13 +47,35 @@ def _list(arguments: argparse.Namespace, shell: Shell, source: str) -> int:
     return 0
 
 
+def _refused(shell: Shell, source: str) -> list[dict[str, Any]]:
+    from assets.tables import is_table, read_columns
+
+    uri = shell.settings.layout.rejected(source)
+    return read_columns(uri, (*COLUMNS, DATE)).to_pylist() if is_table(uri) else []
+
+
 def _is_chosen(row: Mapping[str, Any], arguments: argparse.Namespace) -> bool:
     by_code = not arguments.code or row["code"] in arguments.code
-    return by_code and (not arguments.epoch or row["epoch"] in arguments.epoch)
+    by_epoch = not arguments.epoch or row["epoch"] in arguments.epoch
+    return by_code and by_epoch and (not arguments.date or str(row[DATE]) in arguments.date)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple("" if row[name] is None else str(row[name])[:WIDTH] for name in COLUMNS)
+
+
+def _check_there(shell: Shell, source: str, arguments: argparse.Namespace) -> None:
+    """Refuse a choice of nothing before Spark is started for it."""
+    waiting = [row for row in _refused(shell, source) if row["replayed_epoch"] is None]
+    if any(_is_chosen(row, arguments) for row in waiting):
+        return
+    codes = Counter(row["code"] for row in waiting)
+    raise NotReadyError(
+        f"no refused record of {source} that was not replayed yet is chosen so",
+        found=", ".join(f"{n:,} {code}" for code, n in codes.most_common()) or "none at all",
+        remedy=f"throughline rejects list {source}",
+        code="nothing_refused",
+    )
 
 
 def _replay(arguments: argparse.Namespace, shell: Shell, source: str) -> int:
@@ -70,6 +89,7 @@ def _replay(arguments: argparse.Namespace, shell: Shell, source: str) -> int:
             found="no filter",
             remedy="give --code, --epoch or --date",
         )
+    _check_there(shell, source, arguments)
     with Runs(shell.settings, shell.say) as runs:
         with shell.step(f"land refused records of {source} again") as step:
             key = names.replayed(source)

@@ -9,7 +9,7 @@ from orchestration.shell import Shell
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("use_case", nargs="?", default="fraud", help="default fraud")
+    parser.add_argument("use_case", help="as `throughline status` lists them")
 
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("use_case", nargs="?", default="fraud", help="default fraud")
+    parser.add_argument("use_case", help="as `throughline status` lists them")
     parser.add_argument("--as-of", help="YYYY-MM-DD; default yesterday, UTC")
     parser.add_argument("--from", dest="first", help="first of several dates up to --as-of")
     parser.add_argument("--release", type=int, default=0, help="default the champion")

@@ -18,7 +18,7 @@ METRICS = ("average_precision", "auc")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("use_case", nargs="?", default="fraud", help="default fraud")
+    parser.add_argument("use_case", help="as `throughline status` lists them")
     parser.add_argument("--cut", help="labels known later are unknown; ISO 8601 UTC, default now")
     parser.add_argument(
         "--start", help="first event date of examples; default when windows are filled"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from core.errors import InvalidInputError
 from core.features.comparison import Difference
 from core.features.plan import ViewPlan
+from core.nearest import or_near
 from orchestration.shell import Shell, table
 
 N_POINTS = 20_000
@@ -72,7 +73,7 @@ def _compare(arguments: argparse.Namespace, shell: Shell) -> int:
         names = [each for each in alone.feature_names if each not in other.feature_names]
         if names:
             shell.say(f"\nonly in {name}: {', '.join(names)}")
-    shell.next(f"name features of {new.name} in the service, then `throughline train`")
+    shell.next(f"name features of {new.name} in the service, then `throughline train USE_CASE`")
     return 0
 
 
@@ -80,8 +81,8 @@ def _view(known: "dict[str, ViewPlan]", name: str) -> ViewPlan:
     if name not in known:
         raise InvalidInputError(
             f"there is no view {name[:80]!r}",
-            found=f"{', '.join(sorted(known))}",
-            remedy="throughline views list",
+            found=f"views {', '.join(sorted(known))}",
+            remedy=or_near(name, known, "throughline views list"),
             code="unknown_view",
         )
     return known[name]

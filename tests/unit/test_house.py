@@ -50,7 +50,14 @@ TRUTHS_OTHERS_NAMED = {
     "partial",
     "passed",
 }
-TRUTHS_THAT_ARE_VERBS = {"adds_columns", "checks_only", "refresh", "takes_fields", "warn"}
+TRUTHS_THAT_ARE_VERBS = {
+    "adds_columns",
+    "checks_only",
+    "needs_home",
+    "refresh",
+    "takes_fields",
+    "warn",
+}
 BLOCKS = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.Match)
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 

@@ -170,7 +170,7 @@ def test_the_job_fails_where_the_receiver_does(instance, platform):
 
 
 def test_the_command_lists_what_is_open_and_what_to_do(tmp_path, capsys):
-    home = tmp_path / "home"
+    home = tmp_path
     assert main(["alerts", "--home", str(home)]) == 0
     assert "no alert is open" in capsys.readouterr().out
     found = Finding(asset="events/payments", name="contract", why="nulls", severity="warning")

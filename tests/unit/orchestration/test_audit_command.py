@@ -94,3 +94,17 @@ def test_who_has_public_keys_alone_finds_what_was_changed_below_a_checkpoint(aud
 def test_a_home_without_a_log_has_nothing_to_check(audit):
     assert audit("verify")[0] == 0
     assert audit("checkpoint")[0] == 3
+
+
+def test_a_home_that_is_not_there_has_no_whole_log(throughline, tmp_path):
+    for words in (["audit", "verify"], ["alerts"], ["forget", "list"], ["signing", "list"]):
+        code, said = throughline(tmp_path / "misspelt", *words)
+        assert (code, said.startswith("error: there is no home")) == (3, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_that_nobody_can_write_to_is_verified(audit, log, monkeypatch):
+    monkeypatch.setattr("stores.audit.is_read_only", lambda folder: folder == log.directory)
+    (log.directory / ".lock").unlink()
+    assert audit("verify", "--public-only")[0] == 0
+    assert not (log.directory / ".lock").exists()

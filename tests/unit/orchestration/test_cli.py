@@ -98,7 +98,7 @@ def test_every_error_has_an_exit_code_of_its_nearest_family(kind):
         (["train", "fraud"], "no examples for fraud"),
         (["train", "fraud", "--cut", "tomorrow"], "instant cannot be read"),
         (["backfill"], "no events"),
-        (["score"], "no champion"),
+        (["score", "fraud"], "no champion"),
         (["rejects", "replay", "transactions"], "which records"),
         (["snapshot", "rebuild", "abc"], "no snapshot 'abc'"),
         (["snapshot", "rebuild"], "which snapshot"),
