@@ -228,14 +228,13 @@ def use(used: Used, quota: int, now_ms: int, cost: int) -> tuple[Used, float]:
 
 
 def share_of_worker(key: AccessKey, n_workers: int) -> AccessKey:
-    """The key as one of ``n_workers`` processes holds it: its part of rate and quota.
+    """The key as one of ``n_workers`` processes holds it: its part of the rate.
 
-    Together they let through no more than the key says, if that is at least one each.
+    Together they let through no more than the key says, if that is at least one each. The quota
+    is whole: processes tell each other what they have let through.
     """
-    rate, quota = key.rate, key.daily_quota
+    rate = key.rate
     if rate is not None:
         burst = max(1, rate.burst // n_workers)
         rate = RateLimit(per_s=rate.per_s / n_workers, burst=burst)
-    if quota is not None:
-        quota = max(1, quota // n_workers)
-    return key.model_copy(update={"rate": rate, "daily_quota": quota})
+    return key.model_copy(update={"rate": rate})

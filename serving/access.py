@@ -28,7 +28,7 @@ from core.access import (
     use,
 )
 from core.audit import Entry
-from core.clock import Clock
+from core.clock import DAY_MS, Clock
 from core.errors import ConfigurationError, IntegrityError, PlatformError
 from serving.errors import (
     ListTooLongError,
@@ -39,6 +39,7 @@ from serving.errors import (
 )
 from serving.log_lines import Trouble
 from serving.process import Told
+from serving.quotas import SharedQuotas
 from stores.access_keys import AccessKeyFile, AccessKeys, Stamp
 
 LOOK_EVERY_S = 0.5
@@ -135,12 +136,14 @@ class Access:
         *,
         n_workers: int,
         who: str = "the service",
+        quotas: SharedQuotas | None = None,
     ) -> None:
         self._file = file
         self._who = who  # as the audit names whoever refuses
         self._clock = clock
         self._told = told
         self._n_workers = n_workers
+        self._quotas = quotas
         self._stamp: Stamp | None = file.stamp()
         self._trouble = ""
         self._counter = 0
@@ -159,8 +162,20 @@ class Access:
     async def follow(self) -> None:
         """Look again and again, away from the requests; ends when it is cancelled."""
         while True:
+            await asyncio.to_thread(self.share_quotas, self.spent_today())
             await asyncio.sleep(LOOK_EVERY_S)
             await asyncio.to_thread(self.look, self.taken_refusals())
+
+    def spent_today(self) -> dict[str, int]:
+        """Points of keys with a quota that were let through here; on the thread of the requests."""
+        day = self._clock.now_ms() // DAY_MS
+        return {k: spent.used.count for k, spent in self._spent.items() if spent.used.day == day}
+
+    def share_quotas(self, spent: Mapping[str, int]) -> None:
+        """Tell other processes what keys have spent here, and hear what they spent there."""
+        has_quotas = any(key.daily_quota is not None for key in self._keys.values())
+        if self._quotas is not None and has_quotas:
+            self._quotas.exchange(spent)
 
     def taken_refusals(self) -> Mapping[Refusal, int]:
         """How often who was refused since this was last asked; on the thread of the requests."""
@@ -286,7 +301,7 @@ class Access:
             )
         used, wait_s = spent.used, 0.0
         if key.daily_quota is not None:
-            used, wait_s = use(spent.used, key.daily_quota, self._clock.now_ms(), n_points)
+            used, wait_s = self._used(key.key_id, key.daily_quota, spent.used, n_points)
         if wait_s:
             used_up = QuotaUsedError("the key's quota of the day is used", retry_after_s=wait_s)
             raise self._refused(asked, used_up, "quota_used", key.key_id)
@@ -296,6 +311,12 @@ class Access:
             limited = RateLimitedError("more points a second than allowed", retry_after_s=wait_s)
             raise self._refused(asked, limited, "rate_limited", key.key_id)
         spent.used = used
+
+    def _used(self, key_id: str, quota: int, used: Used, n_points: int) -> tuple[Used, float]:
+        now_ms = self._clock.now_ms()
+        if self._quotas is not None:
+            quota -= self._quotas.elsewhere(key_id, now_ms // DAY_MS)
+        return use(used, quota, now_ms, n_points)
 
     def _refused(
         self, asked: Asked, error: PlatformError, why: str, key_id: str = ""

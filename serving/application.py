@@ -32,6 +32,7 @@ from serving.online_values import OnlineValues
 from serving.passes import Budgets, Passes
 from serving.passports import KEPT_RELEASES, Passports
 from serving.process import Told, settings_and_teller
+from serving.quotas import SharedQuotas
 from serving.record_logs import RecordLogs
 from serving.recording import Recording
 from serving.releases import Loader, Releases
@@ -98,7 +99,10 @@ class Service:
         self._shipper = Shipper(layout, clock, told, keep_ms=settings.records.keep_s * 1_000)
         self._releases = Releases()
         access_keys = AccessKeyFile(layout.access)
-        self._access = Access(access_keys, clock, told, n_workers=settings.http.workers)
+        self._counts = open_rollout_counts(settings.online, layout.rollout_counts)
+        quotas = SharedQuotas(self._counts, clock, told)
+        n_workers = settings.http.workers
+        self._access = Access(access_keys, clock, told, n_workers=n_workers, quotas=quotas)
         registry = CollectorRegistry()
         self._spans = _spans(settings.tracing)
         self._telemetry = (
@@ -183,7 +187,6 @@ class Service:
 
     def _new_engine(self, mask: Mask, clock: Clock, told: Told) -> Engine:
         settings, counting = self._settings, Counting()
-        self._counts = open_rollout_counts(settings.online, settings.layout.rollout_counts)
         self._publisher = CountPublisher(
             counting,
             self._counts,
@@ -237,6 +240,7 @@ class Service:
                 with suppress(asyncio.CancelledError):
                     await task
             self._access.look(self._access.taken_refusals(), is_last=True)
+            self._access.share_quotas(self._access.spent_today())
             await self._publisher.publish()
             self._counts.close()
             await self._explainer.close()

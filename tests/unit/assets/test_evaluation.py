@@ -28,7 +28,7 @@ def evaluation(*, blocked_in_be):
 def test_an_unfair_candidate_fails_the_gate_and_says_whom_it_is_unfair_to():
     result = fair(evaluation(blocked_in_be=0.6))
     assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    assert "60.00% of BE" in result.description
+    assert "60.00% of BE" in str(result.description)
 
 
 @pytest.mark.parametrize("found", [evaluation(blocked_in_be=0.05), Evaluation()])

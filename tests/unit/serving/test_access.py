@@ -15,8 +15,10 @@ from serving.errors import (
     QuotaUsedError,
     RateLimitedError,
 )
+from serving.quotas import SharedQuotas
 from serving.transport.problems import problem
 from stores.access_keys import AccessKeyFile
+from stores.rollout_counts.sqlite import SqliteRolloutCounts
 
 SAID: dict[str, Any] = {"who": "ada", "why": ""}
 
@@ -37,9 +39,15 @@ def made(file, clock, scopes=("*:predict",), **more):
     )
 
 
-def access_of(file, clock, told=None, n_workers=1):
+def access_of(file, clock, told=None, n_workers=1, counts=None):
     said = told if told is not None else []
-    return Access(file, clock, said.append, n_workers=n_workers)
+    quotas = counts and SharedQuotas(counts, clock, said.append)
+    return Access(file, clock, said.append, n_workers=n_workers, quotas=quotas)
+
+
+def exchanged(*accesses):
+    for access in accesses * 2:
+        access.share_quotas(access.spent_today())
 
 
 def asked(key, **changes):
@@ -138,6 +146,55 @@ def test_a_quota_holds_until_the_next_day_and_costs_no_rate(file, clock):
     assert problem(refused.value).headers["retry-after"] == "86400"
     clock.advance(DAY_MS)
     access.admit(asked(key))
+
+
+@pytest.fixture
+def counts(tmp_path):
+    return SqliteRolloutCounts(tmp_path / "counts.sqlite")
+
+
+def test_a_quota_is_whole_at_each_worker_and_counted_over_all(file, clock, counts):
+    key = made(file, clock, daily_quota=5)
+    workers = [access_of(file, clock, n_workers=2, counts=counts) for _ in range(2)]
+    workers[0].admit(asked(key)).charge(4)
+    exchanged(*workers)
+    workers[1].admit(asked(key))
+    for worker in workers:
+        exchanged(*workers)
+        with pytest.raises(QuotaUsedError):
+            worker.admit(asked(key))
+    clock.advance(DAY_MS)
+    exchanged(*workers)
+    workers[1].admit(asked(key)).charge(5)
+
+
+def test_a_worker_that_starts_anew_goes_on_with_the_day(file, clock, counts):
+    key = made(file, clock, daily_quota=5)
+    before = access_of(file, clock, counts=counts)
+    before.admit(asked(key)).charge(3)
+    exchanged(before)
+    after = access_of(file, clock, counts=counts)
+    exchanged(after)
+    with pytest.raises(QuotaUsedError):
+        after.admit(asked(key)).charge(3)
+    after.admit(asked(key)).charge(2)
+
+
+def test_while_others_cannot_be_reached_what_they_last_said_counts(file, clock, tmp_path):
+    told: list[str] = []
+    key = made(file, clock, daily_quota=5)
+    counts = SqliteRolloutCounts(tmp_path / "counts.sqlite")
+    other, ours = access_of(file, clock, counts=counts), access_of(file, clock, told, counts=counts)
+    other.admit(asked(key)).charge(3)
+    exchanged(other, ours)
+    (tmp_path / "counts.sqlite").unlink()
+    (tmp_path / "counts.sqlite").mkdir()
+    exchanged(ours)
+    (said,) = told
+    assert "counted in this process alone" in said
+    ours.admit(asked(key)).charge(2)
+    with pytest.raises(QuotaUsedError):
+        ours.admit(asked(key))
 
 
 def test_a_key_that_changes_keeps_what_it_has_spent(file, clock):
