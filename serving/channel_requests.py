@@ -166,8 +166,8 @@ class Decisions:
         rollout = _running(request, state)
         stage = _said(request, rollout, self._keys)
         if stage in rollout.approved_stages:
-            return Move(state, f"stage {stage} is approved already")
-        because = f"{request.who} lets the rollout leave stage {stage}"
+            return Move(state, f"stage {stage + 1} is approved already")
+        because = f"{request.who} lets the rollout leave stage {stage + 1}"
         return Move(moves.approved(state, rollout, stage), because, "approved")
 
     def _withdraw(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
@@ -313,8 +313,8 @@ def _said(request: ChannelRequest, rollout: RolloutState, keys: KeyRing) -> int:
     if about != (request.use_case, rollout.experiment, rollout.stage):
         raise InvalidInputError(
             "the approval is about another stage",
-            found=f"stage {said.stage} of {said.experiment}; "
-            f"stage {rollout.stage} of {rollout.experiment} is under way",
+            found=f"stage {said.stage + 1} of {said.experiment}; "
+            f"stage {rollout.stage + 1} of {rollout.experiment} is under way",
             remedy="look at the rollout as it stands, and approve that",
             code="another_stage",
         )

@@ -195,7 +195,7 @@ def next_step(plan: RolloutPlan, progress: Progress) -> Step:
     ...     n_labels=0, elapsed_ms=900_000, verdicts=(passed,))
     >>> step = next_step(RolloutPlan(), progress)
     >>> step.action, step.because
-    ('hold', 'stage 1 at 15%: 1500 of 2000 requests')
+    ('hold', 'stage 2 of 6 at 15%: 1500 of 2000 requests')
     """
     if progress.stage >= len(plan.stages) or not progress.verdicts:
         raise InvalidInputError(
@@ -206,7 +206,7 @@ def next_step(plan: RolloutPlan, progress: Progress) -> Step:
         )
     stage = plan.stages[progress.stage]
     broken = [verdict for verdict in progress.verdicts if verdict.state == "broken"]
-    at = f"stage {progress.stage} at {stage.weight * 100:.{_DIGITS}g}%"
+    at = f"stage {progress.stage + 1} of {len(plan.stages)} at {stage.weight * 100:.{_DIGITS}g}%"
     if broken:
         because = "; ".join(f"{verdict.gate}: {verdict.because}" for verdict in broken)
         names = tuple(verdict.gate for verdict in broken)

@@ -115,7 +115,7 @@ def test_a_broken_gate_rolls_back_from_a_stage_that_lacks_everything():
     step = next_step(PLAN, progress)
     assert (step.action, step.stage, step.weight) == ("roll_back", 0, 0.0)
     assert step.broken == ("latency", "scores")
-    assert step.because == "stage 2 at 30%: latency: latency broken; scores: scores broken"
+    assert step.because == "stage 3 of 6 at 30%: latency: latency broken; scores: scores broken"
 
 
 @given(progresses())
