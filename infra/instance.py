@@ -9,6 +9,10 @@ from infra.settings import ClusterSettings
 INSTANCE_CONFIG_MAP = "dagster-instance"
 DAGSTER_HOME = "/opt/dagster"
 SHELF_MOUNT = "/var/lib/throughline"
+SIGNING_MOUNT = f"{SHELF_MOUNT}/keys/private"
+GROUP = 10_001
+"""Group of the images' user (`infra/docker`), which mounted secrets are given to."""
+SERVICE_PORT = 8080
 
 
 def pod_environment(settings: ClusterSettings) -> dict[str, str]:
@@ -22,6 +26,16 @@ def pod_environment(settings: ClusterSettings) -> dict[str, str]:
         "THROUGHLINE_LAKE_URI": settings.lake_uri,
         "THROUGHLINE_ONLINE_URL": settings.redis_url,
         "THROUGHLINE_MLFLOW_URI": settings.mlflow_uri,
+        "THROUGHLINE_PODS__IMAGE": settings.orchestration_image,
+        "THROUGHLINE_PODS__NAMESPACE": settings.namespace,
+        "THROUGHLINE_SERVICE_URL": f"http://serving:{SERVICE_PORT}",
+        "THROUGHLINE_UI_URL": settings.ui_url,
+        "THROUGHLINE_MLFLOW_UI_URL": settings.mlflow_ui_url,
+        "THROUGHLINE_ALERTS__WEBHOOK_URL": settings.alerts_webhook_url,
+        "THROUGHLINE_COLD_URI": settings.cold_uri,
+        "THROUGHLINE_LINEAGE_URL": settings.lineage_url,
+        "THROUGHLINE_USE_CASE_PACKAGES": settings.use_case_packages,
+        **settings.variables,
     }
     return {name: value for name, value in given.items() if value}
 
@@ -37,6 +51,19 @@ def shelf_volume(settings: ClusterSettings) -> dict[str, Any]:
 def shelf_mount() -> dict[str, Any]:
     """Where the shared folder stands in every pod."""
     return {"name": "shelf", "mountPath": SHELF_MOUNT}
+
+
+def signing_volume(settings: ClusterSettings) -> dict[str, Any]:
+    """Volume of the private keys, for those who sign; the service has none of it."""
+    return {
+        "name": "signing",
+        "secret": {"secretName": settings.signing_secret, "defaultMode": 0o440},
+    }
+
+
+def signing_mount() -> dict[str, Any]:
+    """Where private keys are looked for, in the folder of the public ones."""
+    return {"name": "signing", "mountPath": SIGNING_MOUNT, "readOnly": True}
 
 
 def instance_volume() -> dict[str, Any]:
@@ -63,13 +90,16 @@ def run_launcher(settings: ClusterSettings) -> dict[str, Any]:
         "load_incluster_config": True,
         "env_secrets": [settings.secret],
         "env_vars": [f"{name}={value}" for name, value in pod_environment(settings).items()],
-        "volumes": [shelf_volume(settings), instance_volume()],
-        "volume_mounts": [shelf_mount(), *instance_mounts()],
+        "volumes": [shelf_volume(settings), signing_volume(settings), instance_volume()],
+        "volume_mounts": [shelf_mount(), signing_mount(), *instance_mounts()],
         "resources": {
             "requests": {"cpu": "500m", "memory": "1Gi"},
             "limits": {"memory": "4Gi"},
         },
-        "run_k8s_config": {"job_spec_config": {"ttl_seconds_after_finished": 86_400}},
+        "run_k8s_config": {
+            "job_spec_config": {"ttl_seconds_after_finished": 86_400},
+            "pod_spec_config": {"security_context": {"fs_group": GROUP}},
+        },
     }
 
 

@@ -8,18 +8,21 @@ import yaml
 
 from infra.instance import (
     DAGSTER_HOME,
+    GROUP,
     INSTANCE_CONFIG_MAP,
+    SERVICE_PORT,
     dagster_yaml,
     instance_mounts,
     instance_volume,
     pod_environment,
     shelf_mount,
     shelf_volume,
+    signing_mount,
+    signing_volume,
 )
 from infra.settings import ClusterSettings
 
 Manifest = dict[str, Any]
-SERVICE_PORT = 8080
 CONSOLE_PORT = 8081
 METRICS_PORT = 9100
 WEBSERVER_PORT = 3000
@@ -62,12 +65,18 @@ def _deployment(
     replicas: int = 1,
     volumes: list[Manifest] | None = None,
     is_single: bool = False,
+    is_signing: bool = False,
     metrics_port: int | None = None,
 ) -> Manifest:
     """Deployment; ``is_single`` never runs two at once (the one writer of something).
 
-    ``metrics_port`` is written where Prometheus looks for pods to scrape.
+    ``is_signing`` gives it private keys; ``metrics_port`` is written where Prometheus looks for
+    pods to scrape.
     """
+    volumes = [shelf_volume(settings), *(volumes or [])]
+    if is_signing:
+        container["volumeMounts"].append(signing_mount())
+        volumes.append(signing_volume(settings))
     template_metadata: Manifest = {"labels": {"app.kubernetes.io/name": name}}
     if metrics_port is not None:
         template_metadata["annotations"] = {
@@ -87,8 +96,9 @@ def _deployment(
                 "spec": {
                     "serviceAccountName": settings.service_account,
                     "terminationGracePeriodSeconds": 30,
+                    "securityContext": {"fsGroup": GROUP},
                     "containers": [container],
-                    "volumes": [shelf_volume(settings), *(volumes or [])],
+                    "volumes": volumes,
                 },
             },
         },
@@ -186,7 +196,14 @@ def _dagster(
     if port is not None:
         container["ports"] = [{"containerPort": port}]
         container["readinessProbe"] = {"tcpSocket": {"port": port}, "periodSeconds": 5}
-    return _deployment(settings, name, container, volumes=[instance_volume()], is_single=True)
+    return _deployment(
+        settings,
+        name,
+        container,
+        volumes=[instance_volume()],
+        is_single=True,
+        is_signing=name == "code-location",  # where sensors look, and put down what they found
+    )
 
 
 def orchestration(settings: ClusterSettings) -> list[Manifest]:
@@ -252,7 +269,14 @@ def serving(settings: ClusterSettings) -> list[Manifest]:
         ]
         container["ports"] = [{"containerPort": METRICS_PORT}]
         objects.append(
-            _deployment(settings, name, container, is_single=True, metrics_port=METRICS_PORT)
+            _deployment(
+                settings,
+                name,
+                container,
+                is_single=True,
+                is_signing=name == "controller",
+                metrics_port=METRICS_PORT,
+            )
         )
     return objects
 

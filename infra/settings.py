@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+
+Variable = Annotated[str, Field(pattern=r"^THROUGHLINE_[A-Z][A-Z0-9_]*$")]
+
+
+SECRET_VARIABLES = (
+    "THROUGHLINE_SERVICE_KEY",
+    "THROUGHLINE_SCORES_URL",
+    "THROUGHLINE_ALERTS__WEBHOOK_SECRET",
+)
+"""Settings that are secret wherever they are used."""
 
 
 class ClusterSettings(BaseModel):
     """Facts of one cluster, given once; every manifest derives from them.
 
     Secrets are named, never held: ``secret`` is a Kubernetes Secret whose keys are the variables
-    that every pod gets: ``POSTGRES_PASSWORD`` and the object store's credentials. An address with
-    a password in it stands there too (``THROUGHLINE_ONLINE_URL``, ``THROUGHLINE_MLFLOW_URI``), and
-    is left empty here.
+    that every pod gets: ``POSTGRES_PASSWORD``, the object store's credentials, and those of
+    `SECRET_VARIABLES` that are used. An address with a password in it stands there too
+    (``THROUGHLINE_ONLINE_URL``, ``THROUGHLINE_MLFLOW_URI``), and is left empty here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,5 +49,18 @@ class ClusterSettings(BaseModel):
     postgres_user: str = "throughline"
     redis_url: str = Field("redis://redis:6379/0", description="Online values.")
     mlflow_uri: str = Field("http://mlflow:5000", description="MLflow's tracking server.")
+    ui_url: str = Field("", description="Where people find Dagster's pages; alerts link there.")
+    mlflow_ui_url: str = Field("", description="Where people find MLflow's pages.")
+    alerts_webhook_url: str = Field("", description="Where alerts are posted to; empty: nowhere.")
+    cold_uri: str = Field("", description="Where old files are moved to; empty: nowhere.")
+    lineage_url: str = Field("", description="Who is told of runs (OpenLineage); empty: nobody.")
+    use_case_packages: str = Field("", description="Packages with use cases in the images.")
+    variables: dict[Variable, str] = Field(
+        default_factory=dict, description="Any other setting of `.env.example`, by its name."
+    )
     secret: str = Field("throughline", description="Secret that holds passwords and credentials.")
+    signing_secret: str = Field(
+        "throughline-signing",
+        description="Secret that holds <role>.private.pem of release, approval, channels, audit.",
+    )
     service_account: str = "throughline"

@@ -4,27 +4,49 @@ from __future__ import annotations
 
 import copy
 import importlib
+from pathlib import Path
+import re
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
 import yaml
 from dagster import DagsterInstance
+from pydantic import ValidationError
 
 from infra.instance import (
     INSTANCE_CONFIG_MAP,
+    SHELF_MOUNT,
     dagster_yaml,
     pipes_pod,
     pod_environment,
     run_launcher,
+    signing_mount,
+    signing_volume,
     step_executor,
 )
 from infra.kubernetes import manifests
 from infra.render import render
-from infra.settings import ClusterSettings
+from infra.settings import SECRET_VARIABLES, ClusterSettings
 from orchestration.settings import Settings as BatchSettings
 from serving.settings import read_settings
+from stores.layout import Layout
+from stores.signing import MOUNTED
 
 SETTINGS = ClusterSettings(has_gpu=True)
+EXAMPLE = Path(__file__).parents[3] / ".env.example"
+FIELDS = ClusterSettings.model_fields
+LEFT_AS_THEY_ARE = {
+    "THROUGHLINE_LAUNCH",
+    "THROUGHLINE_SPARK__CORES",
+    "THROUGHLINE_SPARK__MEMORY",
+    "THROUGHLINE_SPARK__INGEST_EVENTS",
+    "THROUGHLINE_SPARK__INGEST_AGE_S",
+    "THROUGHLINE_RETENTION__HISTORY_DAYS",
+    "THROUGHLINE_RETENTION__RUN_DAYS",
+    "THROUGHLINE_ERASURE__BACKUPS",
+}
+"""Settings whose defaults are for clusters, too; others are given in ``variables``."""
 VERSION = kubernetes_validate.latest_version()
 
 
@@ -95,6 +117,23 @@ def test_the_console_listens_where_its_service_and_its_probes_look():
     assert settings.console.port == port["targetPort"]
     assert container["livenessProbe"]["httpGet"]["port"] == port["targetPort"]
     assert not settings.is_local  # so its cookies travel over TLS only
+
+
+def test_private_keys_are_given_to_those_who_sign_alone():
+    deployments = [m for m in manifests(SETTINGS) if m["kind"] == "Deployment"]
+    signing = {
+        each["metadata"]["name"]
+        for each in deployments
+        if signing_volume(SETTINGS) in each["spec"]["template"]["spec"]["volumes"]
+    }
+    assert signing == {"controller", "code-location"}
+    template = pod_template("controller")
+    assert signing_mount() in template["spec"]["containers"][0]["volumeMounts"]
+    assert signing_mount()["mountPath"] == f"{Layout(Path(SHELF_MOUNT)).keys / MOUNTED}"
+    runs = run_launcher(SETTINGS)  # a run signs releases, audits and certificates
+    assert signing_volume(SETTINGS) in runs["volumes"]
+    assert signing_mount() in runs["volume_mounts"]
+    assert signing_volume(SETTINGS) not in pipes_pod(SETTINGS)["volumes"]
 
 
 def test_a_misspelt_field_is_refused():
@@ -202,3 +241,41 @@ def test_every_pod_is_told_where_models_and_online_values_are():
 def test_an_address_left_to_the_secret_is_not_hidden_by_an_empty_one():
     told = pod_environment(ClusterSettings(redis_url="", mlflow_uri=""))
     assert not {"THROUGHLINE_ONLINE_URL", "THROUGHLINE_MLFLOW_URI"} & told.keys()
+
+
+def test_every_setting_of_the_example_has_a_place_in_a_cluster():
+    named = set(re.findall(r"^# (THROUGHLINE_\w+)=", EXAMPLE.read_text(), re.MULTILINE))
+    strings = {name: "x" for name, field in FIELDS.items() if field.annotation is str}
+    told = set(pod_environment(ClusterSettings(**{**strings, "lake_uri": "s3://x/lake"})))
+    assert set(SECRET_VARIABLES) <= named
+    assert named - told - set(SECRET_VARIABLES) == LEFT_AS_THEY_ARE
+    given = pod_environment(ClusterSettings(variables=dict.fromkeys(LEFT_AS_THEY_ARE, "40")))
+    assert {given[name] for name in LEFT_AS_THEY_ARE} == {"40"}
+
+
+def test_jobs_run_in_the_image_and_the_namespace_of_the_cluster():
+    cluster = ClusterSettings(orchestration_image="shop/jobs:7", namespace="shop")
+    read = BatchSettings.read(pod_environment(cluster))
+    assert (read.pods.image, read.pods.namespace) == ("shop/jobs:7", "shop")
+    assert read.service_url == "http://serving:8080"
+
+
+def test_alerts_go_where_the_cluster_says():
+    cluster = ClusterSettings(alerts_webhook_url="https://alerts.example/hook")
+    signed = {"THROUGHLINE_ALERTS__WEBHOOK_SECRET": "of the secret"}
+    read = BatchSettings.read({**pod_environment(cluster), **signed})
+    assert read.alerts.webhook_url == "https://alerts.example/hook"
+    assert read.alerts.webhook_secret.get_secret_value() == "of the secret"
+
+
+def test_a_variable_that_is_no_setting_of_ours_is_refused():
+    with pytest.raises(ValidationError, match="pattern"):
+        ClusterSettings(variables={"PATH": "/tmp"})
+
+
+def test_the_settings_that_the_page_shows_are_settings():
+    page = EXAMPLE.with_name("docs") / "kubernetes.md"
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    cluster = ClusterSettings(**yaml.safe_load(shown))
+    assert BatchSettings.read(pod_environment(cluster)).retention.run_days == 30
+    assert all(f"`{name}`" in page.read_text() for name in SECRET_VARIABLES)
