@@ -33,6 +33,10 @@ from stores.durable import exclusive_lock, write_durably
 
 Role = Literal["release", "approval", "channels", "audit"]
 ROLES: tuple[Role, ...] = get_args(Role)
+MOUNTED = "private"
+"""Folder in that of the keys where a secret store shows private ones, ``<role>.private.pem``."""
+GROUP_OR_OTHERS, OTHERS = 0o077, 0o007
+"""Who may not read a private key; a mounted one is given to the group of a pod."""
 
 
 class Signature(Frozen):
@@ -138,7 +142,20 @@ class KeyRing:
 
 
 def ensure_signer(directory: Path, role: Role) -> Signer:
-    """Signer of ``role``; the pair is generated under ``directory`` when there is none."""
+    """Signer of ``role``; the pair is generated under ``directory`` when there is none.
+
+    Where a secret store is mounted (`MOUNTED`) the key is taken from there, nothing is generated,
+    and its public half is put down in ``directory`` when it is new.
+
+    Raises
+    ------
+    ConfigurationError
+        If what is mounted lacks the role, or as `load_signer` says.
+    IntegrityError
+        If the mounted key was revoked.
+    """
+    if is_mounted(directory):
+        return _mounted_signer(directory, role)
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
     private_path = directory / f"{role}.private.pem"
@@ -152,22 +169,43 @@ def ensure_signer(directory: Path, role: Role) -> Signer:
     return signer
 
 
+def is_mounted(directory: Path) -> bool:
+    """Whether private keys come from a secret store, and not from ``directory`` itself."""
+    return any((directory / MOUNTED).glob("*.private.pem"))
+
+
+def _mounted_signer(directory: Path, role: Role) -> Signer:
+    signer = load_signer(directory, role)
+    if signer.key_id in {each.key_id for each in revoked_keys(directory).keys}:
+        raise IntegrityError(
+            f"the mounted key for the role {role} was revoked",
+            found=f"key {signer.key_id}",
+            remedy="put a new one into the secret store",
+            code="revoked_key",
+        )
+    if (role, signer.key_id) not in public_keys(directory):
+        write_durably(directory / f"{role}-{signer.key_id}.public.pem", signer.public_pem)
+    return signer
+
+
 def load_signer(directory: Path, role: Role) -> Signer:
-    """Signer of ``role`` from ``directory``.
+    """Signer of ``role`` from ``directory``, or from the secret store mounted in it.
 
     Raises
     ------
     ConfigurationError
         If the key is not there, is readable by others, or is not Ed25519.
     """
-    path = directory / f"{role}.private.pem"
+    has_store = is_mounted(directory)
+    path = directory / (MOUNTED if has_store else "") / f"{role}.private.pem"
     if not path.exists():
         raise ConfigurationError(
             f"no private key for the role {role}",
-            found=f"no file {path.name} in the keys folder",
-            remedy="run this where the key is, or let the command line generate one",
-        )
-    if path.stat().st_mode & 0o077:
+            found=f"no file {path.name} in the {'mounted secret' if has_store else 'keys folder'}",
+            remedy="put one into the secret store" if has_store
+            else "run this where the key is, or let the command line generate one",
+        )  # fmt: skip
+    if path.stat().st_mode & (OTHERS if has_store else GROUP_OR_OTHERS):
         raise ConfigurationError(
             f"the private key {path.name} is readable by others",
             found=f"mode {path.stat().st_mode & 0o777:o}",

@@ -6,6 +6,7 @@
     keys/<role>.public.pem             its public half
     keys/<role>-<key id>.public.pem    public halves of keys before it
     keys/revoked.json                  keys that nothing is believed of any more
+    keys/private/<role>.private.pem    instead of the first, where a secret store is mounted
 
 What an old key signed holds until the key is revoked. Who only verifies is given the public files
 and ``revoked.json``.
@@ -21,11 +22,13 @@ from core.errors import InvalidInputError
 from stores.channels import document_bytes
 from stores.durable import exclusive_lock, write_durably
 from stores.signing import (
+    MOUNTED,
     ROLES,
     RevokedKey,
     RevokedKeys,
     Role,
     Signer,
+    is_mounted,
     load_signer,
     private_pem,
     public_keys,
@@ -39,7 +42,19 @@ def rotated_signer(directory: Path, role: Role) -> Signer:
 
     The public half of either key is there before the private one changes, so that at no instant
     something is signed that cannot be verified.
+
+    Raises
+    ------
+    InvalidInputError
+        If keys come from a secret store.
     """
+    if is_mounted(directory):
+        raise InvalidInputError(
+            "the keys that sign come from a secret store",
+            found=f"files in {directory / MOUNTED}",
+            remedy="put a new one there; what the old one signed holds until you revoke it",
+            code="mounted_keys",
+        )
     with exclusive_lock(directory / ".lock"):
         former = load_signer(directory, role)
         key = Ed25519PrivateKey.generate()
@@ -85,5 +100,6 @@ def revoke_key(directory: Path, key_id: str, *, who: str, why: str, at_ms: int) 
 
 def current_keys(directory: Path) -> dict[Role, str]:
     """Id of the key that signs, by role, of the roles that have one here."""
-    held = [role for role in ROLES if (directory / f"{role}.private.pem").exists()]
+    folder = directory / MOUNTED if is_mounted(directory) else directory
+    held = [role for role in ROLES if (folder / f"{role}.private.pem").exists()]
     return {role: load_signer(directory, role).key_id for role in held}

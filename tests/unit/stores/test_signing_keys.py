@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from core.errors import IntegrityError, InvalidInputError
-from stores.signing import KeyRing, ensure_signer, load_signer
+from core.errors import ConfigurationError, IntegrityError, InvalidInputError
+from stores.signing import MOUNTED, KeyRing, ensure_signer, load_signer, private_pem
 from stores.signing_keys import current_keys, revoke_key, rotated_signer
 
 SAID: dict[str, Any] = {"who": "ada", "why": "for the test", "at_ms": 1}
@@ -90,3 +92,69 @@ def test_a_rotation_cut_short_leaves_a_key_that_signs_and_verifies(tmp_path, mon
     assert (tmp_path / "channels.public.pem").read_bytes() == signer.public_pem
     assert current_keys(tmp_path) == {"channels": signer.key_id}
     KeyRing.from_directory(tmp_path).verify("channels", b"x", signed)
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Keys of a home beside which a secret store shows private ones, to a pod's group."""
+    directory, store = tmp_path / "keys", tmp_path / "keys" / MOUNTED
+    store.mkdir(parents=True)
+    for role in ("release", "audit"):
+        path = store / f"{role}.private.pem"
+        path.write_bytes(private_pem(Ed25519PrivateKey.generate()))
+        path.chmod(0o440)
+    return directory
+
+
+def test_a_mounted_key_signs_and_nothing_is_made_or_changed_beside_it(mounted, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EROFS, "read-only file system")
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    signer = ensure_signer(mounted, "release")
+    KeyRing.from_directory(mounted).verify("release", b"m", signer.sign(b"m"))
+    assert ensure_signer(mounted, "release").key_id == signer.key_id
+    held = {path.name for path in mounted.iterdir()}
+    assert held == {MOUNTED, f"release-{signer.key_id}.public.pem"}
+    assert current_keys(mounted)["release"] == signer.key_id
+
+
+def test_a_role_that_is_not_mounted_is_not_made_up(mounted):
+    with pytest.raises(ConfigurationError, match="no private key for the role channels"):
+        ensure_signer(mounted, "channels")
+
+
+def test_a_mounted_key_is_rotated_where_it_comes_from(mounted):
+    old = ensure_signer(mounted, "release")
+    with pytest.raises(InvalidInputError, match="secret store"):
+        rotated_signer(mounted, "release")
+    path = mounted / MOUNTED / "release.private.pem"
+    path.unlink()
+    path.write_bytes(private_pem(Ed25519PrivateKey.generate()))
+    path.chmod(0o440)
+    new = ensure_signer(mounted, "release")
+    ring = KeyRing.from_directory(mounted)
+    for signer in (old, new):
+        ring.verify("release", b"m", signer.sign(b"m"))
+    revoke_key(mounted, old.key_id, who="ada", why="old", at_ms=1)
+    with pytest.raises(InvalidInputError, match="the one that signs"):
+        revoke_key(mounted, new.key_id, who="ada", why="lost", at_ms=1)
+
+
+def test_a_mounted_key_that_was_revoked_or_that_all_can_read_does_not_sign(mounted):
+    path = mounted / MOUNTED / "release.private.pem"
+    path.chmod(0o444)
+    with pytest.raises(ConfigurationError, match="readable by others"):
+        ensure_signer(mounted, "release")
+    path.chmod(0o440)
+    old, content = ensure_signer(mounted, "release"), path.read_bytes()
+    path.unlink()
+    path.write_bytes(private_pem(Ed25519PrivateKey.generate()))
+    path.chmod(0o440)
+    ensure_signer(mounted, "release")
+    revoke_key(mounted, old.key_id, who="ada", why="lost", at_ms=1)
+    path.unlink()
+    path.write_bytes(content)
+    path.chmod(0o440)
+    with pytest.raises(IntegrityError, match="was revoked"):
+        ensure_signer(mounted, "release")
