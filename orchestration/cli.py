@@ -25,6 +25,7 @@ from core.errors import (
 )
 from core.nearest import nearest
 from core.scrubbing import Scrubber, secrets_of
+from orchestration.streams import open_to_any_text
 from orchestration.third_parties import quieten
 
 IN_CHILD = "--in-child"
@@ -231,6 +232,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Entry of ``throughline``: help, else the command, in a child when it is long."""
     given = list(sys.argv[1:] if words is None else words)
     quieten(os.environ)
+    open_to_any_text()
     if not given or given[0] in {"-h", "--help", "help"}:
         sys.stdout.write(overview() + "\n")
         return 0

@@ -3,7 +3,6 @@
 The runs are ordinary ones: the UI shows them, their events and their checks afterwards.
 """
 
-import getpass
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from assets.declared import Declared
 from assets.models import BUILT_BY
 from core.errors import InvalidInputError, PlatformError
 from orchestration.code_location import beta_is_known, code_location, upheld_by
+from orchestration.fields import user_name
 from orchestration.instance import open_instance
 from orchestration.leftovers import TAG, close_leftovers, process_mark
 from orchestration.settings import Settings
@@ -142,7 +142,7 @@ class Runs:
             asset_selection=set() if checks_only else set(chosen),
             asset_check_selection=checks if checks_only else None,
         )
-        tags = {TAG: process_mark(), BUILT_BY: getpass.getuser()}
+        tags = {TAG: process_mark(), BUILT_BY: user_name()}
         if dates:
             tags |= {RANGE_START: dates[0], RANGE_END: dates[1]}
         result = job.execute_in_process(

@@ -11,6 +11,7 @@ What a rollout did and why is kept by ``stores.rollouts``.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
 from uuid import uuid4
@@ -235,6 +236,14 @@ class ChannelBoard:
         """Ids of requests not yet answered, oldest first."""
         paths = (self.root / "requests").glob("*.json")
         return tuple(sorted(path.stem for path in paths if _REQUEST_ID.fullmatch(path.stem)))
+
+    def waiting(self) -> Iterator[ChannelRequest]:
+        """Requests not yet answered, oldest first, but for those that are answered meanwhile."""
+        for request_id in self.pending():
+            try:
+                yield self.request(request_id)
+            except NotReadyError:
+                continue
 
     def request(self, request_id: str) -> ChannelRequest:
         """Request left under an id; IntegrityError when the file is not one."""

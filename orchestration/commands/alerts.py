@@ -1,12 +1,11 @@
 """``alerts``: what is wrong, by cause, with what to do about it; and somebody's word on it."""
 
 import argparse
-import getpass
 
 from core.alerts import Alert
 from core.clock import DAY_MS, event_date
 from orchestration.commands.predict import duration
-from orchestration.fields import name_on_paper, reason_on_paper
+from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell
 from stores.alerts import KEPT_MS, Alerts
 
@@ -47,7 +46,7 @@ def _acknowledge(arguments: argparse.Namespace, shell: Shell) -> int:
     now_ms = shell.clock.now_ms()
     alert = Alerts(shell.settings.layout.alerts).acknowledge(
         arguments.key,
-        who=arguments.who or getpass.getuser(),
+        who=arguments.who or user_name(),
         because=arguments.because,
         now_ms=now_ms,
         use_cases=discover(shell.settings.use_case_packages),

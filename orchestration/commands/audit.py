@@ -1,7 +1,6 @@
 """``audit``: whether the audit log is what was written, and what stands in it."""
 
 import argparse
-import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from core.audit_check import Findings
 from core.audit_filter import Wanted, particulars
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from orchestration.commands.train import instant_ms
-from orchestration.fields import name_on_paper, reason_on_paper
+from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell, table
 from stores.audit import AuditLog
 from stores.audit_files import SignedCheckpoint
@@ -56,13 +55,13 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         ring = KeyRing.from_directory(layout.keys)
         found = _found(log, ring, arguments.checkpoint, has_secret=not arguments.public_only)
         if not arguments.public_only and not is_read_only(layout.root):
-            put_verified(layout, found, who=getpass.getuser(), at_ms=shell.clock.now_ms())
+            put_verified(layout, found, who=user_name(), at_ms=shell.clock.now_ms())
         return _told(found, shell)
     if arguments.action == "list":
         return _list(log, arguments, shell)
     if arguments.action == "checkpoint":
         return _checkpoint(log, shell)
-    who = arguments.who or getpass.getuser()
+    who = arguments.who or user_name()
     aside = log.set_aside(who=who, why=arguments.why, at_ms=shell.clock.now_ms())
     shell.say(f"the log is in {aside}; a new one begins with saying so")
     return 0

@@ -1,7 +1,6 @@
 """``forget``: erase a person everywhere, show what that would touch, verify what was certified."""
 
 import argparse
-import getpass
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,7 +10,7 @@ from core.erasure import Certificate, Tombstone
 from core.errors import InvalidInputError
 from core.sought import Sought
 from orchestration.commands.subject import identifier_of
-from orchestration.fields import name_on_paper, reason_on_paper
+from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell, table
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def _dry_run(erasing: "Erasing", shell: Shell) -> int:
 
 
 def _erase(erasing: "Erasing", arguments: argparse.Namespace, shell: Shell) -> int:
-    who = arguments.who or getpass.getuser()
+    who = arguments.who or user_name()
     certificate, path = erasing.run(who=who, why=arguments.why, now_ms=shell.clock.now_ms)
     for line in in_words(certificate):
         shell.say(line)

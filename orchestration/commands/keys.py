@@ -6,6 +6,7 @@ from typing import NamedTuple
 from core.access import VERBS, AccessKey, RateLimit, parsed_scopes
 from core.clock import DAY_MS, HOUR_MS
 from core.errors import InvalidInputError
+from core.nearest import nearest
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.access_keys import AccessKeyFile
@@ -66,6 +67,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     said = Said(arguments.who, arguments.why or "", shell.clock.now_ms())
     if arguments.action == "create":
         _shown(shell, _create(file, arguments, said))
+        _say_unknown(shell, arguments.scope)
     elif arguments.action == "rotate":
         overlap_ms = round(arguments.overlap_hours * HOUR_MS)
         written = file.rotate(arguments.key_id, overlap_ms=overlap_ms, **said._asdict())
@@ -89,6 +91,19 @@ def _create(file: AccessKeyFile, arguments: argparse.Namespace, said: Said) -> s
         daily_quota=arguments.daily,
         **said._asdict(),
     )
+
+
+def _say_unknown(shell: Shell, written: list[str]) -> None:
+    """Say of which use cases nothing is known here; they may be declared elsewhere, or later."""
+    from use_cases import discover
+
+    known = {"*", *discover(shell.settings.use_case_packages)}
+    for name in sorted({scope.use_case for scope in parsed_scopes(written)} - known):
+        near = nearest(name, known)
+        shell.say(
+            f"\nno use case {name} is declared here{f'; {near} is' if near else ''}: "
+            "until one has a release, that scope opens nothing"
+        )
 
 
 def _rate(per_s: float | None, burst: int | None) -> RateLimit | None:

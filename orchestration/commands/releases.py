@@ -1,7 +1,6 @@
 """``releases``: what is on the shelf, what served at an instant, model cards, the archive."""
 
 import argparse
-import getpass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -12,7 +11,7 @@ from core.use_case import UseCase
 from orchestration.channels import channels_of
 from orchestration.commands.predict import declared
 from orchestration.commands.train import instant_ms
-from orchestration.fields import name_on_paper, reason_on_paper
+from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell, table
 from stores.archives import restore
 from stores.audit import AuditLog
@@ -147,7 +146,7 @@ def _contract(shell: Shell, use_case: UseCase) -> int:
 
 
 def _restore(shell: Shell, use_case: str, arguments: argparse.Namespace) -> int:
-    who = arguments.who or getpass.getuser()
+    who = arguments.who or user_name()
     layout = shell.settings.layout
     shelf, now_ms = Shelf(layout.shelf), shell.clock.now_ms()
     back = partial(ColdTier(layout).take_back, f"bundles/{use_case}", str(arguments.release))

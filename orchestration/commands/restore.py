@@ -1,12 +1,11 @@
 """``restore``: make a home of a backup, where none is."""
 
 import argparse
-import getpass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from core.audit import Entry
-from orchestration.fields import name_on_paper
+from orchestration.fields import name_on_paper, user_name
 from orchestration.shell import Shell
 from stores.audit import AuditLog
 from stores.backups import put_back
@@ -28,7 +27,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     entry = Entry(
         at_ms=shell.clock.now_ms(),
         what="home_restored",
-        who=arguments.who or getpass.getuser(),
+        who=arguments.who or user_name(),
         why="from a backup",
         about={"home": backup.home_id, "made_at_ms": backup.made_at_ms},
     )

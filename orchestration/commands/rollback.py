@@ -1,11 +1,10 @@
 """``rollback``: the champion before this one, or a given former one, serves again."""
 
 import argparse
-import getpass
 
 from orchestration.channels import answered, channels_of
 from orchestration.commands.predict import declared
-from orchestration.fields import name_on_paper, reason_on_paper
+from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell
 from stores.shelf import Shelf
 
@@ -30,7 +29,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
             use_case,
             release=arguments.release,
             why=arguments.why,
-            who=arguments.who or getpass.getuser(),
+            who=arguments.who or user_name(),
             at_ms=shell.clock.now_ms(),
         )
         because = answered(shell, request).because

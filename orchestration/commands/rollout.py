@@ -1,13 +1,12 @@
 """``rollout``: a new release for a few, then more, then all; every step asked of the controller."""
 
 import argparse
-import getpass
 from datetime import UTC, datetime
 
 from core.errors import NotReadyError
 from orchestration.channels import answered, channels_of
 from orchestration.commands.predict import declared
-from orchestration.fields import name_on_paper, reason_on_paper
+from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell, table
 from stores.channels import Asked, ChannelState
 from stores.papers import StageApproval
@@ -62,7 +61,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     if arguments.action == "status":
         return _status(shell, use_case)
     action, state = _ASKED[arguments.action], channels_of(shell).state(use_case)
-    who = arguments.who or getpass.getuser()
+    who = arguments.who or user_name()
     with shell.step(f"{arguments.action} the rollout of {use_case}") as step:
         request = Shelf(shell.settings.layout.shelf).board.ask(
             action,

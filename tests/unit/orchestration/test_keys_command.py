@@ -107,3 +107,9 @@ def test_the_key_of_the_command_line_is_shown_to_nobody_else(tmp_path):
     assert settings.service_key.get_secret_value() == "tl_secret"
     assert "tl_secret" not in f"{settings!r} {settings.model_dump()}"
     assert "tl_secret" not in service_environment(settings, variables).values()
+
+
+def test_a_scope_of_a_misspelt_use_case_is_said_with_the_one_that_is_near(keys):
+    said = keys("create", "--owner", "shop", "--scope", "fruad:predict", *WHO)[1]
+    assert "no use case fruad is declared here; fraud is" in said
+    assert "is declared here" not in keys(*CREATE)[1]
