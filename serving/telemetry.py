@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from serving.home_metrics import Families
+from serving.quick_counter import QuickCounter
 from serving.quick_histogram import QuickHistogram
 from serving.releases import Served
 
@@ -21,23 +21,23 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._predictions = Counter(
+        self._predictions = QuickCounter(
             "throughline_predictions_total",
             "Points answered, by decision; `degraded` is the level, empty when whole.",
             ("use_case", "channel", "decision", "degraded"),
-            registry=registry,
+            registry,
         )
-        self._contracts = Counter(
+        self._contracts = QuickCounter(
             "throughline_contract_requests_total",
             "Requests for predictions, by the major version of the contract that they speak.",
             ("use_case", "contract"),
-            registry=registry,
+            registry,
         )
-        self._inferences = Counter(
+        self._inferences = QuickCounter(
             "throughline_inferred_rows_total",
             "Rows scored alone, with inputs that the caller brought.",
             ("use_case", "channel"),
-            registry=registry,
+            registry,
         )
         self._stages = QuickHistogram(
             "throughline_stage_seconds",
@@ -53,11 +53,11 @@ class Telemetry:
             _BUCKETS_S,
             registry,
         )
-        self._refusals = Counter(
+        self._refusals = QuickCounter(
             "throughline_refusals_total",
             "Requests answered by a problem, by its code.",
             ("code",),
-            registry=registry,
+            registry,
         )
         self._events = Counter(
             "throughline_events_total",
@@ -69,25 +69,20 @@ class Telemetry:
         ProcessCollector(registry=registry)  # memory, processor time, open files
 
         self._asked = _asked(registry)
-        # Looking labels up takes longer than counting: what every prediction counts is kept.
-        self._predicted = cache(self._predictions.labels)
-        self._spoken = cache(self._contracts.labels)
-        self._inferred = cache(self._inferences.labels)
-        self._refused = cache(self._refusals.labels)
 
     def predicted(
         self, use_case: str, channel: str, decision: str, *, degraded: str, n_points: int = 1
     ) -> None:
         """Count answered points."""
-        self._predicted(use_case, channel, decision, degraded).inc(n_points)
+        self._predictions.of(use_case, channel, decision, degraded).n += n_points
 
     def spoken(self, use_case: str, major: int) -> None:
         """Count one request, by the contract that it speaks."""
-        self._spoken(use_case, str(major)).inc()
+        self._contracts.of(use_case, str(major)).n += 1
 
     def inferred(self, use_case: str, channel: str, n_rows: int) -> None:
         """Count rows that were scored alone."""
-        self._inferred(use_case, channel).inc(n_rows)
+        self._inferences.of(use_case, channel).n += n_rows
 
     def stage(self, use_case: str, stage: str, seconds: float) -> None:
         """Time one stage of one pass."""
@@ -99,7 +94,7 @@ class Telemetry:
 
     def refused(self, code: str) -> None:
         """Count one problem."""
-        self._refused(code).inc()
+        self._refusals.of(code).n += 1
 
     def asked(self, dependency: str, *, is_asked: bool) -> None:
         """Show whether a dependency is asked, or left alone for a while."""
