@@ -65,13 +65,14 @@ def log_gamma(x: Array) -> Array:
     z = np.asarray(x, dtype=np.float64)
     product = np.ones_like(z)
     for step in range(_SHIFT):
-        product = product * (z + step)
+        product *= z + step
     z = z + _SHIFT
     inverse = 1.0 / z
     square, series = inverse * inverse, np.zeros_like(z)
     for coefficient in reversed(_STIRLING):  # Horner's scheme
-        series = series * square + coefficient
-    series = series * inverse
+        series *= square
+        series += coefficient
+    series *= inverse
     result: Array = (z - 0.5) * np.log(z) - z + _HALF_LOG_2PI + series - np.log(product)
     return result
 
@@ -96,8 +97,10 @@ def log_mixture(successes: Array, n: Array) -> Array:
     >>> float(np.exp(log_mixture(np.array(1.0), np.array(1.0))).round(12))
     0.5
     """
-    inside = log_gamma(successes + 0.5) + log_gamma(n - successes + 0.5) - log_gamma(n + 1.0)
-    return inside - math.log(math.pi)
+    # One call for all three: of few arms, calls into numpy take longer than the work.
+    counted = np.broadcast_arrays(successes + 0.5, n - successes + 0.5, n + 1.0)
+    of_hits, of_others, of_all = log_gamma(np.stack(counted))
+    return of_hits + of_others - of_all - math.log(math.pi)
 
 
 def share_of(successes: Array, n: Array) -> Array:
