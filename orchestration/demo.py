@@ -52,14 +52,14 @@ def prepare(shell: Shell, runs: "Runs", *, transactions: int, days: int, seed: i
 
 def simulated(shell: Shell, *, transactions: int, days: int, seed: int) -> int:
     """Landing files; the instant at which their world ends."""
-    from use_cases.fraud.simulator import RECEIPT, simulate
+    from use_cases.fraud.simulator import RECEIPT, begun_end_ms, simulate
 
     folder = shell.settings.layout.landing
     receipt = folder / RECEIPT
     if receipt.is_file():
         shell.say("  (there)  simulated payments")
         return int(json.loads(receipt.read_text())["end_ms"])
-    end_ms = shell.clock.now_ms() // HOUR_MS * HOUR_MS
+    end_ms = begun_end_ms(folder) or shell.clock.now_ms() // HOUR_MS * HOUR_MS
     with shell.step(f"simulate {transactions:,} payments of {days} days") as step:
         made = simulate(
             folder,
@@ -82,7 +82,8 @@ def ingested(shell: Shell, runs: "Runs") -> None:
     from orchestration.sensors import log_state
 
     platform = platform_of(shell.settings)
-    for name in runs.declared.sources:
+    own = {source.name for source in runs.declared.use_cases[USE_CASE].sources}
+    for name in (name for name in runs.declared.sources if name in own):
         landed(shell, runs, name)
         state = log_state(platform, name)
         if state.last_sealed <= state.ingested <= announced_epoch(runs.instance, name):
@@ -103,17 +104,27 @@ def landed(shell: Shell, runs: "Runs", source: str) -> None:
 
 
 def computed(shell: Shell, runs: "Runs") -> None:
-    """Tiles of every view, and from them the base of the online values."""
-    views = [name for name, view in runs.declared.views.items() if view.windows]
-    stale = [view for view in views if not is_computed(runs, view)]
+    """Tiles of the demo's views, and from them the base of the online values."""
+    stale = stale_views(runs)
     if stale:
         backfill(shell, runs, event_dates(runs), stale)
     else:
         shell.say("  (there)  tiles of all views")
     if stale or not shell.settings.layout.online_path.exists():
-        materialise(shell, runs)
+        materialise(shell, runs, own_views(runs))
     else:
         shell.say("  (there)  online values")
+
+
+def own_views(runs: "Runs") -> list[str]:
+    """Views of the demo; those of a use case that a team has just declared may have no events."""
+    return [view.name for view in runs.declared.plans[USE_CASE].views]
+
+
+def stale_views(runs: "Runs") -> list[str]:
+    """Views of the demo whose tiles are behind their events."""
+    windowed = [name for name in own_views(runs) if runs.declared.views[name].windows]
+    return [name for name in windowed if not is_computed(runs, name)]
 
 
 def is_computed(runs: "Runs", view: str) -> bool:

@@ -25,7 +25,7 @@ from orchestration.canaries import RULE
 from orchestration.commands.backfill import backfill, event_dates
 from orchestration.commands.materialise import materialise
 from orchestration.commands.train import bundle_in_words, candidate_in_words, set_in_words
-from orchestration.demo import USE_CASE, ingested, is_computed
+from orchestration.demo import USE_CASE, ingested, own_views, stale_views
 from orchestration.environments import platform_of
 from orchestration.retraining import WHO, retraining_name
 from orchestration.shell import Shell, table
@@ -119,12 +119,12 @@ def world_shifts(shell: Shell, runs: "Runs") -> None:
                 f"{made.frauds:,} of them frauds"
             )
     ingested(shell, runs)
-    stale = [n for n, v in runs.declared.views.items() if v.windows and not is_computed(runs, n)]
+    stale = stale_views(runs)
     if not stale:
         shell.say("  (there)  tiles and online values")
         return
     backfill(shell, runs, (first, event_dates(runs)[1]), stale)
-    materialise(shell, runs)
+    materialise(shell, runs, own_views(runs))
 
 
 def looked(shell: Shell, runs: "Runs") -> Triage:

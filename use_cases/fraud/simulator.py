@@ -35,6 +35,8 @@ NDJSON_SHARE = 0.1
 WITHOUT_LIMIT_SHARE = 0.05
 CHANGED_PROFILE_SHARE = 0.1
 RECEIPT = "simulation.json"
+BEGUN = ".simulation-begun.json"
+"""The receipt until all files are written: who is cut short leaves no world that looks whole."""
 MOST_TRANSACTIONS = 1_000_000_000
 MOST_DAYS = 3_660
 
@@ -83,7 +85,7 @@ def simulate(
     shares = (late_share, duplicate_share, conflict_share, malformed_share)
     _check(seed, transactions, days, shares)
     arguments = {"seed": seed, "transactions": transactions, "days": days, "end_ms": end_ms}
-    _leave_receipt(directory, {**arguments, "shares": shares})
+    _begin(directory, {**arguments, "shares": shares})
     rng = np.random.default_rng(seed)
     cards = draw_cards(rng, transactions, days, end_ms)
     payments = draw_payments(rng, cards, transactions, days, end_ms)
@@ -96,6 +98,7 @@ def simulate(
         "fraud_labels": writer.write("fraud_labels", labels, labels["event_timestamp"]),
         "card_profiles": writer.write("card_profiles", *_profiles(rng, cards, days, end_ms)),
     }
+    (directory / BEGUN).replace(directory / RECEIPT)
     return Simulation(
         payments=len(payments),
         frauds=int(payments.is_fraud.sum()),
@@ -120,17 +123,31 @@ def _check(seed: int, transactions: int, days: int, shares: tuple[float, ...]) -
         )
 
 
-def _leave_receipt(directory: Path, arguments: dict[str, Any]) -> None:
+def begun_end_ms(directory: Path) -> int | None:
+    """Where the world ends whose simulation was cut short here; None when none was."""
+    text = _text(directory / BEGUN)
+    return int(json.loads(text)["end_ms"]) if text else None
+
+
+def _begin(directory: Path, arguments: dict[str, Any]) -> None:
     """Refuse to mix two simulations: their ids are the same and their rows are not."""
-    receipt, text = directory / RECEIPT, json.dumps(arguments)
-    if receipt.exists() and receipt.read_text() != text:
-        raise InvalidInputError(
-            "the folder holds files of another simulation",
-            found=receipt.read_text()[:200],
-            remedy="take an empty folder, or the same arguments",
-        )
+    text = json.dumps(arguments)
+    for path in (directory / RECEIPT, directory / BEGUN):
+        if (there := _text(path)) and there != text:
+            raise InvalidInputError(
+                "the folder holds files of another simulation",
+                found=there[:200],
+                remedy="take an empty folder, or the same arguments",
+            )
     directory.mkdir(parents=True, exist_ok=True)
-    receipt.write_text(text)
+    (directory / RECEIPT).unlink(missing_ok=True)
+    (directory / BEGUN).write_text(text)
+
+
+def _text(path: Path) -> str:
+    """A receipt; empty where there is none, or it was torn before any file was written."""
+    text = path.read_text() if path.is_file() else ""
+    return text if text.endswith("}") else ""
 
 
 def _names(kind: str, numbers: Ints) -> NDArray[np.str_]:

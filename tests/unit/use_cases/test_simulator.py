@@ -14,7 +14,7 @@ from core.row_parser import ParsedRow, RowParser, Violation
 from stores.epochs import Malformed
 from stores.log import SourceLog
 from use_cases.fraud.simulated_payments import draw_cards, draw_payments, known_ms
-from use_cases.fraud.simulator import simulate
+from use_cases.fraud.simulator import RECEIPT, begun_end_ms, simulate
 from use_cases.fraud.sources import CARD_PROFILES, FRAUD_LABELS, TRANSACTIONS
 
 END_MS = 1_780_000_000_123
@@ -48,6 +48,22 @@ def world(tmp_path_factory):
             for _, record in log.read_open()
         ]
     return simulation, outcomes
+
+
+def test_one_that_was_cut_short_is_not_taken_for_a_world_and_can_be_done_again(tmp_path):
+    """A demo whose disk was full found the receipt, and went on with the files there were."""
+    world = {"seed": 3, "transactions": 50, "days": 2}
+    (tmp_path / "card_profiles").write_text("in the way")
+    with pytest.raises(OSError, match="card_profiles"):
+        simulate(tmp_path, end_ms=END_MS, **world)
+    assert not (tmp_path / RECEIPT).exists()
+    assert begun_end_ms(tmp_path) == END_MS
+    with pytest.raises(InvalidInputError, match="another simulation"):
+        simulate(tmp_path, end_ms=END_MS + HOUR_MS, **world)
+    (tmp_path / "card_profiles").unlink()
+    simulate(tmp_path, end_ms=END_MS, **world)
+    assert (tmp_path / RECEIPT).exists()
+    assert begun_end_ms(tmp_path) is None
 
 
 def accepted(outcomes) -> list[ParsedRow]:
