@@ -40,7 +40,7 @@ MEANING = {
 
 def candidate_folder(platform: Platform, use_case: str, snapshot: str) -> Path:
     """Where fitting leaves the chosen model and its evidence."""
-    return platform.layout.state / "candidates" / use_case / snapshot
+    return platform.layout.candidates(use_case) / snapshot
 
 
 def candidate_asset(use_case: UseCase, plan: Plan) -> dg.AssetsDefinition:

@@ -22,6 +22,7 @@ from feature_store.plans import declared_once
 from stores.archives import archived
 from stores.bundle import MANIFEST, MODEL, Manifest
 from stores.in_use import manifests_in_use
+from stores.process_logs import former_logs
 from stores.records import SHIPPED
 from stores.segments import ASIDE, open_segments
 from stores.shelf import Shelf
@@ -30,10 +31,12 @@ from stores.sweeping import (
     bundle_pieces,
     epoch_pieces,
     files_of_bundle,
+    folder_pieces,
     landing_pieces,
     remove_bundles,
     remove_epochs,
     remove_files,
+    remove_folders,
     segment_pieces,
 )
 from stores.watermarks import covered_key, decode_covered, folded_key
@@ -62,7 +65,8 @@ class Inventory:
         tables += [kept for use_case in use_cases for kept in self._tables_of_use_case(use_case)]
         files = [kept for source in sources for kept in self._files_of(source)]
         files += [kept for u in use_cases for kept in self._files_of_use_case(u)]
-        return [*tables, *files, *(kept for kept in retired if not kept.uri)]
+        files += [kept for kept in retired if not kept.uri]
+        return [*tables, *files, self._process_logs()]
 
     # -- tables ------------------------------------------------------------------------
 
@@ -216,7 +220,28 @@ class Inventory:
         if "://" not in layout.segments(name):
             shared = Path(layout.segments(name))
             kept.append(self._segments(f"segments/{name}_damaged", days, shared, ASIDE, name))
-        return [*kept, self._bundles(use_case)]
+        return [*kept, self._candidates(use_case), self._bundles(use_case)]
+
+    def _candidates(self, use_case: UseCase) -> Kept:
+        """Fitted models; what a release holds of one is in its bundle."""
+        name = use_case.name
+        folder = self.platform.layout.candidates(name)
+        served = {m.snapshot_id for m in self.manifests if m.use_case == name}
+        return Kept(
+            f"candidates/{name}",
+            use_case.training_retention_days,
+            lambda: folder_pieces(folder, served),
+            lambda names: remove_folders(folder, names),
+        )
+
+    def _process_logs(self) -> Kept:
+        folder = self.platform.layout.logs
+        return Kept(
+            "logs",
+            self.platform.run_days,
+            lambda: former_logs(folder),
+            lambda names: remove_files(folder, names),
+        )
 
     def _segments(self, target: str, days: int, folder: Path, place: str, name: str) -> Kept:
         def pieces() -> list[Piece]:

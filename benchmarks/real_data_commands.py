@@ -14,6 +14,7 @@ from pathlib import Path
 from core.errors import PlatformError
 from orchestration.ending import end_group
 from orchestration.processes import Child, Processes, answers, free_port
+from stores.layout import Layout
 
 PROJECT = Path(__file__).parents[1]
 END_WITHIN_S = 15.0
@@ -72,7 +73,7 @@ class Platform:
         words = ("up", "--online-only", "--port", str(port))
         print(f"\n$ throughline {' '.join(words)}", flush=True)
         child = Child("up", self._command(words), address, lambda: answers(f"{address}/readyz"))
-        with Processes(os.environ, self.home / "logs", PROJECT) as processes:
+        with Processes(os.environ, Layout(self.home).logs, PROJECT) as processes:
             processes.start(child)
             ready_s = processes.wait_ready(child, within_s=READY_WITHIN_S)
             print(f"  {ready_s:5.1f} s  ready at {address}", flush=True)

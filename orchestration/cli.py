@@ -224,8 +224,8 @@ def run_and_end_spark(command: Command, words: Sequence[str]) -> int:
         if session is not None:
             from orchestration.runs import noise_aside
 
-            with noise_aside(Path(os.devnull)):  # interrupted, its threads print what they lost
-                session.end_session()
+            with Path(os.devnull).open("ab") as nowhere, noise_aside(nowhere):
+                session.end_session()  # interrupted, its threads print what they lost
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -18,8 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from core.clock import SystemClock
 from core.errors import DependencyError
 from orchestration.ending import die_with_parent, end_group
+from stores.process_logs import open_log
 
 STOP_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.1
@@ -81,8 +83,8 @@ class Processes:
             yield child
 
     def start(self, child: Child) -> None:
-        """Start a child; its output is appended to ``<name>.log``."""
-        file = (self.logs / f"{child.name}.log").open("ab")
+        """Start a child; its output is appended to ``<name>.log`` of the day."""
+        file = open_log(self.logs / f"{child.name}.log", now_ms=SystemClock().now_ms())
         self._files.append(file)
         self.running[child.name] = subprocess.Popen(
             child.command,

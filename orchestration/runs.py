@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import dagster as dg
 
 from assets.declared import Declared
 from assets.models import BUILT_BY
+from core.clock import SystemClock
 from core.errors import InvalidInputError, PlatformError
 from orchestration.code_location import beta_is_known, code_location, upheld_by
 from orchestration.fields import user_name
@@ -24,9 +24,10 @@ from orchestration.instance import open_instance
 from orchestration.leftovers import TAG, close_leftovers, process_mark
 from orchestration.settings import Settings
 from orchestration.step_failures import error_told, failure_text
+from stores.process_logs import open_log
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-LOG = Path("logs") / "runs.log"
+LOG = "runs.log"
 INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -77,7 +78,8 @@ class Runs:
     _aside: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> "Runs":
-        self._aside.enter_context(noise_aside(self.settings.layout.root / LOG))
+        log = open_log(self.settings.layout.logs / LOG, now_ms=SystemClock().now_ms())
+        self._aside.enter_context(noise_aside(log))
         self._aside.enter_context(beta_is_known())
         return self
 
@@ -155,14 +157,13 @@ class Runs:
 
 
 @contextmanager
-def noise_aside(path: Path) -> Iterator[None]:
+def noise_aside(into: BinaryIO) -> Iterator[None]:
     """What Spark's JVM and libraries write to the error stream goes to a file meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with path.open("ab") as file:
-            os.dup2(file.fileno(), 2)
+        with into:
+            os.dup2(into.fileno(), 2)
         yield
     finally:
         sys.stderr.flush()

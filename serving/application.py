@@ -98,11 +98,8 @@ class Service:
         self._records = RecordLogs(layout, clock, settings.records)
         self._shipper = Shipper(layout, clock, told, keep_ms=settings.records.keep_s * 1_000)
         self._releases = Releases()
-        access_keys = AccessKeyFile(layout.access)
         self._counts = open_rollout_counts(settings.online, layout.rollout_counts)
-        quotas = SharedQuotas(self._counts, clock, told)
-        n_workers = settings.http.workers
-        self._access = Access(access_keys, clock, told, n_workers=n_workers, quotas=quotas)
+        self._access = self._new_access(clock, told)
         registry = CollectorRegistry()
         self._spans = _spans(settings.tracing)
         self._telemetry = (
@@ -183,6 +180,15 @@ class Service:
             watcher=self._watcher,
             clock=clock,
             gpus=None if self._settings.models.device == "cpu" else Gpus.found(),
+        )
+
+    def _new_access(self, clock: Clock, told: Told) -> Access:
+        return Access(
+            AccessKeyFile(self._settings.layout.access),
+            clock,
+            told,
+            n_workers=self._settings.http.workers,
+            quotas=SharedQuotas(self._counts, clock, told),
         )
 
     def _new_engine(self, mask: Mask, clock: Clock, told: Told) -> Engine:

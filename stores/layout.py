@@ -124,6 +124,15 @@ class Layout:
         return self.root / "audit"
 
     @property
+    def logs(self) -> Path:
+        """What processes of this machine say: a file a name, former ones by date."""
+        return self.root / "logs"
+
+    def candidates(self, use_case: str) -> Path:
+        """Fitted models of a use case with their evidence, a folder a snapshot."""
+        return self.state / "candidates" / checked_name(use_case)
+
+    @property
     def holds(self) -> Path:
         """Legal holds; readable by the owner only."""
         return self.root / "holds"

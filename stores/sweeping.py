@@ -23,6 +23,8 @@ RETIRED = ".retired"
 NEWEST = "the newest, by which the next is numbered"
 NEVER_LANDED = "was never taken into the log"
 WAITING = "not yet in the table of predictions"
+IN_USE = "a release in a channel, or one to go back to, was made of it"
+LAST = "the newest"
 
 
 def epoch_pieces(log: SourceLog, *, ingested: int, covered: int, uncovered_by: str) -> list[Piece]:
@@ -162,4 +164,28 @@ def remove_bundles(releases: Path, names: Iterable[str]) -> None:
             (folder / "bundle").rename(folder / RETIRED)
             sync_directory(folder)
     for left in releases.glob(f"[1-9]*/{RETIRED}"):
+        shutil.rmtree(left)
+
+
+def folder_pieces(directory: Path, needed: Collection[str]) -> list[Piece]:
+    """Folders made once, from their newest file on; the newest folder is needed, too."""
+    found = []
+    for path in sorted(directory.glob("[!.]*/")):
+        facts = [file.stat() for file in path.rglob("*") if file.is_file()]
+        born_ms = max((each.st_mtime_ns for each in facts), default=0) // 1_000_000
+        found.append(Piece(path.name, born_ms, sum(each.st_size for each in facts)))
+    newest = max(found, key=lambda piece: piece.born_ms, default=None)
+    return [
+        piece._replace(needed=IN_USE if piece.name in needed else LAST if piece is newest else "")
+        for piece in found
+    ]
+
+
+def remove_folders(directory: Path, names: Iterable[str]) -> None:
+    """Remove folders whole: renamed first, so that nobody finds a part of one."""
+    for name in names:
+        if (directory / name).exists():
+            (directory / name).rename(directory / f"{RETIRED}-{name}")
+            sync_directory(directory)
+    for left in directory.glob(f"{RETIRED}-*"):
         shutil.rmtree(left)

@@ -86,7 +86,7 @@ def started(shell: Shell, ports: Ports, *, has_pages: bool) -> Iterator[Processe
         with open_instance(layout.dagster_home) as instance:
             close_leftovers(instance, has_daemon=False)
         children += page_children(shell, ports)
-    with Processes(environment, layout.root / "logs", PROJECT) as processes:
+    with Processes(environment, layout.logs, PROJECT) as processes:
         try:
             ready = []
             for child in processes.start_all(children, within_s=READY_WITHIN_S):

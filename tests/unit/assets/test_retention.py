@@ -1,6 +1,7 @@
 """The sweep over a whole home, five hundred days after everything in it was made."""
 
 import json
+import os
 import shutil
 import time
 from datetime import date
@@ -27,7 +28,7 @@ from stores.holds import Holds
 from stores.layout import Layout
 from stores.log import SourceLog
 from stores.online import open_online_store
-from stores.sweeping import NEWEST
+from stores.sweeping import IN_USE, LAST, NEWEST
 from stores.watermarks import covered_key, encode_covered
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -61,6 +62,12 @@ def write_dates(uri, ages=AGES, column="event_date", **more):
     write_deltalake(uri, table, partition_by=[column], mode="append", **more)
 
 
+def written_ago(path, days):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    os.utime(path, ns=((AT_MS - days * DAY_MS) * 1_000_000,) * 2)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Tables of three ages, a log of three epochs, three releases of which the first serves."""
@@ -77,6 +84,10 @@ def made(tmp_path_factory):
     for snapshot_id in ("served", "old", "old"):
         shelve(layout, snapshot_id=snapshot_id)
     serve(layout, 1, counter=1)
+    for snapshot, age in (("served", 480), ("old", 470), ("newest", 460)):
+        written_ago(layout.candidates("toy") / snapshot / "report.json", age)
+    for name, age in (("ui.2025-01-01.log", 480), ("ui.2025-03-01.log", 5), ("ui.log", 480)):
+        written_ago(layout.logs / name, age)
     store = open_online_store(layout.online_url)
     store.write({covered_key(view.name): encode_covered(1 << 32, 0) for view in TOY_PLAN.views})
     store.close()
@@ -134,6 +145,16 @@ def test_a_snapshot_and_a_bundle_in_a_channel_stay_and_so_does_the_newest_bundle
     assert plans["scores/toy"].due == (str(days_ago(500)),)
 
 
+def test_fitted_models_go_but_for_the_newest_and_those_of_releases_that_serve(plans):
+    plan = plans["candidates/toy"]
+    assert (plan.due, plan.kept) == (("old",), {IN_USE: 1, LAST: 1})
+
+
+def test_former_logs_of_processes_go_and_one_that_may_be_written_to_stays(plans):
+    plan = plans["logs"]
+    assert (plan.due, plan.n_young, plan.kept) == (("ui.2025-01-01.log",), 1, {})
+
+
 def test_an_epoch_stays_until_the_table_and_the_online_values_have_it(plans):
     plan = plans["log/payments"]
     assert plan.due == ("1",)
@@ -183,6 +204,8 @@ def test_a_sweep_removes_files_and_tells_the_job_what_to_delete(
     log = SourceLog(layout.log_dir("payments"), "payments")
     assert [epoch.epoch for epoch in log.epochs()] == [2, 3]
     assert sorted(p.parent.name for p in layout.shelf.glob("releases/toy/*/bundle")) == ["1", "3"]
+    assert {p.name for p in layout.candidates("toy").iterdir()} == {"served", "newest"}
+    assert {p.name for p in layout.logs.iterdir()} == {"ui.2025-03-01.log", "ui.log"}
     (made,) = result.asset_materializations_for_node("retention__sweep")
     assert made.metadata["purged_files"].value == 2
     assert "events/payments" in made.metadata["report"].value

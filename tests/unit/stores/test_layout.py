@@ -20,13 +20,19 @@ TABLES = {
     "segments": "lake/segments/abc",
     "staging": "lake/staging/abc",
 }
-FOLDERS = {"log_dir": "log/abc", "landing_dir": "landing/abc", "records": "records/abc"}
+FOLDERS = {
+    "log_dir": "log/abc",
+    "landing_dir": "landing/abc",
+    "records": "records/abc",
+    "candidates": "state/candidates/abc",
+}
 PLACES = {
     "shelf": "shelf",
     "keys": "keys",
     "access": "access",
     "audit": "audit",
     "holds": "holds",
+    "logs": "logs",
     "landing": "landing",
     "cold": "cold",
     "erasure": "erasure",
