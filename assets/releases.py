@@ -12,11 +12,12 @@ from assets.models import MEANING, VERDICT
 from assets.resources import Platform
 from assets.results import check
 from assets.tables import read_columns
+from core.event_versions import following_sources
 from core.interface import following
 from core.use_case import UseCase
 from stores.bundle import Bundle, Manifest, load_bundle
 from stores.channels import Asked, read_channels
-from stores.in_use import interfaces_served
+from stores.in_use import interfaces_served, sources_served
 from stores.papers import VerdictStatement
 from stores.shelf import Shelf
 from stores.signing import ensure_signer, is_mounted
@@ -98,7 +99,7 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
         rule=(
             f"{use_case.model.metric} above the champion's and {use_case.model.floor}, in no slice "
             f"surely lower by more than {use_case.model.slice_tolerance:g}, unfair to no group, "
-            "breaking no caller of its contract"
+            "breaking no caller of its contract and no sender of its events"
         ),
         is_passed=verdict.is_better,
         because=verdict.because,
@@ -110,11 +111,16 @@ def judged(platform: Platform, use_case: UseCase, release: int, unequal: str = "
 
 
 def held_to_contract(platform: Platform, manifest: Manifest, verdict: "Verdict") -> "Verdict":
-    """The verdict, refused where callers of what serves now would not be answered any more."""
+    """The verdict, refused where callers of what serves now would not be answered any more.
+
+    So it is where senders of events that are taken now would not be taken any more.
+    """
     layout, use_case = platform.layout, manifest.use_case
-    state = read_channels(layout).state(use_case)
-    served = interfaces_served(Shelf(layout.shelf), use_case, state)
-    return verdict.held_to(following(manifest.interface, served))
+    shelf, channels = Shelf(layout.shelf), read_channels(layout)
+    served = interfaces_served(shelf, use_case, channels.state(use_case))
+    verdict = verdict.held_to(following(manifest.interface, served))
+    known, now_ms = sources_served(shelf, channels), platform.clock.now_ms()
+    return verdict.held_to_events(following_sources(manifest.contract.sources, known, now_ms))
 
 
 def champion_bundle(platform: Platform, use_case: str, *, besides: int = 0) -> Bundle | None:

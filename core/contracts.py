@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from core.clock import date_start_ms
 from core.errors import ConfigurationError
 from core.features.plan import ColumnType, Frozen
+from core.field_mapping import FieldMapping
+from core.versions import FIRST_VERSION, VERSION_PATTERN, is_first, major_of
 
 ColumnClass = Literal["public", "internal", "personal", "sensitive"]
 
@@ -35,8 +39,8 @@ RAW_RETENTION_DAYS = 90
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-def _is_empty(text: str) -> bool:
-    return not text
+def _is_empty(declared: Sequence[object]) -> bool:
+    return not declared
 
 
 def _is_absent(days: int | None) -> bool:
@@ -70,11 +74,62 @@ class Reference(Frozen):
     target_columns: tuple[str, ...]
 
 
+class FormerContract(Frozen):
+    """The contract of a source's rows under a major before the present one.
+
+    Its rows are read for as long as it is declared, and taken from senders until a day.
+
+    Attributes
+    ----------
+    version
+        ``major.minor`` that it had last.
+    fields
+        Its fields, as the source declared them then.
+    since, until
+        UTC dates: the first on which it is a former one, and the first on which nobody's rows of
+        it are taken any more.
+    rows
+        Where fields of the present contract come from in a row of it. Those that are not named
+        come from the field of the same name; one without any is null.
+    """
+
+    version: str = Field(pattern=VERSION_PATTERN)
+    fields: tuple[FieldSpec, ...]
+    since: str
+    until: str
+    rows: dict[str, FieldMapping] = Field(default_factory=dict)
+
+    @field_validator("since", "until")
+    @classmethod
+    def _is_a_date(cls, day: str) -> str:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) is None:
+            raise ValueError("write a date as 2027-03-31")
+        date_start_ms(day)
+        return day
+
+    @property
+    def major(self) -> int:
+        """Which contract it is."""
+        return major_of(self.version)
+
+    @property
+    def since_ms(self) -> int:
+        """Instant from which it is a former one."""
+        return date_start_ms(self.since)
+
+    @property
+    def until_ms(self) -> int:
+        """Instant from which no rows of it are taken."""
+        return date_start_ms(self.until)
+
+
 class Source(Frozen):
     """A log of rows with one contract.
 
     ``event_id``, ``event_timestamp`` are always there (declared once, here, not as
-    fields); ``fields`` are the payload columns, entity keys among them.
+    fields); ``fields`` are the payload columns, entity keys among them. ``version`` is that of
+    the contract, ``former`` are those of majors before it that are still read
+    (`core.event_versions`); both are written where they are declared.
 
     Accepted rows, and the tiles made of them, are kept ``retention_days``; what came as it
     came (refused rows, epochs of the log, landed files) ``raw_retention_days``, and never
@@ -95,6 +150,39 @@ class Source(Frozen):
     raw_retention_days: int = Field(default=RAW_RETENTION_DAYS, ge=1, exclude_if=_is_usual)
     raw_cold_after_days: int | None = Field(default=None, ge=1, exclude_if=_is_absent)
     licence: str = Field(default="", max_length=200, exclude_if=_is_empty)
+    version: str = Field(default=FIRST_VERSION, pattern=VERSION_PATTERN, exclude_if=is_first)
+    former: tuple[FormerContract, ...] = Field(default=(), exclude_if=_is_empty)
+
+    @property
+    def major(self) -> int:
+        """Which contract its rows keep."""
+        return major_of(self.version)
+
+    def former_of(self, major: int) -> FormerContract | None:
+        """Former contract of a major; None where none is declared."""
+        return next((each for each in self.former if each.major == major), None)
+
+    def as_of(self, major: int) -> Source:
+        """The source as rows of a major are written.
+
+        Raises
+        ------
+        ConfigurationError
+            If neither it nor a former contract is of that major.
+        """
+        if major == self.major:
+            return self
+        former = self.former_of(major)
+        if former is None:
+            known = ", ".join([*(each.version for each in self.former), self.version])
+            raise ConfigurationError(
+                f"source {self.name} declares no contract {major}",
+                found=f"contracts {known}",
+                remedy=f"declare in `former` what becomes of rows of contract {major}",
+                code="unknown_contract",
+            )
+        changes = {"version": former.version, "fields": former.fields, "former": ()}
+        return self.model_copy(update=changes)
 
     @property
     def raw_days(self) -> int:

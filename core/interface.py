@@ -15,10 +15,9 @@ from pydantic import Field
 
 from core.contracts import FieldSpec
 from core.features.plan import Frozen
+from core.versions import FIRST_VERSION, VERSION_PATTERN, major_of, parts_of
 
-FIRST_VERSION = "1.0"
 KEPT_DAYS = 90
-VERSION_PATTERN = r"^[1-9][0-9]{0,3}\.(0|[1-9][0-9]{0,3})$"
 
 ANSWER_FIELDS = (
     "prediction_id",
@@ -71,21 +70,29 @@ class Change(Frozen):
         return f"{self.where} {self.what}"
 
 
-Word = Literal["same", "compatible", "new_major", "breaks", "goes_back"]
+Word = Literal["same", "compatible", "new_major", "breaks", "goes_back", "drops"]
+
+
+def _is_empty(text: str) -> bool:
+    return not text
 
 
 class Compatibility(Frozen):
-    """How one interface follows another. ``word`` says whether it may."""
+    """How one interface follows another. ``word`` says whether it may.
+
+    ``of`` is what the contract is of, where it is not the use case's own: ``events of payments``.
+    """
 
     before: str
     after: str
     word: Word
     changes: tuple[Change, ...] = ()
+    of: str = Field(default="", exclude_if=_is_empty)
 
     @property
     def is_allowed(self) -> bool:
         """Whether a release may follow."""
-        return self.word not in ("breaks", "goes_back")
+        return self.word not in ("breaks", "goes_back", "drops")
 
     @property
     def breaking(self) -> tuple[Change, ...]:
@@ -94,31 +101,26 @@ class Compatibility(Frozen):
 
     def sentence(self) -> str:
         """What it comes to, and what to do about it."""
+        mine = f"contract {self.after}{self.of and f' of {self.of}'}"
+        return f"{mine} {self._verb()}"
+
+    def _verb(self) -> str:
         if self.word == "goes_back":
-            return f"contract {self.after} goes back behind {self.before}; declare {self.before}"
+            return f"goes back behind {self.before}; declare {self.before}"
+        if self.word == "drops":
+            return f"no longer takes {self.before}, whose day is not over; declare it as a former"
         if self.word == "breaks":
             named = ", ".join(change.sentence() for change in self.breaking)
             return (
-                f"contract {self.after} breaks callers of {self.before}: {named}; declare "
+                f"breaks callers of {self.before}: {named}; declare "
                 f"version {major_of(self.before) + 1}.0, or take the change back"
             )
         if self.word == "new_major":
-            return f"contract {self.after} after {self.before}: {len(self.breaking)} breaking"
+            return f"after {self.before}: {len(self.breaking)} breaking"
         if self.word == "compatible":
             named = ", ".join(change.sentence() for change in self.changes)
-            return f"contract {self.after} takes callers of {self.before} ({named})"
-        return f"contract {self.after} as before"
-
-
-def major_of(version: str) -> int:
-    """Major of a version.
-
-    Examples
-    --------
-    >>> major_of("2.10")
-    2
-    """
-    return int(version.partition(".")[0])
+            return f"takes callers of {self.before} ({named})"
+        return "as before"
 
 
 def compatibility(before: Interface, after: Interface) -> Compatibility:
@@ -143,7 +145,7 @@ version 2.0, or take the change back'
     return Compatibility(
         before=before.version,
         after=after.version,
-        word=_word(before, after, changes),
+        word=word_for(before.version, after.version, changes),
         changes=changes,
     )
 
@@ -156,15 +158,16 @@ def following(after: Interface, served: Sequence[Interface]) -> Compatibility | 
     """
     if not served:
         return None
-    newest = max(served, key=lambda each: _parts(each.version))
+    newest = max(served, key=lambda each: parts_of(each.version))
     own = [each for each in served if each.major == after.major]
     return compatibility(own[0] if own else newest, after)
 
 
-def _word(before: Interface, after: Interface, changes: tuple[Change, ...]) -> Word:
-    if _parts(after.version) < _parts(before.version):
+def word_for(before: str, after: str, changes: Sequence[Change]) -> Word:
+    """What the changes from one version to another come to."""
+    if parts_of(after) < parts_of(before):
         return "goes_back"
-    if after.major > before.major:
+    if major_of(after) > major_of(before):
         return "new_major"
     if any(change.is_breaking for change in changes):
         return "breaks"
@@ -176,8 +179,8 @@ def changes_between(before: Interface, after: Interface) -> Iterator[Change]:
 
     Order, descriptions and column classes are not seen.
     """
-    yield from _fields("/entities", before.keys, after.keys)
-    yield from _fields("/inputs", before.inputs, after.inputs)
+    yield from field_changes("/entities", before.keys, after.keys)
+    yield from field_changes("/inputs", before.inputs, after.inputs)
     for decision in _besides(after.decisions, before.decisions):
         yield _breaking("/decision", f"may be {decision}, which callers do not know")
     for decision in _besides(before.decisions, after.decisions):
@@ -192,9 +195,10 @@ def _besides(these: Sequence[str], those: Sequence[str]) -> list[str]:
     return [name for name in these if name not in those]
 
 
-def _fields(
+def field_changes(
     part: str, before: tuple[FieldSpec, ...], after: tuple[FieldSpec, ...]
 ) -> Iterator[Change]:
+    """Differences of the fields of a part of a request, each by a pointer below ``part``."""
     were, are = {spec.name: spec for spec in before}, {spec.name: spec for spec in after}
     for name, spec in were.items():
         where = f"{part}/{name}"
@@ -258,11 +262,6 @@ def _texts(where: str, was: FieldSpec, now: FieldSpec) -> Iterator[Change]:
             yield _breaking(where, f"takes {told}")
         else:
             yield _harmless(where, "takes more values")
-
-
-def _parts(version: str) -> tuple[int, int]:
-    major, _, minor = version.partition(".")
-    return int(major), int(minor)
 
 
 def _change(where: str, what: str, *, is_breaking: bool) -> Change:

@@ -19,36 +19,19 @@ import math
 from collections import abc
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from core.contracts import EVENT_ID, EVENT_TIMESTAMP, Source
 from core.conversions import Conversion, conversion
 from core.errors import ConfigurationError, PlatformError
 from core.features.plan import Frozen
 from core.field_checks import RefusedValue
+from core.field_mapping import FieldMapping
 from core.row_parser import Violation
 
 _MAX_SHOWN_NAMES = 20
 _MAX_DEPTH = 8
 """Levels of a mapping: five of its own, and a table in a conversion."""
-
-
-class FieldMapping(Frozen):
-    """Where one target field comes from: a column, converted, or a constant.
-
-    ``convert`` holds names (``to_text``) and one-entry objects (``{prefix: card-}``),
-    applied in order.
-    """
-
-    column: str | None = Field(default=None, alias="from")
-    constant: str | int | float | bool | None = None
-    convert: tuple[str | dict[str, Any], ...] = ()
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> FieldMapping:
-        if (self.column is None) == (self.constant is None):
-            raise ValueError("give either `from` or `constant`")
-        return self
 
 
 class Mapping(Frozen):

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 
 from core.clock import DAY_MS, Clock
 from core.errors import InvalidInputError, NotReadyError
-from core.interface import Compatibility, following, major_of
+from core.event_versions import following_sources
+from core.interface import Compatibility, following
 from core.sign_offs import roles_of
+from core.versions import major_of
 from serving import channel_moves as moves
 from serving.trials import Trials
 from stores.archives import refuse_archived
 from stores.bundle import Manifest
 from stores.channels import ChannelRequest, Channels, ChannelState, RolloutState
-from stores.in_use import interfaces_served
+from stores.in_use import interfaces_served, sources_served
 from stores.papers import StageApproval, signed_bytes
 from stores.rollouts import Event
 from stores.shelf import Shelf
@@ -95,12 +97,11 @@ class Decisions:
         return manifest, f"{verdict.because}; {signed_off}; signature and digests hold"
 
     def _promote(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
-        del channels
         release = _named(request)
         if state.champion == release:
             return Move(state, f"release {release} is the champion already")
         manifest, because = self.fit_to_serve(request.use_case, release)
-        contract = self._follow(manifest, state)
+        contract = self._follow(manifest, channels)
         if release in (kept.release for kept in state.older):
             return Move(state, f"release {release} answers its contract already")
         if any(kept.major == manifest.contract.major for kept in state.older):
@@ -127,7 +128,7 @@ class Decisions:
             return Move(state, f"release {release} is being rolled out already")
         _refuse_second(request, state, release)
         manifest, because = self.fit_to_serve(request.use_case, release)
-        contract = self._follow(manifest, state)
+        contract = self._follow(manifest, channels)
         if contract is not None and contract.word == "new_major":
             raise _no_rollout_across(contract, manifest)
         if manifest.rollout is None:
@@ -196,17 +197,24 @@ class Decisions:
         because = f"release {release} is scored beside the champion; signature and digests hold"
         return Move(moves.shadowed(state, release, experiment), because, "shadow_set")
 
-    def _follow(self, manifest: Manifest, state: ChannelState) -> Compatibility | None:
-        """How a contract follows those that are served; InvalidInputError where it breaks one."""
+    def _follow(self, manifest: Manifest, channels: Channels) -> Compatibility | None:
+        """How a contract follows those that are served; InvalidInputError where it breaks one.
+
+        The contracts of its sources are held to those that events are taken by, too.
+        """
+        state = channels.state(manifest.use_case)
         served = interfaces_served(self._shelf, manifest.use_case, state)
         contract = following(manifest.interface, served)
-        if contract is not None and not contract.is_allowed:
-            raise InvalidInputError(
-                f"release {manifest.release} of {manifest.use_case} leaves callers behind",
-                found=contract.sentence(),
-                remedy="build it so; to go back to a former champion, `throughline rollback`",
-                code=f"contract_{contract.word}",
-            )
+        sources, now_ms = sources_served(self._shelf, channels), self._clock.now_ms()
+        events = following_sources(manifest.contract.sources, sources, now_ms)
+        for found in (contract, *events):
+            if found is not None and not found.is_allowed:
+                raise InvalidInputError(
+                    f"release {manifest.release} of {manifest.use_case} leaves callers behind",
+                    found=found.sentence(),
+                    remedy="build it so; to go back to a former champion, `throughline rollback`",
+                    code=f"contract_{found.word}",
+                )
         return contract
 
     def _followed(

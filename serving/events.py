@@ -15,14 +15,17 @@ import msgspec
 
 from core.clock import Clock
 from core.contracts import Source
+from core.event_versions import CONTRACT_KEY, VersionedParser, newest
 from core.ports import OnlineStore
-from core.row_parser import ParsedRow, RowParser, Violation
+from core.row_parser import ParsedRow, Violation
 from serving.errors import BrokenContractError, FieldFault, ListTooLongError, NotFoundError
+from serving.event_contracts import EventContract, event_contract
 from serving.grouping import Groups
 from serving.guard import Guard
 from serving.ports import Json
 from serving.releases import Releases, Served
 from stores.claims import CLAIM_MS, event_claim
+from stores.epochs import FIRST_MAJOR
 
 MAX_EVENTS = 1_000
 FEW_EVENTS = 50
@@ -87,31 +90,39 @@ class EventIntake:
         )
         self._turn = asyncio.Lock()
         self._n_before = 0  # events whose turn has not come
-        self._parsers: dict[str, tuple[Source, RowParser]] = {}
+        self._parsers: dict[str, tuple[Source, VersionedParser]] = {}
 
     def sources(self) -> dict[str, Source]:
-        """Sources of every served use case, by name."""
+        """Sources of every served use case, by name; each by its newest contract."""
         served = self._releases.roster.use_cases.values()
-        return {s.name: s for each in served for s in _sources(each)}
+        return newest(s for each in served for s in _sources(each))
 
     def readers_of(self, source: str) -> list[str]:
         """Served use cases that read a source, so whose answers its events change."""
         served = self._releases.roster.use_cases.items()
         return [name for name, each in served if any(s.name == source for s in _sources(each))]
 
-    async def take(self, source: str, raw: object) -> list[Result]:
+    def contract_of(self, source: str, said: str | None) -> EventContract:
+        """What checks events that are said to keep a contract; raises as `take` does."""
+        return event_contract(self._parser(source), said, self._clock.now_ms())
+
+    async def take(self, source: str, raw: object, said: str | None = None) -> list[Result]:
         """What became of one event (an object) or many (a list), in order.
+
+        ``said`` is the contract that they keep, None where the sender says nothing.
 
         Raises
         ------
         NotFoundError
-            If no served use case reads the source.
+            If no served use case reads the source, or it has no such contract.
+        ContractEndedError
+            If that contract's day is over.
         BrokenContractError, ListTooLongError
             If the list is empty or too long.
         DependencyError, OverloadedError
             If they could not be kept: all are to be sent again.
         """
-        parser = self._parser(source)
+        parser = self.contract_of(source, said)
         raws = raw if isinstance(raw, list) else [raw]
         _check_count(len(raws))
         # Before they are looked at: a refusal costs next to nothing.
@@ -132,7 +143,7 @@ class EventIntake:
         return [result for result in results if result is not None]
 
     async def _parsed(
-        self, parser: RowParser, raws: Sequence[object]
+        self, parser: EventContract, raws: Sequence[object]
     ) -> list[ParsedRow | Violation]:
         """Events by their contract. Long lists take turns, and others go in between.
 
@@ -199,7 +210,7 @@ class EventIntake:
         now_ms = self._clock.now_ms()
         return self._store.claim(claims, expires_in_ms=CLAIM_MS, now_ms=now_ms)
 
-    def _parser(self, name: str) -> RowParser:
+    def _parser(self, name: str) -> VersionedParser:
         source = self.sources().get(name)
         if source is None:
             raise NotFoundError(
@@ -210,12 +221,12 @@ class EventIntake:
             )
         known = self._parsers.get(name)
         if known is None or known[0] != source:
-            known = self._parsers[name] = (source, RowParser(source))
+            known = self._parsers[name] = (source, VersionedParser(source))
         return known[1]
 
 
 def _sources(served: Served) -> Iterator[Source]:
-    """Sources that the releases of a use case read, the champion's word on each last."""
+    """Sources that the releases of a use case read, the champion's word on equals last."""
     for release in (*served.older.values(), served.champion):
         yield from release.manifest.contract.sources
 
@@ -241,7 +252,9 @@ def _conflict() -> Result:
     return Result("rejected", violation=Violation("duplicate_conflict", "event_id", message))
 
 
-def _line(parser: RowParser, row: ParsedRow) -> bytes:
+def _line(parser: EventContract, row: ParsedRow) -> bytes:
     """The row as its contract reads it, so that whoever reads the log reads the same."""
     values: dict[str, Any] = dict(zip(parser.names, row.values, strict=True))
+    if parser.major != FIRST_MAJOR:
+        values[CONTRACT_KEY] = parser.major
     return _encoder.encode({"event_id": row.event_id, "event_timestamp": row.event_ms, **values})

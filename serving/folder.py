@@ -13,6 +13,7 @@ from pathlib import Path
 from core.clock import Clock
 from core.contracts import Source
 from core.errors import DependencyError, IntegrityError, NotReadyError
+from core.event_versions import newest
 from core.features.plan import ViewPlan
 from core.ports import OnlineStore
 from serving.configuration import note_configuration
@@ -113,17 +114,35 @@ class Folder:
                 yield manifest
 
     def _rebuild(self, manifests: Iterator[Manifest]) -> None:
-        sources: dict[str, Source] = {}
+        known: list[Source] = []
         views: dict[str, ViewPlan] = {}
         for manifest in manifests:
-            sources.update({source.name: source for source in manifest.contract.sources})
+            known += manifest.contract.sources
             views.update({view.name: view for view in manifest.plan.views})
+        sources = newest(known)
         rebuilt: dict[str, SourceFolder] = {}
         for name in sorted({view.source for view in views.values()} & sources.keys()):
             read_by = [view for view in views.values() if view.source == name]
-            rebuilt[name] = self._source_folder(sources[name], read_by)
+            kept = [view for view in read_by if self._can_be_fed(view, sources[name])]
+            if kept:
+                rebuilt[name] = self._source_folder(sources[name], kept)
         self.sources = rebuilt
         self._told(f"folding {', '.join(rebuilt) or 'nothing yet'}")
+
+    def _can_be_fed(self, view: ViewPlan, source: Source) -> bool:
+        """Whether rows of the newest contract have what a view reads; told where they lack it.
+
+        Its values age then, and what is answered without it is said by the ladder.
+        """
+        lacking = {*view.columns, *view.join_keys} - {field.name for field in source.fields}
+        if lacking:
+            self._told(
+                Trouble(
+                    f"{view.name} is folded no more: {source.name} {source.version} has no "
+                    f"{', '.join(sorted(lacking))}; promote a release that does not read it"
+                )
+            )
+        return not lacking
 
     def _source_folder(self, source: Source, views: Sequence[ViewPlan]) -> SourceFolder:
         folder = SourceFolder(

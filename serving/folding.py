@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from core.clock import Clock
 from core.contracts import Source
 from core.errors import PlatformError
+from core.event_versions import VersionedParser
 from core.features.blob import delta_key
 from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, epoch_of, offset_of, position
 from core.features.plan import ViewPlan
 from core.ports import OnlineStore
-from core.row_parser import RowParser
 from serving.log_rows import Accepted, LogRows
 from stores.claims import CLAIM_MS, claimed_position, fold_claim
 from stores.epochs import Record
@@ -72,7 +72,7 @@ class SourceFolder:
         self._store = store
         self._clock = clock
         self._batch_events = batch_events
-        self._rows = LogRows(RowParser(source), log, tombstones)
+        self._rows = LogRows(VersionedParser(source), log, tombstones)
         names = [field.name for field in source.fields]
         self._names = names
         self._key_places = [[names.index(key) for key in view.join_keys] for view in self._views]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from core.event_versions import VersionedParser
 from core.features.keys import epoch_of
 from core.mapping import RowMapper, read_mapping
-from core.row_parser import ParsedRow, RowParser, Violation
-from stores.epochs import Epoch, Malformed, Record
+from core.row_parser import ParsedRow, Violation
+from stores.epochs import FIRST_MAJOR, Epoch, Malformed, Record
 from stores.log import SourceLog
 from stores.tombstones import Forgotten, Tombstones
 
@@ -26,15 +27,16 @@ class Accepted(NamedTuple):
 class _Reading(NamedTuple):
     """How the records of one epoch become rows. No ``delay_ms``: available when they came."""
 
-    mapper: RowMapper | None
-    delay_ms: int | None
+    mapper: RowMapper | None = None
+    delay_ms: int | None = None
+    contract: int = FIRST_MAJOR
 
 
 class LogRows:
     """Checks records by the contract, as of their arrival: reading twice gives the same rows."""
 
     def __init__(
-        self, parser: RowParser, log: SourceLog, tombstones: Tombstones | None = None
+        self, parser: VersionedParser, log: SourceLog, tombstones: Tombstones | None = None
     ) -> None:
         self._parser = parser
         self._tombstones = tombstones
@@ -63,10 +65,13 @@ class LogRows:
         raw = record.raw
         if isinstance(raw, Malformed):
             return None
-        mapped = raw if reading.mapper is None else reading.mapper.apply(raw)
-        if isinstance(mapped, Violation):
-            return None
-        parsed = self._parser.parse(mapped, now_ms=record.ingested_at_ms, is_digested=False)
+        parsed = self._parser.parse(
+            raw,
+            said=reading.contract,
+            mapper=reading.mapper,
+            now_ms=record.ingested_at_ms,
+            is_digested=False,
+        )
         return None if isinstance(parsed, Violation) else parsed
 
     def _reading(self, number: int) -> _Reading:
@@ -77,11 +82,11 @@ class LogRows:
             found = self._log.epochs(after=number - 1)
             # An epoch without a manifest is the open one: events, as they came.
             is_sealed = bool(found) and found[0].epoch == number
-            known = _reading_of(found[0]) if is_sealed else _Reading(None, None)
+            known = _reading_of(found[0]) if is_sealed else _Reading()
             self._readings[number] = known
         return known
 
 
 def _reading_of(epoch: Epoch) -> _Reading:
     mapper = None if epoch.mapping is None else RowMapper(read_mapping(epoch.mapping))
-    return _Reading(mapper, epoch.delay_ms if epoch.is_historic else None)
+    return _Reading(mapper, epoch.delay_ms if epoch.is_historic else None, epoch.contract)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from email.utils import formatdate
 from typing import NamedTuple
 
 from core.clock import SECOND_MS, Clock, event_date
 from core.errors import NotReadyError, PlatformError
+from core.versions import parts_of, said_version
 from serving.errors import ContractEndedError, NotFoundError
 from serving.releases import LoadedRelease, Releases, Served
 from stores.channels import KeptContract
 
 HEADER = "throughline-contract"
 """Where a request says which contract it speaks: ``2``, or ``2.1`` where it needs that minor."""
-
-_SAID = re.compile(r"([1-9][0-9]{0,3})(?:\.(0|[1-9][0-9]{0,3}))?")
 
 
 class Speaker(NamedTuple):
@@ -28,17 +26,20 @@ class Speaker(NamedTuple):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What callers of an older contract are told: since when it is one, and until when.
-
-        By RFC 9745 (Deprecation) and RFC 8594 (Sunset).
-        """
+        """What callers of an older contract are told: since when it is one, and until when."""
         if self.kept is None:
             return {}
-        return {
-            HEADER: self.release.manifest.contract.version,
-            "Deprecation": f"@{self.kept.since_ms // SECOND_MS}",
-            "Sunset": formatdate(self.kept.until_ms / SECOND_MS, usegmt=True),
-        }
+        version = self.release.manifest.contract.version
+        return older_contract_headers(version, self.kept.since_ms, self.kept.until_ms)
+
+
+def older_contract_headers(version: str, since_ms: int, until_ms: int) -> dict[str, str]:
+    """Headers of an answer by an older contract, by RFC 9745 (Deprecation), RFC 8594 (Sunset)."""
+    return {
+        HEADER: version,
+        "Deprecation": f"@{since_ms // SECOND_MS}",
+        "Sunset": formatdate(until_ms / SECOND_MS, usegmt=True),
+    }
 
 
 def older_headers(
@@ -74,8 +75,8 @@ def speaker(served: Served, said: str | None, now_ms: int) -> Speaker:
         if not older:
             return Speaker(champion.major, champion)
         return _older(served, older[0], now_ms)
-    found = _SAID.fullmatch(said)
-    major = int(found[1]) if found else 0
+    found = said_version(said)
+    major = found.major if found else 0
     if major == champion.major:
         speaking = Speaker(major, champion)
     else:
@@ -83,8 +84,8 @@ def speaker(served: Served, said: str | None, now_ms: int) -> Speaker:
         if kept is None:
             raise _unknown(served, now_ms)
         speaking = _older(served, kept, now_ms)
-    minor = int(speaking.release.manifest.contract.version.partition(".")[2])
-    if found and found[2] and int(found[2]) > minor:
+    _, minor = parts_of(speaking.release.manifest.contract.version)
+    if found and found.minor > minor:
         raise _unknown(served, now_ms)
     return speaking
 

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from core.clock import DAY_MS
 from core.column_parser import ColumnParser, Settled
 from core.contracts import Source
+from core.event_versions import VersionedParser
 from core.features.keys import position
 from core.features.plan import ColumnType
 from core.mapping import RowMapper, read_mapping
-from core.row_parser import ParsedRow, RowParser, Violation, raw_text
+from core.row_parser import ParsedRow, Violation, raw_text
 from spark_jobs.forgetting import passed_over
 from spark_jobs.tables import ARROW_TYPES
 from stores.epochs import Block, Epoch, Malformed, Record
@@ -81,7 +82,8 @@ class EpochReader:
         self.now_ms = now_ms
         self.schema = parsed_schema(source)
         self._mapper = None if epoch.mapping is None else RowMapper(read_mapping(epoch.mapping))
-        self._parser = ColumnParser(RowParser(source), self._mapper)
+        self._versions = VersionedParser(source)
+        self._parser = ColumnParser(self._versions.present, self._mapper)
 
     def batches(self, records: Iterable[Record]) -> Iterator[pa.RecordBatch]:
         """Record batches in the order of ``records``, which are looked at one by one."""
@@ -94,9 +96,15 @@ class EpochReader:
             yield self._batch(places[:, 0], places[:, 1], rows, raws)
 
     def block_batches(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
-        """Record batches in the order of ``blocks``, which are looked at as columns."""
+        """Record batches in the order of ``blocks``, looked at as columns.
+
+        Those of a former contract are looked at one by one: they become rows of the present.
+        """
         for block in blocks:
-            rows = self._parser.parse(block.columns, block.rows, now_ms=self.now_ms)
+            if self.epoch.contract == self.source.major:
+                rows = self._parser.parse(block.columns, block.rows, now_ms=self.now_ms)
+            else:
+                rows = self._settled([block.record(place) for place in range(block.rows)])
             raws: dict[int, dict[str, Any] | Malformed] = {
                 place: block.record(place) for place in rows.refused
             }
@@ -117,7 +125,9 @@ class EpochReader:
     def _check(self, raw: dict[str, Any] | Malformed) -> ParsedRow | Violation:
         if isinstance(raw, Malformed):
             return Violation("malformed", "", raw.message)
-        return self._parser.parse_record(raw, now_ms=self.now_ms)
+        return self._versions.parse(
+            raw, said=self.epoch.contract, mapper=self._mapper, now_ms=self.now_ms
+        )
 
     def _batch(
         self,

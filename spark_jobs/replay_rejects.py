@@ -14,6 +14,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from delta.tables import DeltaTable
 from pydantic import model_validator
@@ -71,7 +72,7 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
             }
             rows = rejected.where(_chosen(arguments)).orderBy("epoch", "partition", "offset")
             for group in _groups(log, rows.collect()):
-                number = _landed(log, group, marked, now_ms=arguments.now_ms)
+                number = _landed(log, source, group, marked, now_ms=arguments.now_ms)
                 _mark(spark, arguments, sorted({row["epoch"] for row in group}), number)
                 marked.add(number)
                 landed[number] = len(group)
@@ -103,12 +104,14 @@ def _groups(log: SourceLog, rows: Sequence[Row]) -> list[list[Row]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         origin = manifests[row["epoch"]]
-        way = json.dumps([origin.mapping, origin.is_historic, origin.delay_ms], sort_keys=True)
+        way = json.dumps(_way(origin), sort_keys=True)
         groups.setdefault(way, []).append(row)
     return list(groups.values())
 
 
-def _landed(log: SourceLog, group: Sequence[Row], marked: set[int], *, now_ms: int) -> int:
+def _landed(
+    log: SourceLog, source: Source, group: Sequence[Row], marked: set[int], *, now_ms: int
+) -> int:
     """Epoch that holds the group: one left by a run that died before marking, or a new one."""
     content = "".join(f"{_line(row['raw'])}\n" for row in group).encode()
     newest = max(row["epoch"] for row in group)
@@ -126,18 +129,19 @@ def _landed(log: SourceLog, group: Sequence[Row], marked: set[int], *, now_ms: i
             is_historic=origin.is_historic,
             delay_ms=origin.delay_ms,
             is_repeat_allowed=True,
+            contract=source.as_of(origin.contract),
         )
     return landing.epoch.epoch
 
 
 def _is_copy(epoch: Epoch, content: bytes, origin: Epoch) -> bool:
-    is_same_way = (epoch.mapping, epoch.is_historic, epoch.delay_ms) == (
-        origin.mapping,
-        origin.is_historic,
-        origin.delay_ms,
-    )
     is_same = epoch.sha256 == hashlib.sha256(content).hexdigest()
-    return epoch.kind == "file" and is_same and is_same_way
+    return epoch.kind == "file" and is_same and _way(epoch) == _way(origin)
+
+
+def _way(epoch: Epoch) -> list[Any]:
+    """What else than its bytes says what its records are."""
+    return [epoch.mapping, epoch.is_historic, epoch.delay_ms, epoch.contract]
 
 
 def _line(raw: str) -> str:

@@ -25,16 +25,10 @@ from core.decisions import DecisionPolicy
 from core.degradation import Degradation
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen, Plan, canonical_json
-from core.interface import (
-    ANSWER_FIELDS,
-    FIRST_VERSION,
-    KEPT_DAYS,
-    VERSION_PATTERN,
-    Interface,
-    major_of,
-)
+from core.interface import ANSWER_FIELDS, KEPT_DAYS, Interface
 from core.rollout.stages import Rollout
 from core.stats.metrics import Estimate
+from core.versions import FIRST_VERSION, VERSION_PATTERN, is_first, major_of
 from stores.golden import Golden
 from stores.plain_files import read_plain
 from stores.profile import Profile
@@ -71,10 +65,6 @@ def _is_empty(value: Sequence[object]) -> bool:
     return not value
 
 
-def _is_first(version: str) -> bool:
-    return version == FIRST_VERSION
-
-
 def _is_usual_days(days: int) -> bool:
     return days == KEPT_DAYS
 
@@ -93,7 +83,7 @@ class Contract(Frozen):
     keys: tuple[FieldSpec, ...]
     inputs: tuple[FieldSpec, ...]
     sources: tuple[Source, ...] = ()
-    version: str = Field(default=FIRST_VERSION, pattern=VERSION_PATTERN, exclude_if=_is_first)
+    version: str = Field(default=FIRST_VERSION, pattern=VERSION_PATTERN, exclude_if=is_first)
     keeps_previous_days: int = Field(default=KEPT_DAYS, ge=0, exclude_if=_is_usual_days)
     answer: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
 

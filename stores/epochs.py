@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from core.errors import IntegrityError
 from core.features.plan import Frozen
 from stores.durable import write_durably
 
 EpochFormat = Literal["ndjson", "parquet", "csv"]
+FIRST_MAJOR = 1
+
+
+def _is_first(major: int) -> bool:
+    return major == FIRST_MAJOR
 
 
 class Malformed(NamedTuple):
@@ -61,7 +66,8 @@ class Epoch(Frozen):
     whole. ``rows`` is None where counting would mean parsing (CSV). ``available_at`` of
     a row is ``ingested_at``, or event time + ``delay_ms`` when ``is_historic``. ``mapping``
     is the document that turns a record into a row of the contract
-    (``core.mapping.read_mapping``), None for none.
+    (``core.mapping.read_mapping``), None for none. ``contract`` is the major of the contract that
+    the rows of a file were written by; events say theirs themselves (`core.event_versions`).
     """
 
     epoch: int
@@ -73,6 +79,7 @@ class Epoch(Frozen):
     bytes: int
     rows: int | None = None
     mapping: dict[str, Any] | None = None
+    contract: int = Field(default=FIRST_MAJOR, ge=1, exclude_if=_is_first)
     is_historic: bool = False
     delay_ms: int = 0
     sealed_at_ms: int

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.contracts import Source
 from core.errors import PlatformError
 from core.interface import Interface
 from stores.bundle import Manifest, read_manifest
-from stores.channels import ChannelBoard, ChannelState
+from stores.channels import ChannelBoard, Channels, ChannelState
 from stores.layout import Layout
 from stores.shelf import Shelf
 from stores.signing import KeyRing
@@ -33,14 +34,24 @@ def manifests_in_use(layout: Layout) -> tuple[Manifest, ...]:
 
 def interfaces_served(shelf: Shelf, use_case: str, state: ChannelState) -> tuple[Interface, ...]:
     """What callers are answered by now; without what cannot be read, which answers nobody."""
-    return tuple(_interfaces(shelf, use_case, state))
+    return tuple(manifest.interface for manifest in _answering(shelf, use_case, state))
 
 
-def _interfaces(shelf: Shelf, use_case: str, state: ChannelState) -> Iterator[Interface]:
+def sources_served(shelf: Shelf, channels: Channels) -> tuple[Source, ...]:
+    """Sources that senders' rows are taken by now, of all use cases; a name may come again."""
+    return tuple(
+        source
+        for use_case, state in channels.use_cases.items()
+        for manifest in _answering(shelf, use_case, state)
+        for source in manifest.contract.sources
+    )
+
+
+def _answering(shelf: Shelf, use_case: str, state: ChannelState) -> Iterator[Manifest]:
     for release in (state.champion, *(kept.release for kept in state.older)):
         if release is None:
             continue
         try:
-            yield read_manifest(shelf.bundle(use_case, release)).interface
+            yield read_manifest(shelf.bundle(use_case, release))
         except PlatformError:  # it is to be replaced: no reason to refuse who comes instead
             continue

@@ -149,8 +149,8 @@ class SourceLog:
 
         The same content with the same mapping is taken once: landing it again returns the
         epoch that has it, unless ``is_repeat_allowed`` (a replay of refused records). The
-        open epoch is sealed first, so that epochs stay in order of arrival. With a
-        ``contract`` a file without a mapping must bear the names of its fields.
+        open epoch is sealed first, so that epochs stay in order of arrival. ``contract`` is what
+        its rows were written by: a file without a mapping must bear the names of its fields.
 
         Raises
         ------
@@ -167,9 +167,9 @@ class SourceLog:
         sweep(self.directory)
         with staged(path, self.directory) as file:
             _check_columns(file.columns, mapping, contract)
-            draft = _draft(file, self.source, mapping, now_ms).model_copy(
-                update={"is_historic": is_historic, "delay_ms": delay_ms}
-            )
+            said = {"is_historic": is_historic, "delay_ms": delay_ms}
+            said |= {"contract": contract.major if contract else epochs.FIRST_MAJOR}
+            draft = _draft(file, self.source, mapping, now_ms).model_copy(update=said)
             try:
                 with exclusive_lock(self._lock_path):
                     return self._landed(file, draft, is_repeat_allowed=is_repeat_allowed)
@@ -311,9 +311,10 @@ class SourceLog:
         epochs.write_manifest(self.directory, epoch)
 
     def _holder(self, draft: Epoch) -> Epoch | None:
-        """Landed epoch with the content and the mapping of ``draft``."""
+        """Landed epoch with the content, mapping and contract of ``draft``."""
+        wanted = (draft.sha256, draft.mapping, draft.contract)
         for epoch in self.epochs():
-            is_same = epoch.sha256 == draft.sha256 and epoch.mapping == draft.mapping
+            is_same = (epoch.sha256, epoch.mapping, epoch.contract) == wanted
             if is_same and epoch.kind == "file":
                 return epoch
         return None

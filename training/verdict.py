@@ -8,7 +8,7 @@ declared group.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.fairness import FairnessReport
 from core.features.plan import Frozen
@@ -37,12 +37,21 @@ class Verdict(Frozen):
         """The same where callers of what serves now are answered by the candidate; else refused."""
         if contract is None or contract.word == "same":
             return self
+        return self._joined(contract).model_copy(update={"contract": contract})
+
+    def held_to_events(self, found: Sequence[Compatibility]) -> Verdict:
+        """The same where senders of events are taken by the candidate's sources; else refused."""
+        verdict = self
+        for each in found:
+            verdict = verdict if each.word == "same" else verdict._joined(each)
+        return verdict
+
+    def _joined(self, contract: Compatibility) -> Verdict:
         joined = "; " if contract.is_allowed else "; but "
         return self.model_copy(
             update={
                 "is_better": self.is_better and contract.is_allowed,
                 "because": f"{self.because}{joined}{contract.sentence()}",
-                "contract": contract,
             }
         )
 

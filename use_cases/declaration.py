@@ -7,6 +7,7 @@ import re
 from core.contracts import Source, check_declaration
 from core.decisions import check_policy
 from core.errors import ConfigurationError
+from core.event_versions import check_former
 from core.use_case import UseCase
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -39,6 +40,7 @@ def check_use_case(use_case: UseCase) -> None:
         raise _wrong(use_case, "has no owner", "name who answers for it")
     for source in use_case.sources:
         check_declaration(source)
+        check_former(source)
     names = [source.name for source in use_case.sources]
     if len(set(names)) < len(names):
         raise _wrong(use_case, f"declares a source twice: {names}", "remove one")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core.clock import SECOND_MS
 from core.contracts import Source
 from core.errors import InvalidInputError, PlatformError
+from core.event_versions import spoken
 from core.features.windows import parse_duration
 from core.mapping import Mapping as FieldsMapping
 from core.mapping import check_target
@@ -29,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, help="Parquet, CSV or NDJSON file, or a folder of them")
     parser.add_argument("--map", type=Path, help="YAML that maps the file's columns to the fields")
     parser.add_argument(
+        "--contract",
+        metavar="MAJOR",
+        help="contract that the rows keep; default the oldest that is declared (docs/contracts.md)",
+    )
+    parser.add_argument(
         "--historic",
         action="store_true",
         help="rows were available at their event time plus --delay, not now",
@@ -40,7 +46,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Land the file, then run the source's ingest job."""
     from use_cases import discover
 
-    source = source_called(arguments.source, discover(shell.settings.use_case_packages))
+    present = source_called(arguments.source, discover(shell.settings.use_case_packages))
+    source = spoken(present, arguments.contract, shell.clock.now_ms()).source
     mapping = mapping_of(arguments.map, source)
     delay_ms = _delay_ms(arguments)
     for path in landing_files(arguments.path):

@@ -26,7 +26,9 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
     source = source_called(arguments.source, discover(shell.settings.use_case_packages))
     event = event_of(source, arguments, shell)
-    result = push(shell, source.name, event)
+    # It speaks the contract that is declared here, where there is more than one.
+    speaks = str(source.major) if source.former else ""
+    result = push(shell, source.name, event, contract=speaks)
     shell.say(f"{result['status']} at position {result['position']}: {event['event_id']}")
     shell.next("throughline predict USE_CASE ...; the event is in the next read")
     return 0
@@ -42,9 +44,9 @@ def event_of(source: Source, arguments: argparse.Namespace, shell: Shell) -> dic
     }
 
 
-def push(shell: Shell, source: str, event: dict[str, Any]) -> dict[str, Any]:
+def push(shell: Shell, source: str, event: dict[str, Any], *, contract: str = "") -> dict[str, Any]:
     """What the service did with one event; InvalidInputError when it was refused."""
-    answer = call(shell, f"/v1/events/{source}", event)
+    answer = call(shell, f"/v1/events/{source}", event, contract=contract)
     result: dict[str, Any] = answer["results"][0]
     if result["status"] == "rejected":
         raise InvalidInputError(

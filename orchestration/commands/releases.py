@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from core.errors import PlatformError
+from core.event_versions import following_sources
 from core.interface import following
 from core.served import Served, is_about_channels, served_at
 from core.use_case import UseCase
@@ -19,7 +20,7 @@ from stores.bundle import CARD, CARD_DATA, interface_of, load_bundle, read_manif
 from stores.channels import ChannelState
 from stores.cold import ColdTier
 from stores.history import champion_at
-from stores.in_use import interfaces_served
+from stores.in_use import interfaces_served, sources_served
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 from stores.standing import judged, where_it_is
@@ -131,18 +132,22 @@ def _contract(shell: Shell, use_case: UseCase) -> int:
     layout = shell.settings.layout
     contract = contract_of(use_case, plan_for(use_case, layout, is_kept=False))
     mine = interface_of(contract, use_case.decisions, use_case.degradation)
-    served = interfaces_served(
-        Shelf(layout.shelf), use_case.name, channels_of(shell).state(use_case.name)
-    )
-    found = following(mine, served)
+    shelf, channels = Shelf(layout.shelf), channels_of(shell)
+    found = following(mine, interfaces_served(shelf, use_case.name, channels.state(use_case.name)))
     if found is None:
         shell.say(f"contract {mine.version} of {use_case.name}; no release serves yet")
         return 0
     shell.say(f"{use_case.name}: {found.sentence()}")
-    if found.changes:
-        rows = [(c.where, c.what, "breaks" if c.is_breaking else "") for c in found.changes]
+    served = sources_served(shelf, channels)
+    events = following_sources(use_case.sources, served, shell.clock.now_ms())
+    for each in events:
+        if each.word != "same":
+            shell.say(each.sentence())
+    changes = [change for each in (found, *events) for change in each.changes]
+    if changes:
+        rows = [(c.where, c.what, "breaks" if c.is_breaking else "") for c in changes]
         shell.say(table([("where", "what changes", "callers"), *rows]))
-    return 0 if found.is_allowed else 4
+    return 0 if all(each.is_allowed for each in (found, *events)) else 4
 
 
 def _restore(shell: Shell, use_case: str, arguments: argparse.Namespace) -> int:

@@ -14,7 +14,11 @@ from serving.engine import MAX_POINTS
 from serving.events import MAX_EVENTS
 from serving.ports import Json
 from serving.releases import Roster, Served
-from serving.transport.openapi_contracts import contract_headers, contract_parameter
+from serving.transport.openapi_contracts import (
+    contract_headers,
+    contract_parameter,
+    events_parameter,
+)
 from serving.transport.openapi_examples import (
     answer_of,
     event_of,
@@ -102,6 +106,8 @@ def openapi_of(roster: Roster, sources: Mapping[str, Source], *, is_open: bool) 
         paths.update(_prediction_paths(name, served))
     for name, source in sorted(sources.items()):
         schemas[f"{name}_event"] = _event(source)
+        for former in source.former:
+            schemas[f"{name}_event_{former.major}"] = _event(source.as_of(former.major))
         paths[f"/v1/events/{name}"] = {"post": _events_operation(source)}
     for name, served in served_by_name[:1]:  # routes of every use case, shown by the first
         paths.update(_record_paths(name, served))
@@ -159,7 +165,8 @@ def _event(source: Source) -> Json:
         FieldSpec(name="event_timestamp", type="timestamp", description="When it happened."),
         *source.fields,
     )
-    return {**_fields(specs), "description": source.description}
+    about = f"{source.description} Contract {source.version}."
+    return {**_fields(specs), "description": about}
 
 
 def _prediction_paths(use_case: str, served: Served) -> Json:
@@ -190,7 +197,7 @@ def _prediction_paths(use_case: str, served: Served) -> Json:
     for made in (one, batch):
         made["parameters"].append(contract_parameter(served))
         done = made["responses"]["200"]
-        done["headers"] = {**done["headers"], **contract_headers(served)}
+        done["headers"] = {**done["headers"], **contract_headers(has_older=bool(served.older))}
     return {
         base: {"post": {**one, "requestBody": body(request, example)}},
         f"{base}:batch": {"post": {**batch, "requestBody": body(many, {"points": [example]})}},
@@ -200,12 +207,17 @@ def _prediction_paths(use_case: str, served: Served) -> Json:
 def _requests(use_case: str, served: Served) -> Json:
     """What a request may be: of the champion's contract, or of an older one that is answered."""
     names = [f"{use_case}_request", *(f"{use_case}_request_{major}" for major in served.older)]
+    return _any_of(names)
+
+
+def _any_of(names: list[str]) -> Json:
     found = [reference(name) for name in names]
     return found[0] if len(found) == 1 else {"anyOf": found}
 
 
 def _events_operation(source: Source) -> Json:
-    event = reference(f"{source.name}_event")
+    names = [f"{source.name}_event", *(f"{source.name}_event_{f.major}" for f in source.former)]
+    event = _any_of(names)
     many = {"type": "array", "items": event, "minItems": 1, "maxItems": MAX_EVENTS}
     taken = operation(
         f"Take one event of {source.name} or many; durable before the answer.",
@@ -232,6 +244,9 @@ def _events_operation(source: Source) -> Json:
             ],
         },
     )
+    taken["parameters"] = [events_parameter(source)]
+    done = taken["responses"]["200"]
+    done["headers"] = {**done["headers"], **contract_headers(has_older=bool(source.former))}
     return {**taken, "requestBody": body({"oneOf": [event, many]}, event_of(source))}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.clock import event_date
+from core.contracts import Source
 from serving.ports import Json
 from serving.releases import Served
 from serving.speaking import HEADER
@@ -17,20 +18,31 @@ def contract_parameter(served: Served) -> Json:
         for kept in served.state.older
         if kept.release is not None
     ]
+    return _parameter("the request", silence, champion.version, told)
+
+
+def events_parameter(source: Source) -> Json:
+    """The header by which a sender says which contract its events keep."""
+    silence = min([source.major, *(former.major for former in source.former)])
+    told = [f"{former.major} is taken until {former.until}" for former in source.former]
+    return _parameter("the sender", silence, source.version, told)
+
+
+def _parameter(who: str, silence: int, newest: str, told: list[str]) -> Json:
     return {
         "name": HEADER,
         "in": "header",
-        "description": f"Major version of the contract that the request speaks, or `major.minor`; "
-        f"{silence} where nothing is said. {champion.version} is the newest"
+        "description": f"Major version of the contract that {who} speaks, or `major.minor`; "
+        f"{silence} where nothing is said. {newest} is the newest"
         f"{''.join(f'; {each}' for each in told)}.",
         "schema": {"type": "string", "pattern": r"^[1-9][0-9]{0,3}(\.(0|[1-9][0-9]{0,3}))?$"},
-        "example": str(champion.major),
+        "example": newest.partition(".")[0],
     }
 
 
-def contract_headers(served: Served) -> Json:
+def contract_headers(*, has_older: bool) -> Json:
     """Headers of answers to callers of an older contract; none where there is none."""
-    if not served.older:
+    if not has_older:
         return {}
     return {
         HEADER: _header("Version of the older contract that was answered.", "1.0"),

@@ -89,6 +89,7 @@ FAULTS: dict[str, str] = {
     "at_out_of_range": "Too far from the instant of receipt.",
     "future_event": "An event dated more than 5 minutes ahead.",
     "duplicate_conflict": "Another event with that id was taken before.",
+    "unknown_contract": "A kept event of a contract that is not declared any more.",
     "duplicate_field": "A tensor that comes twice.",
     "wrong_shape": "A tensor of another shape.",
     "wrong_size": "Fewer or more values, or bytes, than were said.",
@@ -110,8 +111,8 @@ BODY = (
 POINTS = ("over_burst", "unknown_use_case", "score_not_finite", "model_busy", "busy", "late")
 PREDICTION = (*BODY, *KEY, *POINTS, "unknown_contract", "contract_ended", "not_ready",
               "at_too_old", "record_not_kept", "dependency")  # fmt: skip
-EVENT = (*BODY, *KEY, "over_burst", "unknown_source", "duplicate_conflict", "events_waiting",
-         "dependency", "log_unwritable", "busy")  # fmt: skip
+EVENT = (*BODY, *KEY, "over_burst", "unknown_source", "unknown_contract", "contract_ended",
+         "duplicate_conflict", "events_waiting", "dependency", "log_unwritable", "busy")  # fmt: skip
 RECORD = (*KEY, "unknown_record", "damaged_record", "damaged_segment", "busy")
 REPLAY = (*RECORD, "another_manifest", "integrity", "not_ready")
 ROLLOUT = (*KEY, "unknown_use_case", "integrity", "busy")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -101,16 +101,16 @@ class Routes:
     def _of_contract(self, use_case: str, said: str | None, answer: JsonAnswer) -> JsonAnswer:
         """The answer; to callers of an older contract, with since when it is one and until when."""
         headers = older_headers(self._services.releases, use_case, said, self._services.clock)
-        for name, value in headers.items():
-            answer.raw_headers.append((name.lower().encode(), value.encode()))
-        return answer
+        return _labelled(answer, headers)
 
     async def take_events(self, request: Request) -> Response:
         """One event or many, durable when this answers."""
         raw = await self._json(request)
         charge_events(request, raw)
-        source = request.path_params["source"]
-        results = await self._services.intake.take(source, raw)
+        source, said = request.path_params["source"], facts_of(request.scope).contract
+        intake = self._services.intake
+        told = intake.contract_of(source, said).headers
+        results = await intake.take(source, raw, said)
         for status in ("accepted", "duplicate", "rejected"):
             count = sum(result.status == status for result in results)
             if count:
@@ -118,7 +118,8 @@ class Routes:
         n_rejected = sum(result.status == "rejected" for result in results)
         if n_rejected == len(results):
             raise _refusal(results, is_many=isinstance(raw, list))
-        return _json(_taken(results), status=207 if n_rejected else 200)
+        answer = _json(_taken(results), status=207 if n_rejected else 200)
+        return _labelled(answer, told)
 
     async def record(self, request: Request) -> Response:
         """A prediction record; with ``?explain=true`` its contributions too.
@@ -300,6 +301,12 @@ async def _http_problem(request: Request, error: Exception) -> Response:
 
 def _json(value: Json, *, status: int = 200) -> JsonAnswer:
     return JsonAnswer(msgspec.json.encode(value), status)
+
+
+def _labelled(answer: JsonAnswer, headers: Mapping[str, str]) -> JsonAnswer:
+    for name, value in headers.items():
+        answer.raw_headers.append((name.lower().encode(), value.encode()))
+    return answer
 
 
 async def _page(draw: Callable[[Json], str], value: Json) -> Response:

@@ -17,6 +17,8 @@ from orchestration.shell import Shell
 
 PROJECT = Path(__file__).resolve().parents[2]
 NOW_MS = 1_800_000_000_000
+
+
 def dying_at(sync: int) -> Callable[[int], None]:
     """``os.fsync`` that kills this process when it is called for the ``sync``-th time."""
     really, calls = os.fsync, 0

@@ -2,6 +2,8 @@
 
 import pytest
 from bundles import CONTRACT, manifest_of, serve, shelve
+from grown_payments import GROWN
+from payments import PAYMENTS
 from rollouts import fast_rollout
 
 from assets.releases import held_to_contract, released
@@ -68,4 +70,27 @@ def test_the_gate_holds_a_release_to_the_contract_that_is_served(
     verdict = held_to_contract(platform, manifest_of(2, contract=contract), BETTER)
     assert verdict.is_better is is_let_through
     assert verdict.because.startswith(BETTER.because)
+    assert word in verdict.because
+
+
+@pytest.mark.parametrize(
+    ("source", "is_let_through", "word"),
+    [
+        (GROWN, True, "contract 2.0 of events of payments after 1.0: 2 breaking"),
+        (GROWN.model_copy(update={"former": ()}), False, "no longer takes 1.0"),
+        (PAYMENTS.model_copy(update={"fields": PAYMENTS.fields[:2]}), False,
+         "breaks callers of 1.0: /card_id is no longer taken; declare version 2.0"),
+        (PAYMENTS, True, ""),
+    ],
+)  # fmt: skip
+def test_the_gate_holds_a_release_to_the_events_that_are_taken(
+    tmp_path, source, is_let_through, word
+):
+    layout = Layout(tmp_path).create()
+    serve(layout, shelve(layout), counter=1)
+    contract = CONTRACT.model_copy(update={"sources": (source, *CONTRACT.sources[1:])})
+    platform = Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
+    verdict = held_to_contract(platform, manifest_of(2, contract=contract), BETTER)
+    assert verdict.is_better is is_let_through
+    assert verdict.contract is None  # of the use case's own nothing changed: shares may be given
     assert word in verdict.because

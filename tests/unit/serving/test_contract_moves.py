@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from bundles import CONTRACT, shelve
 from desks import Desk
+from grown_payments import GROWN
 from rollouts import fast_rollout
 
 from core.clock import DAY_MS
@@ -41,6 +42,22 @@ def test_a_release_that_breaks_its_contract_is_not_promoted(desk, contract, code
     answer = desk.ask("promote", release)
     assert answer.code == code
     assert desk.state().champion == (release if code == "done" else 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        (GROWN, "done"),
+        (GROWN.model_copy(update={"former": ()}), "contract_drops"),
+        (GROWN.model_copy(update={"version": "1.1", "former": ()}), "contract_breaks"),
+    ],
+)
+def test_a_release_that_leaves_senders_of_events_behind_is_not_promoted(desk, source, code):
+    contract = speaking("1.0", sources=(source, *CONTRACT.sources[1:]))
+    release = shelve(desk.layout, contract=contract)
+    assert desk.ask("promote", release).code == code
+    other = shelve(desk.layout, use_case="other", contract=contract)  # it reads the same events
+    assert desk.ask("promote", other, use_case="other").code == code
 
 
 def test_an_older_contract_does_not_come_back(desk):

@@ -4,6 +4,7 @@ import json
 import pytest
 from bundles import serve, shelve
 from engines import Bench
+from memory_appenders import MemoryAppenders
 from memory_store import MemoryOnlineStore
 from payments import NOW_MS, PAYMENTS, payment
 
@@ -17,31 +18,6 @@ from serving.grouping import MAX_WAITING
 from stores.claims import CLAIM_MS
 from stores.layout import Layout
 from stores.log import SourceLog
-
-
-class MemoryAppenders:
-    """Logs as lists."""
-
-    def __init__(self):
-        self.lines = {}
-        self.failing = 0
-
-    def of(self, source):
-        return MemoryAppender(self, source)
-
-
-class MemoryAppender:
-    def __init__(self, appenders, source):
-        self.appenders = appenders
-        self.source = source
-
-    async def append(self, lines):
-        if self.appenders.failing:
-            self.appenders.failing -= 1
-            raise DependencyError("the disk is full")
-        kept = self.appenders.lines.setdefault(self.source, [])
-        kept.extend(lines)
-        return list(range(len(kept) - len(lines), len(kept)))
 
 
 @pytest.fixture

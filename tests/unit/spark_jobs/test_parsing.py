@@ -4,6 +4,7 @@ import json
 from datetime import UTC, date, datetime
 
 import pytest
+from grown_payments import GROWN
 from payments import NOW_MS, PAYMENTS, payment
 
 from core.contracts import FieldSpec, Source
@@ -140,3 +141,24 @@ def test_a_refused_record_is_known_by_what_its_mapping_makes_of_it():
     records = [Record(n, {"ID": f"p{n}", "CARD": card}, NOW_MS) for n, card in enumerate((7, 71))]
     (batch,) = reader.batches(records)
     assert batch.column("code").to_pylist() == [FORGOTTEN, "missing_field"]
+
+
+def test_records_and_columns_of_a_former_contract_are_rows_of_the_present():
+    was = parsed(payment("p1", NOW_MS))
+    rows = [
+        parsed(payment("p1", NOW_MS), GROWN, kind="file"),
+        parsed({"@contract": 2, **payment("p1", NOW_MS, way="web")}, GROWN),
+        parsed(payment("p1", NOW_MS, way="web"), GROWN, kind="file", contract=2),
+    ]
+    assert [(row["code"], row["way"]) for row in rows] == [
+        (None, "shop"),
+        (None, "web"),
+        (None, "web"),
+    ]
+    assert rows[0]["payload_digest"] == was["payload_digest"]
+    columns = {name: [value] for name, value in payment("p1", NOW_MS).items()}
+    for contract, code in ((1, None), (2, "missing_field")):
+        epoch = MANIFEST.model_copy(update={"kind": "file", "contract": contract})
+        reader = EpochReader(GROWN, epoch, now_ms=NOW_MS)
+        (batch,) = reader.block_batches([Block(0, 1, columns, NOW_MS)])
+        assert batch["code"].to_pylist() == [code]
