@@ -85,7 +85,8 @@ def test_what_dagster_ran_and_made_comes_back(home, tmp_path):
     with open_instance(Layout(tmp_path / "new").dagster_home) as instance:
         assert [run.run_id for run in instance.get_runs()] == [run_id]
         assert len(instance.all_logs(run_id)) == n_events
-        event = instance.get_latest_materialization_event(made.key)
+        [event] = instance.fetch_materializations(made.key, limit=10).records
+        assert event.asset_materialization is not None
         assert event.asset_materialization.metadata["rows"].value == 7
 
 
