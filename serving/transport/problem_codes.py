@@ -112,7 +112,8 @@ POINTS = ("over_burst", "unknown_use_case", "score_not_finite", "model_busy", "b
 PREDICTION = (*BODY, *KEY, *POINTS, "unknown_contract", "contract_ended", "not_ready",
               "at_too_old", "record_not_kept", "dependency")  # fmt: skip
 EVENT = (*BODY, *KEY, "over_burst", "unknown_source", "unknown_contract", "contract_ended",
-         "duplicate_conflict", "events_waiting", "dependency", "log_unwritable", "busy")  # fmt: skip
+         "duplicate_conflict", "events_waiting", "dependency", "log_unwritable",
+         "busy")  # fmt: skip
 RECORD = (*KEY, "unknown_record", "damaged_record", "damaged_segment", "busy")
 REPLAY = (*RECORD, "another_manifest", "integrity", "not_ready")
 ROLLOUT = (*KEY, "unknown_use_case", "integrity", "busy")
