@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from core.stats.bars import Bar, bars_of
 from core.stats.profile import TableProfile, merged_profile
 from core.stats.verdicts import ColumnVerdict, DriftLimits, verdicts_of
 from core.triage import Moved, What
@@ -21,6 +22,7 @@ class Timeline:
 
     A date without rows has no verdicts. ``window`` are the verdicts on all its days together,
     ``before`` those on days that come before it: what a column does while nothing is asked of it.
+    ``bars`` are the shares of values in the baseline and in the whole window, by column.
     """
 
     what: What
@@ -28,6 +30,7 @@ class Timeline:
     window: Sequence[ColumnVerdict]
     n_baseline: int
     before: Mapping[str, Mapping[str, ColumnVerdict]] = field(default_factory=dict)
+    bars: Mapping[str, tuple[Bar, ...]] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -91,9 +94,11 @@ def timeline(
     if not baseline.n or not held:
         return Timeline(what, {}, (), baseline.n)
     by_day = _by_day(baseline, held, limits)
-    whole = merged_profile(held.values()).shifts_from(baseline)
+    whole = merged_profile(held.values())
+    verdicts = verdicts_of(whole.shifts_from(baseline), limits)
     earlier = _by_day(baseline, before or {}, limits)
-    return Timeline(what, by_day, verdicts_of(whole, limits), baseline.n, earlier)
+    bars = {name: bars_of(baseline.columns[name], now) for name, now in whole.columns.items()}
+    return Timeline(what, by_day, verdicts, baseline.n, earlier, bars)
 
 
 def _by_day(

@@ -14,6 +14,7 @@ from core.control_lines import Charted
 from core.features.plan import Frozen
 from core.live import Group
 from core.online_detection import Alarm
+from core.stats.bars import Bar
 from core.stats.reliability import Reliability
 from core.stats.verdicts import ColumnVerdict, State
 from core.timeline import Timeline
@@ -43,7 +44,8 @@ class ColumnSeen(Frozen):
 
     ``effect`` is a share of rows, between ``effect`` and ``effect_at_most`` if it were computed
     without bins; ``since`` the first date of the unbroken run of drifted days that ends with the
-    newest, "" where there is none.
+    newest, "" where there is none. ``bars`` are shares of values in the baseline and over the
+    newest days together; none in a look from before they were kept.
     """
 
     column: str
@@ -58,6 +60,7 @@ class ColumnSeen(Frozen):
     n_rows: int
     since: str
     days: tuple[DaySeen, ...]
+    bars: tuple[Bar, ...] = ()
 
 
 class TimelineSeen(Frozen):
@@ -212,6 +215,7 @@ def _column(line: Timeline, verdict: ColumnVerdict) -> ColumnSeen:
         missing_now=shift.missing_current_share,
         n_rows=shift.n_current,
         since=line.since(name),
+        bars=line.bars.get(name, ()),
         days=tuple(
             _day(date, verdicts[name], is_current=date in line.days)
             for date, verdicts in sorted({**line.before, **line.days}.items())

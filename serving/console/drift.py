@@ -13,10 +13,18 @@ from core.clock import DAY_MS
 from core.live import WHOLE, Group
 from core.triage import Triage
 from core.watched import ColumnSeen, PeriodSeen, SkillSeen, TimelineSeen
+from serving.console.bar_plots import before_and_now
 from serving.console.drift_plots import KINDS, control, effects, nights, spark, top_effect
 from serving.console.metrics import METRICS
 from serving.console.pages import Asking, Drawn, Home, Page
-from serving.console.readings import is_share, of_chart, of_column, of_diagram, of_periods
+from serving.console.readings import (
+    is_share,
+    of_bars,
+    of_chart,
+    of_column,
+    of_diagram,
+    of_periods,
+)
 from serving.console.skill_plots import reliability, skill
 from serving.errors import NotFoundError
 from stores.looks import Looks
@@ -197,6 +205,8 @@ def column_of(asked: Asking) -> Drawn:
             "column": column,
             "drawing": effects(column, top),
             "reading": of_column(column),
+            "values": before_and_now(column.column, column.bars) if column.bars else "",
+            "of_values": of_bars(column.bars) if column.bars else "",
         },
     )
 

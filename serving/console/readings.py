@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from core.stats.bars import Bar
 from core.stats.metrics import Estimate
 from core.watched import BinSeen, ChartSeen, ColumnSeen, DiagramSeen, PeriodSeen
 from serving.console.plots import plain, share
 from serving.console.rendering import percent
+
+LEAST_SEEN = 0.01
+"""Share of rows that a bar must gain to be worth a word."""
 
 SHARE = "share of"
 """In the title of a chart of shares; the others count rows."""
@@ -36,6 +40,18 @@ def of_column(column: ColumnSeen) -> str:
 
 def _limit(threshold: float) -> str:
     return percent(threshold) if threshold < 1 else "above 100 %: too few rows to tell"
+
+
+def of_bars(bars: Sequence[Bar]) -> str:
+    """Which values gained most rows, and which lost most."""
+    gained = max(bars, key=lambda bar: bar.now - bar.before)
+    lost = min(bars, key=lambda bar: bar.now - bar.before)
+    if gained.now - gained.before < LEAST_SEEN:
+        return "No range of values gained or lost a hundredth of the rows."
+    return (
+        f"Most gained: {gained.label}, from {percent(gained.before)} to {percent(gained.now)} of "
+        f"the rows; most lost: {lost.label}, from {percent(lost.before)} to {percent(lost.now)}."
+    )
 
 
 def days_out(chart: ChartSeen) -> tuple[str, ...]:

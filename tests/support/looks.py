@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.clock import DAY_MS, event_date
 from core.live import Group
 from core.online_detection import Alarm
+from core.stats.bars import Bar
 from core.stats.metrics import Estimate
 from core.triage import Fault, Moved, Triage, triaged
 from core.watched import (
@@ -61,6 +62,9 @@ def column(name: str, effect: float) -> ColumnSeen:
         column=name, state="drifted" if is_drifted else "stable", effect=effect,
         effect_at_most=effect, threshold=0.1, p_value=0.01, psi=0.2, missing_before=0.0,
         missing_now=0.25, n_rows=300, since=DATES[-1] if is_drifted else "", days=tuple(days),
+        bars=(
+            Bar(label="missing", before=0.0, now=0.25), Bar(label="below 30", before=1.0, now=0.75)
+        ),
     )  # fmt: skip
 
 

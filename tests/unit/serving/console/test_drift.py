@@ -78,6 +78,27 @@ def test_a_column_has_a_page_with_the_numbers_of_its_drawing(console):
     assert "0.00 % before, 25.00 % now" in reply.words
 
 
+def test_a_column_is_drawn_before_and_now_where_that_was_kept(console, layout):
+    path = "/drift/toy/column?of=events/payments,+day+against+day&column=amount"
+    reply = console.get(path)
+    bars = drawings(reply)[1]
+    assert marks(bars, "rect") == ["was", "bar"] * 3  # what they are, then a pair a range
+    assert "below 30 100 %, now 75 %" in bars.get("aria-label")
+    assert (
+        "Most gained: missing, from 0.0 % to 25.0 % of the rows; most lost: below 30" in reply.words
+    )
+    seen = Looks(layout.monitoring).drift("toy")
+    assert seen is not None
+    old = [
+        line.model_copy(
+            update={"columns": tuple(c.model_copy(update={"bars": ()}) for c in line.columns)}
+        )
+        for line in seen.timelines
+    ]
+    Looks(layout.monitoring).put(seen.model_copy(update={"timelines": tuple(old)}))
+    assert "Before and now" not in console.get(path).words
+
+
 def test_a_chart_has_its_numbers_below_and_the_days_outside_in_red(console):
     reply = console.get("/drift/toy")
     [chart] = [each for each in drawings(reply) if each.get("class") == "plot"]

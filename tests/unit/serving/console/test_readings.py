@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from looks import DATES, calibration, column, drift, skill
 
+from core.stats.bars import Bar
 from core.stats.metrics import Estimate
 from core.watched import PeriodSeen
 from serving.console import readings
@@ -18,6 +19,11 @@ def test_a_column_is_said_to_have_drifted_to_want_rows_or_to_stand():
     assert readings.of_column(column("amount", 0.02)).startswith("It stands as it was")
     empty = column("amount", 0.02).model_copy(update={"days": ()})
     assert readings.of_column(empty) == "No day had rows, so nothing was compared."
+
+
+def test_values_that_stayed_are_not_said_to_have_moved():
+    same = (Bar(label="a", before=0.5, now=0.505), Bar(label="b", before=0.5, now=0.495))
+    assert readings.of_bars(same).startswith("No range of values gained")
 
 
 def test_a_chart_tells_days_from_the_mean_and_says_since_when():
