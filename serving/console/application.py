@@ -108,7 +108,8 @@ class Console:
         visitor = Visitor.of(request.headers.get("cookie", ""))
         key = None
         try:
-            key = self._admitted(page, request, visitor)
+            key = self._identified(page, request, visitor)
+            self._check_page(page, request, visitor, key)
             form = await self._form(request, visitor) if page.method == "POST" else {}
             answer = await _answered(page, self._asking(request, key, form, page.path))
             return self._sent(request, visitor, key, answer)
@@ -122,15 +123,19 @@ class Console:
             self._tell(page.path, error)
             return self._trouble(request, visitor, key, _unforeseen())
 
-    def _admitted(self, page: Page, request: Request, visitor: Visitor) -> AccessKey | None:
+    def _identified(self, page: Page, request: Request, visitor: Visitor) -> AccessKey | None:
         """The key under which a request goes on; None where nobody is asked for one."""
         _check_host(request, is_open=self._access.is_open)
-        asked = self._asked(request, visitor, page.verb, page.path)
-        key = self._access.identified(asked)
+        return self._access.identified(self._asked(request, visitor, page.verb, page.path))
+
+    def _check_page(
+        self, page: Page, request: Request, visitor: Visitor, key: AccessKey | None
+    ) -> None:
+        """Return when a key opens a page, for the use case that it is about."""
         if key is not None:
+            asked = self._asked(request, visitor, page.verb, page.path)
             about = page.use_cases(request.path_params)
             self._access.check_scope(key, replace(asked, use_cases=about), page.verb)
-        return key
 
     def _asked(self, request: Request, visitor: Visitor, verb: Verb, route: str) -> Asked:
         return Asked(

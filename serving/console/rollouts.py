@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.errors import PlatformError
 from serving.console.asking_controller import asked_of_controller
@@ -13,6 +13,7 @@ from serving.errors import NotFoundError
 from serving.rollout_views import rollout_view
 from stores.archives import archived
 from stores.channels import Asked, ChannelState
+from stores.returning import refusal_of, seen_by
 from stores.rollouts import RolloutBoard
 from stores.shelf import Shelf
 
@@ -31,6 +32,8 @@ class Action:
     releases: tuple[int, ...] = ()
     is_grave: bool = False
     is_at_once: bool = False
+    refuses: tuple[str, ...] = ()
+    """Whom it would refuse, a sentence a release: it asks for a word that they may be."""
 
 
 def rollouts(asked: Asking) -> Drawn:
@@ -49,7 +52,7 @@ def rollout(asked: Asking) -> Drawn:
     state = home.channels().state(name)
     view = rollout_view(name, state, RolloutBoard(home.layout.shelf))
     may_act = asked.opens("operate", name)
-    actions = actions_of(home.shelf, name, state) if may_act else ()
+    actions = shown_actions(asked, name, state) if may_act else ()
     return Drawn("rollout.html", {**rollout_facts(view), "actions": actions})
 
 
@@ -81,6 +84,7 @@ def act(asked: Asking) -> Gone:
         who=asked.who,
         release=release,
         is_at_once=action.is_at_once,
+        may_refuse=asked.form.get("may_refuse") == "yes",
     )
 
 
@@ -100,6 +104,33 @@ def known_use_case(asked: Asking) -> str:
             code="unknown_use_case",
         )
     return name
+
+
+def shown_actions(asked: Asking, use_case: str, state: ChannelState) -> tuple[Action, ...]:
+    """What may be asked now, with whom each would refuse."""
+    actions = actions_of(asked.home.shelf, use_case, state)
+    return tuple(
+        replace(each, refuses=_refused(asked, use_case, each.releases))
+        if each.asked == "rollback"
+        else each
+        for each in actions
+    )
+
+
+def _refused(asked: Asking, use_case: str, former: tuple[int, ...]) -> tuple[str, ...]:
+    """A sentence for every former champion that would refuse callers who are answered now."""
+    home, channels = asked.home, asked.home.channels()
+    found = []
+    for release in former:
+        try:
+            refusal = refusal_of(home.shelf, channels, use_case, release)
+        except PlatformError:  # its bundle cannot be read: the controller says so
+            continue
+        if refusal:
+            seen = seen_by(home.layout, use_case, refusal.releases, now_ms=asked.now_ms)
+            told = f": {seen.sentence()}" if refusal.releases else ""
+            found.append(f"Release {release} refuses {refusal.sentence()}{told}.")
+    return tuple(found)
 
 
 def actions_of(shelf: Shelf, use_case: str, state: ChannelState) -> tuple[Action, ...]:

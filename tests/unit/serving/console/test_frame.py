@@ -191,3 +191,13 @@ def test_an_unforeseen_error_is_a_page_without_its_message(layout, template):
     assert reply.status == 500
     assert "nobody foresaw" in reply.words
     assert "a secret" not in reply.text
+
+
+def test_who_may_not_see_a_page_still_has_the_ways_to_those_that_open(keyed):
+    layout, key = keyed
+    reply = Console(layout).get("/audit", key)
+    assert reply.status == 403
+    assert {"/releases", "/alerts"} <= set(reply.links)
+    assert "/audit" not in reply.links
+    assert "<code>throughline keys create --scope</code>" in reply.text
+    assert "Sign out" in reply.words
