@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 FRAUD_HIDDEN = (32, 16)
 LARGE_HIDDEN = (4_096, 4_096, 2_048)
+FITTED_ON, FRAUD_SHARE = 8_000, 0.05
 
 
 def network_model(width: int, hidden: Sequence[int] = FRAUD_HIDDEN, *, seed: int = 5) -> bytes:
@@ -31,6 +32,28 @@ def network_model(width: int, hidden: Sequence[int] = FRAUD_HIDDEN, *, seed: int
     )
     model = NetworkModel(standard, layers)
     return to_onnx(Scorer(model, Calibration(slope=0.8, intercept=-1.0)), width)
+
+
+def fraud_network(width: int, *, seed: int = 5) -> bytes:
+    """ONNX bytes of the candidate ``mlp`` as training fits it, on drawn inputs of that width.
+
+    A third of the inputs say who is fraud, and how surely: there is something to learn.
+    """
+    from training.calibration import Calibration
+    from training.examples import Examples, Part
+    from training.mlp import fit_network
+    from training.models import Scorer
+    from training.onnx_export import to_onnx
+
+    rows = drawn_rows(FITTED_ON, width, seed=seed)
+    signal = np.log1p(np.nan_to_num(rows))[:, ::3].sum(axis=1)
+    signal += np.random.default_rng(seed).normal(0, 4, len(rows))
+    labels = (signal > np.quantile(signal, 1 - FRAUD_SHARE)).astype(np.int64)
+    whole = Part(rows, labels, np.ones(len(rows)), np.arange(len(rows)))
+    parts = [whole.take(np.arange(start, len(rows), 4)) for start in range(4)]
+    names = tuple(f"input_{n}" for n in range(width))
+    fitted = fit_network(Examples(names, *parts), seed=seed)
+    return to_onnx(Scorer(fitted.model, Calibration()), width)
 
 
 def trees_model(width: int, *, n_trees: int = 20, seed: int = 5) -> bytes:

@@ -34,6 +34,7 @@ from core.features.keys import entity_key, position
 from core.features.plan import Plan, ViewPlan
 from core.features.reading import read_view
 from core.features.tiles import build_tiles
+from core.use_case import UseCase
 from stores.layout import Layout
 from stores.online import open_online_store
 from stores.watermarks import (
@@ -272,20 +273,26 @@ def write_mlflow(folder: Path, model: bytes, width: int) -> None:
     )
 
 
-def prepare(folder: Path, url: str, cards: int) -> Json:
-    """Home with a release, online values, bodies, the peers' files; what there is, in words."""
+def fraud() -> tuple[UseCase, Plan]:
+    """The declared use case and its plan."""
     from feature_store.catalogue import catalogue_of_module
     from feature_store.compile import compile_service
-    from use_cases.fraud.sources import COUNTRIES
-    from use_cases.fraud.use_case import USE_CASE as DECLARED
+    from use_cases.fraud.use_case import USE_CASE
 
     catalogue = catalogue_of_module("use_cases.fraud.features")
-    plan = compile_service(catalogue.service(DECLARED.service), catalogue)
+    return USE_CASE, compile_service(catalogue.service(USE_CASE.service), catalogue)
+
+
+def prepare(folder: Path, url: str, cards: int) -> Json:
+    """Home with a release, online values, bodies, the peers' files; what there is, in words."""
+    from use_cases.fraud.sources import COUNTRIES
+
+    use_case, plan = fraud()
     model = model_of(folder, plan)
     layout = Layout(folder / "home")
     shutil.rmtree(layout.root, ignore_errors=True)
     now_ms = SystemClock().now_ms()
-    put_on_shelf(layout.create(), DECLARED, plan, model, now_ms)
+    put_on_shelf(layout.create(), use_case, plan, model, now_ms)
     world = drawn_world(cards, now_ms, countries=COUNTRIES)
     values = write_online(url, plan, world)
     width = len(plan.vector)
