@@ -25,8 +25,10 @@ from core.features.blob import delta_key
 from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, position
 from core.features.plan import Plan
+from serving.features import FeatureReading
 from stores.layout import Layout
 from stores.masking import Mask
+from stores.merging import compiled_merge
 from stores.watermarks import Watermark, encode_watermark, watermark_key
 
 N_CARDS, N_TERMINALS = 40, 5
@@ -39,7 +41,9 @@ MASK = Mask(bytes(32))
 class ServedWorld:
     """Everything that parity looks at, made by predictions of ``n_points`` over four epochs.
 
-    Of the ``lost`` cards no online value is ever written. ``changes`` are those of the release.
+    Of the ``lost`` cards no online value is ever written; of those ``in_major`` the folder takes
+    amounts for major units. Where there is a ``reader_plan`` the service reads by that and not by
+    the plan of its release. ``changes`` are those of the release.
     """
 
     def __init__(
@@ -48,14 +52,20 @@ class ServedWorld:
         n_points: int,
         seed: int = 5,
         lost: Sequence[str] = (),
+        in_major: Sequence[str] = (),
+        reader_plan: Plan | None = None,
         **changes: Any,
     ) -> None:
         self.layout = layout
         self.plan: Plan = changes.get("plan", TOY_PLAN)
         self.lost = {entity_key([card]) for card in lost}
+        self.in_major = frozenset(in_major)
         self.rng = np.random.default_rng(seed)
         contract = CONTRACT.model_copy(update={"keys": (CARD, CONTRACT.keys[1])})
         self.bench = Bench(layout, contract=contract, **changes)
+        if reader_plan is not None:
+            champion = self.bench.releases.served(USE_CASE).champion
+            object.__setattr__(champion, "features", FeatureReading(reader_plan, compiled_merge()))
         self.events = {name: self._drawn(name) for name in ("payments", "verdicts", "card_states")}
         for epoch in range(1, EPOCHS + 1):
             self._fold(epoch)
@@ -106,7 +116,7 @@ class ServedWorld:
             for row in self.events[view.source]:
                 if row["position"] < position(epoch + 1, 0):
                     key = entity_key([row[name] for name in view.join_keys])
-                    values = {name: row[name] for name in view.columns}
+                    values = {name: self._as_folded(row, name) for name in view.columns}
                     epoch_of, offset = divmod(row["position"], 2**32)
                     at_ms = row["event_timestamp"]
                     event = FoldEvent(epoch_of, offset, row["event_id"], at_ms, at_ms, values)
@@ -117,6 +127,10 @@ class ServedWorld:
                     self.bench.store.write({delta_key(view.name, key): delta})
             mark = Watermark(NOW_MS, position(epoch + 1, 0) - 1, NOW_MS)
             self.bench.store.write({watermark_key(view.source): encode_watermark(mark)})
+
+    def _as_folded(self, row: Mapping[str, Any], name: str) -> Any:
+        is_major = name == "amount_minor" and row.get("card_id") in self.in_major
+        return row[name] // 100 if is_major else row[name]
 
     def predict(self, count: int) -> None:
         """Ask for so many predictions about anybody."""

@@ -14,6 +14,7 @@ from served_world import EPOCHS, MASK, ServedWorld, write_events
 
 from core.consent import OPTED_OUT, Consent
 from core.features.keys import position
+from core.features.plan import ViewPlan
 from stores.layout import Layout
 from stores.masking import Mask
 from training.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ, NOT_TO_BE_USED, NOT_USED
@@ -97,6 +98,58 @@ def test_a_unit_error_in_one_row_of_a_thousand_and_an_expired_ttl_are_both_found
     (limit,) = [e for e in found.examples if e.name == "card_state_v1:limit_minor"
                 and e.where == "features"]  # fmt: skip
     assert (limit.recorded, limit.recomputed) == (7_000.0, None)
+
+
+class ForgetfulView(ViewPlan):
+    """A view of the toy's as a reader has it that takes no notice of a ttl.
+
+    Values are stamped with the digest of their view; with one of its own it could read none.
+    """
+
+    @property
+    def digest(self) -> str:
+        return TOY_PLAN.view(self.name).digest
+
+
+def test_a_unit_error_of_the_folder_and_a_ttl_the_reader_forgot_are_both_found(tmp_path):
+    """Planted where they arise: the records are what engine and folds made of them."""
+    declared = TOY_PLAN.view("card_state_v1").model_dump()
+    state = ForgetfulView.model_validate(declared | {"ttl_ms": None})
+    forgetful = TOY_PLAN.model_copy(update={"views": (*TOY_PLAN.views[:2], state)})
+    layout = Layout(tmp_path).create()
+    world = ServedWorld(layout, 400, in_major=["c1"], reader_plan=forgetful)
+    records = world.records
+    found = parity(world, records)
+    of_card = {
+        i
+        for i, r in records.items()
+        if r["entities"]["card_id"] == MASK.of("c1")
+        and r["features"]["card_activity_v1"]["values"]["amount_minor_mean_30d"] is not None
+    }
+    expired = {i for i, r in records.items() if is_past_its_ttl(world, r)}
+    assert found.unequal["features card_activity_v1:amount_minor_mean_30d"] == len(of_card) > 0
+    assert found.unequal["features card_state_v1:limit_minor"] == len(expired) > 0
+    assert {name for name in found.unequal if name.startswith("features")} == {
+        "features card_activity_v1:amount_minor_mean_30d",
+        "features card_state_v1:limit_minor",
+    }
+    named = {each.prediction_id for each in found.examples if each.where == "features"}
+    assert named <= of_card | expired
+    means = [e for e in found.examples if e.name == "card_activity_v1:amount_minor_mean_30d"]
+    assert means
+    assert all(float(e.recomputed) > 90 * float(e.recorded) for e in means)
+
+
+def is_past_its_ttl(world, record):
+    """Whether the newest word on a card that the read had seen was too old to be in force."""
+    view, read = TOY_PLAN.view("card_state_v1"), record["features"]["card_state_v1"]
+    at_ms = [
+        row["event_timestamp"]
+        for row in world.events["card_states"]
+        if MASK.of(row["card_id"]) == record["entities"]["card_id"]
+        and row["position"] <= (read["seen_position"] or 0)
+    ]
+    return bool(at_ms) and max(at_ms) < record["at_ms"] - view.ttl_ms
 
 
 def test_one_ulp_is_counted_and_no_fault_and_two_are_one(world, records):
