@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from core.clock import Clock
 from core.degradation import Lapse
 from core.errors import DependencyError, IntegrityError
+from core.synthetic import is_marked
 from serving.answers import Outcome, answers_of, model_of
 from serving.contract import Point
 from serving.deadline import READING_SHARE, Deadline
@@ -155,6 +156,8 @@ class Passes:
     def _count(self, use_case: str, channel: str, outcomes: Sequence[Outcome]) -> None:
         found: dict[tuple[str, str], int] = {}
         for each in outcomes:
+            if is_marked(each.point.event_id):
+                continue
             kind = each.decision, each.degraded["level"] if each.degraded else ""
             found[kind] = found.get(kind, 0) + 1
         for (decision, level), n_points in found.items():

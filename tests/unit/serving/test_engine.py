@@ -383,6 +383,12 @@ def test_stages_are_timed_and_answers_counted(bench):
     assert bench.observer.predictions == [("toy", "champion", "APPROVE", "")]
 
 
+def test_a_synthetic_request_is_recorded_and_counted_nowhere(bench):
+    predict(bench, REQUEST | {"event_id": "synthetic:1"})
+    assert bench.records.last()["event_id"] == "synthetic:1"
+    assert bench.observer.predictions == []
+
+
 def test_the_record_is_json_without_nan(bench):
     predict(bench)
 
