@@ -22,6 +22,7 @@ from stores.bundle import Manifest
 from stores.channels import ChannelRequest, Channels, ChannelState, RolloutState
 from stores.in_use import interfaces_served, sources_served
 from stores.papers import StageApproval, signed_bytes
+from stores.returning import Refusal, refusal_of
 from stores.rollouts import Event
 from stores.shelf import Shelf
 from stores.signing import KeyRing
@@ -114,9 +115,11 @@ class Decisions:
         return Move(moves.promoted(state, release), because, event)
 
     def _rollback(self, request: ChannelRequest, channels: Channels, state: ChannelState) -> Move:
-        del channels
         release = _former(request, state)
         refuse_archived(self._shelf, request.use_case, release)
+        refusal = refusal_of(self._shelf, channels, request.use_case, release)
+        if refusal and not request.may_refuse:
+            raise _refuses_callers(refusal, request.use_case, release)
         contract = self._shelf.verified(request.use_case, release, self._keys).manifest.contract
         event: Event | None = None if state.rollout is None else "overtaken"
         because = f"release {release} was champion before; signature and digests hold"
@@ -267,6 +270,16 @@ def _no_rollout_across(contract: Compatibility, manifest: Manifest) -> InvalidIn
         remedy="promote it: callers of the contract before are answered as they were, for as long "
         "as it declares",
         code="contract_new_major",
+    )
+
+
+def _refuses_callers(refusal: Refusal, use_case: str, release: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"going back to release {release} of {use_case} would refuse callers",
+        found=f"{refusal.sentence()}: none before it answers them",
+        remedy="mend what serves, or ask again and say that they may be refused "
+        "(`throughline rollback --refuse-callers`)",
+        code="callers_refused",
     )
 
 

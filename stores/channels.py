@@ -131,7 +131,8 @@ class ChannelRequest(Frozen):
     """What assets, the command line and workers ask of the controller.
 
     ``promote`` a release at once; ``rollback`` to a former champion, the one before this when
-    none is named. ``start`` a rollout of a release (``is_at_once``: blue-green, all entities);
+    none is named (``may_refuse``: also where callers of a newer contract are refused then).
+    ``start`` a rollout of a release (``is_at_once``: blue-green, all entities);
     ``hold`` and ``resume`` it, ``approve_stage`` by a person's signed word, ``withdraw`` the
     challenger. ``shadow`` a release, or none any more when none is named.
     """
@@ -141,6 +142,7 @@ class ChannelRequest(Frozen):
     use_case: str
     release: int | None = None
     is_at_once: bool = False
+    may_refuse: bool = Field(default=False, exclude_if=_is_absent)
     approval: StageApproval | None = None
     why: str = Field(min_length=1, max_length=2_000)
     who: str = Field(min_length=1, max_length=200)
@@ -210,6 +212,7 @@ class ChannelBoard:
         *,
         release: int | None = None,
         is_at_once: bool = False,
+        may_refuse: bool = False,
         approval: StageApproval | None = None,
         why: str,
         who: str,
@@ -222,6 +225,7 @@ class ChannelBoard:
             use_case=use_case,
             release=release,
             is_at_once=is_at_once,
+            may_refuse=may_refuse,
             approval=approval,
             why=why,
             who=who,

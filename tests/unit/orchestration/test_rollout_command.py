@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from bundles import shelve
+from bundles import CONTRACT, shelve
+from desks import Desk
 from rollouts import fast_rollout, worker_counts
 
 from core.clock import SystemClock
@@ -177,3 +178,18 @@ def test_what_cannot_be_is_refused_in_words(quiet_home, words, said):
 
 def test_status_where_nothing_happened(quiet_home):
     assert "no rollout and no shadow yet" in quiet_home("status", "fraud")[1]
+
+
+def test_a_way_back_that_refuses_callers_says_so_and_takes_a_word(throughline, tmp_path):
+    desk = Desk(Layout(tmp_path).create())
+    for version in ("1.0", "2.0"):
+        contract = CONTRACT.model_copy(update={"version": version})
+        release = shelve(desk.layout, use_case="fraud", contract=contract)
+        assert desk.ask("promote", release, use_case="fraud").is_accepted
+    back = ("rollback", "fraud", "--why", "it fails")
+    code, said = throughline(desk.layout.root, *back)
+    assert code != 0
+    assert "callers of contract 2; none of their requests in the records" in said
+    assert "--refuse-callers" in said
+    assert desk.shelf.board.pending() == ()
+    assert desk.state("fraud").champion == 2

@@ -131,7 +131,10 @@ def test_an_older_contract_does_not_come_back_after_its_day(desk):
 
 def test_going_back_over_a_major_makes_its_contract_the_newest_again(desk):
     two_majors(desk)
-    assert desk.ask("rollback").is_accepted
+    refused = desk.ask("rollback")
+    assert refused.code == "callers_refused"
+    assert "callers of contract 2" in refused.because
+    assert desk.ask("rollback", may_refuse=True).is_accepted
     assert (desk.state().champion, desk.state().older) == (1, ())
     assert live(desk).older == {}
 

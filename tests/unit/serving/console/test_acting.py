@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 from access_keys import made_key
-from bundles import serve, shelve
+from bundles import CONTRACT, serve, shelve
 from console_home import Console
 from desks import Desk
 from rollouts import fast_rollout
@@ -232,3 +232,18 @@ def test_signatures_of_pages_are_those_of_the_command_line(desk, console):
     assert approval.signature.key_id == ensure_signer(desk.layout.keys, "approval").key_id
     (entry,) = AuditLog.of(desk.layout, is_signing=False).latest(1, lambda r: r.what == "approved")
     assert (entry.who, entry.why) == ("ann", "fine")
+
+
+def test_going_back_over_a_contract_says_whom_it_refuses_and_asks_for_a_word(desk, console):
+    newer = CONTRACT.model_copy(update={"version": "2.0"})
+    assert desk.ask("promote", shelve(desk.layout, contract=newer)).is_accepted
+    page = "/rollouts/toy"
+    words = console.get(page).words
+    assert "Release 1 refuses callers of contract 2: none of their requests" in words
+    with desk.working():
+        reply = console.post(f"{page}/return", {"release": 1, "why": "it fails"}, page=page)
+        assert "would refuse callers" in reply.words
+        assert desk.state().champion == 2
+        form = {"release": 1, "why": "it fails", "may_refuse": "yes"}
+        assert console.post(f"{page}/return", form, page=page).status == 303
+    assert desk.state().champion == 1
