@@ -80,12 +80,17 @@ def _slice_table(slices: list[dict[str, Any]]) -> str:
             f"{part['n_rows']:,}",
             f"{part['n_positive']:,}",
             f"{part['auc']:.3f}",
+            _span(part.get("auc_interval")),
             f"{part['average_precision']:.3f}",
             f"{part['ece']:.4f}",
         )
         for part in slices
     ]
-    return _table(("slice", "rows", "positives", "AUC", "AP", "ECE"), rows)
+    return _table(("slice", "rows", "positives", "AUC", "95 %", "AP", "ECE"), rows)
+
+
+def _span(interval: Sequence[float] | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def _comparison(found: dict[str, Any] | None) -> str:

@@ -93,6 +93,62 @@ def area_under_roc(rows: Ranked) -> float:
     return float(np.trapezoid(true_rate, false_rate))
 
 
+def auc_interval(rows: Ranked, z: float = 1.959964) -> tuple[float, float] | None:
+    """Interval of `area_under_roc`, 95 % unless ``z`` says otherwise; quick, nothing is drawn.
+
+    A row's placement is the share of the other class that it is ranked right against. The area is
+    the mean placement, so its variance is that of the placements of either class over how many
+    rows the class has (weights count as in Kish's effective size). The interval is even on the
+    scale of log odds, and so within (0, 1). Like a bootstrap of rows it ignores that rows of one
+    entity go together.
+
+    Returns
+    -------
+    tuple of float or None
+        None where a class has fewer than two rows, or the classes are told apart without a
+        fault: then there is nothing to estimate a variance from.
+
+    References
+    ----------
+    DeLong, DeLong & Clarke-Pearson (1988), "Comparing the areas under two or more correlated
+    receiver operating characteristic curves", Biometrics 44(3), 837-845.
+
+    Examples
+    --------
+    >>> labels, scores = np.array([1, 1, 0, 1, 0, 0]), np.arange(6)[::-1] / 6
+    >>> low, high = auc_interval(ranked(scores, labels))
+    >>> round(low, 3), round(high, 3)
+    (0.261, 0.995)
+    >>> auc_interval(ranked(scores, np.array([1, 1, 1, 0, 0, 0]))) is None
+    True
+    """
+    area = area_under_roc(rows)
+    if not 0.0 < area < 1.0:
+        return None
+    variance = 0.0
+    for label in (1.0, 0.0):
+        weights = rows.weights * (rows.labels == label)
+        size = weights.sum() ** 2 / np.sum(weights**2)
+        if size <= 1.0:
+            return None
+        spread = np.average((_placements(rows, label) - area) ** 2, weights=weights)
+        variance += float(spread / (size - 1.0))
+    middle = np.log(area / (1 - area))
+    reach = z * np.sqrt(variance) / (area * (1 - area))
+    low, high = 1 / (1 + np.exp(-(middle + np.array([-reach, reach]))))
+    return float(low), float(high)
+
+
+def _placements(rows: Ranked, label: float) -> Array:
+    """Share of the other class that each row would be ranked right against; ties count half."""
+    other = rows.weights * (rows.labels != label)
+    behind = np.cumsum(other)[rows.last]
+    before = np.concatenate([np.zeros(1), behind[:-1]])
+    is_above = (before + behind) / 2 / behind[-1]
+    runs = np.diff(rows.last, prepend=-1)
+    return np.repeat(1 - is_above if label else is_above, runs)
+
+
 def average_precision(rows: Ranked) -> float:
     """``sum((R_k - R_(k-1)) * P_k)``: no skill is the share of positives."""
     precision, recall = precision_recall_curve(rows)

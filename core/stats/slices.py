@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.features.plan import Frozen
-from core.stats.metrics import area_under_roc, average_precision, calibration_error, ranked
+from core.stats.metrics import (
+    area_under_roc,
+    auc_interval,
+    average_precision,
+    calibration_error,
+    ranked,
+)
 
 MIN_ROWS = 100
 MIN_POSITIVE = 5
@@ -20,12 +26,17 @@ Mask = NDArray[np.bool_]
 
 
 class Slice(Frozen):
-    """Metrics of one part of the rows."""
+    """Metrics of one part of the rows.
+
+    ``auc_interval`` is the 95 % interval of ``auc``; None where the part tells none, and in
+    reports from before it was put down.
+    """
 
     name: str
     n_rows: int
     n_positive: int
     auc: float
+    auc_interval: tuple[float, float] | None = None
     average_precision: float
     ece: float
 
@@ -66,6 +77,7 @@ def measured_slices(
                 n_rows=len(held),
                 n_positive=n_positive,
                 auc=area_under_roc(rows),
+                auc_interval=auc_interval(rows),
                 average_precision=average_precision(rows),
                 ece=calibration_error(rows),
             )

@@ -97,6 +97,9 @@ def test_the_model_card_says_what_a_reader_needs(bundle):
     data = json.loads(bundle.files[CARD_DATA])
     assert data["parity"]["n_points"] >= 10_000
     assert data["metrics"]["auc"]["low"] <= data["metrics"]["auc"]["high"]
+    low, high = data["slices"][0]["auc_interval"]
+    assert low < data["slices"][0]["auc"] < high
+    assert f"| {low:.3f} to {high:.3f} |" in text
 
 
 def test_the_profile_decides_as_the_policy(bundle, fitted):

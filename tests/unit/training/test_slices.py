@@ -1,7 +1,7 @@
 import numpy as np
 from training_sets import small_plan, small_training_set
 
-from core.stats.metrics import area_under_roc, ranked
+from core.stats.metrics import area_under_roc, auc_interval, ranked
 from core.stats.slices import MIN_POSITIVE, MIN_ROWS
 from training.examples import examples_of
 from training.slices import slices_of
@@ -24,7 +24,16 @@ def test_a_slice_has_the_metrics_of_its_rows():
     mask = test.vectors[:, PLAN.vector.index("card_profile_v1:country")] == 2
     part = found["card_profile_v1:country = CH"]
     assert (part.n_rows, part.n_positive) == (mask.sum(), test.labels[mask].sum())
-    assert part.auc == area_under_roc(ranked(SCORES[mask], test.labels[mask]))
+    rows = ranked(SCORES[mask], test.labels[mask])
+    assert (part.auc, part.auc_interval) == (area_under_roc(rows), auc_interval(rows))
+    low, high = part.auc_interval or (1.0, 0.0)
+    assert low < part.auc < high
+
+
+def test_a_slice_from_before_intervals_were_put_down_can_be_read():
+    (first, *_) = slices_of(PLAN, EXAMPLES.test, SCORES)
+    former = first.model_dump(exclude={"auc_interval"})
+    assert type(first).model_validate(former).auc_interval is None
 
 
 def test_small_slices_are_left_out():

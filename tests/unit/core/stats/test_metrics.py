@@ -7,6 +7,8 @@ from sklearn import metrics as reference
 
 from core.stats.metrics import (
     METRICS,
+    area_under_roc,
+    auc_interval,
     decision_rates,
     estimates,
     precision_recall_curve,
@@ -107,6 +109,45 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
         found = estimates(ranked(generator.normal(size=300) + labels, labels), seed, 80)["auc"]
         covered += found.low <= truth <= found.high
     assert covered / trials > 0.95 - 5 * math.sqrt(0.95 * 0.05 / trials)
+
+
+def naive_auc_variance(scores, labels):
+    """DeLong's variance by the comparison of every pair."""
+    ahead = np.sign(scores[labels == 1][:, None] - scores[labels == 0]) / 2 + 0.5
+    return sum(np.var(ahead.mean(axis=a), ddof=1) / ahead.shape[1 - a] for a in (0, 1))
+
+
+@pytest.mark.parametrize("ties", [0, 1, 2])
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_the_quick_interval_of_the_auc_is_that_of_all_pairs(ties, weight):
+    scores, labels, _ = sample(2, n=300, ties=ties)
+    rows = ranked(scores, labels, np.full(300, weight))
+    area = area_under_roc(rows)
+    odds = [math.log(p / (1 - p)) for p in auc_interval(rows) or ()]
+    error = math.sqrt(naive_auc_variance(scores, labels)) / (area * (1 - area))
+    middle = math.log(area / (1 - area))
+    assert odds == pytest.approx([middle - 1.959964 * error, middle + 1.959964 * error])
+
+
+def test_the_quick_interval_covers_the_truth_about_as_often_as_it_says():
+    truth = 0.5 * (1 + math.erf(1.2 / 2))  # normal scores, the positives 1.2 higher
+    held = 0
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        labels = (np.arange(400) < 40).astype(np.int64)
+        scores = generator.normal(size=400) + 1.2 * labels
+        low, high = auc_interval(ranked(scores, labels)) or (1.0, 0.0)
+        held += low <= truth <= high
+    assert 0.92 <= held / 200 <= 0.98
+
+
+def test_the_quick_interval_is_of_rows_that_have_weight_and_few_have_none():
+    scores, labels, _ = sample(4, n=400)
+    half = (np.arange(400) % 2).astype(np.float64)
+    found = auc_interval(ranked(scores, labels, half))
+    assert found == pytest.approx(auc_interval(ranked(scores[1::2], labels[1::2])))
+    assert auc_interval(ranked(np.array([0.1, 0.5, 0.3, 0.2]), np.array([0, 1, 0, 0]))) is None
+    assert auc_interval(ranked(np.array([0.2, 0.5, 0.3]), np.array([0, 0, 1]))) is None
 
 
 def test_a_resample_without_positives_is_left_out():
