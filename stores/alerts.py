@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from core.alerts import SEVERITIES, Alert, use_cases_of
+from core.alerts import SEVERITIES, SHOWN, Alert, use_cases_of
 from core.audit import Entry
 from core.clock import DAY_MS
 from core.errors import IntegrityError, NotReadyError
@@ -52,10 +52,11 @@ class Alerts:
         for alert in alerts:
             if key in (alert.alert_id, alert.cause):
                 return alert
+        causes = ", ".join(alert.cause for alert in alerts[:SHOWN]) or "none"
         raise NotReadyError(
             "no alert with this cause or id is open",
-            found=f"{key[:80]!r}, and {len(alerts)} others that are open",
-            remedy="`throughline alerts` lists those that are, each with its cause and id",
+            found=f"{key[:80]!r}; open: {causes}",
+            remedy="`throughline alerts` lists those that are open, each with its cause and id",
             code="no_such_alert",
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from core.access import EVERY_USE_CASE
@@ -16,6 +16,14 @@ from serving.errors import NotFoundError
 from stores.alerts import KEPT_MS, Alerts, in_order
 
 KINDS: Mapping[str, str] = {"critical": "bad", "warning": "warn", "info": "mute"}
+LOOKS: Mapping[str, str] = {
+    "drift": "/drift/{}",
+    "performance": "/drift/{}/performance",
+    "calibration": "/drift/{}/performance",
+    "stream": "/drift/{}/performance",
+}
+"""Page of what each look saw."""
+
 SHOWN_OVER = 100
 SHOWN_WHOLE = 5
 """The steps of so many alerts stand in the list; those of others on their own pages."""
@@ -27,11 +35,13 @@ LONGEST_WHY = 2_000
 class Occurrence:
     """An alert on a page: how often its cause was alerted in what is kept, and what to do.
 
-    ``findings`` are those that the key may see; ``may_act`` is whether it may acknowledge it.
+    ``findings`` are those that the key may see, ``pages`` where more is said of their assets;
+    ``may_act`` is whether the key may acknowledge it.
     """
 
     alert: Alert
     findings: tuple[Finding, ...]
+    pages: Mapping[str, str]
     times: int
     may_act: bool
 
@@ -87,7 +97,25 @@ def _seen(asked: Asking) -> Iterator[Occurrence]:
         findings = tuple(f for f in alert.findings if owner_of(f.asset, names) not in closed)
         if findings and owner_of(alert.cause, names) not in closed:
             may_act = alert.is_open and asked.opens("operate", *_touched(alert, names))
-            yield Occurrence(alert, findings, times[alert.cause], may_act)
+            pages = {found.asset: page_of(found.asset, names) for found in findings}
+            yield Occurrence(alert, findings, pages, times[alert.cause], may_act)
+
+
+def page_of(asset: str, names: Iterable[str]) -> str:
+    """Where this console says more of an asset: "" where it does not.
+
+    Examples
+    --------
+    >>> page_of("monitoring/fraud_drift", ["fraud"]), page_of("scores/fraud", ["fraud"])
+    ('/drift/fraud', '/use-cases/fraud')
+    >>> page_of("monitoring/fraud_stream", ["fraud"]), page_of("events/payments", ["fraud"])
+    ('/drift/fraud/performance', '')
+    """
+    use_case = owner_of(asset, names)
+    if not use_case:
+        return ""
+    look = asset.removeprefix(f"monitoring/{use_case}_")
+    return LOOKS.get(look, "/use-cases/{}").format(use_case)
 
 
 def _touched(alert: Alert, names: list[str]) -> tuple[str, ...]:

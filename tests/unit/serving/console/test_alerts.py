@@ -77,6 +77,12 @@ def test_an_alert_has_a_page_with_all_findings_all_steps_and_what_was_before(con
     assert "Over after 3 h" in console.get(former).words
 
 
+def test_an_alert_leads_to_the_pages_of_what_it_is_about(console, layout):
+    shared, own = path_of(layout, "events/payments"), path_of(layout, "scores/toy")
+    assert "/drift/toy" in console.get(shared).links
+    assert "/use-cases/toy" in console.get(own).links
+
+
 def test_every_runbook_has_its_place_on_the_page_of_runbooks(console):
     reply = console.get("/alerts/runbooks")
     assert all(f'id="{anchor}"' in reply.text for anchor in STEPS)
