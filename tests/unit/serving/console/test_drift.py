@@ -43,7 +43,7 @@ def test_the_list_has_the_verdict_since_when_and_one_mark_a_night(console):
     reply = console.get("/drift")
     assert "toy real drift" in reply.words
     assert "amount moved 0.40 (limit 0.10)" in reply.words
-    assert "Looked at 1 h ago; so since 2026-01-01" in reply.words
+    assert "Looked at 1 h ago; the verdict is the same since the look of 2026-01-01" in reply.words
     [nights] = drawings(reply)
     assert marks(nights, "rect") == ["night bad", "night warn"]
 
