@@ -211,7 +211,9 @@ def run(command: Command, words: Sequence[str]) -> int:
             code="no_home",
         )
     module = importlib.import_module(f"orchestration.commands.{command.module}")
-    code: int = module.run(arguments, Shell(settings, environment))
+    shell = Shell(settings, environment)
+    with shell.waiting():
+        code: int = module.run(arguments, shell)
     return code
 
 

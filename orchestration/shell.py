@@ -13,8 +13,14 @@ from core.clock import Clock, SystemClock
 from orchestration.settings import Settings
 
 COUNT_EVERY_S = 1.0
+QUIET_S = 2.0
+"""Who waits longer than that without a word wonders whether anything happens."""
 ERASE_LINE = "\r\x1b[2K"
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+def _nothing() -> None:
+    """Nothing counts yet."""
 
 
 @dataclass
@@ -25,9 +31,11 @@ class Shell:
     environment: Mapping[str, str] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
     out: TextIO = field(default_factory=lambda: sys.stdout)
+    _hush: Callable[[], None] = field(default_factory=lambda: _nothing, init=False, repr=False)
 
     def say(self, text: str = "") -> None:
         """One line to the reader, now."""
+        self._hush()
         self.out.write(f"{text}\n")
         self.out.flush()
 
@@ -41,6 +49,15 @@ class Shell:
         return lambda: time.monotonic() - began_s
 
     @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """On a terminal, seconds are counted from the third on, until something is said."""
+        if not self.out.isatty():
+            yield
+            return
+        with _counting(self.out, "", self.elapsed(), after_s=QUIET_S) as self._hush:
+            yield
+
+    @contextmanager
     def step(self, title: str) -> Iterator["Step"]:
         """A line when work begins and one, with its time, when it has ended.
 
@@ -48,6 +65,7 @@ class Shell:
         """
         step = Step()
         elapsed = self.elapsed()
+        self._hush()
         if self.out.isatty():
             with _counting(self.out, title, elapsed):
                 yield step
@@ -66,26 +84,37 @@ class Step:
 
 
 @contextmanager
-def _counting(out: TextIO, title: str, elapsed: Callable[[], float]) -> Iterator[None]:
-    """Seconds on the terminal's current line while the block runs; the line is empty after."""
+def _counting(
+    out: TextIO, title: str, elapsed: Callable[[], float], *, after_s: float = 0.0
+) -> Iterator[Callable[[], None]]:
+    """Seconds on the terminal's current line while the block runs; the line is empty after.
+
+    The block may end it early, by what it is given.
+    """
     is_over = threading.Event()
 
     def count() -> None:
+        if is_over.wait(after_s):
+            return
         while True:
-            out.write(f"{ERASE_LINE}  {elapsed():5.0f} s  {title} ...")
+            out.write(f"{ERASE_LINE}  {elapsed():5.0f} s  {title or 'at work'} ...")
             out.flush()
             if is_over.wait(COUNT_EVERY_S):
+                out.write(ERASE_LINE)
+                out.flush()
                 return
 
     counter = threading.Thread(target=count, daemon=True)
     counter.start()
-    try:
-        yield
-    finally:
+
+    def end() -> None:
         is_over.set()
         counter.join()
-        out.write(ERASE_LINE)
-        out.flush()
+
+    try:
+        yield end
+    finally:
+        end()
 
 
 def table(rows: Sequence[tuple[str, ...]], *, indent: int = 2) -> str:

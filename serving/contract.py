@@ -155,4 +155,4 @@ class _Part:
 
 
 def _only(names: frozenset[str]) -> str:
-    return f"may hold {', '.join(sorted(names)) or 'nothing'} only"
+    return f"may hold {', '.join(sorted(names))} only" if names else "must be empty or left out"

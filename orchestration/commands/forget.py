@@ -57,7 +57,7 @@ def erasing_of(arguments: argparse.Namespace, shell: Shell) -> "Erasing":
     from use_cases import discover
 
     settings = shell.settings
-    key, identifier = _entity(arguments.entity)
+    key, identifier = _entity(arguments.entity, shell)
     token = ensure_mask(settings.layout.keys).of(identifier)
     sought = Sought(identifier, [token])
     if any(sought.is_in(text) for text in (arguments.why, arguments.who, str(arguments.also))):
@@ -77,9 +77,13 @@ def erasing_of(arguments: argparse.Namespace, shell: Shell) -> "Erasing":
     )
 
 
-def _entity(text: str) -> tuple[str, str]:
+def _entity(text: str, shell: Shell) -> tuple[str, str]:
     key, value = text.partition("=")[0], identifier_of(text)
-    return key, sys.stdin.readline().strip() if value == STANDARD_INPUT else value
+    if value != STANDARD_INPUT:
+        return key, value
+    if sys.stdin.isatty():
+        shell.say(f"{key}, on one line:")
+    return key, sys.stdin.readline().strip()
 
 
 def _check_given(arguments: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from orchestration.shell import Shell, table
 from stores.channels import ChannelState
 from stores.shelf import Shelf
 
+NO_TABLE, RUNNING = "no table", "running"
 TAKEN = "not running; another home's, or another program, answers there"
 
 if TYPE_CHECKING:
@@ -29,15 +30,27 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
     declared = declared_by(shell.settings, is_kept=False)
     shell.say(f"home {shell.settings.layout.root}\n")
-    shell.say(table([("source", "rows", "log", "table", "refused"), *_sources(shell, declared)]))
+    sources = _sources(shell, declared)
+    shell.say(table([("source", "rows", "log", "table", "refused"), *sources]))
     shell.say("")
     shell.say(table([("view", "tiles", "entity"), *_views(shell, declared)]))
     shell.say("")
     shell.say(table([("use case", "served", "releases", "snapshots"), *_models(shell, declared)]))
     shell.say("")
-    shell.say(table(_processes(shell)))
-    shell.next("throughline demo, or `throughline up`")
+    processes = _processes(shell)
+    shell.say(table(processes))
+    has_rows = any(rows != NO_TABLE for _, rows, *_ in sources)
+    shell.next(_next(has_rows=has_rows, processes=processes))
     return 0
+
+
+def _next(*, has_rows: bool, processes: list[tuple[str, ...]]) -> str:
+    """What a reader of all this may want: rows, then processes, then a look at them."""
+    if not has_rows:
+        return "throughline demo, or your own files: docs/first-use-case.md"
+    running = {name: address for name, state, address in processes if state == RUNNING}
+    console = running.get("console")
+    return f"look at {console}" if console else "throughline up"
 
 
 def _sources(shell: Shell, declared: "Declared") -> list[tuple[str, ...]]:
@@ -108,7 +121,7 @@ def _processes(shell: Shell) -> list[tuple[str, ...]]:
     for name, (address, path) in probes.items():
         is_up = bool(address) and answers(address + path)
         # All live and die with the service: where it is gone, who answers is somebody else.
-        state = "running" if is_up and has_service else TAKEN if is_up else "not running"
+        state = RUNNING if is_up and has_service else TAKEN if is_up else "not running"
         rows.append((name, state, address))
     return list(rows)
 
@@ -116,4 +129,4 @@ def _processes(shell: Shell) -> list[tuple[str, ...]]:
 def _rows(uri: str) -> str:
     from assets.tables import facts_of, is_table
 
-    return f"{facts_of(uri).rows:,}" if is_table(uri) else "no table"
+    return f"{facts_of(uri).rows:,}" if is_table(uri) else NO_TABLE

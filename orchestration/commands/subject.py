@@ -29,9 +29,10 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     sought = sought_for(identifier_of(arguments.entity), shell)
     found: list[Sighting] = []
     roots = [shell.settings.layout.root, *lake_on_disk(shell), *arguments.also]
-    for root in roots:
+    for root in roots:  # all of them first: to search one takes a while
         if not root.is_dir():
             raise InvalidInputError("there is no such folder", found=str(root), remedy="see --also")
+    for root in roots:
         with shell.step(f"search {root}") as step:
             seen = scan_tree(root, sought)
             found += [sighting._replace(place=str(root / sighting.place)) for sighting in seen]
