@@ -57,6 +57,7 @@ class Connection(HttpToolsProtocol):
         self._write_clock: asyncio.TimerHandle | None = None
         self._rest_clock: asyncio.TimerHandle | None = None
         self._rests_since_s: float | None = None  # of the loop; None while something is under way
+        self._is_idle = False  # it rests, which is then not asked again
         self._running: Any = None  # the cycle that is being answered, or was last
         self._refused_after: PlatformError | None = None  # to be told behind whole requests
         self._is_refused = False
@@ -94,6 +95,7 @@ class Connection(HttpToolsProtocol):
         if self._is_refused:
             return
         self._rests_since_s = None
+        self._is_idle = False
         self._is_begun_now = False
         held = len(self.cycle.body) if self._n_body_bytes else 0
         self._n_head_most = len(data) + (self._n_head_most if self._is_begun else 0)
@@ -205,6 +207,16 @@ class Connection(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
+    @property
+    def _is_resting(self) -> bool:
+        """Whether nothing is under way here, so that bytes that come begin a request.
+
+        A request may be answered before its body has come: what comes then is no request.
+        """
+        if self._is_begun or self._is_refused or self._is_over or self._is_answering:
+            return False
+        return self.cycle is None or not self.cycle.more_body
+
     # -- clocks ---------------------------------------------------------------------------
 
     @property
@@ -239,6 +251,7 @@ class Connection(HttpToolsProtocol):
     def _rest(self) -> None:
         """Nothing is under way, but not for ever. One clock serves many rests: most are short."""
         self._rests_since_s = self.loop.time()
+        self._is_idle = self._is_resting
         if self._rest_clock is None:
             self._rest_clock = self.loop.call_later(self._limits.keep_alive_s, self._has_rested)
 

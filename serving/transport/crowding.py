@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
-from itertools import count
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -121,29 +120,29 @@ class Refusals:
         self._body = b"\r\n" + bytes(answer.body)
         self._default_headers: DefaultHeaders = []
         self._head = self._answer
+        # An id of its own for each: a part of chance, the same for this process, and a number.
         self._ids = b"%s: %s" % (REQUEST_ID, os.urandom(8).hex().encode())
-        self._n = count()
+        self._n = 0
 
     def to(self, data: bytes, default_headers: DefaultHeaders) -> bytes | None:
         """Answer to one plain whole request for the engine; None where it is anything else.
 
         ``default_headers`` are the server's own; another list as soon as they change.
         """
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
+        end = data.find(b"\r\n\r\n") + 2
+        known = _known_head(data[:end]) if end < MOST_KNOWN_BYTES else plain_head(data[:end])
+        if known is None:
             return None
-        head = data[: end + 2]
-        known = _known_head(head) if end < MOST_KNOWN_BYTES else plain_head(head)
-        if known is None or end + 4 + known.n_body != len(data):
+        n_body, traced = known
+        if end + 2 + n_body != len(data):
             return None
         if default_headers is not self._default_headers:  # a date among them, once a second
             self._default_headers = default_headers
             self._head = self._answer + _lines(default_headers)
-        if known.traced:
-            about = _lines(trace_of(known.traced).headers())
-        else:  # an id of its own: a part of chance, the same for this process, and a number
-            about = b"%b%016x\r\n" % (self._ids, next(self._n))
-        return self._head + about + self._body
+        if traced:
+            return self._head + _lines(trace_of(traced).headers()) + self._body
+        self._n += 1
+        return b"%b%b%016x\r\n%b" % (self._head, self._ids, self._n, self._body)
 
 
 def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

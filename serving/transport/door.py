@@ -38,7 +38,7 @@ class Door(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Send away who would wait for too long, begin what is known, parse the rest."""
-        if not self._is_resting:
+        if not (self._is_idle or self._is_resting):
             super().data_received(data)
             return
         if self._gate.is_full:
@@ -64,14 +64,18 @@ class Door(Connection):
 
     def _send_away(self, refusal: bytes) -> None:
         self.app.refused(BusyError.code)
-        self._stop_clock()
         self.transport.write(refusal)
-        self._rest()
+        if not self._is_idle:
+            self._stop_clock()
+            self._rest()
+        else:  # as it was: the same again, only later
+            self._rests_since_s = self.loop.time()
 
     def _begin(self, met: Met) -> None:
         """Do what the parser would have had done: one request, whole, plain and to be counted."""
         self._stop_clock()
         self._rests_since_s = None
+        self._is_idle = False
         trace = trace_of(met.traced)
         current.set(trace)  # the task that answers takes it along
         scope: Any = met.scope
@@ -113,13 +117,3 @@ class Door(Connection):
         if self.app.place(scope) is not None:
             facts_of(scope)
             self._heads.learn(data, scope, {name: scope[name] for name in _LEARNT})
-
-    @property
-    def _is_resting(self) -> bool:
-        """Whether nothing is under way here, so that bytes that come begin a request.
-
-        A request may be answered before its body has come: what comes then is no request.
-        """
-        if self._is_begun or self._is_refused or self._is_over or self._is_answering:
-            return False
-        return self.cycle is None or not self.cycle.more_body

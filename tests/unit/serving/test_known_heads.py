@@ -204,6 +204,19 @@ def test_a_known_head_is_not_parsed_whatever_it_says_of_its_trace(more):
     assert asyncio.run(run()) == [b"HTTP/1.1 200 OK"] * 2
 
 
+def test_a_request_that_comes_before_the_answer_to_one_waits_for_it():
+    async def run():
+        door = await connected(KnownHeads())
+        await ask(door, PLAIN + b"{}")
+        door.data_received(PLAIN + b"[]")
+        door.data_received(PLAIN + b"{}")
+        waiting = len(door.pipeline)
+        await ask(door, PLAIN + b"[]")
+        return waiting, [b"W10=" in answer for answer in door.transport.written]  # of b"[]"
+
+    assert asyncio.run(run()) == (1, [False, True, False, True])
+
+
 def test_so_many_heads_are_kept_and_no_more():
     heads = KnownHeads()
     asked = [LINE + b"Host: h%d\r\nContent-Length: 0\r\n\r\n" % n for n in range(MOST_KNOWN + 1)]
