@@ -23,7 +23,7 @@ from typing import Literal
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen
 from stores.channels import document_bytes, read_document
-from stores.durable import sync_directory, write_durably
+from stores.durable import exclusive_lock, sync_directory, write_durably
 from stores.home_id import known_home_id
 from stores.layout import Layout
 from stores.moved_paths import name_root_anew
@@ -104,6 +104,11 @@ def take_backup(layout: Layout, folder: Path, *, at_ms: int) -> Taken:
                 remedy="name a folder elsewhere, best on another disk",
             )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with exclusive_lock(folder / ".lock"):  # else what is removed below might be another's, alive
+        return _taken(layout, folder, roots, at_ms=at_ms)
+
+
+def _taken(layout: Layout, folder: Path, roots: Mapping[str, Path], *, at_ms: int) -> Taken:
     for left in folder.glob(f"{_UNDER_WAY}*"):  # of one that was killed
         shutil.rmtree(left)
     moment = datetime.fromtimestamp(at_ms / 1_000, UTC)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 
 import dagster as dg
@@ -15,6 +16,7 @@ from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from orchestration.instance import open_instance
 from stores.backups import backups_in, faults_of, put_back, read_backup, renew_list, take_backup
 from stores.channels import ChannelBoard
+from stores.durable import exclusive_lock
 from stores.layout import Layout
 from stores.signing import KeyRing
 
@@ -70,6 +72,22 @@ def test_what_comes_back_is_what_was_there(home, tmp_path):
     for path in home.keys.glob("*.pem"):
         assert (back.keys / path.name).stat().st_mode == path.stat().st_mode
     assert back.keys.stat().st_mode & 0o777 == 0o700
+
+
+def test_two_at_once_come_one_after_the_other(home, tmp_path):
+    """The second removed what the first had copied so far, taking it for one that was killed."""
+    kept, taken = tmp_path / "kept", []
+    half = kept / ".under-way-by-another" / "file"
+    half.parent.mkdir(parents=True)
+    half.write_text("half")
+    second = threading.Thread(target=lambda: taken.append(take_backup(home, kept, at_ms=AT_MS)))
+    with exclusive_lock(kept / ".lock"):
+        second.start()
+        second.join(timeout=0.2)
+        assert half.exists()
+    second.join(timeout=60)
+    assert [each.path for each in taken] == list(backups_in(kept))
+    assert not half.exists()
 
 
 def test_what_dagster_ran_and_made_comes_back(home, tmp_path):
