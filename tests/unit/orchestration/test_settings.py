@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 
 import dagster as dg
@@ -109,6 +110,14 @@ def test_the_example_lists_every_variable_and_its_default():
     assert set(listed) == {variable for variable, _ in variables_of(Settings())}
     read = Settings.read({name: value for name, value in listed.items() if value})
     assert read.model_dump() == Settings().model_dump() | {"launch": "in_process"}
+
+
+def test_the_example_can_be_loaded_by_a_shell():
+    """What stood behind a value was run as a command."""
+    lines = (Path(__file__).parents[3] / ".env.example").read_text().splitlines()
+    settings = [line.removeprefix("# ") for line in lines if line.startswith("# THROUGHLINE_")]
+    settings = [line for line in settings if "=" in line.split()[0]]
+    assert [len(shlex.split(line, comments=True)) for line in settings] == [1] * len(settings)
 
 
 def variables_of(section, prefix="THROUGHLINE_"):
