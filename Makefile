@@ -3,7 +3,6 @@
 SHELL := /bin/bash
 UV := .tools/bin/uv
 RUN := $(UV) run --no-sync
-EXTRAS := --extra orchestration --extra serving --extra explainer --extra tracing
 PYTEST_ARGS ?=
 # A file stays on one process, as its fixtures do; slow folders begin.
 BY_FILE := --dist loadfile --no-loadscope-reorder
