@@ -72,6 +72,20 @@ class Crowd:
             f"{self.watched} good, p99 {self.watched_p99_ms:.1f} ms"
         )
 
+    @property
+    def rows(self) -> list[str]:
+        """Rows of the page's table of overload."""
+        return [
+            f"| asked | {self.times:.2f} times the peak of {self.peak:,.0f}/s | 2.9 |",
+            f"| answered | {100 * self.share:.0f} % of the peak | 80 % |",
+            f"| accepted | p50 {self.accepted_p50_ms:.0f} ms, p99 {self.accepted_p99_ms:.0f} ms "
+            "| p99 100 ms |",
+            f"| refused | p50 {self.refused_p50_ms:.1f} ms, p99 {self.refused_p99_ms:.0f} ms "
+            "| p99 10 ms |",
+            "| refused without Retry-After; neither answered nor refused; looks at health that "
+            f"failed | {self.no_retry}; {self.lost}; {self.watched_failed} of {self.watched} | 0 |",
+        ]
+
 
 def missing() -> str:
     """What this machine lacks for a crowd; empty where it lacks nothing."""

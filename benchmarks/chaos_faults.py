@@ -6,6 +6,7 @@ answer is kept and looked at: whether it came, when, and whether it says what it
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import subprocess
 import sys
@@ -31,13 +32,15 @@ LOCKED_WITHIN_S = 10.0
 class Fault:
     """Something that breaks and is mended.
 
-    ``is_total`` when nothing at all can be read meanwhile: then no answer may say it is whole.
+    ``is_total`` when nothing at all can be used meanwhile, from ``shows_after_s`` on: then no
+    answer may say it is whole.
     """
 
     name: str
     begin: Callable[[], None]
     end: Callable[[], None]
     is_total: bool = True
+    shows_after_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Figures:
     ``unlabelled`` answers lacked something and did not say so. ``failures_to_open`` is the most
     failed reads that one process made before it left the store alone, ``opened_ms`` how long
     after the fault that was; both None where it never did. ``closed_ms`` is how long after the
-    mending the last answer that was not whole was sent.
+    mending the last answer that was not whole was sent; infinite where that is the last of all.
     """
 
     name: str
@@ -84,6 +87,18 @@ class Figures:
             f"p50 {self.p50_ms:.1f}, p99 {self.p99_ms:.1f}, worst {self.worst_ms:.0f} ms; "
             f"{opened}, whole again {self.closed_ms / 1_000:.1f} s after the mending"
         )
+
+    @property
+    def rows(self) -> list[str]:
+        """Row of the page."""
+        alone = "never" if self.failures_to_open is None else f"{self.failures_to_open}"
+        levels = ", ".join(f"{n:,} {level}" for level, n in sorted(self.levels.items())) or "none"
+        times = f"{self.p50_ms:.1f} / {self.p99_ms:.1f} / {self.worst_ms:.0f}"
+        return [
+            f"| {self.name} | {100 * self.answered_share:.4g} % of {self.sent:,} | "
+            f"{100 * self.degraded_share:.2g} % ({levels}), {self.unlabelled} | {times} | {alone} "
+            f"| {self.closed_ms / 1_000:.1f} s |"
+        ]
 
 
 def run_fault(fault: Fault, server: Server, path: str, bodies: Path, out: Path) -> Figures:
@@ -118,6 +133,7 @@ def figures_of(fault: Fault, answers: Sequence[Answer], broken: Broken) -> Figur
         levels[answer.level] = levels.get(answer.level, 0) + 1
     alone_s = [answer.at_s for answer in degraded if LEFT_ALONE in answer.because]
     last_s = max((answer.at_s for answer in degraded), default=mended_s)
+    is_whole = not answered or not max(answered, key=lambda answer: answer.at_s).level
     return Figures(
         name=fault.name,
         sent=len(met),
@@ -130,12 +146,13 @@ def figures_of(fault: Fault, answers: Sequence[Answer], broken: Broken) -> Figur
         worst_ms=percentile(times, 1.0),
         failures_to_open=_failures_to_open(degraded) if alone_s else None,
         opened_ms=(min(alone_s) - began_s) * 1_000 if alone_s else None,
-        closed_ms=max(0.0, last_s - mended_s) * 1_000,
+        closed_ms=max(0.0, last_s - mended_s) * 1_000 if is_whole else math.inf,
     )
 
 
 def _is_unlabelled(answer: Answer, fault: Fault, broken: Broken) -> bool:
-    is_within = broken.from_s + EDGE_S < answer.at_s < broken.until_s - EDGE_S
+    shows_s = broken.from_s + fault.shows_after_s + EDGE_S
+    is_within = shows_s < answer.at_s < broken.until_s - EDGE_S
     return not answer.level and (answer.is_lacking or (fault.is_total and is_within))
 
 

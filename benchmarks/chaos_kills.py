@@ -45,6 +45,15 @@ class Kills:
             f"{self.unreadable} unreadable"
         )
 
+    @property
+    def rows(self) -> list[str]:
+        """Row of the page."""
+        return [
+            f"| kill -9 of all processes under {RATE:.0f} predictions a second, {self.kills} times "
+            f"| {self.missing} of {self.answered:,} answered missing from the log, "
+            f"{self.unreadable} of {self.segments} segments unreadable | 0, 0 |"
+        ]
+
 
 def killed_under_load(
     folder: Path, url: str, path: str, bodies: Path, *, kills: int, seed: int = 3

@@ -1,6 +1,7 @@
 """The world that chaos breaks: a Redis that can be killed, a home with a release, its processes.
 
-``python -m benchmarks.chaos_world FOLDER URL CARDS`` makes the home and its online values.
+``python -m benchmarks.chaos_world FOLDER URL CARDS`` makes the home and its online values;
+with ``--hasty`` behind it values are fresh for a second and usable for three.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from benchmarks import servers
 from benchmarks.online_data import drawn_world, write_bodies, write_online
 from benchmarks.online_model import LadderParts, drawn_vectors, model_of, put_on_shelf
 from core.clock import SystemClock
-from core.degradation import Degradation
+from core.degradation import Degradation, Freshness
 from core.errors import DependencyError
 from core.features.plan import Plan
 from orchestration.ending import end_group
@@ -39,6 +40,8 @@ STARTS_WITHIN_S, LOOK_EVERY_S = 20.0, 0.01
 REQUEST_ONLY = ("payment_v1:amount", "payment_v1:is_weekend", "payment_v1:is_night")
 N_GOLDEN = 16
 SETTLES_S = 3.0
+IS_HASTY = "--hasty"
+HASTY_FRESH_S, HASTY_USABLE_S = 1.0, 3.0
 
 
 class RedisProcess:
@@ -123,12 +126,37 @@ def redis_process(folder: Path) -> Iterator[RedisProcess]:
         server.kill()
 
 
+class FolderProcess:
+    """The folder over a home, and what may be done to it."""
+
+    def __init__(self, home: Path, url: str, logs: Path) -> None:
+        self._given = home, url, logs
+        self._ends = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start_again(self) -> None:
+        """Start it unless it runs."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._ends.enter_context(folder_process(*self._given))
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=10)
+
+    def close(self) -> None:
+        """End all that was started."""
+        self._ends.close()
+
+
 @contextmanager
-def folding(home: Path, url: str, logs: Path) -> Iterator[None]:
+def folding(home: Path, url: str, logs: Path) -> Iterator[FolderProcess]:
     """The folder over ``home``, under way: it keeps the age of every source up to date."""
-    with folder_process(home, url, logs):
+    with closing(FolderProcess(home, url, logs)) as process:
+        process.start_again()
         time.sleep(SETTLES_S)
-        yield
+        yield process
 
 
 @contextmanager
@@ -173,7 +201,15 @@ def ladder_of(degradation: Degradation, plan: Plan) -> LadderParts:
     return LadderParts(declared, (facts,), files)
 
 
-def prepare(folder: Path, url: str, cards: int) -> None:
+def hasty(plan: Plan) -> tuple[Freshness, ...]:
+    """Limits of age that a test can wait for."""
+    return tuple(
+        Freshness(view=view.name, fresh_s=HASTY_FRESH_S, usable_s=HASTY_USABLE_S)
+        for view in plan.views
+    )
+
+
+def prepare(folder: Path, url: str, cards: int, *, is_hasty: bool = False) -> None:
     """Home with a release and its ladder, online values, one file of requests."""
     from feature_store.catalogue import catalogue_of_module
     from feature_store.compile import compile_service
@@ -186,7 +222,9 @@ def prepare(folder: Path, url: str, cards: int) -> None:
     shutil.rmtree(layout.root, ignore_errors=True)
     now_ms = SystemClock().now_ms()
     model = model_of(folder, plan)
-    put_on_shelf(layout.create(), USE_CASE, plan, model, now_ms, ladder_of(DEGRADATION, plan))
+    ages = hasty(plan) if is_hasty else DEGRADATION.freshness
+    ladder = ladder_of(DEGRADATION.model_copy(update={"freshness": ages}), plan)
+    put_on_shelf(layout.create(), USE_CASE, plan, model, now_ms, ladder)
     world = drawn_world(cards, now_ms, countries=COUNTRIES)
     write_online(url, plan, world)
     write_bodies(folder, world, len(plan.vector))
@@ -194,4 +232,4 @@ def prepare(folder: Path, url: str, cards: int) -> None:
 
 
 if __name__ == "__main__":
-    prepare(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    prepare(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), is_hasty=IS_HASTY in sys.argv)

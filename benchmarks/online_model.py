@@ -96,10 +96,30 @@ def put_on_shelf(
     ladder: LadderParts | None = None,
 ) -> None:
     """Bundle, signature, verdict, approval and channel of the one release that serves."""
+    release = shelve(layout, use_case, plan, model, now_ms, ladder)
+    served = {use_case.name: ChannelState(champion=release)}
+    channels = Channels(counter=1, written_at_ms=now_ms, use_cases=served)
+    Shelf(layout.shelf).board.write(channels, ensure_signer(layout.keys, "channels"))
+
+
+def shelve(
+    layout: Layout,
+    use_case: UseCase,
+    plan: Plan,
+    model: bytes,
+    now_ms: int,
+    ladder: LadderParts | None = None,
+    *,
+    golden: NDArray[np.float32] | None = None,
+) -> int:
+    """Bundle, signature, verdict and approval of a release on no channel; its number.
+
+    ``golden`` are the vectors whose scores it is held to; drawn ones where none are given.
+    """
     shelf = Shelf(layout.shelf)
     release = shelf.allocate_release(use_case.name)
     folder = layout.root / "built" / str(release)
-    facts, files = _manifest(use_case, plan, release, now_ms), _files(plan, model)
+    facts, files = _manifest(use_case, plan, release, now_ms), _files(plan, model, golden)
     if ladder is not None:
         declared = {"degradation": ladder.degradation, "fallbacks": ladder.fallbacks}
         facts, files = facts.model_copy(update=declared), {**files, **ladder.files}
@@ -119,9 +139,7 @@ def put_on_shelf(
     shelf.approve(
         use_case.name, release, who=WHO, role="risk", comment="", at_ms=now_ms, signer=approval
     )
-    served = {use_case.name: ChannelState(champion=release)}
-    channels = Channels(counter=1, written_at_ms=now_ms, use_cases=served)
-    shelf.board.write(channels, ensure_signer(layout.keys, "channels"))
+    return release
 
 
 def _manifest(use_case: UseCase, plan: Plan, release: int, now_ms: int) -> Manifest:
@@ -144,10 +162,10 @@ def _manifest(use_case: UseCase, plan: Plan, release: int, now_ms: int) -> Manif
     )
 
 
-def _files(plan: Plan, model: bytes) -> dict[str, bytes]:
+def _files(plan: Plan, model: bytes, golden: NDArray[np.float32] | None = None) -> dict[str, bytes]:
     from training.onnx_export import OnnxScorer
 
-    vectors = drawn_vectors(N_GOLDEN, len(plan.vector), seed=3)
+    vectors = drawn_vectors(N_GOLDEN, len(plan.vector), seed=3) if golden is None else golden
     flat = Histogram(edges=(0.0, 1.0), counts=(0, 1, 0), n_null=0)
     profile = Profile(n=1, features=dict.fromkeys(plan.vector, flat), score=flat, decisions={})
     explainer = ExplainerSpec(kind="none", features=plan.vector, slope=1.0, intercept=0.0)

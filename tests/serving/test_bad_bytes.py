@@ -10,12 +10,14 @@ from bad_bodies import BODIES, GOOD, MARK
 from bad_messages import MESSAGES, Message
 from bundles import serve, shelve
 from online_processes import service
+from tallied import Tally
 from wire import Answer, Wire, request, wire
 
 from stores.layout import Layout
 
 HEADER_S = BODY_S = 0.5
 WITHIN_S = 30.0
+TALLY = Tally("cases")
 LIMITS = {
     "HTTP__MAX_BODY_BYTES": 200_000,
     "HTTP__HEADER_TIMEOUT_MS": int(HEADER_S * 1_000),
@@ -29,10 +31,18 @@ def url(tmp_path_factory):
     serve(layout, shelve(layout), counter=1)
     with service(layout, **LIMITS) as process:
         yield process.url
+    print(TALLY.said)
 
 
 def sent(connection: Wire, message: Message) -> Answer | None:
     """The answer to a message; None where the connection ended without one."""
+    with TALLY.asked():
+        answer = exchanged(connection, message)
+        TALLY.took(answer.status if answer else 0)
+    return answer
+
+
+def exchanged(connection: Wire, message: Message) -> Answer | None:
     for part in message.parts:
         if isinstance(part, float):
             time.sleep(part)
@@ -96,8 +106,8 @@ UNDECLARED = {
 )
 def test_a_name_that_nobody_declared_is_not_repeated(url, path, body):
     with wire(url) as connection:
-        connection.send(request(body, path=path.encode()))
-        assert_told(connection.answer(WITHIN_S), 422, "contract")
+        message = Message((request(body, path=path.encode()),), 422, "contract")
+        assert_told(sent(connection, message), message.status, message.code)
 
 
 def test_the_corpus_is_large_and_every_sort_is_in_it():

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks.chaos import Report
 from benchmarks.chaos_crowd import Crowd, crowd_of
 from benchmarks.chaos_faults import Broken, Fault, figures_of
 from benchmarks.chaos_load import Answer, answer_of, read_answers
+from benchmarks.chaos_report import Report
 from benchmarks.open_loop import RESULT
 
 ALONE = "reading online values failed again and again and is left alone for a while"
@@ -73,6 +74,22 @@ def test_it_is_whole_again_with_the_last_answer_that_was_not():
     assert figures(answer(107.0)).closed_ms == 0
 
 
+def test_it_is_never_whole_again_where_the_last_answer_is_not():
+    assert figures(answer(107.0), degraded(113.9)).closed_ms == math.inf
+
+
+def test_what_shows_later_is_missed_only_from_then_on():
+    late = replace(TOTAL, shows_after_s=1.0)
+    assert figures(answer(101.0), fault=late).unlabelled == 0
+    assert figures(answer(101.5), fault=late).unlabelled == 1
+
+
+def test_a_folder_that_dies_is_to_lead_down_both_rungs():
+    report = Report()
+    report.aged(figures(degraded(101.0), degraded(105.0), answer(107.0), fault=TOTAL))
+    assert {floor.what for floor in report.floors if not floor.is_met} == {"f: answers at stale"}
+
+
 def test_an_answer_is_read_from_its_bytes():
     body = {
         "prediction_id": "fraud-0a1b-0-7",
@@ -124,7 +141,9 @@ def test_what_a_crowd_met_is_counted_from_every_request():
 
 def test_a_floor_is_held_against_every_figure(capsys):
     report = Report()
-    report.fault(figures(*[degraded(101.0)] * 999, answer(102.0, 600.0, status="closed")))
+    report.fault(
+        figures(*[degraded(101.0)] * 998, answer(102.0, 600.0, status="closed"), answer(107.0))
+    )
     missed = {floor.what for floor in report.floors if not floor.is_met}
     assert missed == {"f: worst, ms"}
     report.crowd(crowd(lost=1, watched_failed=1))
