@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from core.contracts import (
     EVENT_ID,
     EVENT_TIMESTAMP,
+    FieldSpec,
     FormerContract,
     Reference,
     Source,
@@ -259,6 +260,45 @@ def _wrong(source: Source, found: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(
         f"source {source.name} declares its former contracts wrongly", found=found, remedy=remedy
     )
+
+
+def as_in_table(source: Source) -> Source:
+    """The source as its table may hold it: rows from before a major are what was taken then.
+
+    Examples
+    --------
+    >>> from core.contracts import FieldSpec
+    >>> was, way = FieldSpec(name="x", type="int64"), FieldSpec(name="way", type="string")
+    >>> before = FormerContract(version="1.0", fields=(was,), since="2026-01-01",
+    ...     until="2026-04-01")
+    >>> now = was.model_copy(update={"minimum": 1.0})
+    >>> source = Source(name="s", description="", owner="", fields=(now, way), version="2.0",
+    ...     former=(before,))
+    >>> [(spec.minimum, spec.is_nullable) for spec in as_in_table(source).fields]
+    [(None, False), (None, True)]
+    """
+    fields = source.fields
+    for former in source.former:
+        were = {spec.name: spec for spec in former.fields}
+        fields = tuple(_either(spec, were.get(spec.name)) for spec in fields)
+    return source.model_copy(update={"fields": fields})
+
+
+def _either(now: FieldSpec, was: FieldSpec | None) -> FieldSpec:
+    """A field that takes what either takes; null where there was none."""
+    if was is None:
+        return now.model_copy(update={"is_nullable": True})
+    lows, highs = (was.minimum, now.minimum), (was.maximum, now.maximum)
+    has_values = bool(was.allowed and now.allowed)
+    changes = {
+        "is_nullable": was.is_nullable or now.is_nullable,
+        "minimum": None if None in lows else min(bound for bound in lows if bound is not None),
+        "maximum": None if None in highs else max(bound for bound in highs if bound is not None),
+        "max_length": max(was.max_length, now.max_length),
+        "pattern": now.pattern if was.pattern == now.pattern else None,
+        "allowed": tuple(dict.fromkeys((*was.allowed, *now.allowed))) if has_values else (),
+    }
+    return now.model_copy(update=changes)
 
 
 def following_sources(

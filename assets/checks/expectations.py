@@ -14,6 +14,7 @@ import dagster as dg
 from assets.results import check
 from core.clock import DAY_MS
 from core.contracts import FieldSpec, Source
+from core.event_versions import as_in_table
 from core.features.partials import slots
 from core.features.plan import ViewPlan
 from core.features.tile_building import NEWEST
@@ -50,7 +51,7 @@ def _library() -> Any:
 
 def source_expectations(source: Source, table: "pa.Table") -> dg.AssetCheckResult:
     """What the contract of a source says of its table."""
-    return _judged(table, _of_source(source))
+    return _judged(table, _of_source(as_in_table(source)))
 
 
 def training_expectations(table: "pa.Table") -> dg.AssetCheckResult:

@@ -14,6 +14,7 @@ from core.errors import ConfigurationError, InvalidInputError
 from core.event_versions import (
     CONTRACT_KEY,
     VersionedParser,
+    as_in_table,
     following_source,
     following_sources,
     newest,
@@ -175,6 +176,14 @@ def test_a_record_says_its_contract_before_anybody_else_does():
 def test_former_contracts_of_which_no_row_can_come_are_refused(changes, match):
     with pytest.raises(ConfigurationError, match=match):
         VersionedParser(widened(GROWN, **changes))
+
+
+def test_a_table_may_hold_what_either_major_took():
+    found = {spec.name: spec for spec in as_in_table(GROWN).fields}
+    assert (found["amount_minor"].minimum, found["amount_minor"].maximum) == (1, None)
+    assert (found["way"].is_nullable, found["way"].allowed) == (True, ("shop", "web"))
+    assert found["card_id"] == CARD
+    assert as_in_table(PAYMENTS) == PAYMENTS
 
 
 def test_a_source_without_versions_is_written_as_before_and_one_with_reads_back():
