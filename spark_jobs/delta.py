@@ -17,7 +17,8 @@ from typing import Any
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
+from pyspark.sql.types import StringType, StructType
 
 from core.erasure import ERASED
 from core.errors import IntegrityError, NotReadyError
@@ -149,16 +150,38 @@ def replace_where(
     return _made(spark, spec, commit, before)
 
 
+def make_text(spark: SparkSession, spec: TableSpec, commit: Commit) -> None:
+    """Make text of columns that ``spec`` declares as text and the table still holds otherwise.
+
+    All rows are written anew, in one commit. Call it under the table's lock. A table that is not
+    there, or has nothing of the kind, stays as it is.
+    """
+    if not is_table(spark, spec.uri):
+        return
+    held = read_table(spark, spec.uri)
+    wanted = {f.name for f in spec.schema if f.dataType == StringType()}
+    others = [f.name for f in held.schema if f.name in wanted and f.dataType != StringType()]
+    if not others:
+        return
+    with committing(spark, spec.uri, commit):
+        rows = held.withColumns({name: F.col(name).cast("string") for name in others})
+        writer = rows.write.format("delta").mode("overwrite").partitionBy(*spec.partition_by)
+        writer.option("overwriteSchema", value=True).save(spec.uri)
+
+
 def insert_new(
     frame: DataFrame, spec: TableSpec, keys: Sequence[str], pruned_to: str, commit: Commit
 ) -> int:
     """Insert the rows whose ``keys`` the table does not hold; never update, never delete.
 
-    ``pruned_to`` is a condition on the target ``t`` that names its partitions. Call it under
-    the table's lock. Returns the new version; the commit is made even when nothing is new.
+    ``pruned_to`` is a condition on the target ``t`` that names its partitions. The table gets
+    columns that it lacks, null in its other rows; those that are declared no more stay, null in
+    the new ones. Call it under the table's lock. Returns the new version; the commit is made even
+    when nothing is new.
     """
     spark = frame.sparkSession
     ensure_table(spark, spec)
+    _add_columns(spark, spec)
     rows = frame.select(spec.schema.names)
     same = " AND ".join(f"t.{key} <=> s.{key}" for key in keys)
     before = latest_version(spark, spec.uri)
@@ -168,8 +191,17 @@ def insert_new(
         else:
             target = DeltaTable.forPath(spark, spec.uri).alias("t")
             merge = target.merge(rows.alias("s"), f"({pruned_to}) AND {same}")
-            merge.whenNotMatchedInsertAll().execute()
+            merge.whenNotMatchedInsert(values={n: f"s.`{n}`" for n in rows.columns}).execute()
     return _made(spark, spec, commit, before)
+
+
+def _add_columns(spark: SparkSession, spec: TableSpec) -> None:
+    """Columns of the declaration that the table was made without."""
+    held = set(DeltaTable.forPath(spark, spec.uri).toDF().columns)
+    missing = [field for field in spec.schema.fields if field.name not in held]
+    if missing:
+        named = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in missing)
+        spark.sql(f"ALTER TABLE delta.`{spec.uri}` ADD COLUMNS ({named})")
 
 
 def _made(spark: SparkSession, spec: TableSpec, commit: Commit, before: int) -> int:

@@ -92,8 +92,8 @@ def replay_of(name: str, served: Served) -> Json:
 
 def rollout_of(name: str, served: Served) -> Json:
     """Where nothing is under way."""
-    channels = {"champion": served.state.champion, "challenger": None, "challenger_weight": 0.0,
-                "shadow": None, "older": []}  # fmt: skip
+    channels: Json = {"champion": served.state.champion, "challenger": None,
+                      "challenger_weight": 0.0, "shadow": None, "older": []}  # fmt: skip
     return {"use_case": name, "channels": channels, "rollout": None, "shadow": None, "audit": []}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from grown_payments import CARD, GROWN, TERMINAL
 from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, payment, seal_events
 from shared_spark import ingested
 
@@ -36,6 +37,7 @@ def rows_of(spark, uri, *columns):
     return sorted(tuple(row) for row in read_table(spark, uri).select(*columns).collect())
 
 
+KEYS = {"card_id": "c1", "terminal_id": "t1"}
 MIXED: list[dict[str, Any] | bytes] = [
     payment("p1", NOW_MS - DAY_MS),
     payment("p2", NOW_MS - 2 * DAY_MS, amount_minor=7),
@@ -223,3 +225,21 @@ def test_somebody_who_was_forgotten_comes_back_in_no_way(spark, layout):
     assert (report.accepted, report.forgotten, report.rejected) == (2, 2, {})
     assert rows_of(spark, layout.events("payments"), "event_id") == [("p4",), ("p6",)]
     assert scan_tree(layout.root / "lake", sought) == []
+
+
+def test_a_new_major_adds_its_columns_and_reads_rows_of_the_one_before(spark, begun):
+    layout = begun
+    grown = GROWN.model_copy(update={"fields": (TERMINAL, CARD, GROWN.fields[3])})  # no amount
+    rows = [
+        payment("p1", NOW_MS - DAY_MS),  # taken before the switch, and sent again
+        payment("p6", NOW_MS),
+        {"@contract": 2, "event_id": "p7", "event_timestamp": NOW_MS, "way": "web"} | KEYS,
+    ]
+    report = ingested(spark, layout, grown, seal_events(layout, grown, rows))
+    assert (report.accepted, report.duplicates, report.rejected) == (2, 1, {})
+    assert rows_of(spark, layout.events("payments"), "event_id", "amount_minor", "way") == [
+        ("p1", 100, None),
+        ("p2", 7, None),
+        ("p6", None, "shop"),
+        ("p7", None, "web"),
+    ]

@@ -21,7 +21,11 @@ def test_rows_from_before_a_major_are_held_to_what_was_taken_then(former, is_fin
         {"event_id": "p1", "amount_minor": 5_001, "way": None},
         {"event_id": "p2", "amount_minor": 1, "way": "web"},
     ]
-    always = {"event_timestamp": at, "available_at": at, "event_date": date(2026, 1, 1)}
+    always: dict[str, object] = {
+        "event_timestamp": at,
+        "available_at": at,
+        "event_date": date(2026, 1, 1),
+    }
     always |= {"terminal_id": "t1", "card_id": "c1"}
     table = pa.Table.from_pylist([{**row, **always} for row in rows])
     found = source_expectations(GROWN.model_copy(update={"former": former}), table)
