@@ -114,8 +114,9 @@ def check_unmapped(source: Source, columns: abc.Collection[str]) -> None:
     if missing or unknown:
         raise ConfigurationError(
             f"the file's columns are not those of source {source.name}",
-            found=(_listed("it lacks", missing) + _listed("it has besides", unknown)).strip(),
-            remedy="give the file of this source, or say with --map which column is which field",
+            found=_listed(("it lacks", missing), ("it has besides", unknown)),
+            remedy="give the file of this source, or say with --map which column is which field "
+            "(docs/data.md shows how)",
             code="bad_columns",
         )
 
@@ -142,9 +143,7 @@ def check_target(mapping: Mapping, source: Source) -> None:
     if missing or unknown:
         raise ConfigurationError(
             f"the mapping does not fit the contract of source {source.name}",
-            found=(
-                _listed("fields left out", missing) + _listed("unknown fields", unknown)
-            ).strip(),
+            found=_listed(("fields left out", missing), ("unknown fields", unknown)),
             remedy=f"map exactly the fields {', '.join(sorted(known))}",
             code="bad_mapping",
         )
@@ -168,8 +167,8 @@ def check_columns(mapping: Mapping, columns: abc.Collection[str]) -> None:
         )
 
 
-def _listed(title: str, names: abc.Collection[str]) -> str:
-    return f" {title} {_shown(sorted(names))}" if names else ""
+def _listed(*said: tuple[str, abc.Collection[str]]) -> str:
+    return "; ".join(f"{title} {_shown(sorted(names))}" for title, names in said if names)
 
 
 def _shown(names: abc.Collection[str]) -> str:

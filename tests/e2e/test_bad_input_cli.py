@@ -76,7 +76,11 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "no byte": ("f.parquet", b"", "empty"),
     "no row": ("f.parquet", parquet(event_id=pa.array([], pa.string())), "no row"),
     "nested": ("f.parquet", parquet(event_id=[[1]]), "event_id holds nested"),
-    "another source": ("f.parquet", parquet(label_id=["a"]), "it lacks amount_minor"),
+    "another source": (
+        "f.parquet",
+        parquet(label_id=["a"]),
+        "terminal_id; it has besides label_id",
+    ),
     "only a header": ("f.csv", HEAD.encode(), "no row"),
     "another delimiter": ("f.csv", (HEAD + ROW).replace(",", ";").encode(), "it lacks"),
     "another encoding": ("f.csv", (HEAD + ROW).encode("utf-16"), "not UTF-8"),
