@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from online_processes import service
+from tallied import Tally
 from wire import request, wire
 
 from stores.layout import Layout
@@ -33,6 +34,7 @@ INFER = "/v2/models/toy/infer"
 TIMEOUT = "x-request-timeout-ms"
 JSON = {"content-type": "application/json"}
 WIDTH = len(TOY_PLAN.vector)
+TALLY = Tally("generated")
 
 
 def drawn(n):
@@ -58,6 +60,7 @@ def url(tmp_path_factory):
         metrics = httpx.get(f"{started.url}/metrics").text
         assert 'code="internal"' not in metrics
         assert 'status="5' not in metrics
+    print(TALLY.said)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,9 @@ def client(url):
 
 
 def sent(client, counts, path, content, headers=JSON):
-    answer = client.post(path, content=content, headers=headers)
+    with TALLY.asked():
+        answer = client.post(path, content=content, headers=headers)
+        TALLY.took(answer.status_code)
     assert answer.status_code < 500, answer.text
     if answer.status_code >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
@@ -115,7 +120,9 @@ def answers_as_told(strategy, checks, session, counts):
     @given(case=strategy)
     def one(case):
         case.headers.pop(TIMEOUT, None)  # who gives no time is refused by 503, and it is no fault
-        answer = case.call(session=session, timeout=WITHIN_S)
+        with TALLY.asked():
+            answer = case.call(session=session, timeout=WITHIN_S)
+            TALLY.took(answer.status_code)
         is_lenient = any(part in case.operation.path for part in MORE_THAN_A_SCHEMA)
         case.validate_response(answer, checks=lenient if is_lenient else checks)
         counts[case.operation.label, answer.status_code] += 1
@@ -230,12 +237,15 @@ def test_no_bytes_on_a_connection_are_an_error_of_ours(url):
     )
     def one(cut, drop, put):
         with wire(url) as connection:
-            connection.send(good[:cut] + put + good[cut + drop :])
-            connection.half_close()
-            answer = connection.answer_or_end(WITHIN_S)
-            counts[answer.status if answer else 0] += 1
-            assert answer is None or answer.status < 500
-            connection.ends_within(WITHIN_S)
+            with TALLY.asked():
+                connection.send(good[:cut] + put + good[cut + drop :])
+                connection.half_close()
+                answer = connection.answer_or_end(WITHIN_S)
+                status = answer.status if answer else 0
+                TALLY.took(status)
+                connection.ends_within(WITHIN_S)
+            counts[status] += 1
+            assert status < 500
 
     one()
     assert sum(counts.values()) >= RAW
