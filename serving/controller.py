@@ -42,8 +42,6 @@ from stores.shelf import Shelf
 from stores.signing import KeyRing, Signer, ensure_signer
 
 WHO_ENDS = "the declared time"
-TRIED_WITHIN_S = 15.0
-"""Others wait meanwhile: whoever asks for their answer, and rollouts that are to be judged."""
 
 _ENDINGS: dict[Event, Literal["promoted", "rolled_back", "withdrawn", "overtaken"]] = {
     "promoted": "promoted",
@@ -306,8 +304,8 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
         note_configuration("controller", settings, clock, told)
     layout.shelf.mkdir(parents=True, exist_ok=True)
     shelf = Shelf(layout.shelf)
-    patience_s = min(TRIED_WITHIN_S, settings.models.patience_ms / 1_000)
-    trials = Trials(layout.state / "trials", patience_s=patience_s)
+    patience_ms = min(settings.controller.trial_ms, settings.models.patience_ms)
+    trials = Trials(layout.state / "trials", patience_s=patience_ms / 1_000)
     counts = open_rollout_counts(settings.online, layout.rollout_counts)
     look_s = settings.controller.look_ms / 1_000
     looked_s, trouble = clock.monotonic_s() - look_s, ""

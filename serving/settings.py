@@ -139,10 +139,14 @@ class FolderSettings(Section):
 
 
 class ControllerSettings(Section):
-    """The process that alone writes the channels: how often it looks at requests, at rollouts."""
+    """The process that alone writes the channels: how often it looks at requests, at rollouts.
+
+    While it tries a release, others wait for their answer, and rollouts for their judge.
+    """
 
     poll_ms: int = Field(default=200, ge=10)
     look_ms: int = Field(default=1_000, ge=10)
+    trial_ms: int = Field(default=15_000, ge=100)  # and never longer than models.patience_ms
 
 
 class MetricsSettings(Section):

@@ -130,7 +130,11 @@ class Trials:
             raise IntegrityError(
                 "a release hangs when it is loaded",
                 found=f"no answer to its golden points within {self._patience_s:g} s",
-                remedy="build it smaller or mend its model; what serves goes on",
+                remedy=(
+                    "build it smaller, mend its model, or give it longer: "
+                    "THROUGHLINE_CONTROLLER__TRIAL_MS, THROUGHLINE_MODELS__PATIENCE_MS; "
+                    "what serves goes on"
+                ),
                 code="model_hangs",
             ) from None
         except msgspec.MsgspecError:

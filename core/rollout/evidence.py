@@ -100,7 +100,8 @@ def log_mixture(successes: Array, n: Array) -> Array:
     # One call for all three: of few arms, calls into numpy take longer than the work.
     counted = np.broadcast_arrays(successes + 0.5, n - successes + 0.5, n + 1.0)
     of_hits, of_others, of_all = log_gamma(np.stack(counted))
-    return of_hits + of_others - of_all - math.log(math.pi)
+    inside: Array = of_hits + of_others - of_all - math.log(math.pi)
+    return inside
 
 
 def share_of(successes: Array, n: Array) -> Array:

@@ -16,8 +16,13 @@ from orchestration.processes import answers, free_port
 from stores.layout import Layout
 
 ROOT = Path(__file__).parents[2]
-# On a busy machine answers would be degraded for being late; tests of lateness say their own.
-UNHURRIED = {"ENGINE__READ_BUDGET_MS": 10_000, "ENGINE__CHALLENGER_PATIENCE_MS": 20_000}
+# On a busy machine answers would be degraded for being late, and releases not served for loading
+# slowly; tests of lateness say their own.
+UNHURRIED = {
+    "ENGINE__READ_BUDGET_MS": 10_000,
+    "ENGINE__CHALLENGER_PATIENCE_MS": 20_000,
+    "CONTROLLER__TRIAL_MS": 60_000,
+}
 READY_WITHIN_S = 120.0  # a machine that others keep busy starts slowly
 
 

@@ -9,7 +9,6 @@ from xdist.scheduler import LoadFileScheduling
 # MLflow and Great Expectations take two seconds to import.
 SHARES = {
     "spark": ("tests/spark/", "tests/feast/test_from_spark.py"),
-    "commands": ("tests/e2e/test_pipeline.py", "tests/e2e/test_real_data_sample.py"),
     "models": (
         "tests/unit/training/",
         "tests/unit/assets/test_registry.py",
