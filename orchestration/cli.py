@@ -100,7 +100,7 @@ COMMANDS = (
         "forget", "forget", "erase a person everywhere, with a signed certificate", needs_home=True
     ),
     Command("lineage", "lineage", "what a thing was made of, and what is made of it"),
-    Command("backup", "backup", "copy everything of a home while it works", needs_home=True),
+    Command("backup", "backup", "copy everything of a home while it works"),
     Command("restore", "restore", "make a home of a backup"),
     Command("rollout", "rollout", "start, watch, hold, promote or take back a gradual rollout"),
     Command("rollback", "rollback", "ask for the former champion, or a given release, back"),
