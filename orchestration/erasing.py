@@ -16,7 +16,6 @@ from core.erasure import Certificate, Journal, StepDone, Tombstone
 from core.errors import NotReadyError
 from core.retention import Hold
 from core.sought import MASKED, Sought
-from feature_store.erasing_tables import erase_in_table
 from orchestration.erasing_lake import erase_besides, sightings_in, tables_in
 from orchestration.erasing_models import remove_bundles_of, trained_on
 from orchestration.erasing_tree import erase_below, files_below, tables_below
@@ -28,6 +27,7 @@ from stores.erasing_cold import cold_sightings, erase_in_cold
 from stores.erasing_log import erase_in_landing, erase_in_log
 from stores.erasing_online import erase_online, is_sqlite
 from stores.erasing_records import erase_in_shared
+from stores.erasing_tables import erase_in_table
 from stores.erasures import Erasures
 from stores.holds import Holds
 from stores.layout import Layout

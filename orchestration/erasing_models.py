@@ -19,7 +19,7 @@ def trained_on(settings: Settings, sought: Sought) -> list[TrainedModel]:
     """Releases on the shelf whose training set holds somebody, with what is declared for them."""
     from deltalake import DeltaTable
 
-    from feature_store.erasing_tables import count_in_table
+    from stores.erasing_tables import count_in_table
 
     layout, declared = settings.layout, discover(settings.use_case_packages)
     shelf, served = Shelf(layout.shelf), served_releases(layout)

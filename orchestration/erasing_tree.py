@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.sought import Sought
-from feature_store.erasing_tables import erase_in_table
 from stores.erasing_files import erase_in_file
 from stores.erasing_log import erase_in_log, is_log
 from stores.erasing_online import erase_in_database
 from stores.erasing_records import erase_in_segment, is_segment
+from stores.erasing_tables import erase_in_table
 
 ONLINE = "online.sqlite"
 _SIDECARS = ("-wal", "-shm", "-journal", ".lock")

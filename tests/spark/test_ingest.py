@@ -15,10 +15,10 @@ from core.erasure import Tombstone
 from core.errors import NotReadyError
 from core.mapping import read_mapping
 from core.sought import Sought
-from feature_store.erasing_tables import erase_in_table
 from spark_jobs import reading
 from spark_jobs.delta import metadata_of, read_table, writer_number
 from stores.erasing_log import erase_in_log
+from stores.erasing_tables import erase_in_table
 from stores.layout import Layout
 from stores.log import SourceLog
 from stores.masking import ensure_mask

@@ -25,11 +25,11 @@ from core.decisions import Decider
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
 from core.sought import Sought
 from core.stats.histogram import Histogram
-from feature_store.erasing_tables import erase_in_table
 from spark_jobs import scores, tiles
 from spark_jobs.audit import AuditLimits
 from spark_jobs.delta import latest_version, read_table
 from stores.bundle import GOLDEN, MODEL, PROFILE
+from stores.erasing_tables import erase_in_table
 from stores.frames import plan_table
 from stores.golden import golden_of
 from stores.layout import Layout

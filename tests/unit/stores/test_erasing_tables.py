@@ -10,7 +10,7 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from core.sought import Sought
-from feature_store.erasing_tables import count_in_table, erase_in_table
+from stores.erasing_tables import count_in_table, erase_in_table
 from stores.scanning import scan_tree
 from stores.tables import epoch_said, removal_said
 
