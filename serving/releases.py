@@ -236,7 +236,7 @@ def release_of(
     decider = Decider.of(manifest.decisions, manifest.plan)
     prove(bundle, runner, decider)
     ladder = ladder_of(bundle, runner_of, batching)
-    return LoadedRelease(
+    release = LoadedRelease(
         manifest=manifest,
         manifest_digest=manifest.digest,
         plan_digest=manifest.plan.digest,
@@ -248,6 +248,8 @@ def release_of(
         consenting=consenting_of(manifest),
         grown_bytes=max(0, resident_bytes() - before),
     )
+    release.features  # noqa: B018 - made now, not while the first request waits
+    return release
 
 
 def consenting_of(manifest: Manifest) -> Consenting | None:

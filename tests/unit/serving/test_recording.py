@@ -102,3 +102,21 @@ def test_a_batch_that_is_partly_in_the_sample_keeps_ids_in_their_places(tmp_path
 def test_a_high_risk_tier_is_never_sampled_whatever_the_manifest_says(tmp_path):
     bench = bench_of(tmp_path, record_share=0.01, risk_tier="high")
     assert all(predict(bench, f"card-{n}")["prediction_id"] for n in range(50))
+
+
+def test_records_of_candidates_say_what_each_says_alone(tmp_path):
+    bench = bench_of(tmp_path)
+    raws = [{**REQUEST, "inputs": {"amount_minor": 1_250 + 500 * n}} for n in range(3)]
+    asyncio.run(bench.engine.predict_many("toy", {"points": raws}))
+    together = [json.loads(payload) for payload in bench.records.payloads]
+    for raw in raws:
+        asyncio.run(bench.engine.predict("toy", raw))
+    alone = [json.loads(payload) for payload in bench.records.payloads[len(raws) :]]
+
+    assert len({str(record["vector"]) for record in alone}) > 1
+    assert [*map(_without_timings, together)] == [*map(_without_timings, alone)]
+    assert all(record["timings_ms"].keys() == alone[0]["timings_ms"].keys() for record in together)
+
+
+def _without_timings(record):
+    return {name: value for name, value in record.items() if name != "timings_ms"}
