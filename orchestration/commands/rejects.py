@@ -69,7 +69,7 @@ def _check_there(shell: Shell, source: str, arguments: argparse.Namespace) -> No
     waiting = [row for row in _refused(shell, source) if row["replayed_epoch"] is None]
     if any(_is_chosen(row, arguments) for row in waiting):
         return
-    codes = Counter(row["code"] for row in waiting)
+    codes = Counter(sorted(row["code"] for row in waiting))
     raise NotReadyError(
         f"no refused record of {source} that was not replayed yet is chosen so",
         found=", ".join(f"{n:,} {code}" for code, n in codes.most_common()) or "none at all",

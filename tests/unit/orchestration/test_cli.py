@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import importlib
+import io
 from typing import Any
 
 import pytest
 
 from core import errors
 from orchestration import cli
+from orchestration.commands.backfill import with_tables
+from orchestration.settings import Settings
+from orchestration.shell import Shell
 
 
 def subclasses(kind: type[errors.PlatformError]) -> set[type[errors.PlatformError]]:
@@ -139,3 +143,11 @@ def test_status_of_an_empty_home_says_what_is_missing(home, capsys):
     printed = capsys.readouterr().out
     assert "no table" in printed
     assert "not running" in printed
+
+
+def test_views_of_a_source_without_rows_are_left_out_and_named(tmp_path):
+    """A new use case could not be filled in a home where the others had no rows."""
+    out = io.StringIO()
+    shell = Shell(Settings(home=tmp_path), out=out)
+    assert with_tables(shell, {"a_v1": True, "b_v1": False}) == ["a_v1"]
+    assert out.getvalue() == "  no tables yet for b_v1: left out\n"
