@@ -51,7 +51,7 @@ class Door(Connection):
             self._begin(met)
             return
         super().data_received(data)
-        if self._is_one_request(data):
+        if self._heads.comes_again(data) and self._is_one_request(data):
             self._learn(data)
 
     def on_message_complete(self) -> None:

@@ -18,7 +18,10 @@ WHOLE_BODY = "throughline.body"
 """Key of a request's scope: its body, where all of it came with its head."""
 MOST_KNOWN_BYTES = 1_024
 """Longer heads are parsed each time, and `MOST_KNOWN` are kept: nobody fills our memory."""
-MOST_KNOWN = 256
+MOST_KNOWN = 1_024
+MOST_ONCE = 4_096
+"""Heads that came once, of which a number is kept: to learn one that does not come again costs as
+much as to parse it."""
 
 COUNTED = re.compile(rb"POST /v[12]/(?!events/)")
 LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
@@ -67,6 +70,7 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Known] = {}
+        self._once: set[int] = set()
 
     def met(self, data: bytes) -> Met | None:
         """The one whole request that ``data`` is, if its head is known."""
@@ -80,6 +84,17 @@ class KnownHeads:
         scope = known.scope.copy()
         scope["headers"] = [*scope["headers"], *traced]  # each request has its own
         return Met(scope, traced, data[end + 4 :])
+
+    def comes_again(self, data: bytes) -> bool:
+        """Whether this head was asked about before: one that comes once is not worth knowing."""
+        end = data.find(b"\r\n\r\n", 0, MOST_KNOWN_BYTES)
+        number = hash(_cut(data[: end + 4])[0])
+        if number in self._once:
+            return end >= 0
+        if len(self._once) >= MOST_ONCE:
+            self._once.clear()
+        self._once.add(number)
+        return False
 
     def learn(self, data: bytes, scope: Scope, more: Scope | None = None) -> None:
         """Keep the head of ``data``, if it is plain; the parser took all of that for one request.

@@ -186,7 +186,7 @@ def test_so_is_what_comes_in_odd_forms_and_pieces(line, headers, bodies):
 
 def check(line, headers, bodies):
     head = line + b"Host: x\r\n" + b"".join(headers) + b"Content-Length: 2\r\n\r\n"
-    pieces = [head + body for body in [b"{}", *bodies]]
+    pieces = [head + body for body in [b"{}", b"{}", *bodies]]  # the second time it is learnt
     assert told(KnownHeads(), pieces) == told(Forgetful(), pieces)
 
 
@@ -196,25 +196,27 @@ def check(line, headers, bodies):
 def test_a_known_head_is_not_parsed_whatever_it_says_of_its_trace(more):
     async def run():
         door = await connected(KnownHeads())
-        await ask(door, PLAIN + b"{}")
+        for _ in range(2):
+            await ask(door, PLAIN + b"{}")
         door.parser = None
         await ask(door, PLAIN.replace(b"Host", more + b"Host") + b"[]")
         return [answer.partition(b"\r\n")[0] for answer in door.transport.written]
 
-    assert asyncio.run(run()) == [b"HTTP/1.1 200 OK"] * 2
+    assert asyncio.run(run()) == [b"HTTP/1.1 200 OK"] * 3
 
 
 def test_a_request_that_comes_before_the_answer_to_one_waits_for_it():
     async def run():
         door = await connected(KnownHeads())
-        await ask(door, PLAIN + b"{}")
+        for _ in range(2):
+            await ask(door, PLAIN + b"{}")
         door.data_received(PLAIN + b"[]")
         door.data_received(PLAIN + b"{}")
         waiting = len(door.pipeline)
         await ask(door, PLAIN + b"[]")
         return waiting, [b"W10=" in answer for answer in door.transport.written]  # of b"[]"
 
-    assert asyncio.run(run()) == (1, [False, True, False, True])
+    assert asyncio.run(run()) == (1, [False, False, True, False, True])
 
 
 def test_so_many_heads_are_kept_and_no_more():
@@ -224,6 +226,15 @@ def test_so_many_heads_are_kept_and_no_more():
         heads.learn(data, {"headers": []})
     assert heads.met(asked[0]) is None
     assert all(heads.met(data) is not None for data in asked[1:])
+
+
+def test_a_head_is_learnt_when_it_comes_again(monkeypatch):
+    monkeypatch.setattr("serving.transport.known_heads.MOST_ONCE", 2)
+    heads = KnownHeads()
+    asked = [LINE + b"Host: h%d\r\nContent-Length: 0\r\n\r\n" % n for n in range(3)]
+    assert [heads.comes_again(data) for data in (*asked[:2], asked[0])] == [False, False, True]
+    assert [heads.comes_again(data) for data in (asked[2], asked[0])] == [False, False]  # forgotten
+    assert not any(heads.comes_again(b"POST") for _ in range(2))
 
 
 def test_what_a_request_does_to_its_headers_is_its_own():
