@@ -28,6 +28,7 @@ OF_OTHER_PROCESSES = {
 }
 AT_START_AND_AT_SWAPS = {
     *("open_to_others", "bad_setting", "unknown_setting", "counter_went_back", "metrics_port"),
+    "port_taken",
     *("model_unreadable", "model_shape", "contract_incomplete"),
     *("model_hangs", "model_crashes", "no_room", "forked_session"),
     *("no_such_device", "device_not_got", "no_tracing"),
