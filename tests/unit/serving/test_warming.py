@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from engines import Bench
 from large_models import files_of, hanging_model, large_model
 from rollouts import roll_out
 
-from core.clock import SystemClock
+from core.clock import FixedClock, SystemClock
 from core.errors import IntegrityError, OverloadedError
 from serving.background import Background, PendingError
 from serving.model_room import Tenant, who_goes
@@ -85,20 +87,24 @@ def test_an_error_of_work_is_raised_once_and_then_it_is_tried_again():
 
 
 def test_work_that_never_ends_is_given_up_and_not_begun_again():
-    background, begun = Background(SystemClock(), patience_s=0.01), list[int]()
+    clock, begun, ended = FixedClock(0), threading.Event(), threading.Event()
+    background, n_begun = Background(clock, patience_s=10), count()
 
     def work():
-        begun.append(1)
-        time.sleep(3)
+        next(n_begun)
+        begun.set()
+        ended.wait(60)
 
     with pytest.raises(PendingError):
         background.result("a", work, wait_s=0)
-    time.sleep(0.02)
+    assert begun.wait(60)
+    clock.advance(10_000)
     for _ in range(2):
         with pytest.raises(IntegrityError, match="hangs") as caught:
             background.result("a", work, wait_s=0)
         assert caught.value.code == "model_hangs"
-    assert begun == [1]
+    ended.set()
+    assert next(n_begun) == 1
 
 
 @pytest.fixture
