@@ -49,19 +49,19 @@ def test_without_a_fault_bytes_pass(proxy):
 
 
 def test_answers_come_later_and_in_order_and_at_once_when_it_is_healed(proxy):
-    with connected(proxy) as connection:
+    with connected(proxy, timeout_s=60) as connection:
         proxy.delay_s = 0.2
         began = time.monotonic()
         assert asked(connection) == b"ping"
-        assert 0.19 < time.monotonic() - began < 1.0
+        assert time.monotonic() - began > 0.19
         connection.sendall(b"1")
         time.sleep(0.05)
         proxy.heal()
         connection.sendall(b"2")
         assert connection.recv(1) + connection.recv(1) == b"12"
-        began = time.monotonic()
+        proxy.delay_s = 600
+        proxy.heal()
         assert asked(connection) == b"ping"
-        assert time.monotonic() - began < 0.19
 
 
 def test_a_reset_is_one_and_others_connect_anew(proxy):
