@@ -57,6 +57,9 @@ ANSWERING = """
         transport = httpx.ASGITransport(app=app)
         async with app.app.router.lifespan_context(app.app):
             async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+                async with asyncio.timeout(60):  # a busy machine loads what is served slowly
+                    while (await client.get("/readyz")).status_code != 200:
+                        await asyncio.sleep(0.05)
                 request = json.loads(sys.argv[2])
                 answer = await client.post("/v1/toy/predictions", json=request)
                 assert answer.status_code == 200, answer.text
