@@ -62,6 +62,8 @@ def test_its_sample_keeps_the_contracts_that_it_declares(tmp_path, capsys):
         parse = partial(RowParser(source).parse, now_ms=SystemClock().now_ms())
         assert len(rows) > 1_000
         assert [parsed for parsed in map(parse, rows[::20]) if isinstance(parsed, Violation)] == []
+        # A column of one value is refused by the training set's checks.
+        assert all(len({row[name] for row in rows}) > 1 for name in rows[0])
 
 
 @pytest.mark.usefixtures("written")
