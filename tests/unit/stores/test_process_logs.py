@@ -28,7 +28,7 @@ def test_a_day_s_starts_append_and_a_later_day_begins_anew(log):
     written(log, b"three\n", NOW_MS + DAY_MS)
     assert log.read_bytes() == b"three\n"
     [former] = former_logs(log.parent)
-    assert former == (f"service.{event_date(NOW_MS)}.log", NOW_MS + 1, 8, 0, "", None, False)
+    assert tuple(former) == (f"service.{event_date(NOW_MS)}.log", NOW_MS + 1, 8, 0, "", None, False)
     assert (log.parent / former.name).read_bytes() == b"one\ntwo\n"
 
 
