@@ -28,16 +28,18 @@ from core.sought import MASKED, Sought
 from orchestration import cli
 from orchestration.commands import forget
 from orchestration.erasing import Erasing
-from orchestration.settings import Settings
+from orchestration.settings import ErasureSettings, Settings
 from orchestration.shell import Shell
 from stores.audit import AuditLog
 from stores.backups import backups_in, faults_of, read_backup, take_backup
 from stores.cold import ColdTier
+from stores.erasing_online import erase_online
 from stores.erasures import Erasures, verified
 from stores.holds import Holds
 from stores.home_id import home_id
 from stores.masking import ensure_mask
-from stores.scanning import scan_tree
+from stores.online.redis import all_pairs
+from stores.scanning import scan_tree, scan_values
 from stores.shelf import Shelf
 from stores.signing import KeyRing
 from stores.sweeping import files_of_bundle
@@ -90,12 +92,18 @@ def left_of(settings, person):
 def test_one_is_gone_and_all_others_are_as_they_were(settings, tmp_path):
     root = settings.layout.root
     take_backup(settings.layout, tmp_path / "backups", at_ms=1)
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "mail.txt").write_text(f"{THEIRS} and {PEOPLE[0]}\n")
     before = {person: sightings(root, person) for person in PEOPLE[:3]}
     assert left_of(settings, THEIRS)
-    code, said = called(settings, "--why", "asked in a letter", "--also", str(tmp_path / "backups"))
+    named = ErasureSettings(backups=(tmp_path / "backups",))
+    words = ("--why", "asked in a letter", "--also", str(tmp_path / "named"))
+    code, said = called(settings.model_copy(update={"erasure": named}), *words)
     assert code == 0, said
     assert left_of(settings, THEIRS) == []
-    assert sightings(tmp_path / "backups", THEIRS) == []
+    for folder in ("backups", "named"):
+        assert sightings(tmp_path / folder, THEIRS) == []
+        assert sightings(tmp_path / folder, PEOPLE[0])
     for person, there in before.items():
         # Bundle 2 held all of them, and went as a whole. A table keeps the same in other files.
         assert in_places(sightings(root, person)) == in_places(there) - {"shelf/releases/toy/2"}
@@ -289,7 +297,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is(settings, words, matc
 
 
 @pytest.mark.slow
-def test_ten_of_twenty_people_are_forgotten_one_after_the_other(tmp_path):
+def test_twenty_people_are_forgotten_one_after_the_other(tmp_path):
     settings = Settings(home=tmp_path / "home", environment="test")
     plant(settings.layout, PEOPLE)
     gone, there = PEOPLE[::2], PEOPLE[1::2]
@@ -299,6 +307,9 @@ def test_ten_of_twenty_people_are_forgotten_one_after_the_other(tmp_path):
     for person in there:
         encodings = {sighting.encoding for sighting in left_of(settings, person)}
         assert encodings >= {"utf-8", "utf-16-le", "hex", "base64", "url", MASKED}
+    for person in there:
+        assert called(settings, "--why", "asked in a letter", person=person)[0] == 0
+    assert [left_of(settings, person) for person in PEOPLE] == [[]] * 20
 
 
 @pytest.mark.redis
@@ -319,6 +330,23 @@ def test_keys_of_one_go_from_a_redis_and_those_of_others_stay(settings):
             code, said = called(online, "--why", "asked in a letter")
             assert code == 1
             assert "left in online store: value, utf-8, 1 times" in said
+
+
+@pytest.mark.redis
+def test_no_value_of_a_redis_holds_any_of_twenty_who_were_forgotten():
+    with (
+        tempfile.TemporaryDirectory(prefix="tl") as folder,
+        redis_server(Path(folder)) as server,
+        Redis(port=server.port) as client,
+    ):
+        for person in (*PEOPLE, f"{PEOPLE[0]}0"):
+            client.set(base_key("card_v1", entity_key([person])), b"packed")
+            client.set(f"claim/event/payments/{person}", b"digest")
+        sought = [Sought(person) for person in PEOPLE]
+        assert all(scan_values("online", all_pairs(server.url), each) for each in sought)
+        assert [erase_online(server.url, each) for each in sought] == [2] * 20
+        assert not any(scan_values("online", all_pairs(server.url), each) for each in sought)
+        assert len(list(all_pairs(server.url))) == 2
 
 
 def killed_at(settings, sync):
