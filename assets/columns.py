@@ -8,6 +8,7 @@ from core.features.partials import Slot, slots
 from core.features.plan import AttributeFeature, Plan, ViewPlan, WindowFeature, feature_column
 from core.features.windows import spell_duration
 from core.use_case import UseCase
+from stores.masking import is_masked
 
 Described = dict[str, str]
 
@@ -61,6 +62,7 @@ PREDICTION = {
     "record": "The whole record as JSON, personal values masked.",
     "event_date": "UTC date of the instant that was asked about; the table's partition.",
 }
+MASKED = "Masked, as in records of predictions."
 ONLINE = {
     "key": "View, half of the value and key of the entity.",
     "value": "Tiles, or the attributes in force, packed.",
@@ -119,7 +121,7 @@ def training_columns(use_case: UseCase, plan: Plan) -> Described:
     truth = use_case.source(label.source).field(label.column).description
     held = (*plan.vector, *carried_beside(use_case, plan))
     features = feature_columns(use_case, plan, held)
-    return EXAMPLE | _keys(use_case, plan) | {"label": truth} | features
+    return EXAMPLE | _masked_keys(use_case, plan) | {"label": truth} | features
 
 
 def carried_beside(use_case: UseCase, plan: Plan) -> tuple[str, ...]:
@@ -164,6 +166,16 @@ def _features_of(view: ViewPlan) -> Sequence[WindowFeature | AttributeFeature]:
 def _keys(use_case: UseCase, plan: Plan) -> Described:
     fields = {f.name: f for source in use_case.sources for f in source.fields}
     return {key: fields[key].description for keys in plan.entities.values() for key in keys}
+
+
+def _masked_keys(use_case: UseCase, plan: Plan) -> Described:
+    """Keys as they stand in a training set."""
+    examples = use_case.source(use_case.label.example_source)
+    masked = {field.name for field in examples.fields if is_masked(field)}
+    return {
+        name: f"{said} {MASKED}".strip() if name in masked else said
+        for name, said in _keys(use_case, plan).items()
+    }
 
 
 def _feature(view: ViewPlan, feature: WindowFeature | AttributeFeature, source: Source) -> str:

@@ -2,9 +2,10 @@
 
 Source: events tables at recorded versions. The snapshot id is a digest over all rows sorted
 by example, the plan, the versions and the declaration, so building again from the recorded
-versions gives the same id or fails. Written by ``replaceWhere`` on the snapshot: a rerun
-changes nothing. Killed anywhere, it leaves at most a staging folder that the next run
-writes over.
+versions gives the same id or fails. Join keys of a personal class are masked before anything
+is written, as in records of predictions, with the home's one key. Written by ``replaceWhere``
+on the snapshot: a rerun changes nothing. Killed anywhere, it leaves at most a staging folder
+that the next run writes over.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from spark_jobs.delta import (
     is_table,
     latest_version,
     local_path,
+    make_text,
     read_table,
     replace_where,
     size_bytes,
@@ -54,6 +56,7 @@ from spark_jobs.staging import discard, stage
 from spark_jobs.tables import training_table
 from spark_jobs.vectors import ROW_DIGEST, Vectoriser, vector_schema
 from stores.durable import write_durably
+from stores.masking import Mask, ensure_mask, is_masked
 
 WRITER = "training_set"
 PARTS = ("train", "validation", "test")
@@ -67,6 +70,8 @@ class Arguments(JobArguments):
     version, which the report and the snapshot's record name. With ``expected_snapshot`` the
     run is a rebuild: another id is an error. ``beside`` are values that the plan yields, its
     vector lacks, and decision rules read. With a ``consent``, nobody who opted out is in it.
+    ``masked_keys`` are the join keys that are masked in it; None: those of a personal class. The
+    record of a snapshot from before keys were masked names none, and its rebuild masks none.
     """
 
     use_case: str
@@ -83,6 +88,7 @@ class Arguments(JobArguments):
     seed: int = 0
     read_versions: dict[str, int] = Field(default_factory=dict)
     expected_snapshot: str | None = None
+    masked_keys: tuple[str, ...] | None = None
     partitions: int = 2
 
     def source(self, name: str) -> Source:
@@ -96,12 +102,26 @@ class Arguments(JobArguments):
             remedy="give the job the contracts of all sources it reads",
         )
 
+    @property
+    def personal_keys(self) -> tuple[str, ...]:
+        """Join keys that the examples' source declares personal: text, whatever their type."""
+        examples = self.source(self.label.example_source)
+        return tuple(name for name in join_keys_of(self.plan) if is_masked(examples.field(name)))
+
+    @property
+    def keys_to_mask(self) -> tuple[str, ...]:
+        """Join keys that are masked in this snapshot."""
+        if self.masked_keys is not None:
+            return self.masked_keys
+        return self.personal_keys if self.expected_snapshot is None else ()
+
 
 class Report(JobReport):
     """What was frozen. ``parts`` maps each part to its rows and how many are positive."""
 
     use_case: str
     snapshot: str
+    masked_keys: tuple[str, ...]
     rows: int
     parts: dict[str, tuple[int, int]]
     in_gap: int
@@ -114,7 +134,11 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
     """Build, stage, name and publish the snapshot."""
     crash = CrashPoints.of(arguments.crash_at)
     check_example_source(arguments.plan, arguments.source(arguments.label.example_source))
-    arguments = arguments.model_copy(update={"read_versions": _versions(spark, arguments)})
+    decided = {
+        "read_versions": _versions(spark, arguments),
+        "masked_keys": arguments.keys_to_mask,
+    }
+    arguments = arguments.model_copy(update=decided)
     crash.reach("training_set.before_points")
     staging = arguments.layout.staging(f"training_{arguments.use_case}")
     with table_lock(staging):
@@ -138,6 +162,7 @@ def run(spark: SparkSession, arguments: Arguments) -> Report:
     return Report(
         use_case=arguments.use_case,
         snapshot=snapshot,
+        masked_keys=arguments.keys_to_mask,
         rows=sum(rows for rows, _ in counts.values()),
         parts=counts,
         in_gap=int((parts == GAP).sum()),
@@ -184,6 +209,8 @@ def _vectors(spark: SparkSession, arguments: Arguments, crash: CrashPoints) -> D
     examples = labelled(
         examples_of(rows, plan), events[label.source], label, arguments.cut_ms
     ).withColumn("weight", F.lit(1.0))
+    as_text = {name: F.col(name).cast("string") for name in arguments.personal_keys}
+    examples = examples.withColumns(as_text)
     views = plan.views
     first_ms = date_start_ms(arguments.start_date)
     near = pruned(
@@ -198,8 +225,13 @@ def _vectors(spark: SparkSession, arguments: Arguments, crash: CrashPoints) -> D
     kept = ("example_id", *join_keys_of(plan), "event_timestamp", "label", "weight")
     added = vector_schema(plan, arguments.beside)
     schema = StructType([examples.schema[name] for name in kept] + added.fields)
-    vectoriser = Vectoriser(plan, kept, arguments.beside)
+    vectoriser = Vectoriser(plan, kept, arguments.beside, _masks(arguments))
     return examples.join(answers, on="point_id").mapInArrow(vectoriser, schema)
+
+
+def _masks(arguments: Arguments) -> dict[str, Mask]:
+    masked = arguments.keys_to_mask
+    return dict.fromkeys(masked, ensure_mask(arguments.layout.keys)) if masked else {}
 
 
 def index_of(staged: DataFrame) -> dict[str, NDArray[Any]]:
@@ -255,8 +287,8 @@ def _check_rebuilt(arguments: Arguments, snapshot: str) -> None:
         raise IntegrityError(
             "the snapshot could not be rebuilt bit for bit",
             found=f"snapshot {snapshot}, not {arguments.expected_snapshot}",
-            remedy="check that the tables' versions, the plan's functions and the code are those "
-            "of the snapshot's record",
+            remedy="check that the tables' versions, the plan's functions, the code and the key of "
+            "masks are those of the snapshot's record",
         )
 
 
@@ -276,6 +308,7 @@ def _publish(
     )
     condition = f"snapshot = '{snapshot}'"
     with table_lock(table.uri):
+        make_text(spark, table, Commit(WRITER, {"snapshot": None}))
         n_rows = int((parts != GAP).sum())
         if is_table(spark, table.uri) and arguments.expected_snapshot is None:
             held = read_table(spark, table.uri).where(condition).count()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,8 @@ from core.features.plan import Plan, feature_column
 from core.features.transforms import AT_MS, apply_transforms
 from spark_jobs.host import kinds_of
 from spark_jobs.tables import struct
+from stores.masked_columns import masked_column
+from stores.masking import Mask
 
 Floats = NDArray[np.float64]
 ROW_DIGEST = "row_digest"
@@ -38,8 +40,8 @@ def plan_values(plan: Plan, batch: pa.RecordBatch) -> dict[str, Floats]:
         flat = batch.column(f"values_{index}").flatten()
         matrix = floats_of(flat).reshape(len(batch), len(kind.features))
         values |= {name: matrix[:, place] for place, name in enumerate(kind.features)}
-    for field in plan.request_fields:
-        values[f"request:{field.name}"] = floats_of(batch.column(f"request_{field.name}"))
+    for asked in plan.request_fields:
+        values[f"request:{asked.name}"] = floats_of(batch.column(f"request_{asked.name}"))
     return values | apply_transforms(plan, values)
 
 
@@ -63,14 +65,16 @@ def nullable(values: Floats) -> pa.Array:
 class Vectoriser:
     """Batches of points with values into batches of examples with their vector.
 
-    ``kept`` are the columns that pass through; ``beside`` are values that the vector lacks and
-    decision rules read. ``row_digest`` covers all of a row, so the digests of two tables tell
-    whether their rows are equal.
+    ``kept`` are the columns that pass through, ``masks`` those of them whose values are masked on
+    the way, and with what; ``beside`` are values that the vector lacks and decision rules read.
+    ``row_digest`` covers all of a row as it leaves, so the digests of two tables tell whether
+    their rows are equal, and no digest is of a value that was masked.
     """
 
     plan: Plan
     kept: tuple[str, ...]
     beside: tuple[str, ...] = ()
+    masks: Mapping[str, Mask] = field(default_factory=dict)
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """As a function for ``mapInArrow``."""
@@ -81,7 +85,7 @@ class Vectoriser:
     def vectors(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """One batch."""
         values = plan_values(self.plan, batch)
-        columns = {name: batch.column(name) for name in self.kept}
+        columns = {name: self._kept(batch, name) for name in self.kept}
         names = (*self.plan.vector, *self.beside)
         matrix = np.column_stack([values[name] for name in names])
         digests = row_digests(columns, matrix)
@@ -90,6 +94,12 @@ class Vectoriser:
         }
         columns[ROW_DIGEST] = pa.array(digests, pa.binary())
         return pa.RecordBatch.from_pydict(columns)
+
+    def _kept(self, batch: pa.RecordBatch, name: str) -> pa.Array:
+        column = batch.column(name)
+        if name not in self.masks:
+            return column
+        return masked_column(self.masks[name], pa.chunked_array([column])).chunk(0)
 
 
 def row_digests(columns: dict[str, pa.Array], matrix: Floats) -> list[bytes]:

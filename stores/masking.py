@@ -1,4 +1,4 @@
-"""Masks: what stands in a record in the place of a personal value.
+"""Masks: what stands in records and training sets in the place of a personal value.
 
 A mask is a keyed digest, so the same value has the same mask everywhere in a home: whoever
 holds the key can tell whose record it is and nobody else can, not even by trying all values.
@@ -22,12 +22,12 @@ _MASKED_CLASSES = ("personal", "sensitive")
 
 
 def is_masked(spec: FieldSpec) -> bool:
-    """Whether values of a field are personal, so that no record holds them."""
+    """Whether values of a field are personal, so that no record or training set holds them."""
     return spec.column_class in _MASKED_CLASSES
 
 
 class Mask:
-    """Masks values with one key.
+    """Masks values with one key. It may be pickled, key and all: for workers of a job only.
 
     Examples
     --------
@@ -39,7 +39,11 @@ class Mask:
     """
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self._keyed = hashlib.blake2b(key=key, digest_size=_DIGEST_BYTES)
+
+    def __reduce__(self) -> tuple[type[Mask], tuple[bytes]]:
+        return Mask, (self._key,)
 
     def of(self, value: str | int) -> str:
         """Mask of a value; integers count as their decimal text, as in an entity's key."""

@@ -33,7 +33,8 @@ def recomputed(
         entries = [n for n in plan.vector if n.partition(":")[0] == view.name]
         if not entries:
             continue
-        rows = rows_of(platform, view, sample, report["read_versions"][view.source])
+        version = report["read_versions"][view.source]
+        rows = rows_of(platform, view, sample, version, report["masked_keys"])
         answers = [_answers(view, rows, point) for point in points_of(view, sample)]
         for entry in entries:
             feature = entry.partition(":")[2]
@@ -60,22 +61,38 @@ def points_of(view: ViewPlan, sample: "pa.Table") -> list[tuple[bytes, int]]:
     return [(entity_key(key), at_ms) for key, at_ms in zip(keys, instants, strict=True)]
 
 
-def rows_of(platform: Platform, view: ViewPlan, sample: "pa.Table", version: int) -> list[Row]:
-    """Raw rows of the view's source that belong to an entity of the sample."""
+def rows_of(
+    platform: Platform,
+    view: ViewPlan,
+    sample: "pa.Table",
+    version: int,
+    masked_keys: Sequence[str],
+) -> list[Row]:
+    """Raw rows of the view's source that belong to an entity of the sample.
+
+    Entities are named as in the sample: masked where its keys are.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
+
+    from stores.masked_columns import masked_column
+    from stores.masking import ensure_mask
 
     values = [name for name in view.columns if name not in view.join_keys]
     own = ["event_id", "event_timestamp", "available_at", "position"]
     uri = platform.layout.events(view.source)
     table = read_columns(uri, [*own, *view.join_keys, *values], version=version)
     for name in view.join_keys:
-        table = table.filter(pc.is_in(table[name], pa.array(sample[name].unique())))
+        key = table[name]
+        if name in masked_keys:
+            key = masked_column(ensure_mask(platform.layout.keys), key)
+        table = table.append_column(_key(name), key)
+        table = table.filter(pc.is_in(key, pa.array(sample[name].unique())))
     return _rows(view, table)
 
 
 def _rows(view: ViewPlan, table: "pa.Table") -> list[Row]:
-    keys = zip(*(table[name].to_pylist() for name in view.join_keys), strict=True)
+    keys = zip(*(table[_key(name)].to_pylist() for name in view.join_keys), strict=True)
     columns = {name: _plain(table[name]) for name in view.columns}
     fields = zip(
         table["event_id"].to_pylist(),
@@ -90,6 +107,11 @@ def _rows(view: ViewPlan, table: "pa.Table") -> list[Row]:
         Row(event_id, entity_key(key), event, known, place, {n: c[i] for n, c in columns.items()})
         for event_id, key, event, known, place, i in fields
     ]
+
+
+def _key(name: str) -> str:
+    """Column of a join key as the sample has it; no field's name begins so."""
+    return f"_{name}"
 
 
 def _answers(

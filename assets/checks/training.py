@@ -1,6 +1,6 @@
 """Checks of a training set: each stops what is downstream, with the numbers it looked at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -58,7 +58,8 @@ def training_checks(
     columns = {name: column_of(table, feature_column(name)) for name in plan.vector}
     labels = table["label"].to_numpy().astype(np.int64)
     parts = np.asarray(table["split"].to_pylist())
-    asked = [nobody_opted_out(platform, use_case.consent, table)] if use_case.consent else []
+    consent, masked_keys = use_case.consent, report["masked_keys"]
+    asked = [nobody_opted_out(platform, consent, table, masked_keys)] if consent else []
     return [
         *asked,
         training_expectations(table),
@@ -72,16 +73,38 @@ def training_checks(
 
 
 def nobody_opted_out(
-    platform: Platform, consent: Consent, table: "pa.Table"
+    platform: Platform, consent: Consent, table: "pa.Table", masked_keys: Sequence[str]
 ) -> dg.AssetCheckResult:
     """Whether subjects of a snapshot have opted out by the newest words; they are not named."""
     columns = (*consent.keys, consent.column, *ORDER)
     words = read_columns(platform.layout.events(consent.source), columns).to_pylist()
     out = opted_out(consent, words)
+    named = _as_in_the_snapshot(platform, consent, out, masked_keys)
     rows = table.select(list(consent.keys)).to_pylist()
-    n_rows = sum(subject_of(row, consent.keys) in out for row in rows)
+    n_rows = sum(subject_of(row, consent.keys) in named for row in rows)
     why = f"{n_rows:,} examples are of subjects who opted out; build the set again" * bool(n_rows)
     return check(CONSENT, passed=n_rows == 0, why=why, examples=n_rows, opted_out=len(out))
+
+
+def _as_in_the_snapshot(
+    platform: Platform,
+    consent: Consent,
+    subjects: Iterable[tuple[str, ...]],
+    masked_keys: Sequence[str],
+) -> frozenset[tuple[str, ...]]:
+    """Subjects named as a snapshot names them, whose join keys ``masked_keys`` are masked."""
+    from stores.masking import ensure_mask
+
+    if not set(masked_keys) & set(consent.keys):
+        return frozenset(subjects)
+    mask = ensure_mask(platform.layout.keys)
+    return frozenset(
+        tuple(
+            mask.of(part) if key in masked_keys else part
+            for key, part in zip(consent.keys, subject, strict=True)
+        )
+        for subject in subjects
+    )
 
 
 def column_of(table: "pa.Table", name: str) -> checks.Column:

@@ -49,6 +49,7 @@ from spark_jobs.audit import AuditLimits
 from spark_jobs.crash import IN_WRITES, POINTS
 from spark_jobs.job import arguments_of
 from stores.layout import Layout
+from stores.masking import ensure_mask
 from stores.segments import open_segments
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -131,6 +132,7 @@ def prepared(spark, tmp_path_factory):
     ]
     seal_events(layout, PAYMENTS, waiting)
     shelve(layout)
+    ensure_mask(layout.keys)  # every copy of the state masks alike
     ship(layout, [[toy_record(NOW_MS - n * DAY_MS) for n in range(5)], [toy_record()]])
     return layout
 

@@ -14,6 +14,7 @@ from spark_jobs import training_set
 from spark_jobs.delta import read_table
 from spark_jobs.job import arguments_of
 from stores.layout import Layout
+from stores.masking import ensure_mask
 
 pytestmark = pytest.mark.spark
 
@@ -36,7 +37,10 @@ def wish(event_id, card_id, is_out, at_ms):
 
 @pytest.fixture(scope="module")
 def layout(spark, tmp_path_factory):
-    """Thirty days of payments by five cards. Two opt out, one after the cut; one takes it back."""
+    """Thirty days of payments by five cards. Two opt out, one after the cut; one takes it back.
+
+    In a training set the cards are masked.
+    """
     root = tmp_path_factory.mktemp("consent")
     layout = Layout(root / "state")
     paid, judged = history(30, 6)
@@ -66,7 +70,9 @@ def cards_in(spark, layout, **changes):
     report = training_set.run(spark, arguments.model_copy(update=changes))
     rows = read_table(spark, layout.training("payments"))
     found = rows.where(f"snapshot = '{report.snapshot}'").select("card_id").distinct().collect()
-    return {row[0] for row in found}, report
+    mask = ensure_mask(layout.keys)
+    names = {mask.of(f"c{number}"): f"c{number}" for number in range(5)}
+    return {names[row[0]] for row in found}, report
 
 
 def test_nobody_is_learnt_from_whose_last_word_is_no(spark, layout):

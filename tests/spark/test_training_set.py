@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from deltalake import DeltaTable
+from bundles import CONTRACT, REQUEST
+from deltalake import DeltaTable, write_deltalake
+from engines import Bench
 from payments import (
     DAY_MS,
     LABEL,
@@ -16,27 +21,33 @@ from payments import (
     payment,
     seal_events,
 )
+from served_world import write_events
 from shared_spark import ingested
 
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
+from core.features.keys import position
 from core.features.plan import feature_column
 from orchestration.rebuild import recorded_arguments
 from spark_jobs import training_set
 from spark_jobs.delta import metadata_of, read_table
 from spark_jobs.job import arguments_of
+from stores.durable import write_durably
 from stores.frames import plan_table
 from stores.layout import Layout
+from stores.masking import KEY_FILE, ensure_mask
 
 pytestmark = pytest.mark.spark
 
+CARD = PAYMENTS.field("card_id")
 COLUMNS = [feature_column(entry) for entry in PLAN.vector]
 
 
 @pytest.fixture(scope="module")
 def layout(spark, tmp_path_factory):
-    """Sixty days of payments with their verdicts."""
+    """Sixty days of payments with their verdicts, and the key that the tests' records have."""
     root = tmp_path_factory.mktemp("history")
-    layout = Layout(root / "state")
+    layout = Layout(root / "state").create()
+    write_durably(layout.keys / KEY_FILE, bytes(32), mode=0o600)
     paid, judged = history(60, 6)
     for source, rows in ((PAYMENTS, paid), (VERDICTS, judged)):
         ingested(spark, layout, source, land_rows(layout, source, rows, root, NOW_MS))
@@ -67,19 +78,68 @@ def table_of(spark, layout, snapshot):
     return frame.orderBy("example_id").toArrow()
 
 
+def test_a_key_that_is_a_number_is_masked_in_a_table_that_held_it_as_one(spark, tmp_path):
+    layout = Layout(tmp_path).create()
+    paid, judged = history(60, 2)
+    for number, row in enumerate([*paid, *judged]):
+        row["position"] = position(1, number)
+    numbered = [row | {"card_id": int(row["card_id"][1:])} for row in paid]
+    write_events(layout, "payments", numbered, epoch=1)
+    write_events(layout, "verdicts", judged, epoch=1)
+    held = {"snapshot": ["old"], "example_id": ["e"], "card_id": [7], "terminal_id": ["t"]}
+    write_deltalake(layout.training("payments"), pa.table(held), partition_by=["snapshot"])
+    numbers = CARD.model_copy(update={"type": "int64"})
+    payments = PAYMENTS.model_copy(update={"fields": (*PAYMENTS.fields[:2], numbers)})
+    made = training_set.run(spark, arguments_for(layout, sources=(payments, VERDICTS)))
+    mask = ensure_mask(layout.keys)
+    table = table_of(spark, layout, made.snapshot)
+    assert set(table["card_id"].to_pylist()) == {mask.of(number) for number in range(5)}
+    (kept,) = table_of(spark, layout, "old").to_pylist()
+    assert {name: kept[name] for name in held} == {
+        "snapshot": "old", "example_id": "e", "card_id": "7", "terminal_id": "t"
+    }  # fmt: skip
+    assert DeltaTable(layout.training("payments")).metadata().partition_columns == ["snapshot"]
+
+
 def test_vectors_are_those_of_the_process_at_the_same_points(spark, layout, report):
     table = table_of(spark, layout, report.snapshot)
     assert len(table) == report.rows > 150
     rows = {
         name: DeltaTable(layout.events(name)).to_pyarrow_table() for name in report.read_versions
     }
-    paid = rows["payments"].select(["event_id", "amount_minor"])
-    points = table.join(paid, "example_id", "event_id").sort_by("example_id")
+    paid = rows["payments"].select(["event_id", "amount_minor", "card_id"])
+    points = table.drop_columns(["card_id"]).join(paid, "example_id", "event_id")
+    points = points.sort_by("example_id")
     wanted = plan_table(PLAN, rows, points)
     for column in COLUMNS:
         got, expected = table[column].to_numpy(), wanted[column].to_numpy()
         np.testing.assert_array_equal(got, expected, column)
     assert table[COLUMNS[3]].null_count > 0
+
+
+def test_a_personal_key_stands_there_as_in_records(spark, layout, report, tmp_path):
+    contract = CONTRACT.model_copy(update={"keys": (CARD, CONTRACT.keys[1])})
+    bench = Bench(Layout(tmp_path).create(), contract=contract)
+    asyncio.run(bench.engine.predict("toy", REQUEST))
+    recorded = bench.records.last()["entities"]["card_id"]
+    table = table_of(spark, layout, report.snapshot)
+    cards = {row["event_id"]: row["card_id"] for row in history(60, 6)[0]}
+    joined = table.filter(pc.equal(table["card_id"], recorded))["example_id"].to_pylist()
+    assert REQUEST["entities"]["card_id"] == "c1"
+    assert joined == [each for each in table["example_id"].to_pylist() if cards[each] == "c1"] != []
+    assert not set(cards.values()) & set(table["card_id"].to_pylist())
+    assert set(table["terminal_id"].to_pylist()) == {"t0", "t1", "t2"}
+    assert report.masked_keys == ("card_id",)
+
+
+def test_a_snapshot_from_before_keys_were_masked_is_rebuilt_as_it_was(spark, layout, report):
+    formerly = training_set.run(spark, arguments_for(layout, masked_keys=()))
+    recorded = recorded_arguments(layout, "payments", formerly.snapshot)
+    assert recorded.pop("masked_keys") == []
+    again = training_set.run(spark, arguments_of(training_set.Arguments, recorded))
+    assert again.snapshot == formerly.snapshot != report.snapshot
+    table = table_of(spark, layout, formerly.snapshot)
+    assert set(table["card_id"].to_pylist()) == {"c0", "c1", "c2", "c3", "c4"}
 
 
 def test_labels_are_those_known_at_the_cut_and_absent_means_none(spark, layout, report):

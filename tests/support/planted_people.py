@@ -102,6 +102,9 @@ def _tables(layout: Layout, people: Sequence[str]) -> None:
         (layout.training("toy"), "snapshot", "first"),
     ):
         table = pa.table({**columns, column: [value] * len(people)})
+        if column == "snapshot":  # where nothing but the masks tell whose row it is
+            masks = pa.array([mask.of(person) for person in people])
+            table = table.select(["event_id", "snapshot"]).append_column("card_id", masks)
         write_deltalake(uri, table, partition_by=[column])
         write_deltalake(uri, table, mode="overwrite")  # an older version holds them, too
 

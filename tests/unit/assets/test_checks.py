@@ -14,6 +14,8 @@ from assets.checks.expectations import source_expectations, training_expectation
 from assets.resources import Platform
 from core.consent import Consent
 from core.contracts import FieldSpec, Source
+from stores.masked_columns import masked_column
+from stores.masking import ensure_mask
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SOURCE = Source(
@@ -155,9 +157,14 @@ def wishes(tmp_path):
     return platform
 
 
+@pytest.mark.parametrize("masked_keys", [(), ("card_id",)])
 @pytest.mark.parametrize(("cards", "n_planted"), [(["c2", "c3", None], 0), (["c1", "c2", "c1"], 2)])
-def test_an_example_of_somebody_who_opted_out_is_found(wishes, cards, n_planted):
-    result = checks.nobody_opted_out(wishes, CONSENT, pa.table({"card_id": cards}))
+def test_an_example_of_somebody_who_opted_out_is_found(wishes, cards, n_planted, masked_keys):
+    column = pa.chunked_array([cards], pa.string())
+    if masked_keys:
+        column = masked_column(ensure_mask(wishes.layout.keys), column)
+    table = pa.table({"card_id": column})
+    result = checks.nobody_opted_out(wishes, CONSENT, table, masked_keys)
     assert result.passed == (n_planted == 0)
     assert result.metadata["examples"].value == n_planted
     assert result.metadata["opted_out"].value == 1

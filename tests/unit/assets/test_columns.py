@@ -103,6 +103,13 @@ def test_a_feature_says_function_entity_window_grid_and_what_the_contract_says(d
     assert "use_cases.fraud.transforms:payment" in described["payment_v1__is_night"]
 
 
+def test_a_training_set_says_which_keys_are_masked(declared):
+    described = columns.training_columns(declared.use_cases["fraud"], declared.plans["fraud"])
+    masked = {name for name, text in described.items() if text.endswith(columns.MASKED)}
+    assert masked == {"card_id"}
+    assert described["card_id"].startswith("The card")
+
+
 def test_a_table_is_shown_with_its_columns_described(tmp_path):
     import pyarrow as pa
 

@@ -21,6 +21,7 @@ from core.features.keys import position
 from core.features.plan import feature_column
 from stores.frames import plan_table
 from stores.layout import Layout
+from stores.masking import Mask, ensure_mask
 
 SNAPSHOT = "s1"
 USE_CASE = small_use_case().model_copy(
@@ -69,12 +70,16 @@ class Trial:
             PLAN, self.rows, self.points.set_column(place, "event_timestamp", moved)
         ).select([feature_column(name) for name in PLAN.vector])
 
-    def judged(self, values: pa.Table, **changed: Any) -> dict[str, Any]:
-        """Results by name, of a snapshot with these features."""
+    def judged(
+        self, values: pa.Table, *, mask: Mask | None = None, **changed: Any
+    ) -> dict[str, Any]:
+        """Results by name, of a snapshot with these features; with a mask its cards are masked."""
         n = len(self.points)
         parts = np.repeat(["train", "validation", "test"], -(-n // 3))[:n].tolist()
         about = {"label": self.labels, "split": parts, "weight": [1.0] * n, **changed}
         table = self.points.drop_columns(["amount_minor"])
+        if mask is not None:
+            about["card_id"] = [mask.of(card) for card in table["card_id"].to_pylist()]
         for name, column in about.items():
             place = table.column_names.index(name) if name in table.column_names else -1
             table = (
@@ -91,6 +96,7 @@ class Trial:
         report = {
             "snapshot": SNAPSHOT,
             "read_versions": dict.fromkeys((PAYMENTS.name, VERDICTS.name), 0),
+            "masked_keys": [] if mask is None else ["card_id"],
         }
         platform = Platform(
             home=str(self.layout.root), online_url="sqlite:///none", tracking_uri="none"
@@ -113,6 +119,15 @@ def test_an_honest_training_set_passes_every_declared_check(trial):
     assert set(results) == set(MEANING)
     assert failed(results) == {}
     assert results["values_as_known_then"].metadata["values"].value >= 20
+
+
+def test_a_set_with_masked_cards_is_recomputed_by_the_mask_of_the_home_only(trial):
+    results = trial.judged(trial.values(), mask=ensure_mask(trial.layout.keys))
+    assert failed(results) == {}
+    assert results["values_as_known_then"].metadata["values"].value >= 20
+    strange = failed(trial.judged(trial.values(), mask=Mask(bytes(32))))
+    assert set(strange) == {"values_as_known_then"}
+    assert "card_activity_v1:amount_minor_count_1d" in strange["values_as_known_then"]
 
 
 def test_features_of_a_later_instant_are_found_by_the_oracle(trial):

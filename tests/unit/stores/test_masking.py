@@ -1,9 +1,12 @@
+import pickle
 import stat
 
+import pyarrow as pa
 import pytest
 
 from core.contracts import FieldSpec
 from core.errors import ConfigurationError
+from stores.masked_columns import masked_column
 from stores.masking import KEY_FILE, Mask, ensure_mask, is_masked
 
 
@@ -16,6 +19,25 @@ def test_a_mask_is_the_same_for_the_same_value_and_key_only():
 
 def test_a_mask_does_not_hold_the_value():
     assert "4000123412341234" not in Mask(bytes(32)).of("4000123412341234")
+
+
+def test_a_mask_masks_the_same_where_it_is_sent_and_does_not_show_its_key():
+    mask = Mask(b"secret" * 5)
+    assert pickle.loads(pickle.dumps(mask)).of("c1") == mask.of("c1")
+    assert "secret" not in repr(mask)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.int64(), pa.large_string()])
+def test_a_column_is_masked_value_by_value_whatever_its_type_and_chunks(kind):
+    mask = Mask(bytes(32))
+    chunks: list[list[str | None]] = [["7", None, "8", "7"], [], [None], ["8", "9"]]
+    column = pa.chunked_array([pa.array(chunk, pa.string()).cast(kind) for chunk in chunks])
+    wanted = [None if value is None else mask.of(value) for chunk in chunks for value in chunk]
+    masked = masked_column(mask, column)
+    assert masked.type == pa.string()
+    assert masked.to_pylist() == wanted
+    empty = masked_column(mask, pa.chunked_array([], kind))
+    assert (empty.type, len(empty)) == (pa.string(), 0)
 
 
 def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path):
