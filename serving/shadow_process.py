@@ -96,13 +96,16 @@ class ShadowProcess:
     async def _asked(self, line: bytes, n: int, done: list[Reply], *, is_warm: bool) -> None:
         """Fill ``done`` with ``n`` replies; a process that gives none for too long is killed."""
         asking = asyncio.create_task(asyncio.to_thread(self._ask, line, n, done))
+        n_before, silent_s = len(done), 0.0
         try:
             while not asking.done():
+                # No longer at once: it may be ready long before the patience with a start is over.
+                await asyncio.wait([asking], timeout=self.patience_s)
+                silent_s = silent_s + self.patience_s if len(done) == n_before else 0.0
                 n_before = len(done)
-                patience_s = self.patience_s if is_warm or done else START_PATIENCE_S
-                await asyncio.wait([asking], timeout=patience_s)
-                if not asking.done() and len(done) == n_before:
-                    raise TimeoutError(f"no answer for {patience_s:g} s")
+                longest_s = self.patience_s if is_warm or done else START_PATIENCE_S
+                if not asking.done() and silent_s >= longest_s:
+                    raise TimeoutError(f"no answer for {silent_s:g} s")
         finally:
             if not asking.done():
                 if self._process is not None:

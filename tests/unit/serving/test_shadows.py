@@ -269,6 +269,21 @@ def test_a_process_that_hangs_is_killed_and_started_anew(scored):
 
 
 @pytest.mark.slow
+def test_a_process_that_hangs_on_its_first_pass_is_given_no_more_time_than_on_any(
+    scored, monkeypatch
+):
+    """It was given the half minute that a start may take, a core at work all the while."""
+    monkeypatch.setattr("serving.shadow_process.START_PATIENCE_S", 3_600.0)
+
+    async def work(process, release):
+        process.patience_s = 0.3
+        with pytest.raises(DependencyError, match=r"no answer for 0\.3 s"):
+            await process.score(release, [[ROW]])
+
+    scored(work, files=challenger_files("hang"))
+
+
+@pytest.mark.slow
 def test_what_was_scored_before_a_process_hung_is_kept(scored):
     async def work(process, release):
         await process.score(release, [[SMALL]])
