@@ -9,6 +9,7 @@ from payments import payment
 from core.clock import SystemClock
 from orchestration import cli
 from stores.audit import AuditLog
+from stores.backups import backups_in
 from stores.layout import Layout
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,7 @@ def test_a_restored_home_gives_the_same_score_and_replays_what_was_decided(tmp_p
         before = folding.wait_until(lambda: (r := asked(started)) and count_of(r) == 1.0 and r)
         assert cli.main(["backup", str(kept), "--home", str(home)]) == 0
         first = httpx.get(f"{started.url}/readyz").json()["serving"]
-    (backup,) = kept.iterdir()
+    (backup,) = backups_in(kept)
     assert cli.main(["backup", str(kept), "--verify"]) == 0
     assert cli.main(["restore", str(backup), "--home", str(back), "--who", "Ada"]) == 0
     assert f"throughline up --home {back}" in capsys.readouterr().out

@@ -68,7 +68,12 @@ def _lines(path: Path) -> int:
 
 @cache
 def _nodes(path: Path) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(path.read_text())))
+    text = path.read_text()
+    try:
+        tree = ast.parse(text)
+    except SystemError:  # of Python before 3.11.5, where another thread parses (gh-106905)
+        tree = ast.parse(text)
+    return list(ast.walk(tree))
 
 
 @cache
