@@ -23,8 +23,9 @@ from benchmarks import servers
 from benchmarks.chaos_killer import Killer
 from benchmarks.chaos_load import Answer, read_answers
 from benchmarks.load import percentile
+from benchmarks.networks import drawn_rows
 from benchmarks.online_data import USE_CASE
-from benchmarks.online_model import N_GOLDEN, drawn_vectors, shelve
+from benchmarks.online_model import N_GOLDEN, shelve
 from core.clock import SystemClock
 from core.errors import DependencyError
 from core.rollout.counters import Counters
@@ -156,7 +157,7 @@ class _World:
     def _shelved(self, manifest: Manifest, model: bytes) -> int:
         from use_cases.fraud.use_case import USE_CASE as DECLARED
 
-        vectors = drawn_vectors(N_GOLDEN, len(manifest.plan.vector), seed=3)
+        vectors = drawn_rows(N_GOLDEN, len(manifest.plan.vector), seed=3)
         vectors[:, manifest.plan.vector.index(AMOUNT)] = 0.0  # what hangs does not hang at these
         now_ms = SystemClock().now_ms()
         return shelve(self._layout, DECLARED, manifest.plan, model, now_ms, golden=vectors)

@@ -21,8 +21,9 @@ import numpy as np
 from redis import Redis, RedisError
 
 from benchmarks import servers
+from benchmarks.networks import drawn_rows
 from benchmarks.online_data import drawn_world, write_bodies, write_online
-from benchmarks.online_model import LadderParts, drawn_vectors, model_of, put_on_shelf
+from benchmarks.online_model import LadderParts, model_of, put_on_shelf
 from core.clock import SystemClock
 from core.degradation import Degradation, Freshness
 from core.errors import DependencyError
@@ -191,7 +192,7 @@ def ladder_of(degradation: Degradation, plan: Plan) -> LadderParts:
         without=without, reads=REQUEST_ONLY, form=form, calibration=Calibration(), test={}
     )
     model = to_onnx(fitted.scorer, width)
-    vectors = np.nan_to_num(drawn_vectors(N_GOLDEN, width, seed=5))
+    vectors = np.nan_to_num(drawn_rows(N_GOLDEN, width, seed=5))
     golden = golden_of(vectors, OnnxScorer(model).scores(vectors)).model_dump_json().encode()
     facts = FallbackModel(
         without=without, reads=REQUEST_ONLY, model="fallback-0.onnx", golden="fallback-0.json"

@@ -35,10 +35,7 @@ def network_model(width: int, hidden: Sequence[int] = FRAUD_HIDDEN, *, seed: int
 
 
 def fraud_network(width: int, *, seed: int = 5) -> bytes:
-    """ONNX bytes of the candidate ``mlp`` as training fits it, on drawn inputs of that width.
-
-    A third of the inputs say who is fraud, and how surely: there is something to learn.
-    """
+    """ONNX bytes of the candidate ``mlp`` as training fits it, on drawn inputs of that width."""
     from training.calibration import Calibration
     from training.examples import Examples, Part
     from training.mlp import fit_network
@@ -46,9 +43,7 @@ def fraud_network(width: int, *, seed: int = 5) -> bytes:
     from training.onnx_export import to_onnx
 
     rows = drawn_rows(FITTED_ON, width, seed=seed)
-    signal = np.log1p(np.nan_to_num(rows))[:, ::3].sum(axis=1)
-    signal += np.random.default_rng(seed).normal(0, 4, len(rows))
-    labels = (signal > np.quantile(signal, 1 - FRAUD_SHARE)).astype(np.int64)
+    labels = drawn_labels(rows, seed=seed).astype(np.int64)
     whole = Part(rows, labels, np.ones(len(rows)), np.arange(len(rows)))
     parts = [whole.take(np.arange(start, len(rows), 4)) for start in range(4)]
     names = tuple(f"input_{n}" for n in range(width))
@@ -78,3 +73,10 @@ def drawn_rows(n: int, width: int, *, seed: int) -> NDArray[np.float32]:
     rows = np.exp(rng.normal(4.0, 2.5, (n, width))).astype(np.float32)
     rows[rng.random((n, width)) < 0.05] = np.nan
     return rows
+
+
+def drawn_labels(rows: NDArray[np.float32], *, seed: int) -> NDArray[np.bool_]:
+    """Who of the rows is fraud: a third of the inputs say so, and noise, so there is a pattern."""
+    signal = np.log1p(np.nan_to_num(rows))[:, ::3].sum(axis=1)
+    signal = signal + np.random.default_rng(seed).normal(0, 4, len(rows))
+    return np.asarray(signal > np.quantile(signal, 1 - FRAUD_SHARE))

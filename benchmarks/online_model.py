@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.networks import drawn_labels, drawn_rows
 from core.degradation import Degradation
 from core.features.plan import Plan
 from core.stats.histogram import Histogram
@@ -39,17 +40,8 @@ from stores.signing import ensure_signer
 from training.contract import contract_of
 
 TREES, DEPTH, TRAINED_ON, THREADS = 200, 6, 20_000, 2
-FRAUD_SHARE = 0.05
 N_GOLDEN = 64
 WHO = "benchmark"
-
-
-def drawn_vectors(n: int, width: int, *, seed: int) -> NDArray[np.float32]:
-    """Heavy-tailed inputs with 5 % nulls, shape ``(n, width)``."""
-    generator = np.random.default_rng(seed)
-    vectors = np.exp(generator.normal(4.0, 2.5, (n, width))).astype(np.float32)
-    vectors[generator.random((n, width)) < 0.05] = np.nan
-    return vectors
 
 
 def trained(width: int) -> bytes:
@@ -61,10 +53,8 @@ def trained(width: int) -> bytes:
     from training.models import Scorer
     from training.onnx_export import to_onnx
 
-    vectors = drawn_vectors(TRAINED_ON, width, seed=1)
-    known = np.log1p(np.nan_to_num(vectors))
-    signal = known[:, ::3].sum(axis=1) + np.random.default_rng(2).normal(0, 4, TRAINED_ON)
-    labels = signal > np.quantile(signal, 1 - FRAUD_SHARE)
+    vectors = drawn_rows(TRAINED_ON, width, seed=1)
+    labels = drawn_labels(vectors, seed=2)
     settings = {
         "objective": "binary:logistic",
         "max_depth": DEPTH,
@@ -165,7 +155,7 @@ def _manifest(use_case: UseCase, plan: Plan, release: int, now_ms: int) -> Manif
 def _files(plan: Plan, model: bytes, golden: NDArray[np.float32] | None = None) -> dict[str, bytes]:
     from training.onnx_export import OnnxScorer
 
-    vectors = drawn_vectors(N_GOLDEN, len(plan.vector), seed=3) if golden is None else golden
+    vectors = drawn_rows(N_GOLDEN, len(plan.vector), seed=3) if golden is None else golden
     flat = Histogram(edges=(0.0, 1.0), counts=(0, 1, 0), n_null=0)
     profile = Profile(n=1, features=dict.fromkeys(plan.vector, flat), score=flat, decisions={})
     explainer = ExplainerSpec(kind="none", features=plan.vector, slope=1.0, intercept=0.0)

@@ -20,7 +20,7 @@ from benchmarks.chaos_report import HEADS, OTHERS, Report
 from benchmarks.chaos_shadow import CRASHING, GOOD, HANGING, NONE, Beside, hanging_model
 from benchmarks.chaos_shipping import segment_of, shipped_of
 from benchmarks.chaos_tests import told_by
-from benchmarks.online_model import drawn_vectors
+from benchmarks.networks import drawn_rows
 from benchmarks.servers import PROJECT
 from stores.bundle import MODEL_INPUT
 from training.graph import GraphBuilder
@@ -131,7 +131,7 @@ def test_a_hanging_model_scores_like_its_twin_until_it_is_asked_for_something():
     graph = GraphBuilder(3)
     line = graph.add("MatMul", MODEL_INPUT, graph.constant(np.full((3, 1), 1e-3)))
     model = graph.finish(graph.add("Sigmoid", line))
-    vectors = drawn_vectors(4, 3, seed=1)
+    vectors = drawn_rows(4, 3, seed=1)
     vectors[:, 1] = 0.0
     hanging = OnnxScorer(hanging_model(model, 1))
     np.testing.assert_array_equal(hanging.scores(vectors), OnnxScorer(model).scores(vectors))
