@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
+from written_transport import WrittenTransport
 
 from serving.settings import HttpSettings
 from serving.transport.crowding import Refusals
@@ -51,27 +52,6 @@ class Loop:
         self.now_s = end_s
 
 
-class Transport:
-    def __init__(self):
-        self.written, self.is_closed = [], False
-
-    def write(self, data):
-        self.written.append(data)
-
-    def close(self):
-        self.is_closed = True
-
-    def abort(self):
-        self.is_closed = True
-
-    def is_closing(self):
-        return self.is_closed
-
-    def get_extra_info(self, name, default=None):
-        del name
-        return default
-
-
 class Application:
     """What a door asks of its application; it has no answers."""
 
@@ -97,7 +77,7 @@ def opened(loop) -> Any:
     config.load()
     config.loaded_app = config.app  # without uvicorn's own wrapping
     door: Any = Door(config, ServerState(), {}, loop)
-    door.connection_made(Transport())
+    door.connection_made(WrittenTransport())
     return door
 
 

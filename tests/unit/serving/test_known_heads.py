@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.server import ServerState
+from written_transport import WrittenTransport
 
 from core.clock import FixedClock
 from core.errors import PlatformError
@@ -74,30 +75,6 @@ HEADERS = (
 )
 
 
-class Transport:
-    def __init__(self):
-        self.written, self.is_closed = [], False
-
-    def write(self, data):
-        self.written.append(data)
-
-    def close(self):
-        self.is_closed = True
-
-    abort = close
-
-    def is_closing(self):
-        return self.is_closed
-
-    def pause_reading(self):
-        return
-
-    resume_reading = pause_reading
-
-    def get_extra_info(self, name, default=None):
-        return ("127.0.0.1", 5) if name == "peername" else default
-
-
 class Forgetful(KnownHeads):
     """Meets every head for the first time."""
 
@@ -141,7 +118,7 @@ async def connected(heads) -> Any:
     config.load()
     config.loaded_app = application  # without uvicorn's own wrapping
     door: Any = Door(config, ServerState(), {"kept": 1}, asyncio.get_running_loop())
-    door.connection_made(Transport())
+    door.connection_made(WrittenTransport())
     return door
 
 
