@@ -10,11 +10,11 @@ from assets.results import Result, check
 from core.archive import ReleaseFacts, stale_releases
 from core.served import is_about_channels, last_served_ms
 from core.use_case import UseCase
-from stores.archives import Archived, archive, archived
-from stores.audit import AuditLog
-from stores.bundle import read_manifest
-from stores.channels import read_channels
-from stores.shelf import Shelf
+from stores.audit.log import AuditLog
+from stores.shelf.archives import Archived, archive, archived
+from stores.shelf.bundle import read_manifest
+from stores.shelf.channels import read_channels
+from stores.shelf.shelf import Shelf
 
 WHO = "the archive"
 NONE_SERVES = "no_archived_release_serves"

@@ -12,7 +12,7 @@ from core.contracts import Source
 from core.errors import ConfigurationError
 from core.features.plan import Plan, ViewPlan
 from core.use_case import UseCase
-from stores.bundle import Manifest
+from stores.shelf.bundle import Manifest
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Declared:
     """Use cases with their plans, and the releases in use. Everything that assets are built from.
 
     ``in_use`` are manifests of releases in a channel, or that one can go back to
-    (`stores.in_use`); their views and sources are kept up after a declaration dropped them.
+    (`stores.shelf.in_use`); their views and sources are kept up after a declaration dropped them.
     """
 
     use_cases: Mapping[str, UseCase]

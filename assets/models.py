@@ -17,7 +17,7 @@ from core.features.plan import Plan
 from core.use_case import UseCase
 
 if TYPE_CHECKING:
-    from stores.bundle import Bundle
+    from stores.shelf.bundle import Bundle
     from training.evaluation import Evaluation
     from training.report import CandidateReport
 
@@ -108,9 +108,9 @@ def last_releases(platform: Platform, use_case: UseCase) -> "list[Bundle]":
 
     Those that the declared rule let through, signed and whole, and that are not archived.
     """
-    from stores.archives import archived
-    from stores.shelf import Shelf
-    from stores.signing import KeyRing
+    from stores.keys.signing import KeyRing
+    from stores.shelf.archives import archived
+    from stores.shelf.shelf import Shelf
 
     if use_case.model.ensemble is None:
         return []
@@ -183,8 +183,8 @@ def built(
     """
     import json
 
-    from stores.bundle import CARD_DATA
-    from stores.shelf import Shelf
+    from stores.shelf.bundle import CARD_DATA
+    from stores.shelf.shelf import Shelf
     from training.evaluation import load_evaluation
     from training.export import build_bundle
     from training.tracking import register_bundle

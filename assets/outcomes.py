@@ -8,8 +8,8 @@ from assets import names
 from assets.resources import Platform
 from assets.results import Result, check, document
 from core.use_case import UseCase
-from stores.channels import ChannelState, read_channels
-from stores.rollout_counts import open_rollout_counts
+from stores.shared_counts import open_shared_counts
+from stores.shelf.channels import ChannelState, read_channels
 
 if TYPE_CHECKING:
     from core.rollout.outcomes import Outcomes
@@ -68,7 +68,7 @@ def published(platform: Platform, use_case: UseCase, state: ChannelState) -> "Ou
     layout, now_ms = platform.layout, platform.clock.now_ms()
     assert state.rollout is not None  # noqa: S101 - the caller has looked
     found = outcomes_of(layout, use_case, state, state.rollout, now_ms)
-    counts = open_rollout_counts(platform.online_url, layout.rollout_counts)
+    counts = open_shared_counts(platform.online_url, layout.shared_counts)
     content = found.counts.model_dump_json().encode()
     try:
         counts.publish(state.rollout.experiment, PUBLISHED_AS, content, now_ms=now_ms)

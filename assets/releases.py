@@ -12,15 +12,15 @@ from assets.models import MEANING, VERDICT
 from assets.resources import Platform
 from assets.results import check
 from assets.tables import read_columns
-from core.event_versions import following_sources
 from core.interface import following
+from core.rows.event_versions import following_sources
 from core.use_case import UseCase
-from stores.bundle import Bundle, Manifest, load_bundle
-from stores.channels import Asked, read_channels
-from stores.in_use import interfaces_served, sources_served
-from stores.papers import VerdictStatement
-from stores.shelf import Shelf
-from stores.signing import ensure_signer, is_mounted
+from stores.keys.signing import ensure_signer, is_mounted
+from stores.shelf.bundle import Bundle, Manifest, load_bundle
+from stores.shelf.channels import Asked, read_channels
+from stores.shelf.in_use import interfaces_served, sources_served
+from stores.shelf.papers import VerdictStatement
+from stores.shelf.shelf import Shelf
 
 if TYPE_CHECKING:
     from training.verdict import Verdict

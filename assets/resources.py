@@ -10,9 +10,9 @@ import dagster as dg
 
 from core.clock import Clock, SystemClock
 from core.ports import OnlineStore
-from stores.cold import ColdTier
+from stores.cold.tier import ColdTier
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 
 if TYPE_CHECKING:
     Resource = dg.ConfigurableResource[Any]

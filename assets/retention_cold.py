@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.retention import Piece
-from stores.cold import MARK, ColdTier
+from stores.cold.tier import MARK, ColdTier
 
 Column = Literal["event_date", "as_of", "snapshot"]
 

@@ -19,13 +19,14 @@ from core.ports import OnlineStore
 from core.retention import Piece, dated_piece, longest_reach
 from core.use_case import UseCase
 from feature_store.plans import declared_once
-from stores.archives import archived
-from stores.bundle import MANIFEST, MODEL, Manifest
-from stores.in_use import manifests_in_use
+from stores.online.watermarks import covered_key, decode_covered, folded_key
 from stores.process_logs import former_logs
-from stores.records import SHIPPED
-from stores.segments import ASIDE, open_segments
-from stores.shelf import Shelf
+from stores.records.segments import SHIPPED
+from stores.records.shared import ASIDE, open_segments
+from stores.shelf.archives import archived
+from stores.shelf.bundle import MANIFEST, MODEL, Manifest
+from stores.shelf.in_use import manifests_in_use
+from stores.shelf.shelf import Shelf
 from stores.sweeping import (
     NEWEST,
     bundle_pieces,
@@ -39,7 +40,6 @@ from stores.sweeping import (
     remove_folders,
     segment_pieces,
 )
-from stores.watermarks import covered_key, decode_covered, folded_key
 
 SERVED = "of a release in a channel, or one to go back to"
 RETIRED_VALUES = "values of all entities"

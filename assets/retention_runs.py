@@ -13,7 +13,7 @@ from assets.retention_cold import Kept
 from core.clock import DAY_MS
 from core.retention import Piece
 from core.use_case import UseCase
-from stores.shelf import Shelf
+from stores.shelf.shelf import Shelf
 
 MOST_AT_ONCE = 2_000
 ON_SHELF = "its release is on the shelf"

@@ -11,18 +11,18 @@ from assets import names
 from assets.resources import Platform
 from assets.tables import is_table
 from core.clock import DAY_MS, event_date
-from core.live import WHOLE
+from core.monitoring.live import WHOLE
 from core.retraining import Channel, NewLabels, Performance, Signals, State
 from core.stats.metrics import Estimate
 from core.use_case import UseCase
-from stores.bundle import CARD_DATA, read_manifest
-from stores.channels import ChannelState, read_channels
-from stores.erasures import Erasures
-from stores.shelf import Shelf
-from stores.triages import Triages
+from stores.erasing.erasures import Erasures
+from stores.monitoring.triages import Triages
+from stores.shelf.bundle import CARD_DATA, read_manifest
+from stores.shelf.channels import ChannelState, read_channels
+from stores.shelf.shelf import Shelf
 
 GROUPS = "numbers"
-"""Metadata of the performance asset: what it found of each release, as `core.live.Group`."""
+"""Metadata of the performance asset: releases as `core.monitoring.live.Group`."""
 
 MEASURED_AS: Mapping[str, Channel] = {
     "champion": "champion",

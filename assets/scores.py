@@ -14,7 +14,7 @@ from assets.tables import facts_of
 from core.errors import NotReadyError
 from core.features.plan import Plan
 from core.use_case import UseCase
-from stores.channels import read_channels
+from stores.shelf.channels import read_channels
 
 AUDIT = "scores_audit"
 MEANS = (

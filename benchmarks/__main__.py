@@ -15,14 +15,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import (
-    drift_suite,
-    events_suite,
-    online_suite,
-    point_in_time_suite,
-    scoring_suite,
-    tiles_suite,
-)
+from benchmarks import drift_suite, online_suite, point_in_time_suite, scoring_suite, tiles_suite
+from benchmarks.events import suite as events_suite
 from benchmarks.floors import Section
 
 PROJECT = Path(__file__).parents[1]

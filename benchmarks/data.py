@@ -146,7 +146,7 @@ def with_peer_features(folder: Path) -> Path:
     One row a transaction, its twelve values as they stand one millisecond later: what a team
     without windows in the join would compute in a pipeline of its own and store.
     """
-    from stores.frames import view_table
+    from stores.frames.frames import view_table
 
     target = folder / "features.parquet"
     if not target.exists():

@@ -20,7 +20,7 @@ from benchmarks.measure import Pass, reported
 from core.stats.distances import population_stability_index
 from core.stats.histogram import histogram_of
 from core.stats.verdicts import verdicts_of
-from stores.profiles import counted, reference_of
+from stores.frames.profiles import counted, reference_of
 
 COLUMNS = 50
 FULL_ROWS = 1_000_000

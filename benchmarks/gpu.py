@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from benchmarks.networks import LARGE_HIDDEN, drawn_rows, fraud_network, network_model
 from core.errors import PlatformError
-from serving.batching import Batching, BatchingScorer
-from serving.devices import Device
-from serving.gpu_metrics import Gpus
-from serving.runtime import check_device, runner_on
+from serving.models.batching import Batching, BatchingScorer
+from serving.models.devices import Device
+from serving.models.runtime import check_device, runner_on
+from serving.telemetry.gpu_metrics import Gpus
 
 WIDTH = 42
 """Inputs of fraud's plan."""

@@ -37,7 +37,7 @@ from core.features.tiles import build_tiles
 from core.use_case import UseCase
 from stores.layout import Layout
 from stores.online import open_online_store
-from stores.watermarks import (
+from stores.online.watermarks import (
     Watermark,
     covered_key,
     encode_covered,

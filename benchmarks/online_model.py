@@ -18,7 +18,10 @@ from core.degradation import Degradation
 from core.features.plan import Plan
 from core.stats.histogram import Histogram
 from core.use_case import UseCase
-from stores.bundle import (
+from stores.explainer import ExplainerSpec
+from stores.keys.signing import ensure_signer
+from stores.layout import Layout
+from stores.shelf.bundle import (
     CARD,
     CARD_DATA,
     EXPLAINER,
@@ -29,14 +32,11 @@ from stores.bundle import (
     Manifest,
     write_bundle,
 )
-from stores.channels import Channels, ChannelState
-from stores.explainer import ExplainerSpec
-from stores.golden import golden_of
-from stores.layout import Layout
-from stores.papers import VerdictStatement
-from stores.profile import Profile
-from stores.shelf import Shelf
-from stores.signing import ensure_signer
+from stores.shelf.channels import Channels, ChannelState
+from stores.shelf.golden import golden_of
+from stores.shelf.papers import VerdictStatement
+from stores.shelf.profile import Profile
+from stores.shelf.shelf import Shelf
 from training.contract import contract_of
 
 TREES, DEPTH, TRAINED_ON, THREADS = 200, 6, 20_000, 2

@@ -21,7 +21,7 @@ def in_process(folder: Path) -> dict[str, object]:
 
     Run three times; the last counts, as on Spark.
     """
-    from stores.frames import view_table
+    from stores.frames.frames import view_table
 
     small = pq.read_table(folder / "rows.parquet").slice(0, 1_000)
     warm = pq.read_table(folder / "points.parquet").slice(0, 100)

@@ -35,7 +35,7 @@ from benchmarks.scoring_data import (
 )
 from benchmarks.sessions import PROFILE, bench_session, scratch_folder
 from core.stats.histogram import histogram_of
-from stores.profile import SCORE_EDGES, Profile
+from stores.shelf.profile import SCORE_EDGES, Profile
 
 CALL_ROWS = (8_192, 65_536)
 

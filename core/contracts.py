@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from core.clock import date_start_ms
 from core.errors import ConfigurationError
 from core.features.plan import ColumnType, Frozen
-from core.field_mapping import FieldMapping
+from core.rows.field_mapping import FieldMapping
 from core.versions import FIRST_VERSION, VERSION_PATTERN, is_first, major_of
 
 ColumnClass = Literal["public", "internal", "personal", "sensitive"]
@@ -129,7 +129,7 @@ class Source(Frozen):
     ``event_id``, ``event_timestamp`` are always there (declared once, here, not as
     fields); ``fields`` are the payload columns, entity keys among them. ``version`` is that of
     the contract, ``former`` are those of majors before it that are still read
-    (`core.event_versions`); both are written where they are declared.
+    (`core.rows.event_versions`); both are written where they are declared.
 
     Accepted rows, and the tiles made of them, are kept ``retention_days``; what came as it
     came (refused rows, epochs of the log, landed files) ``raw_retention_days``, and never

@@ -22,12 +22,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.contracts import EVENT_ID, EVENT_TIMESTAMP, Source
-from core.conversions import Conversion, conversion
 from core.errors import ConfigurationError, PlatformError
 from core.features.plan import Frozen
-from core.field_checks import RefusedValue
-from core.field_mapping import FieldMapping
-from core.row_parser import Violation
+from core.rows.conversions import Conversion, conversion
+from core.rows.field_checks import RefusedValue
+from core.rows.field_mapping import FieldMapping
+from core.rows.row_parser import Violation
 
 _MAX_SHOWN_NAMES = 20
 _MAX_DEPTH = 8

@@ -3,8 +3,8 @@
 A trigger *fires* when what it watches is beyond what was declared; then it starts a retraining
 unless one started less than its cool-down ago, whatever started that one: two triggers that see
 one change of the world make one model of it. Whatever fires, nothing starts while the data is
-known to be broken (`core.triage`), while a retraining is at work, or while a rollout is under way,
-whose end decides who the next model would be compared with.
+known to be broken (`core.monitoring.triage`), while a retraining is at work, or while a rollout is
+under way, whose end decides who the next model would be compared with.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from core.clock import DAY_MS, HOUR_MS, event_date
 from core.features.plan import Frozen
-from core.triage import Triage
+from core.monitoring.triage import Triage
 
 Kind = Literal["erasure", "drift", "decay", "shadow_decay", "labels", "schedule"]
 Channel = Literal["champion", "shadow"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from core.audit import Record
+from core.audit.records import Record
 from core.features.plan import Frozen
 
 CHAMPION_MOVES = ("promoted", "rolled_back")

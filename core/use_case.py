@@ -10,7 +10,7 @@ from core.consent import Consent
 from core.contracts import Source
 from core.decisions import DecisionPolicy
 from core.degradation import Degradation
-from core.erasure import Flag
+from core.erasing.erasure import Flag
 from core.fairness import Fairness
 from core.features.plan import Frozen
 from core.interface import ContractTerms

@@ -33,10 +33,10 @@ from core.features.partials import keeps_ties
 from core.features.plan import Frozen, ViewPlan
 from core.features.tiles import tile_columns
 from core.ports import OnlineStore
-from stores.frames import entity_rows
+from stores.frames.frames import entity_rows
 from stores.layout import Layout
+from stores.online.watermarks import covered_key, decode_covered, encode_covered
 from stores.tables import epoch_said, open_table, read_dates
-from stores.watermarks import covered_key, decode_covered, encode_covered
 
 ENTITIES_AT_ONCE = 5_000
 VALUES_A_WRITE = 500

@@ -32,8 +32,8 @@ from core.errors import InvalidInputError
 from core.features.plan import Plan, feature_column
 from feature_store.catalogue import catalogue_of
 from feature_store.compile import compile_vector
-from stores.frame_columns import instants_ms
-from stores.frames import plan_table
+from stores.frames.columns import instants_ms
+from stores.frames.frames import plan_table
 from stores.layout import Layout
 from stores.tables import open_table, read_dates
 

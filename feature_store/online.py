@@ -37,7 +37,7 @@ from feature_store.offline import layout_of
 from feature_store.online_answer import Answer, response_of
 from feature_store.online_rows import OnlineRows
 from stores.online import open_online_store
-from stores.watermarks import covered_key, first_ms_of
+from stores.online.watermarks import covered_key, first_ms_of
 
 
 class ThroughlineOnlineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]  # Feast has no types

@@ -17,13 +17,13 @@ from assets.checks.last_word import last_word
 from assets.declared import Declared
 from assets.resources import AlertReceiver, Platform
 from assets.watching import drift, freshness, performance, stream, synthetic
-from core.alerts import Alert, Finding, RiskTier, Severity, document_of, updated
 from core.clock import MINUTE_MS
 from core.errors import PlatformError
+from core.monitoring.alerts import Alert, Finding, RiskTier, Severity, document_of, updated
 from orchestration.decisions import Go, Skip, alerts_decision
 from orchestration.sensors import RUNNING, as_request
-from stores.alerts import Alerts
-from stores.webhook import Webhook
+from stores.monitoring.alerts import Alerts
+from stores.monitoring.webhook import Webhook
 
 JOB = "tell_alerts"
 LOOK_EVERY_S = 60

@@ -7,7 +7,13 @@ import time
 from core.errors import DependencyError, InvalidInputError
 from orchestration.service_environment import service_environment
 from orchestration.shell import PROJECT, Shell
-from stores.channels import ChannelAnswer, ChannelBoard, ChannelRequest, Channels, read_channels
+from stores.shelf.channels import (
+    ChannelAnswer,
+    ChannelBoard,
+    ChannelRequest,
+    Channels,
+    read_channels,
+)
 
 BEFORE_WE_CALL_S = 1.0
 CALLED_WITHIN_S = 120.0

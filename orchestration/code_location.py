@@ -47,7 +47,7 @@ from orchestration.sensors import Job, ingest_sensors
 from orchestration.settings import Settings
 from orchestration.watching import watching_schedules
 from stores.declarations import put_declarations
-from stores.in_use import manifests_in_use
+from stores.shelf.in_use import manifests_in_use
 from use_cases import discover
 
 

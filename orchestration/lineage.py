@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from core.lineage import Lineage, Thing, declare, prediction_things
-from stores.channels import Channels
 from stores.layout import Layout
 from stores.lineage import put_made
-from stores.shelf import Shelf
+from stores.shelf.channels import Channels
+from stores.shelf.shelf import Shelf
 
 if TYPE_CHECKING:
     from assets.declared import Declared
@@ -30,7 +30,7 @@ def with_prediction(lineage: Lineage, layout: Layout, record_id: str) -> Thing:
     NotReadyError
         If no record of it is found.
     """
-    from stores.record_finding import found_record
+    from stores.records.finding import found_record
 
     record = found_record(layout, record_id)
     model = record["model"]

@@ -9,12 +9,12 @@ import dagster as dg
 from assets.declared import Declared
 from assets.registry import aliased_releases, tracking_of
 from assets.resources import Platform
-from core.audit import Entry
+from core.audit.records import Entry
 from orchestration.decisions import Go, Skip, mirror_decision
 from orchestration.sensors import RUNNING, Job
-from stores.audit import AuditLog
-from stores.channels import read_channels
+from stores.audit.log import AuditLog
 from stores.durable import write_durably
+from stores.shelf.channels import read_channels
 
 LOOK_EVERY_S = 60
 

@@ -12,7 +12,7 @@ from assets.tables import writer_number
 from core.use_case import UseCase
 from orchestration.decisions import Go, Patience, Skip, Waiting, predictions_decision
 from orchestration.sensors import RUNNING, Job, requested_alone
-from stores.segments import open_segments
+from stores.records.shared import open_segments
 
 LOOK_EVERY_S = 30
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from core.errors import IntegrityError, NotReadyError
 from stores.layout import Layout
-from stores.records import RecordId, parse_record_id, parse_segment_name, records_of, scan
-from stores.segments import open_segments
+from stores.records.segments import RecordId, parse_record_id, parse_segment_name, records_of, scan
+from stores.records.shared import open_segments
 
 Recorded = tuple[str, dict[str, Any]]
 Place = tuple[str, int]

@@ -14,7 +14,7 @@ from core.features.plan import Plan
 from core.use_case import UseCase
 from orchestration.decisions import Go, Skip, scores_decision
 from orchestration.sensors import Job, as_request
-from stores.channels import read_channels
+from stores.shelf.channels import read_channels
 
 RUNNING = dg.DefaultScheduleStatus.RUNNING
 SCORES_AT = "0 2 * * *"

@@ -21,8 +21,8 @@ from orchestration.decisions import (
 )
 from orchestration.ingest import announced_epoch, ingest_config, ingest_name
 from orchestration.leftovers import IN_PROGRESS, close_leftovers
-from stores import epochs
-from stores.open_epoch import Waiting, waiting
+from stores.log import epochs
+from stores.log.open_epoch import Waiting, waiting
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 

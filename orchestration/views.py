@@ -23,7 +23,7 @@ def compared(layout: Layout, old: ViewPlan, new: ViewPlan, n_points: int) -> lis
     InvalidInputError
         If they are not about the same entity, or there is no event to compare at.
     """
-    from stores.frames import view_table
+    from stores.frames.frames import view_table
 
     if sorted(old.join_keys) != sorted(new.join_keys):
         raise InvalidInputError(

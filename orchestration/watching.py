@@ -13,7 +13,7 @@ from orchestration.decisions import Go, Skip, watch_decision
 from orchestration.http_service import HttpService
 from orchestration.schedules import AFTER_A_CRASH, at_utc
 from orchestration.sensors import Job, as_request
-from stores.channels import read_channels
+from stores.shelf.channels import read_channels
 
 NIGHTLY, HOURLY, ASKED = "watch_nightly", "watch_hourly", "ask_synthetic"
 NIGHTLY_AT, HOURLY_AT, ASKED_AT = "30 3 * * *", "25 * * * *", "40 * * * *"

@@ -27,7 +27,7 @@ from core.access import (
     standing,
     use,
 )
-from core.audit import Entry
+from core.audit.records import Entry
 from core.clock import DAY_MS, Clock
 from core.errors import ConfigurationError, IntegrityError, PlatformError
 from serving.errors import (
@@ -37,10 +37,10 @@ from serving.errors import (
     QuotaUsedError,
     RateLimitedError,
 )
-from serving.log_lines import Trouble
 from serving.process import Told
 from serving.quotas import SharedQuotas
-from stores.access_keys import AccessKeyFile, AccessKeys, Stamp
+from serving.telemetry.log_lines import Trouble
+from stores.keys.access_keys import AccessKeyFile, AccessKeys, Stamp
 
 LOOK_EVERY_S = 0.5
 MAX_KINDS_OF_REFUSAL = 100

@@ -16,51 +16,51 @@ from starlette.types import ASGIApp
 
 from core.clock import Clock, SystemClock
 from serving.access import Access
-from serving.appending import GroupAppender
 from serving.background import Background
-from serving.counting import Counting, CountPublisher
-from serving.engine import Engine
-from serving.events import EventIntake
+from serving.engine.engine import Engine
+from serving.engine.inference import Inference
+from serving.engine.passes import Budgets, Passes
+from serving.engine.splitting import Splitting
+from serving.engine.turns import OneATurn
+from serving.events.appending import GroupAppender
+from serving.events.events import EventIntake
 from serving.explainer_client import ExplainerProcess
-from serving.gpu_metrics import Gpus
-from serving.health import Health
-from serving.inference import Inference
-from serving.loading import new_loader
-from serving.log_lines import Trouble, ending_in_words
-from serving.memory import leave_to_stay
+from serving.models.loading import new_loader
+from serving.models.releases import Loader, Releases
+from serving.models.trials import Trials
+from serving.models.warming import Warming
+from serving.models.watcher import ShelfWatcher
 from serving.online_values import OnlineValues
-from serving.passes import Budgets, Passes
-from serving.passports import KEPT_RELEASES, Passports
 from serving.process import Told, settings_and_teller
 from serving.quotas import SharedQuotas
-from serving.record_logs import RecordLogs
-from serving.recording import Recording
-from serving.releases import Loader, Releases
-from serving.repeats import Repeats
-from serving.rollout_views import RolloutViews
-from serving.scraping import Scraping
+from serving.records.logs import RecordLogs
+from serving.records.passports import KEPT_RELEASES, Passports
+from serving.records.recording import Recording
+from serving.records.shipping import Shipper
+from serving.rollouts.counting import Counting, CountPublisher
+from serving.rollouts.shadow_process import ShadowProcess
+from serving.rollouts.shadows import Shadows
+from serving.rollouts.views import RolloutViews
 from serving.settings import Settings, TracingSettings
-from serving.shadow_process import ShadowProcess
-from serving.shadows import Shadows
-from serving.shipping import Shipper
-from serving.spans import Spans, TracedTelemetry
-from serving.splitting import Splitting
-from serving.telemetry import Telemetry
+from serving.telemetry.gpu_metrics import Gpus
+from serving.telemetry.health import Health
+from serving.telemetry.log_lines import Trouble, ending_in_words
+from serving.telemetry.memory import leave_to_stay
+from serving.telemetry.metrics import Telemetry
+from serving.telemetry.repeats import Repeats
+from serving.telemetry.scraping import Scraping
+from serving.telemetry.spans import Spans, TracedTelemetry
+from serving.telemetry.worker_metrics import WorkerMetrics
 from serving.transport.rest import Services, build_app
-from serving.trials import Trials
-from serving.turns import OneATurn
-from serving.warming import Warming
-from serving.watcher import ShelfWatcher
-from serving.worker_metrics import WorkerMetrics
-from stores.access_keys import AccessKeyFile
 from stores.home_id import home_id
+from stores.keys.access_keys import AccessKeyFile
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from stores.masking import Mask, ensure_mask
-from stores.rollout_counts import open_rollout_counts
-from stores.rollouts import RolloutBoard
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shared_counts import open_shared_counts
+from stores.shelf.rollouts import RolloutBoard
+from stores.shelf.shelf import Shelf
 
 TICK_S = 1.0
 
@@ -98,7 +98,7 @@ class Service:
         self._records = RecordLogs(layout, clock, settings.records)
         self._shipper = Shipper(layout, clock, told, keep_ms=settings.records.keep_s * 1_000)
         self._releases = Releases()
-        self._counts = open_rollout_counts(settings.online, layout.rollout_counts)
+        self._counts = open_shared_counts(settings.online, layout.shared_counts)
         self._access = self._new_access(clock, told)
         registry = CollectorRegistry()
         self._spans = _spans(settings.tracing)

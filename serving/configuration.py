@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from core.audit import Entry
+from core.audit.records import Entry
 from core.clock import Clock
 from core.errors import PlatformError
-from serving.log_lines import Trouble
 from serving.process import Told
 from serving.settings import Settings
-from stores.audit import AuditLog
+from serving.telemetry.log_lines import Trouble
+from stores.audit.log import AuditLog
 from stores.durable import exclusive_lock, write_durably
 from stores.masking import Mask, ensure_mask
 

@@ -13,33 +13,33 @@ from contextlib import closing, nullcontext, suppress
 from functools import partial
 from typing import Any, Literal
 
-from core.audit import LONGEST_WHY, Entry
+from core.audit.records import LONGEST_WHY, Entry
 from core.clock import Clock
 from core.errors import IntegrityError, PlatformError
-from serving import channel_moves as moves
-from serving.channel_requests import Decisions, Move
 from serving.configuration import note_configuration
-from serving.judging import WHO, Judge, Look
-from serving.log_lines import Trouble
-from serving.older_contracts import contract_entries, over
+from serving.models.trials import Trials
 from serving.process import Stop, Told, run_process
-from serving.process_metrics import ControllerMetrics, served_metrics
+from serving.rollouts import channel_moves as moves
+from serving.rollouts.channel_requests import Decisions, Move
+from serving.rollouts.judging import WHO, Judge, Look
+from serving.rollouts.older_contracts import contract_entries, over
 from serving.settings import Settings
-from serving.trials import Trials
-from stores.audit import AuditLog
-from stores.bundle import read_manifest
-from stores.channels import (
+from serving.telemetry.log_lines import Trouble
+from serving.telemetry.process_metrics import ControllerMetrics, served_metrics
+from stores.audit.log import AuditLog
+from stores.durable import exclusive_lock
+from stores.keys.signing import KeyRing, Signer, ensure_signer
+from stores.shared_counts import SharedCounts, open_shared_counts
+from stores.shelf.bundle import read_manifest
+from stores.shelf.channels import (
     ChannelAnswer,
     ChannelRequest,
     Channels,
     ChannelState,
     KeptContract,
 )
-from stores.durable import exclusive_lock
-from stores.rollout_counts import RolloutCounts, open_rollout_counts
-from stores.rollouts import AuditEntry, Event, RolloutBoard, RolloutReport
-from stores.shelf import Shelf
-from stores.signing import KeyRing, Signer, ensure_signer
+from stores.shelf.rollouts import AuditEntry, Event, RolloutBoard, RolloutReport
+from stores.shelf.shelf import Shelf
 
 WHO_ENDS = "the declared time"
 
@@ -60,7 +60,7 @@ class Controller:
         keys: KeyRing,
         signer: Signer,
         clock: Clock,
-        counts: RolloutCounts,
+        counts: SharedCounts,
         trials: Trials | None = None,
     ) -> None:
         self._shelf = shelf
@@ -306,7 +306,7 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
     shelf = Shelf(layout.shelf)
     patience_ms = min(settings.controller.trial_ms, settings.models.patience_ms)
     trials = Trials(layout.state / "trials", patience_s=patience_ms / 1_000)
-    counts = open_rollout_counts(settings.online, layout.rollout_counts)
+    counts = open_shared_counts(settings.online, layout.shared_counts)
     look_s = settings.controller.look_ms / 1_000
     looked_s, trouble = clock.monotonic_s() - look_s, ""
     metrics, ports = ControllerMetrics(), settings.metrics

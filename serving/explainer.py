@@ -17,8 +17,8 @@ import numpy as np
 
 from core.errors import PlatformError
 from serving.child import limit_oneself
-from stores.bundle import load_bundle
 from stores.explainer import Explainer, load_explainer
+from stores.shelf.bundle import load_bundle
 
 
 class Request(msgspec.Struct):

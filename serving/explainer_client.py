@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.engine.explaining import Explanation, Status
 from serving.explainer import Reply, Request
-from serving.explaining import Explanation, Status
-from serving.releases import LoadedRelease
+from serving.models.releases import LoadedRelease
 
 COMMAND = (sys.executable, "-m", "serving.explainer")
 MAX_REPLY_BYTES = 64 << 20

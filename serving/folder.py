@@ -13,25 +13,25 @@ from pathlib import Path
 from core.clock import Clock
 from core.contracts import Source
 from core.errors import DependencyError, IntegrityError, NotReadyError
-from core.event_versions import newest
 from core.features.plan import ViewPlan
 from core.ports import OnlineStore
+from core.rows.event_versions import newest
 from serving.configuration import note_configuration
-from serving.folding import SourceFolder
-from serving.log_lines import Trouble
-from serving.log_watch import LogWatch
-from serving.memory import leave_to_stay
+from serving.events.folding import SourceFolder
+from serving.events.log_watch import LogWatch
 from serving.process import Stop, Told, only_one, run_process
-from serving.process_metrics import FolderMetrics, served_metrics
 from serving.settings import Settings
-from stores.bundle import Manifest, read_manifest
-from stores.channels import Channels
+from serving.telemetry.log_lines import Trouble
+from serving.telemetry.memory import leave_to_stay
+from serving.telemetry.process_metrics import FolderMetrics, served_metrics
+from stores.erasing.tombstones import Tombstones
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from stores.online import open_online_store
-from stores.shelf import Shelf
-from stores.signing import KeyRing
-from stores.tombstones import Tombstones
+from stores.shelf.bundle import Manifest, read_manifest
+from stores.shelf.channels import Channels
+from stores.shelf.shelf import Shelf
 
 LOOK_AT_SHELF_MS = 500
 PAUSE_AFTER_FAILURE_S = 0.5

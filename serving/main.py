@@ -18,7 +18,6 @@ from core.clock import SystemClock
 from core.errors import PlatformError
 from serving.access import check_host
 from serving.configuration import note_configuration
-from serving.log_lines import Trouble
 from serving.process import (
     Told,
     allow_open_files,
@@ -28,8 +27,9 @@ from serving.process import (
     stop_on_signals,
 )
 from serving.settings import HttpSettings
+from serving.telemetry.log_lines import Trouble
 from serving.workers import CANNOT_START, Workers
-from stores.access_keys import AccessKeyFile
+from stores.keys.access_keys import AccessKeyFile
 
 # Not ONNX Runtime: it starts a thread when it is imported, which a fork would not take along.
 IMPORTED_ONCE = ("serving.application", "serving.transport.door", "uvicorn.lifespan.on", "uvloop")

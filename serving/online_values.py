@@ -13,7 +13,7 @@ from serving.guard import Guard, GuardedReader
 from serving.ports import DirectReader, Reader, ThreadedReader
 from serving.process import Told
 from serving.settings import Settings
-from serving.telemetry import Telemetry
+from serving.telemetry.metrics import Telemetry
 from stores.online import open_online_store
 from stores.online.redis_reads import TickReader
 

@@ -15,8 +15,8 @@ from types import FrameType
 
 from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, PlatformError
-from serving.log_lines import Trouble, set_up_logs
 from serving.settings import Settings, read_settings
+from serving.telemetry.log_lines import Trouble, set_up_logs
 
 Told = Callable[[str], None]
 Stop = Callable[[float], bool]
@@ -65,7 +65,7 @@ def count_alone(environment: MutableMapping[str, str]) -> None:
 
     `PROMETHEUS_MULTIPROC_DIR` is set for other programs of a machine. With it our counts would go
     on where those of an ended process of the same number had stopped, and no series could ever
-    leave. Workers have their own way to give all their counts (`serving.worker_metrics`).
+    leave. Workers have their own way to give all their counts (`serving.telemetry.worker_metrics`).
     """
     if not any(name in environment for name in SHARED_COUNTS):
         return

@@ -17,9 +17,9 @@ import msgspec
 
 from core.clock import DAY_MS, Clock
 from core.errors import DependencyError
-from serving.log_lines import Trouble
 from serving.process import Told
-from stores.rollout_counts import RolloutCounts
+from serving.telemetry.log_lines import Trouble
+from stores.shared_counts import SharedCounts
 
 
 class SharedQuotas:
@@ -31,7 +31,7 @@ class SharedQuotas:
         Where processes count together; each has a document of its own there, which outlives it.
     """
 
-    def __init__(self, counts: RolloutCounts, clock: Clock, told: Told) -> None:
+    def __init__(self, counts: SharedCounts, clock: Clock, told: Told) -> None:
         self._counts = counts
         self._clock = clock
         self._told = told

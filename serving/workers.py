@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from core.clock import Clock
-from serving.memory import leave_to_stay
 from serving.process import Stop, Told
+from serving.telemetry.memory import leave_to_stay
 
 CANNOT_START = 3
 """Exit status of a worker that would not start the next time either, as uvicorn has it."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.features.plan import Frozen
 from core.stats.distances import population_stability_index
 from core.stats.histogram import Histogram, histogram_of
-from stores.profile import Profile
+from stores.shelf.profile import Profile
 
 
 class AuditLimits(Frozen):

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 from pyspark.sql.types import StringType, StructType
 
-from core.erasure import ERASED
+from core.erasing.erasure import ERASED
 from core.errors import IntegrityError, NotReadyError
 from stores.table_locks import local_path as local_path  # for the jobs, which import it from here
 from stores.table_locks import table_lock as table_lock

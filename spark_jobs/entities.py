@@ -29,7 +29,7 @@ from spark_jobs.delta import read_table
 from spark_jobs.examples import instant, pruned
 from spark_jobs.host import payload_of
 from spark_jobs.vectors import floats_of
-from stores.frames import view_table
+from stores.frames.frames import view_table
 from stores.layout import Layout
 
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)

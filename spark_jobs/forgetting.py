@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.column_parser import Settled
 from core.contracts import Source
-from core.conversions import Conversion
-from core.erasure import FORGOTTEN
-from core.field_checks import RefusedValue
+from core.erasing.erasure import FORGOTTEN
 from core.mapping import RowMapper, converted
-from core.row_parser import Violation
-from stores.epochs import Malformed
-from stores.tombstones import Forgotten
+from core.rows.column_parser import Settled
+from core.rows.conversions import Conversion
+from core.rows.field_checks import RefusedValue
+from core.rows.row_parser import Violation
+from stores.erasing.tombstones import Forgotten
+from stores.log.epochs import Malformed
 
 _SAID = Violation(FORGOTTEN, "", "")
 """No message: a message is for who looks at refused rows, and these are not among them."""

@@ -24,7 +24,7 @@ from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StringType, St
 from core.features.plan import ViewPlan
 from spark_jobs.crash import CrashPoints
 from spark_jobs.tables import struct
-from stores.frames import view_table
+from stores.frames.frames import view_table
 
 POINT_TAG = -1
 BYTES_A_PARTITION = 32 * 2**20

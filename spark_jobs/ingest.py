@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 
 from core.contracts import Source
-from core.erasure import FORGOTTEN
+from core.erasing.erasure import FORGOTTEN
 from core.errors import NotReadyError
 from core.features.keys import position
 from spark_jobs.crash import CrashPoints
@@ -40,8 +40,8 @@ from spark_jobs.verdicts import (
     verdicts,
     with_verdicts,
 )
-from stores.log import SourceLog
-from stores.tombstones import Tombstones
+from stores.erasing.tombstones import Tombstones
+from stores.log.source_log import SourceLog
 
 WRITER = "ingest"
 

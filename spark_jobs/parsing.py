@@ -18,17 +18,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from core.clock import DAY_MS
-from core.column_parser import ColumnParser, Settled
 from core.contracts import Source
-from core.event_versions import VersionedParser
 from core.features.keys import position
 from core.features.plan import ColumnType
 from core.mapping import RowMapper, read_mapping
-from core.row_parser import ParsedRow, Violation, raw_text
+from core.rows.column_parser import ColumnParser, Settled
+from core.rows.event_versions import VersionedParser
+from core.rows.row_parser import ParsedRow, Violation, raw_text
 from spark_jobs.forgetting import passed_over
 from spark_jobs.tables import ARROW_TYPES
-from stores.epochs import Block, Epoch, Malformed, Record
-from stores.tombstones import Forgotten
+from stores.erasing.tombstones import Forgotten
+from stores.log.epochs import Block, Epoch, Malformed, Record
 
 BATCH_ROWS = 20_000
 _TIMESTAMP = pa.timestamp("us", tz="UTC")

@@ -35,9 +35,9 @@ from spark_jobs.delta import (
 )
 from spark_jobs.job import EventDates, JobArguments, JobReport, date_condition, run_main
 from spark_jobs.tables import profiles_table, struct
+from stores.frames.profiles import Counter, profile_from, profile_rows
 from stores.layout import Layout
-from stores.profiles import Counter, profile_from, profile_rows
-from stores.record_columns import READ, record_columns
+from stores.records.columns import READ, record_columns
 
 WRITER = "profiles"
 COUNTED = struct(event_date=StringType(), counts=BinaryType())

@@ -19,9 +19,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from core.contracts import Source
 from spark_jobs.crash import CrashPoints
 from spark_jobs.parsing import BATCH_ROWS, EpochReader, parsed_schema, text_of
-from stores.epochs import Epoch
-from stores.log import SourceLog
-from stores.tombstones import Forgotten
+from stores.erasing.tombstones import Forgotten
+from stores.log.epochs import Epoch
+from stores.log.source_log import SourceLog
 
 SLICE_ROWS = 250_000
 RAW = pa.schema([("epoch", pa.int64()), ("offset", pa.int64()), ("raw", pa.string())])

@@ -25,8 +25,8 @@ from core.contracts import Source
 from core.mapping import read_mapping
 from spark_jobs.delta import Commit, committing, is_table, latest_version, read_table, table_lock
 from spark_jobs.job import EventDate, JobArguments, JobReport, date_condition, run_main
-from stores.epochs import Epoch
-from stores.log import SourceLog
+from stores.log.epochs import Epoch
+from stores.log.source_log import SourceLog
 
 WRITER = "replay_rejects"
 

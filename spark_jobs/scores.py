@@ -28,10 +28,10 @@ from spark_jobs.score_points import MARKS, Scope, bound_versions, count_expected
 from spark_jobs.scoring import SCORED, Model, PointScorer, Scorer
 from spark_jobs.staging import discard, stage
 from spark_jobs.tables import scores_table
-from stores.bundle import MODEL, Bundle
+from stores.keys.signing import KeyRing
 from stores.postgres import ScoreTable
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shelf.bundle import MODEL, Bundle
+from stores.shelf.shelf import Shelf
 
 WRITER = "scores"
 

@@ -18,8 +18,8 @@ from core.features.vector import vector_of
 from spark_jobs.crash import CrashPoints
 from spark_jobs.tables import struct
 from spark_jobs.vectors import plan_values
-from stores.bundle import MODEL_INPUT, MODEL_OUTPUT
 from stores.onnx_sessions import onnx_session
+from stores.shelf.bundle import MODEL_INPUT, MODEL_OUTPUT
 
 ROWS_A_CALL = 8_192
 SCORED: StructType = struct(

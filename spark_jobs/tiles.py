@@ -38,7 +38,7 @@ from spark_jobs.host import partitions_for
 from spark_jobs.ingest import WRITER as INGEST
 from spark_jobs.job import EventDates, JobArguments, JobReport, date_condition, run_main
 from spark_jobs.tables import tiles_schema, tiles_table
-from stores.frames import entity_rows
+from stores.frames.frames import entity_rows
 
 WRITER = "tiles"
 ARROW_KINDS = {"int64": pa.int64(), "float64": pa.float64(), "binary": pa.binary()}

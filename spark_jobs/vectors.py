@@ -15,7 +15,7 @@ from core.features.plan import Plan, feature_column
 from core.features.transforms import AT_MS, apply_transforms
 from spark_jobs.host import kinds_of
 from spark_jobs.tables import struct
-from stores.masked_columns import masked_column
+from stores.frames.masked_columns import masked_column
 from stores.masking import Mask
 
 Floats = NDArray[np.float64]

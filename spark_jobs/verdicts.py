@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F  # noqa: N812 - the name all of Spark's documents use
 
 from core.contracts import Reference, Source
-from core.erasure import FORGOTTEN
+from core.erasing.erasure import FORGOTTEN
 
 CONFLICT = "duplicate_conflict"
 UNKNOWN = "unknown_reference"

@@ -22,11 +22,11 @@ from typing import Literal
 
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen
-from stores.channels import document_bytes, read_document
 from stores.durable import exclusive_lock, sync_directory, write_durably
 from stores.home_id import known_home_id
 from stores.layout import Layout
 from stores.moved_paths import name_root_anew
+from stores.shelf.channels import document_bytes, read_document
 
 LIST = "backup.json"
 HOME, LAKE = "home", "lake"

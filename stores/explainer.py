@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from core.features.plan import Frozen
-from stores.bundle import BOOSTER, EXPLAINER
+from stores.shelf.bundle import BOOSTER, EXPLAINER
 
 
 class LinearForm(Frozen):

@@ -158,8 +158,8 @@ class Layout:
         return f"sqlite:///{self.online_path}"
 
     @property
-    def rollout_counts(self) -> Path:
-        """Embedded counts of rollouts under way."""
+    def shared_counts(self) -> Path:
+        """Embedded counts that workers share: of rollouts under way, and what keys have used."""
         return self.root / "rollouts.sqlite"
 
     @property

@@ -10,11 +10,11 @@ from functools import lru_cache
 
 from core.errors import NotReadyError
 from core.lineage import Lineage, Made, epoch_things, release_things, table_things
-from stores.bundle import Manifest, read_manifest
-from stores.channels import Channels
 from stores.layout import Layout
-from stores.log import SourceLog
-from stores.shelf import Shelf
+from stores.log.source_log import SourceLog
+from stores.shelf.bundle import Manifest, read_manifest
+from stores.shelf.channels import Channels
+from stores.shelf.shelf import Shelf
 
 INGEST = "ingest"
 """Under this name a table of events says with each commit up to which epoch it holds."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.contracts import FieldSpec
 from core.features.keys import entity_key
-from stores.secret_keys import ensure_secret_key
+from stores.keys.secret_keys import ensure_secret_key
 
 KEY_FILE = "mask.key"
 PREFIX = "masked:"

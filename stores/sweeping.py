@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from core.retention import Piece
-from stores.bundle import read_manifest as read_bundle_manifest
-from stores.bundle import verify_bundle
 from stores.durable import sync_directory
-from stores.epoch_records import digest_of_file
-from stores.epochs import manifest_path, read_manifest, sealed_numbers
-from stores.log import SourceLog
-from stores.records import parse_segment_name
+from stores.log.epoch_records import digest_of_file
+from stores.log.epochs import manifest_path, read_manifest, sealed_numbers
+from stores.log.source_log import SourceLog
+from stores.records.segments import parse_segment_name
+from stores.shelf.bundle import read_manifest as read_bundle_manifest
+from stores.shelf.bundle import verify_bundle
 
 RETIRED = ".retired"
 NEWEST = "the newest, by which the next is numbered"

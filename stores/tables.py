@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from core.clock import event_date
-from core.erasure import ERASED
+from core.erasing.erasure import ERASED
 from core.errors import NotReadyError
 
 _COMMITS_LOOKED_AT = 200

@@ -21,7 +21,7 @@ from core.errors import NotReadyError
 from core.features.keys import epoch_of
 from core.features.plan import ViewPlan, feature_column
 from core.recorded import Record, masked_keys
-from stores.frames import (
+from stores.frames.frames import (
     AVAILABLE_AT,
     EVENT_ID,
     EVENT_TIMESTAMP,

@@ -17,8 +17,8 @@ import xgboost
 from numpy.typing import NDArray
 
 from core.stats.metrics import METRICS, ranked
-from stores.bundle import BOOSTER
 from stores.explainer import ExplainerSpec
+from stores.shelf.bundle import BOOSTER
 from training.calibration import Calibration
 from training.examples import Examples, Part
 from training.graph import ML_DOMAIN, GraphBuilder

@@ -19,7 +19,7 @@ from core.features.plan import Frozen, Plan, feature_column
 from core.stats.metrics import METRICS, RESAMPLES, Estimate, Ranked, estimates, ranked
 from core.stats.slices import MIN_POSITIVE, MIN_ROWS, Mask
 from core.use_case import ModelSpec
-from stores.bundle import Bundle
+from stores.shelf.bundle import Bundle
 from training.examples import Part, examples_of
 from training.onnx_export import OnnxScorer
 from training.slices import slice_masks

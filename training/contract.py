@@ -6,7 +6,7 @@ from core.contracts import FieldSpec
 from core.features.plan import Plan
 from core.interface import ANSWER_FIELDS
 from core.use_case import UseCase
-from stores.bundle import Contract
+from stores.shelf.bundle import Contract
 
 
 def contract_of(use_case: UseCase, plan: Plan) -> Contract:

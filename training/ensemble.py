@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from core.features.plan import Frozen, Plan, canonical_json
-from stores.bundle import BOOSTER, EXPLAINER, Bundle
 from stores.explainer import ExplainerSpec, LinearForm
+from stores.shelf.bundle import BOOSTER, EXPLAINER, Bundle
 from training.boosted import booster_of, load_boosted
 from training.calibration import Calibration, sigmoid
 from training.examples import Part

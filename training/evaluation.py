@@ -10,7 +10,7 @@ from core.decisions import Decider
 from core.fairness import FairnessReport
 from core.features.plan import Frozen, Plan, canonical_json
 from core.use_case import UseCase
-from stores.bundle import Bundle
+from stores.shelf.bundle import Bundle
 from training.comparison import Comparison, Scores, compared
 from training.examples import examples_of
 from training.fairness import fairness_of

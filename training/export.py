@@ -9,7 +9,7 @@ from core.decisions import DecisionPolicy
 from core.errors import IntegrityError
 from core.features.plan import Plan, canonical_json
 from core.use_case import UseCase
-from stores.bundle import (
+from stores.shelf.bundle import (
     BOOSTER,
     CARD,
     CARD_DATA,
@@ -21,8 +21,8 @@ from stores.bundle import (
     Manifest,
     write_bundle,
 )
-from stores.golden import golden_of
-from stores.profile import Profile
+from stores.shelf.golden import golden_of
+from stores.shelf.profile import Profile
 from training.card import Making, card_data
 from training.card_text import card_markdown
 from training.contract import contract_of

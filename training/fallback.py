@@ -20,10 +20,10 @@ from core.features.plan import Frozen, Plan, canonical_json
 from core.features.transforms import apply_transforms
 from core.stats.metrics import Estimate, estimates, ranked
 from core.use_case import UseCase
-from stores.bundle import FallbackModel
 from stores.explainer import LinearForm
-from stores.golden import golden_of
-from stores.profile import Profile
+from stores.shelf.bundle import FallbackModel
+from stores.shelf.golden import golden_of
+from stores.shelf.profile import Profile
 from training.calibration import Calibration, fit_platt
 from training.examples import PARTS, Examples
 from training.logistic import LinearModel, fit_logistic

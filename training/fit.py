@@ -16,8 +16,8 @@ from core.features.plan import Plan
 from core.features.transforms import AT_MS
 from core.stats.metrics import METRICS, Ranked, decision_rates, estimates, ranked
 from core.use_case import UseCase
-from stores.bundle import Bundle
-from stores.profile import Profile, profile_of
+from stores.shelf.bundle import Bundle
+from stores.shelf.profile import Profile, profile_of
 from training.boosted import fit_boosted
 from training.calibration import Calibration, fit_platt
 from training.contract import contract_of

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from stores.bundle import MODEL_INPUT, MODEL_OUTPUT, refuse_external_data
+from stores.shelf.bundle import MODEL_INPUT, MODEL_OUTPUT, refuse_external_data
 
 OPSET = 18
 ML_OPSET = 3

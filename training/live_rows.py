@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from core.clock import DAY_MS, date_start_ms
 from core.features.plan import Plan
-from core.live import LiveRows, Mask
+from core.monitoring.live import LiveRows, Mask
 from core.synthetic import RECORD_MARK
 from core.use_case import Label, UseCase
-from stores.bundle import Bundle
 from stores.layout import Layout
+from stores.shelf.bundle import Bundle
 from stores.tables import dataset_of, read_dates
 from training.examples import Part
 from training.onnx_export import OnnxScorer

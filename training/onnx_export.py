@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.bundle import MODEL_INPUT, MODEL_OUTPUT
 from stores.onnx_sessions import onnx_session
+from stores.shelf.bundle import MODEL_INPUT, MODEL_OUTPUT
 from training.graph import GraphBuilder
 from training.models import Scorer
 

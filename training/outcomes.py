@@ -28,8 +28,8 @@ from core.rollout.outcomes import (
     mature_labels,
 )
 from core.use_case import Label, UseCase
-from stores.channels import ChannelState, RolloutState
 from stores.layout import Layout
+from stores.shelf.channels import ChannelState, RolloutState
 from stores.tables import dataset_of, read_dates
 
 EARLIEST_EVENT_MS = DAY_MS

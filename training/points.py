@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from stores.profile import Profile
+from stores.shelf.profile import Profile
 
 Vectors = NDArray[np.float32]
 Score = Callable[[Vectors], NDArray[np.floating]]

@@ -13,7 +13,7 @@ from core.errors import IntegrityError, NotReadyError
 from core.features.plan import Frozen, canonical_json
 from core.stats.metrics import Estimate
 from core.stats.slices import Slice
-from stores.profile import Profile
+from stores.shelf.profile import Profile
 from training.boosted import load_boosted
 from training.calibration import Calibration
 from training.ensemble import KIND, load_ensemble

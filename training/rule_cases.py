@@ -11,7 +11,7 @@ from core.decisions import Decider, DecisionPolicy
 from core.features.plan import Plan
 from core.rules.binding import bound, known_names
 from core.rules.condition import MARGIN, SCORE, Comparison, Name, Number, atoms_of
-from stores.golden import RuleCases
+from stores.shelf.golden import RuleCases
 
 CASES = 256
 MISSING_SHARE = 0.1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.decisions import Decided, Decider
 from core.degradation import Rung, unscored_decider
-from stores.bundle import Bundle
+from stores.shelf.bundle import Bundle
 from training.onnx_export import OnnxScorer
 
 

@@ -31,11 +31,11 @@ from core.recorded import (
     ulp_distances,
     without_masked,
 )
-from stores.bundle import Bundle
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
 from stores.masking import Mask
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shelf.bundle import Bundle
+from stores.shelf.shelf import Shelf
 from training.as_seen import values_as_seen
 from training.rungs import answered_from
 

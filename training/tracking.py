@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from stores.bundle import MODEL, MODEL_INPUT, MODEL_OUTPUT, Manifest
+from stores.shelf.bundle import MODEL, MODEL_INPUT, MODEL_OUTPUT, Manifest
 from training.report import CandidateReport
 
 CHANNELS = ("champion", "challenger", "shadow")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.control_lines import Charted
-from core.live import Group
+from core.monitoring.control_lines import Charted
+from core.monitoring.live import Group
+from core.monitoring.timeline import Timeline
 from core.stats.reliability import Reliability
-from core.timeline import Timeline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ import re
 from core.contracts import Source, check_declaration
 from core.decisions import check_policy
 from core.errors import ConfigurationError
-from core.event_versions import check_former
+from core.rows.event_versions import check_former
 from core.use_case import UseCase
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")

@@ -14,10 +14,10 @@ import dagster as dg
 from assets.results import check
 from core.clock import DAY_MS
 from core.contracts import FieldSpec, Source
-from core.event_versions import as_in_table
 from core.features.partials import slots
 from core.features.plan import ViewPlan
 from core.features.tile_building import NEWEST
+from core.rows.event_versions import as_in_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,10 +11,10 @@ from assets.checks.expectations import GREAT_EXPECTATIONS, score_expectations
 from assets.resources import Platform
 from assets.results import check
 from assets.tables import is_table, partition_range, read_columns
-from core.outputs import output_faults
+from core.monitoring.outputs import output_faults
 from core.use_case import UseCase
-from stores.bundle import load_bundle
-from stores.shelf import Shelf
+from stores.shelf.bundle import load_bundle
+from stores.shelf.shelf import Shelf
 
 NAME = "scores_are_what_they_should_be"
 MEANS = (

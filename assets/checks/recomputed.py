@@ -75,7 +75,7 @@ def rows_of(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from stores.masked_columns import masked_column
+    from stores.frames.masked_columns import masked_column
     from stores.masking import ensure_mask
 
     values = [name for name in view.columns if name not in view.join_keys]

@@ -17,9 +17,9 @@ from core.contracts import Source
 from core.features.plan import Plan, feature_column
 from core.stats.histogram import categories_of
 from core.stats.profile import TableProfile
-from stores.bundle import Bundle
 from stores.durable import write_durably
 from stores.layout import checked_name
+from stores.shelf.bundle import Bundle
 
 OPEN_CLASSES = ("public", "internal")
 COUNTED_TYPES = ("int64", "float64", "bool")
@@ -79,7 +79,7 @@ def daily_profiles(
 
 def _held(uri: str, bins: TableProfile, dates: Sequence[str]) -> Profiles:
     """Profiles that are there, of the bins asked for."""
-    from stores.profiles import profiles_from
+    from stores.frames.profiles import profiles_from
 
     if not (dates and is_table(uri)):
         return {}
@@ -92,7 +92,7 @@ def source_bins(platform: Platform, source: Source, dates: Sequence[str]) -> Tab
     """Bins of a source: made of its rows of the first look's dates; None without any row."""
 
     def made() -> TableProfile | None:
-        from stores.profiles import reference_of
+        from stores.frames.profiles import reference_of
 
         uri, columns = platform.layout.events(source.name), counted_columns(source)
         if not (columns and is_table(uri)):
@@ -111,7 +111,7 @@ def trained_on(
     release = bundle.manifest.release
 
     def made() -> TableProfile:
-        from stores.profiles import reference_of
+        from stores.frames.profiles import reference_of
 
         columns = [feature_column(name) for name in plan.vector]
         uri, snapshot = platform.layout.training(use_case), bundle.manifest.snapshot_id

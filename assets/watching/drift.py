@@ -10,13 +10,13 @@ from assets.resources import Launcher, Platform
 from assets.results import Result, check
 from assets.watching.look import Look, Looking
 from assets.watching.pictures import shown_picture
-from core.control_lines import Charted, charted, lines_of
 from core.features.plan import Plan
-from core.triage import Triage
+from core.monitoring.control_lines import Charted, charted, lines_of
+from core.monitoring.triage import Triage
+from core.monitoring.watched import DriftSeen, chart_seen, timelines_seen
 from core.use_case import UseCase
-from core.watched import DriftSeen, chart_seen, timelines_seen
-from stores.looks import Looks
-from stores.triages import Triages
+from stores.monitoring.looks import Looks
+from stores.monitoring.triages import Triages
 
 SOUND = "data_is_sound"
 STEADY = "nothing_has_drifted"

@@ -1,6 +1,6 @@
 """What Dagster and the tables know of the assets upstream of a use case, day by day.
 
-Everything here only looks: what it means is decided by `core.upstream`.
+Everything here only looks: what it means is decided by `core.monitoring.upstream`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ from assets.watching.window import Window
 from core.clock import DAY_MS, HOUR_MS, date_start_ms
 from core.contracts import Source
 from core.features.plan import ViewPlan
+from core.monitoring.upstream import AssetDay, AssetHistory, Schema
 from core.stats.profile import TableProfile
-from core.upstream import AssetDay, AssetHistory, Schema
 
 SCHEMA = "dagster/column_schema"
 MISSHAPEN = frozenset(

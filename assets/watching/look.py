@@ -18,14 +18,14 @@ from assets.watching.counting import (
 from assets.watching.evidence import answers_histories, source_history, tiles_history
 from assets.watching.window import Window, window_of
 from core.features.plan import Plan
+from core.monitoring.timeline import Timeline, timeline
+from core.monitoring.triage import Moved, Triage, What, triaged
+from core.monitoring.upstream import AssetHistory, all_faults
 from core.stats.profile import TableProfile, merged_profile
-from core.timeline import Timeline, timeline
-from core.triage import Moved, Triage, What, triaged
-from core.upstream import AssetHistory, all_faults
 from core.use_case import UseCase
-from stores.bundle import Bundle, load_bundle
-from stores.channels import read_channels
-from stores.shelf import Shelf
+from stores.shelf.bundle import Bundle, load_bundle
+from stores.shelf.channels import read_channels
+from stores.shelf.shelf import Shelf
 
 MOVED_ERRORS = "moved_errors"
 TRAINED = "training against serving"

@@ -14,16 +14,16 @@ from assets.watching.look import MOVED_ERRORS
 from assets.watching.pictures import shown_picture
 from core.clock import DAY_MS, event_date
 from core.features.plan import Plan
-from core.live import WHOLE, Group, LiveRows, decayed, groups_of
+from core.monitoring.live import WHOLE, Group, LiveRows, decayed, groups_of
+from core.monitoring.triage import Moved
+from core.monitoring.watched import CalibrationSeen, PeriodSeen, SkillSeen, diagrams_seen
 from core.stats.metrics import ranked
 from core.stats.reliability import Reliability, reliability
-from core.triage import Moved
 from core.use_case import UseCase
-from core.watched import CalibrationSeen, PeriodSeen, SkillSeen, diagrams_seen
-from stores.bundle import load_bundle, read_manifest
-from stores.channels import read_channels
-from stores.looks import Looks
-from stores.shelf import Shelf
+from stores.monitoring.looks import Looks
+from stores.shelf.bundle import load_bundle, read_manifest
+from stores.shelf.channels import read_channels
+from stores.shelf.shelf import Shelf
 
 if TYPE_CHECKING:
     from training.live_rows import Shadowing, Watched

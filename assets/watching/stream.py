@@ -15,11 +15,11 @@ from assets.results import Result, check
 from assets.watching.performance import answered
 from core.clock import DAY_MS, event_date
 from core.features.plan import Plan
-from core.live import LiveRows
-from core.online_detection import Alarm, Values, alarms_of, since
+from core.monitoring.live import LiveRows
+from core.monitoring.online_detection import Alarm, Values, alarms_of, since
+from core.monitoring.watched import StreamsSeen
 from core.use_case import UseCase
-from core.watched import StreamsSeen
-from stores.looks import Looks
+from stores.monitoring.looks import Looks
 
 if TYPE_CHECKING:
     from training.live_rows import Watched

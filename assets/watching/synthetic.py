@@ -17,7 +17,7 @@ from core.clock import HOUR_MS
 from core.errors import PlatformError
 from core.synthetic import MARK, synthetic_value
 from core.use_case import UseCase
-from stores.bundle import Contract
+from stores.shelf.bundle import Contract
 
 ANSWERED = "service_answers_as_it_should"
 MEANS = (

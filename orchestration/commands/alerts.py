@@ -2,12 +2,12 @@
 
 import argparse
 
-from core.alerts import Alert
 from core.clock import DAY_MS, event_date
+from core.monitoring.alerts import Alert
 from orchestration.commands.predict import duration
 from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell
-from stores.alerts import KEPT_MS, Alerts
+from stores.monitoring.alerts import KEPT_MS, Alerts
 
 OPEN_ONES = 1
 """Exit code when something is wrong that nobody has acknowledged."""

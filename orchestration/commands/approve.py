@@ -8,10 +8,10 @@ from core.sign_offs import VALID_MS
 from orchestration.channels import answered
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell
-from stores import signing_off
-from stores.channels import Asked
-from stores.shelf import Shelf
-from stores.signing import KeyRing, ensure_signer
+from stores.keys.signing import KeyRing, ensure_signer
+from stores.shelf import signing_off
+from stores.shelf.channels import Asked
+from stores.shelf.shelf import Shelf
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

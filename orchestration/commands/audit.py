@@ -7,18 +7,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from core.audit import Record
-from core.audit_check import Findings
-from core.audit_filter import Wanted, particulars
+from core.audit.check import Findings
+from core.audit.filter import Wanted, particulars
+from core.audit.records import Record
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from orchestration.commands.train import instant_ms
 from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell, table
-from stores.audit import AuditLog
-from stores.audit_files import SignedCheckpoint
-from stores.audit_verified import put_verified
+from stores.audit.files import SignedCheckpoint
+from stores.audit.log import AuditLog
+from stores.audit.verified import put_verified
 from stores.durable import is_read_only
-from stores.signing import KeyRing
+from stores.keys.signing import KeyRing
 
 SHOWN = 50
 

@@ -91,8 +91,8 @@ def other_policy(arguments: argparse.Namespace, use_case: UseCase, shell: Shell)
 
 
 def _of_release(use_case: UseCase, release: int, shell: Shell) -> Other:
-    from stores.bundle import read_manifest
-    from stores.shelf import Shelf
+    from stores.shelf.bundle import read_manifest
+    from stores.shelf.shelf import Shelf
 
     shelf = Shelf(shell.settings.layout.shelf)
     there = shelf.releases(use_case.name)

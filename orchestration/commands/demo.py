@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from orchestration.channels import channels_of
-from orchestration.demo_service import service
+from orchestration.demo.service import service
 from orchestration.shell import Shell
 
 LOOK_AT = """`make demo-loop`: this world shifts, and a better model comes to serve;
@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 
 def _demo(shell: Shell, made: Mapping[str, int]) -> None:
     """Prepare what is not there, start the service, decide, explain, replay, roll out."""
-    from orchestration import canaries, demo
+    from orchestration.demo import canaries
+    from orchestration.demo import steps as demo
     from orchestration.runs import Runs
 
     shell.say("")
@@ -64,7 +65,10 @@ def _demo(shell: Shell, made: Mapping[str, int]) -> None:
 
 def _loop(shell: Shell, made: Mapping[str, int]) -> None:
     """From a shifted world to a better champion; an incident that holds; a card forgotten."""
-    from orchestration import demo, demo_ending, demo_loop, demo_release
+    from orchestration.demo import ending as demo_ending
+    from orchestration.demo import loop as demo_loop
+    from orchestration.demo import release as demo_release
+    from orchestration.demo import steps as demo
     from orchestration.runs import Runs
 
     chapter = partial(demo_loop.chapter, shell)

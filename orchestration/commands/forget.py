@@ -6,15 +6,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.erasure import Certificate, Tombstone
+from core.erasing.erasure import Certificate, Tombstone
+from core.erasing.sought import Sought
 from core.errors import InvalidInputError
-from core.sought import Sought
 from orchestration.commands.subject import identifier_of
 from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell, table
 
 if TYPE_CHECKING:
-    from orchestration.erasing import Erasing
+    from orchestration.erasing.forgetting import Erasing
 
 ACTIONS = ("erase", "verify", "list")
 SHOWN = 20
@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 def erasing_of(arguments: argparse.Namespace, shell: Shell) -> "Erasing":
     """What is to be done; the identifier is nowhere but in here."""
     from orchestration.environments import code_version
-    from orchestration.erasing import Erasing
-    from orchestration.erasing_models import folders_besides
+    from orchestration.erasing.forgetting import Erasing
+    from orchestration.erasing.models import folders_besides
     from stores.masking import ensure_mask
     from use_cases import discover
 
@@ -99,7 +99,7 @@ def _check_given(arguments: argparse.Namespace) -> None:
 
 
 def _dry_run(erasing: "Erasing", shell: Shell) -> int:
-    from orchestration.erasing_models import trained_on
+    from orchestration.erasing.models import trained_on
 
     with shell.step("search everything") as step:
         found, searched = erasing.search()
@@ -148,8 +148,8 @@ def in_words(certificate: Certificate) -> list[str]:
 
 
 def _verify(arguments: argparse.Namespace, shell: Shell) -> int:
-    from stores.erasures import verified
-    from stores.signing import KeyRing
+    from stores.erasing.erasures import verified
+    from stores.keys.signing import KeyRing
 
     if arguments.certificate is None:
         raise InvalidInputError("no certificate was named", remedy="throughline forget verify FILE")
@@ -167,7 +167,7 @@ def _verify(arguments: argparse.Namespace, shell: Shell) -> int:
 
 
 def _list(shell: Shell) -> int:
-    from stores.erasures import Erasures
+    from stores.erasing.erasures import Erasures
 
     erasures = Erasures(shell.settings.layout)
     rows = [("key", "token", "by", "state", "certificate")]

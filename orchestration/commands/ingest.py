@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from core.clock import SECOND_MS
 from core.contracts import Source
 from core.errors import InvalidInputError, PlatformError
-from core.event_versions import spoken
 from core.features.windows import parse_duration
 from core.mapping import Mapping as FieldsMapping
 from core.mapping import check_target
 from core.nearest import or_near
+from core.rows.event_versions import spoken
 from core.use_case import UseCase
 from orchestration.shell import Shell
-from stores.epochs import Epoch
-from stores.landing import landing_files
-from stores.log import Landing, SourceLog
-from stores.mapping_files import load_mapping
+from stores.log.epochs import Epoch
+from stores.log.landing import landing_files
+from stores.log.mapping_files import load_mapping
+from stores.log.source_log import Landing, SourceLog
 
 if TYPE_CHECKING:
     from orchestration.runs import Runs

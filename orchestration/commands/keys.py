@@ -9,9 +9,9 @@ from core.errors import InvalidInputError
 from core.nearest import nearest
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
-from stores.access_keys import AccessKeyFile
-from stores.audit import AuditLog
+from stores.audit.log import AuditLog
 from stores.home_id import home_id
+from stores.keys.access_keys import AccessKeyFile
 
 OVERLAP_H = 24.0
 

@@ -13,8 +13,8 @@ from orchestration.channels import channels_of
 from orchestration.client import call
 from orchestration.fields import values_of
 from orchestration.shell import Shell, table
-from stores.bundle import read_manifest
-from stores.shelf import Shelf
+from stores.shelf.bundle import read_manifest
+from stores.shelf.shelf import Shelf
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from core.errors import PlatformError
-from core.event_versions import following_sources
 from core.interface import following
+from core.rows.event_versions import following_sources
 from core.served import Served, is_about_channels, served_at
 from core.use_case import UseCase
 from orchestration.channels import channels_of
@@ -14,16 +14,16 @@ from orchestration.commands.predict import declared
 from orchestration.commands.train import instant_ms
 from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell, table
-from stores.archives import restore
-from stores.audit import AuditLog
-from stores.bundle import CARD, CARD_DATA, interface_of, load_bundle, read_manifest
-from stores.channels import ChannelState
-from stores.cold import ColdTier
-from stores.history import champion_at
-from stores.in_use import interfaces_served, sources_served
-from stores.shelf import Shelf
-from stores.signing import KeyRing
-from stores.standing import judged, where_it_is
+from stores.audit.log import AuditLog
+from stores.cold.tier import ColdTier
+from stores.keys.signing import KeyRing
+from stores.shelf.archives import restore
+from stores.shelf.bundle import CARD, CARD_DATA, interface_of, load_bundle, read_manifest
+from stores.shelf.channels import ChannelState
+from stores.shelf.history import champion_at
+from stores.shelf.in_use import interfaces_served, sources_served
+from stores.shelf.shelf import Shelf
+from stores.shelf.standing import judged, where_it_is
 
 EVERY_RECORD = 2**40
 HEADS = (

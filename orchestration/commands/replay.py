@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
 def from_tables(shell: Shell, record_id: str) -> "Parity":
     """The record compared with what the tables say."""
     from stores.masking import ensure_mask
-    from stores.record_finding import found_record
+    from stores.records.finding import found_record
     from training.served_parity import bundles_on, served_parity
 
     layout = shell.settings.layout

@@ -4,10 +4,10 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.audit import Entry
+from core.audit.records import Entry
 from orchestration.fields import name_on_paper, user_name
 from orchestration.shell import Shell
-from stores.audit import AuditLog
+from stores.audit.log import AuditLog
 from stores.backups import put_back
 
 

@@ -8,7 +8,7 @@ from core.clock import date_start_ms, event_date
 from core.errors import InvalidInputError
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
-from stores.cold import LOAN_DAYS, ColdTier
+from stores.cold.tier import LOAN_DAYS, ColdTier
 from stores.holds import Holds
 
 if TYPE_CHECKING:

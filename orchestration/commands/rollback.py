@@ -7,8 +7,8 @@ from orchestration.channels import answered, channels_of
 from orchestration.commands.predict import declared
 from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell
-from stores.returning import refusal_of, seen_by
-from stores.shelf import Shelf
+from stores.shelf.returning import refusal_of, seen_by
+from stores.shelf.shelf import Shelf
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

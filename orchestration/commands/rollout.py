@@ -8,12 +8,12 @@ from orchestration.channels import answered, channels_of
 from orchestration.commands.predict import declared
 from orchestration.fields import name_on_paper, reason_on_paper, user_name
 from orchestration.shell import Shell, table
-from stores.channels import Asked, ChannelState
-from stores.papers import StageApproval
-from stores.rollouts import AuditEntry, RolloutBoard, RolloutReport, ShadowReport
-from stores.shelf import Shelf
-from stores.signing import ensure_signer
-from stores.signing_off import stage_signed_off
+from stores.keys.signing import ensure_signer
+from stores.shelf.channels import Asked, ChannelState
+from stores.shelf.papers import StageApproval
+from stores.shelf.rollouts import AuditEntry, RolloutBoard, RolloutReport, ShadowReport
+from stores.shelf.shelf import Shelf
+from stores.shelf.signing_off import stage_signed_off
 
 SHOWN_MOVES = 10
 _ASKED: dict[str, Asked] = {

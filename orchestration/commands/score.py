@@ -8,7 +8,7 @@ from core.errors import InvalidInputError
 from orchestration.commands.predict import declared
 from orchestration.dates import dates_called
 from orchestration.shell import Shell
-from stores.shelf import Shelf
+from stores.shelf.shelf import Shelf
 
 if TYPE_CHECKING:
     from orchestration.runs import Runs

@@ -2,13 +2,13 @@
 
 import argparse
 
-from core.audit import Entry
+from core.audit.records import Entry
 from core.errors import InvalidInputError
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
-from stores.audit import AuditLog
-from stores.signing import ROLES, Role, public_keys, revoked_keys
-from stores.signing_keys import current_keys, revoke_key, rotated_signer
+from stores.audit.log import AuditLog
+from stores.keys.signing import ROLES, Role, public_keys, revoked_keys
+from stores.keys.signing_keys import current_keys, revoke_key, rotated_signer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

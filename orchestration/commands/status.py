@@ -9,8 +9,8 @@ from orchestration.channels import channels_of
 from orchestration.client import is_ours
 from orchestration.processes import answers
 from orchestration.shell import Shell, table
-from stores.channels import ChannelState
-from stores.shelf import Shelf
+from stores.shelf.channels import ChannelState
+from stores.shelf.shelf import Shelf
 
 NO_TABLE, RUNNING = "no table", "running"
 TAKEN = "not running; another home's, or another program, answers there"

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
+from core.erasing.sought import MASKED, Sought
 from core.errors import InvalidInputError
-from core.sought import MASKED, Sought
 from orchestration.shell import Shell, table
-from stores.cold import ColdTier
-from stores.erasing_cold import cold_sightings
-from stores.scanning import Sighting, scan_tree, scan_values
+from stores.cold.tier import ColdTier
+from stores.erasing.cold import cold_sightings
+from stores.erasing.scanning import Sighting, scan_tree, scan_values
 
 SHOWN = 200
 

@@ -9,7 +9,7 @@ from orchestration.channels import answered
 from orchestration.commands.predict import declared
 from orchestration.dates import date_called
 from orchestration.shell import Shell
-from stores.shelf import Shelf
+from stores.shelf.shelf import Shelf
 
 if TYPE_CHECKING:
     from orchestration.runs import Runs

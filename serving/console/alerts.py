@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from core.access import EVERY_USE_CASE
-from core.alerts import Alert, Finding, owner_of, use_cases_of
 from core.clock import DAY_MS
-from core.runbooks import STEPS, steps_of
+from core.monitoring.alerts import Alert, Finding, owner_of, use_cases_of
+from core.monitoring.runbooks import STEPS, steps_of
 from serving.console.drift import known
 from serving.console.forms import line_of
 from serving.console.pages import Asking, Drawn, Gone, Page
 from serving.errors import NotFoundError
-from stores.alerts import KEPT_MS, Alerts, in_order
+from stores.monitoring.alerts import KEPT_MS, Alerts, in_order
 
 KINDS: Mapping[str, str] = {"critical": "bad", "warning": "warn", "info": "mute"}
 LOOKS: Mapping[str, str] = {

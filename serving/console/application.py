@@ -26,13 +26,13 @@ from serving.console.pages import Answer, Asking, Drawn, Gone, Home, Page, Secti
 from serving.console.rendering import Frame, html, page_headers
 from serving.console.visitors import KEY, TOKEN, Cookies, Visitor, is_own_host, place
 from serving.errors import NoKeyError, NotFoundError, OutOfScopeError
-from serving.log_lines import tell_failed
 from serving.process import Told
-from serving.repeats import Repeats
 from serving.settings import HttpSettings
+from serving.telemetry.log_lines import tell_failed
+from serving.telemetry.repeats import Repeats
 from serving.transport.problems import status_of
-from stores.access_keys import AccessKeyFile
 from stores.home_id import home_id
+from stores.keys.access_keys import AccessKeyFile
 
 ICON = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M1 12h5l4-8h5" '

@@ -14,10 +14,10 @@ from serving.console.pages import Asking, Drawn, Gone, Page
 from serving.console.releases import numbered
 from serving.console.rollouts import LONGEST_WHY, known_use_case
 from serving.console.signing_off import signer_of, why_not
-from stores.archives import archived
-from stores.bundle import read_manifest
-from stores.channels import Asked, ChannelState
-from stores.signing_off import role_on_paper, signed_off, stage_signed_off
+from stores.shelf.archives import archived
+from stores.shelf.bundle import read_manifest
+from stores.shelf.channels import Asked, ChannelState
+from stores.shelf.signing_off import role_on_paper, signed_off, stage_signed_off
 
 LONGEST_NAME = 200
 MOST_DAYS = 365

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import InvalidInputError
 from serving.console.pages import Asking, Gone
-from stores.channels import Asked
+from stores.shelf.channels import Asked
 
 PATIENCE_S = 6.0
 _LOOK_EVERY_S = 0.05

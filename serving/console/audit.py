@@ -7,15 +7,15 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from core.access import EVERY_USE_CASE
-from core.audit import Record
-from core.audit_check import Findings
-from core.audit_filter import Wanted, is_about, particulars
+from core.audit.check import Findings
+from core.audit.filter import Wanted, is_about, particulars
+from core.audit.records import Record
 from core.clock import DAY_MS, date_start_ms
 from core.errors import InvalidInputError
 from serving.console.pages import Asking, Drawn, Gone, Page
 from serving.errors import NotFoundError
-from stores.audit import KEY_FILE, AuditLog
-from stores.audit_verified import last_verified, put_verified
+from stores.audit.log import KEY_FILE, AuditLog
+from stores.audit.verified import last_verified, put_verified
 
 ROWS = 50
 KINDS_OF = 300

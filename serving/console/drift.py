@@ -10,9 +10,9 @@ from itertools import groupby
 from markupsafe import Markup
 
 from core.clock import DAY_MS
-from core.live import WHOLE, Group
-from core.triage import Triage
-from core.watched import ColumnSeen, PeriodSeen, SkillSeen, TimelineSeen
+from core.monitoring.live import WHOLE, Group
+from core.monitoring.triage import Triage
+from core.monitoring.watched import ColumnSeen, PeriodSeen, SkillSeen, TimelineSeen
 from serving.console.bar_plots import before_and_now
 from serving.console.drift_plots import KINDS, control, effects, nights, spark, top_effect
 from serving.console.metrics import METRICS
@@ -27,8 +27,8 @@ from serving.console.readings import (
 )
 from serving.console.skill_plots import reliability, skill
 from serving.errors import NotFoundError
-from stores.looks import Looks
-from stores.triages import Triages
+from stores.monitoring.looks import Looks
+from stores.monitoring.triages import Triages
 
 NIGHTS = 60
 SHOWN_COLUMNS = 12

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from core.clock import event_date
-from core.triage import Triage
-from core.watched import ChartSeen, ColumnSeen, DaySeen, Numbers
+from core.monitoring.triage import Triage
+from core.monitoring.watched import ChartSeen, ColumnSeen, DaySeen, Numbers
 from serving.console.plots import (
     BOTTOM,
     RIGHT,

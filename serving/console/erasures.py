@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.access import EVERY_USE_CASE
-from core.erasure import Certificate, Journal
+from core.erasing.erasure import Certificate, Journal
 from core.errors import PlatformError
 from serving.console.pages import Asking, Drawn, Page, Sent
 from serving.errors import NotFoundError
-from stores.erasures import Erasures, verified
-from stores.signing import KeyRing
+from stores.erasing.erasures import Erasures, verified
+from stores.keys.signing import KeyRing
 
 _ID = re.compile(r"[0-9a-f]{20}")
 _CERTIFICATE = re.compile(r"certificate-\d{1,15}\.json")

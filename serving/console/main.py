@@ -15,7 +15,6 @@ from serving.configuration import note_configuration
 from serving.console.application import Console
 from serving.console.pages import Home
 from serving.console.table import SECTIONS, pages
-from serving.log_lines import Trouble, ending_in_words
 from serving.process import (
     Told,
     allow_open_files,
@@ -24,8 +23,9 @@ from serving.process import (
     settings_and_teller,
 )
 from serving.settings import Settings
+from serving.telemetry.log_lines import Trouble, ending_in_words
 from serving.workers import CANNOT_START
-from stores.access_keys import AccessKeyFile
+from stores.keys.access_keys import AccessKeyFile
 
 OTHER_FILES = 256
 

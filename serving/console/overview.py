@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.alerts import Alert, use_cases_of
 from core.errors import PlatformError
+from core.monitoring.alerts import Alert, use_cases_of
 from serving.console.beginnings import beginning, beginnings
 from serving.console.pages import Asking, Drawn, Home, Page
 from serving.console.tables import score_dates
 from serving.errors import NotFoundError
-from stores.alerts import Alerts
-from stores.archives import archived
-from stores.bundle import Manifest, read_manifest
-from stores.channels import ChannelState
+from stores.monitoring.alerts import Alerts
+from stores.shelf.archives import archived
+from stores.shelf.bundle import Manifest, read_manifest
+from stores.shelf.channels import ChannelState
 
 SHOWN_DATES = 3
 SHOWN_RELEASES = 5

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.access import AccessKey, Verb, allows
 from core.clock import Clock
 from serving.settings import Settings
-from stores.channels import Channels
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shelf.channels import Channels
+from stores.shelf.shelf import Shelf
 
 if TYPE_CHECKING:
-    from serving.passports import Passports
+    from serving.records.passports import Passports
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Home:
     def passports(self) -> Passports:
         """What reads, explains and replays records; models are loaded when one is asked for."""
         from serving.explainer_client import ExplainerProcess
-        from serving.loading import new_loader
-        from serving.passports import Passports
-        from serving.record_logs import RecordLogs
-        from serving.releases import Releases
+        from serving.models.loading import new_loader
+        from serving.models.releases import Releases
+        from serving.records.logs import RecordLogs
+        from serving.records.passports import Passports
 
         settings = self.settings
         return Passports(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from core.monitoring.watched import BinSeen, ChartSeen, ColumnSeen, DiagramSeen, PeriodSeen
 from core.stats.bars import Bar
 from core.stats.metrics import Estimate
-from core.watched import BinSeen, ChartSeen, ColumnSeen, DiagramSeen, PeriodSeen
 from serving.console.plots import plain, share
 from serving.console.rendering import percent
 

@@ -14,10 +14,10 @@ from core.sign_offs import roles_of
 from serving.console.metrics import METRICS
 from serving.console.pages import Asking, Drawn, Home, Page, Sent
 from serving.errors import NotFoundError
-from stores.bundle import CARD, Manifest, read_manifest
-from stores.channels import ChannelState
 from stores.plain_files import read_plain
-from stores.standing import judged, where_it_is
+from stores.shelf.bundle import CARD, Manifest, read_manifest
+from stores.shelf.channels import ChannelState
+from stores.shelf.standing import judged, where_it_is
 
 MOST_CARD_BYTES, MOST_PICTURE_BYTES = 1 << 20, 4 << 20
 _PICTURE = re.compile(r"[a-z][a-z0-9_]{0,60}\.png")

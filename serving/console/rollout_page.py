@@ -12,7 +12,7 @@ STATES = {"passed": "good", "broken": "bad", "doubtful": "warn"}
 
 
 def rollout_page(view: Json) -> str:
-    """HTML of what `serving.rollout_views` shows, outside of the console."""
+    """HTML of what `serving.rollouts.views` shows, outside of the console."""
     return html("rollout.html", rollout_facts(view))
 
 

@@ -10,12 +10,12 @@ from serving.console.forms import line_of, number_of
 from serving.console.pages import Asking, Drawn, Gone, Page
 from serving.console.rollout_page import rollout_facts
 from serving.errors import NotFoundError
-from serving.rollout_views import rollout_view
-from stores.archives import archived
-from stores.channels import Asked, ChannelState
-from stores.returning import refusal_of, seen_by
-from stores.rollouts import RolloutBoard
-from stores.shelf import Shelf
+from serving.rollouts.views import rollout_view
+from stores.shelf.archives import archived
+from stores.shelf.channels import Asked, ChannelState
+from stores.shelf.returning import refusal_of, seen_by
+from stores.shelf.rollouts import RolloutBoard
+from stores.shelf.shelf import Shelf
 
 LONGEST_WHY = 2_000
 MOST_RELEASE = 999_999_999

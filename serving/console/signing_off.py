@@ -9,7 +9,7 @@ from __future__ import annotations
 from core.errors import PlatformError
 from serving.console.pages import Home
 from serving.errors import OutOfScopeError
-from stores.signing import Signer, ensure_signer, load_signer, public_keys
+from stores.keys.signing import Signer, ensure_signer, load_signer, public_keys
 
 
 def signer_of(home: Home) -> Signer:

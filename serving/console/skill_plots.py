@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
+from core.monitoring.watched import BinSeen, DiagramSeen, PeriodSeen
 from core.stats.metrics import Estimate
-from core.watched import BinSeen, DiagramSeen, PeriodSeen
 from serving.console.plots import (
     BOTTOM,
     DATES_Y,

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from core.access import Verb
 from core.errors import PlatformError
 from serving.access import Access, Asked, Grant
-from serving.events import EventIntake
-from stores.records import parse_record_id
+from serving.events.events import EventIntake
+from stores.records.segments import parse_record_id
 
 _GRANT = "throughline.grant"
 _OPEN = Grant()

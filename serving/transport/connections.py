@@ -25,7 +25,7 @@ from serving.errors import (
     TooManyConnectionsError,
 )
 from serving.settings import HttpSettings
-from serving.tracing import current, trace_of
+from serving.telemetry.tracing import current, trace_of
 from serving.transport.joined_writes import JoinedWrites
 from serving.transport.problems import problem
 

@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from serving.deadline import Deadline, current
+from serving.engine.deadline import Deadline, current
+from serving.engine.gate import Gate
 from serving.errors import BusyError
-from serving.gate import Gate
-from serving.tracing import REQUEST_ID, trace_of
+from serving.telemetry.tracing import REQUEST_ID, trace_of
 from serving.transport.head_facts import facts_of
 from serving.transport.known_heads import COUNTED, LENGTH, MOST_KNOWN_BYTES, NOT_PLAIN
 from serving.transport.problems import problem

@@ -12,9 +12,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from serving.engine.gate import Gate
 from serving.errors import BusyError
-from serving.gate import Gate
-from serving.tracing import current, trace_of
+from serving.telemetry.tracing import current, trace_of
 from serving.transport.connections import Connection
 from serving.transport.crowding import INSIDE, Refusals, is_counted
 from serving.transport.head_facts import FACTS, facts_of

@@ -30,7 +30,10 @@ from core.errors import (
     PlatformError,
 )
 from serving.access import Access, Asked, Grant
-from serving.deadline import Deadline
+from serving.engine.deadline import Deadline
+from serving.engine.gate import Gate
+from serving.engine.inference import SERVER, Inference
+from serving.engine.tensors import MAX_ID, SCORE_TYPE, Tensor, check_output, fault, tensor
 from serving.errors import (
     ConflictError,
     MalformedBodyError,
@@ -39,18 +42,15 @@ from serving.errors import (
     OutOfScopeError,
     SlowBodyError,
 )
-from serving.gate import Gate
-from serving.inference import SERVER, Inference
-from serving.log_lines import tell_failed
-from serving.repeats import Repeats
 from serving.settings import GrpcSettings, HttpSettings
-from serving.telemetry import Telemetry
-from serving.tensors import MAX_ID, SCORE_TYPE, Tensor, check_output, fault, tensor
-from serving.tracing import current, trace_of
+from serving.telemetry.log_lines import tell_failed
+from serving.telemetry.metrics import Telemetry
+from serving.telemetry.repeats import Repeats
+from serving.telemetry.tracing import current, trace_of
 from serving.transport.crowding import busy
 from serving.transport.inference_proto import METHODS, SERVICE, messages
 from serving.transport.problems import status_of
-from stores.bundle import MODEL_OUTPUT
+from stores.shelf.bundle import MODEL_OUTPUT
 
 STATUS: dict[type[PlatformError], grpc.StatusCode] = {
     PlatformError: grpc.StatusCode.INTERNAL,

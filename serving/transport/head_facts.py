@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from typing import Any, NamedTuple
 
-from serving.speaking import HEADER as CONTRACT
+from serving.engine.speaking import HEADER as CONTRACT
 
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.inference import SERVER, Inference
+from serving.engine.inference import SERVER, Inference
 from serving.ports import Json
 from serving.settings import HttpSettings
 from serving.transport.admission import grant_of

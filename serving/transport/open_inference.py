@@ -15,10 +15,10 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct
 from numpy.typing import NDArray
 
+from serving.engine.tensors import MAX_ID, SCORE_TYPE, Tensor, check_output, fault, tensor
 from serving.ports import Json
-from serving.tensors import MAX_ID, SCORE_TYPE, Tensor, check_output, fault, tensor
 from serving.transport.body import strict_json
-from stores.bundle import MODEL_OUTPUT
+from stores.shelf.bundle import MODEL_OUTPUT
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _SIZE = "binary_data_size"

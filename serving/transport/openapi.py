@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.contracts import EVENT_ID, FieldSpec, Source
-from serving.contract import EVENT_ID_SPEC
-from serving.engine import MAX_POINTS
-from serving.events import MAX_EVENTS
+from serving.engine.contract import EVENT_ID_SPEC
+from serving.engine.engine import MAX_POINTS
+from serving.events.events import MAX_EVENTS
+from serving.models.releases import Roster, Served
 from serving.ports import Json
-from serving.releases import Roster, Served
 from serving.transport.openapi_contracts import (
     contract_headers,
     contract_parameter,
@@ -56,7 +56,7 @@ from serving.transport.schemas import (
 from serving.transport.schemas import RECORD as RECORD_SCHEMA
 from serving.transport.schemas import REPLAY as REPLAY_SCHEMA
 from serving.transport.schemas import ROLLOUT as ROLLOUT_SCHEMA
-from stores.bundle import Contract
+from stores.shelf.bundle import Contract
 
 _SCHEMAS: Json = {
     "Answer": ANSWER,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from core.clock import event_date
 from core.contracts import Source
+from serving.engine.speaking import HEADER
+from serving.models.releases import Served
 from serving.ports import Json
-from serving.releases import Served
-from serving.speaking import HEADER
 
 
 def contract_parameter(served: Served) -> Json:

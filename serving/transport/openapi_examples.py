@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.contracts import FieldSpec, Source
+from serving.models.releases import Served
 from serving.ports import Json
-from serving.releases import Served
-from stores.bundle import MODEL_INPUT, MODEL_OUTPUT, Contract
+from stores.shelf.bundle import MODEL_INPUT, MODEL_OUTPUT, Contract
 
 NOW_MS = 1_767_225_600_000
 NOW = "2026-01-01T00:00:00Z"

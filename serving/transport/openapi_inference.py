@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from serving.engine.tensors import DTYPES
+from serving.models.releases import Served
 from serving.ports import Json
-from serving.releases import Served
-from serving.tensors import DTYPES
 from serving.transport.openapi_examples import inference_of, inferred, metadata_of
 from serving.transport.openapi_operations import body, in_path, operation, reference
 from serving.transport.problem_codes import INFERENCE, MODEL
 from serving.transport.schemas import object_of
-from stores.bundle import MODEL_INPUT
+from stores.shelf.bundle import MODEL_INPUT
 
 _TAG = "open inference"
 _VERSION = in_path("release", "Number of a release that is in memory.", "1")

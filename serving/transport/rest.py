@@ -19,8 +19,11 @@ from core.access import Verb
 from core.clock import Clock
 from core.errors import PlatformError
 from serving.access import Access
-from serving.calls import MAX_FAULTS
-from serving.engine import Engine
+from serving.engine.calls import MAX_FAULTS
+from serving.engine.engine import Engine
+from serving.engine.gate import Gate
+from serving.engine.inference import Inference
+from serving.engine.speaking import older_headers
 from serving.errors import (
     BrokenContractError,
     ConflictError,
@@ -28,20 +31,17 @@ from serving.errors import (
     LateError,
     UnreadBodyError,
 )
-from serving.events import EventIntake, Result
-from serving.gate import Gate
-from serving.health import Health
-from serving.inference import Inference
-from serving.log_lines import tell_failed
-from serving.passports import Passports
+from serving.events.events import EventIntake, Result
+from serving.models.releases import Releases
 from serving.ports import Json
-from serving.releases import Releases
-from serving.repeats import Repeats
-from serving.rollout_views import RolloutViews
-from serving.scraping import Scraping
+from serving.records.passports import Passports
+from serving.rollouts.views import RolloutViews
 from serving.settings import HttpSettings
-from serving.speaking import older_headers
-from serving.telemetry import Telemetry
+from serving.telemetry.health import Health
+from serving.telemetry.log_lines import tell_failed
+from serving.telemetry.metrics import Telemetry
+from serving.telemetry.repeats import Repeats
+from serving.telemetry.scraping import Scraping
 from serving.transport.admission import admit, charge_events, charge_points, grant_of
 from serving.transport.body import json_body
 from serving.transport.crowding import Handler, in_time, is_counted

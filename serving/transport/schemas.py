@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.contracts import FieldSpec
-from core.field_checks import EARLIEST_MS, INT64_MAX, INT64_MIN, LATEST_MS
+from core.rows.field_checks import EARLIEST_MS, INT64_MAX, INT64_MIN, LATEST_MS
 from serving.transport.problem_codes import FAULTS
 
 Schema = dict[str, Any]

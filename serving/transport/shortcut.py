@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.gate import Gate
+from serving.engine.gate import Gate
 from serving.settings import HttpSettings
 from serving.transport.crowding import INSIDE, Handler, Refusals
 from serving.transport.known_heads import KnownHeads

@@ -50,7 +50,7 @@ from spark_jobs.crash import IN_WRITES, POINTS
 from spark_jobs.job import arguments_of
 from stores.layout import Layout
 from stores.masking import ensure_mask
-from stores.segments import open_segments
+from stores.records.shared import open_segments
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

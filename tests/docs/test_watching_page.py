@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 from assets.watching.performance import MOST_OFF
-from core.alerts import RUNBOOKS as PAGE_OF_RUNBOOKS
-from core.alerts import SEVERITIES, severity_of
-from core.live import LEAST_DROP
-from core.runbooks import STEPS
-from core.unit_change import LARGE
-from core.upstream import LEAST_FACTOR, LEAST_SHIFT, MOST_LATE, MOST_REFUSED
+from core.monitoring.alerts import RUNBOOKS as PAGE_OF_RUNBOOKS
+from core.monitoring.alerts import SEVERITIES, severity_of
+from core.monitoring.live import LEAST_DROP
+from core.monitoring.runbooks import STEPS
+from core.monitoring.unit_change import LARGE
+from core.monitoring.upstream import LEAST_FACTOR, LEAST_SHIFT, MOST_LATE, MOST_REFUSED
 from core.watching import Watching
 from orchestration.alerting import RUN_FAILED, RUNBOOKS, TRY_EVERY_MS
 from orchestration.watching import ASKED_AT, HOURLY_AT, NIGHTLY_AT

@@ -22,7 +22,7 @@ from core.errors import ConfigurationError
 from core.mapping import check_unmapped, read_mapping
 from orchestration import cli
 from orchestration.client import record_path
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from use_cases import discover
 
 TINY = Path(__file__).parents[1] / "support" / "tiny_case"

@@ -32,7 +32,7 @@ from orchestration.mirror import decision_of
 from orchestration.runs import Runs
 from orchestration.settings import Settings
 from orchestration.shell import Shell
-from stores.channels import ChannelBoard
+from stores.shelf.channels import ChannelBoard
 
 pytestmark = [
     pytest.mark.spark,

@@ -19,9 +19,9 @@ import pytest
 from shared_spark import session_or_skip
 
 from assets.tables import read_columns
-from benchmarks.real_data import DEFAULT_FILE, whole
-from benchmarks.real_data_commands import Platform, command_failed
-from benchmarks.real_data_file import slice_of
+from benchmarks.real_data.commands import Platform, command_failed
+from benchmarks.real_data.file import slice_of
+from benchmarks.real_data.suite import DEFAULT_FILE, whole
 from orchestration import cli
 from stores.layout import Layout
 

@@ -29,20 +29,20 @@ from assets.releases import release_asset
 from core.clock import DAY_MS, SystemClock, event_date
 from core.fairness import Fairness, Groups
 from core.features.plan import feature_column
+from core.monitoring.triage import Fault, Moved, triaged
 from core.retraining import OnDrift, Retraining
 from core.served import is_about_channels, served_at
-from core.triage import Fault, Moved, triaged
 from core.use_case import Ensemble
-from orchestration.demo_loop import compared_in_words
+from orchestration.demo.loop import compared_in_words
 from orchestration.jobs import retrain_job
 from orchestration.retraining import WHO, retraining_sensor
-from stores.archives import archived
-from stores.audit import AuditLog
-from stores.bundle import CARD, CARD_DATA, load_bundle
+from stores.audit.log import AuditLog
+from stores.keys.signing import ensure_signer
 from stores.layout import Layout
-from stores.rollouts import RolloutBoard
-from stores.signing import ensure_signer
-from stores.triages import Triages
+from stores.monitoring.triages import Triages
+from stores.shelf.archives import archived
+from stores.shelf.bundle import CARD, CARD_DATA, load_bundle
+from stores.shelf.rollouts import RolloutBoard
 from training.evaluation import Evaluation
 
 pytestmark = pytest.mark.slow

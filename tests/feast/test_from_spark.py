@@ -15,7 +15,7 @@ from core.clock import event_date
 from feature_store.plans import plan_for
 from spark_jobs import ingest, tiles
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from stores.tables import open_table
 from use_cases import discover
 from use_cases.fraud import features as fraud

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.clock import SystemClock
-from core.row_parser import RowParser, Violation
+from core.rows.row_parser import RowParser, Violation
 from feature_store.plans import plan_for
 from orchestration import cli
 from orchestration.commands.predict import request_of

@@ -24,13 +24,13 @@ from benchmarks.networks import (
     trees_model,
 )
 from core.errors import ConfigurationError, IntegrityError
-from serving.batching import Batching, BatchingScorer
-from serving.devices import CUDA
-from serving.gpu_metrics import Gpus
-from serving.runtime import OnnxSession, placement_of, runner_on
-from stores.bundle import GOLDEN, MODEL
-from stores.golden import golden_of
+from serving.models.batching import Batching, BatchingScorer
+from serving.models.devices import CUDA
+from serving.models.runtime import OnnxSession, placement_of, runner_on
+from serving.telemetry.gpu_metrics import Gpus
 from stores.layout import Layout
+from stores.shelf.bundle import GOLDEN, MODEL
+from stores.shelf.golden import golden_of
 
 pytestmark = pytest.mark.gpu
 WIDTH = 42

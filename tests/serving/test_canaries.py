@@ -10,13 +10,13 @@ from bundles import serve, shelve
 from online_processes import controller, service
 from rollouts import request_of
 
-from orchestration.canaries import run_canaries
+from orchestration.demo.canaries import run_canaries
 from orchestration.settings import Settings
 from orchestration.shell import Shell
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.rollouts import RolloutBoard
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shelf.rollouts import RolloutBoard
+from stores.shelf.shelf import Shelf
 
 pytestmark = pytest.mark.slow
 

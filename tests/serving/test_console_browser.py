@@ -12,14 +12,14 @@ from looks import NIGHT_MS, column, put_looks
 from online_processes import OnlineProcess, controller
 from rollouts import fast_rollout
 
-from core.alerts import Finding, updated
+from core.monitoring.alerts import Finding, updated
 from orchestration.processes import answers, free_port
 from serving.console.table import SECTIONS
-from stores.alerts import Alerts
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.looks import Looks
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.monitoring.alerts import Alerts
+from stores.monitoring.looks import Looks
+from stores.shelf.shelf import Shelf
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

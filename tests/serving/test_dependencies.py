@@ -17,14 +17,14 @@ from ladders import laddered
 from online_processes import OnlineProcess, folder, service
 from payments import NOW_MS
 
-from benchmarks.chaos_faults import LockedFile
-from benchmarks.chaos_world import RedisProcess, redis_process
-from benchmarks.faulty_proxy import FaultyProxy, to_unix_socket
+from benchmarks.chaos.faults import LockedFile
+from benchmarks.chaos.faulty_proxy import FaultyProxy, to_unix_socket
+from benchmarks.chaos.world import RedisProcess, redis_process
 from orchestration.processes import free_port
 from serving.online_values import MOST_FAILURES
 from stores.layout import Layout
 from stores.online import open_online_store
-from stores.records import read_record, records_of, seal_abandoned
+from stores.records.segments import read_record, records_of, seal_abandoned
 
 ROUTE = "/v1/toy/predictions"
 WORST_MS = 20_000.0  # on any machine; `make chaos` holds the promised 500 on a quiet one

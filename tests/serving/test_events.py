@@ -17,7 +17,7 @@ from servers import redis_server
 from core.clock import SystemClock
 from orchestration.processes import free_port
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 
 pytestmark = pytest.mark.slow
 

@@ -16,9 +16,9 @@ from resting_folder import REST_S
 
 from core.clock import SystemClock
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from stores.online import open_online_store
-from stores.watermarks import decode_position, folded_key
+from stores.online.watermarks import decode_position, folded_key
 
 pytestmark = [
     pytest.mark.slow,

@@ -16,7 +16,7 @@ from core.access import RateLimit, read_key
 from core.clock import SystemClock
 from orchestration import cli
 from orchestration.processes import free_port
-from stores.access_keys import AccessKeyFile
+from stores.keys.access_keys import AccessKeyFile
 from stores.layout import Layout
 
 NOW = SystemClock().now_ms

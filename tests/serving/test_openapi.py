@@ -156,7 +156,7 @@ def test_no_code_that_the_service_raises_is_missing():
 
 def literals_of(*calls):
     """First texts that look like codes in calls of these names, in core and serving."""
-    for path in [*SERVING.rglob("*.py"), *(SERVING.parent / "core").glob("*.py")]:
+    for path in [*SERVING.rglob("*.py"), *(SERVING.parent / "core").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in calls:
                 texts = [a.value for a in node.args if isinstance(a, ast.Constant)]

@@ -28,14 +28,14 @@ from prometheus_client import CollectorRegistry
 from core.clock import SystemClock
 from orchestration.processes import free_port
 from serving.access import Access
-from serving.log_lines import set_up_logs
 from serving.settings import HttpSettings
-from serving.telemetry import Telemetry
+from serving.telemetry.log_lines import set_up_logs
+from serving.telemetry.metrics import Telemetry
 from serving.transport.rest import Services, build_app
-from stores.access_keys import AccessKeyFile
+from stores.keys.access_keys import AccessKeyFile
 from stores.layout import Layout
-from stores.log import SourceLog
-from stores.shelf import Shelf
+from stores.log.source_log import SourceLog
+from stores.shelf.shelf import Shelf
 
 pytestmark = pytest.mark.slow
 

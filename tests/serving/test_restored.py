@@ -8,7 +8,7 @@ from payments import payment
 
 from core.clock import SystemClock
 from orchestration import cli
-from stores.audit import AuditLog
+from stores.audit.log import AuditLog
 from stores.backups import backups_in
 from stores.layout import Layout
 

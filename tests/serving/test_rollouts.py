@@ -22,14 +22,14 @@ from rollouts import fast_rollout, roll_out
 from servers import redis_server
 from verdicts import LABELLED_SOON, Verdicts, contrary_files
 
-from benchmarks.chaos_killer import Killer
+from benchmarks.chaos.killer import Killer
 from core.rollout.counters import Counters
 from core.rollout.published import all_counts
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.rollout_counts.sqlite import SqliteRolloutCounts
-from stores.rollouts import RolloutBoard
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shared_counts.sqlite import SqliteSharedCounts
+from stores.shelf.rollouts import RolloutBoard
+from stores.shelf.shelf import Shelf
 
 pytestmark = pytest.mark.slow
 
@@ -254,7 +254,7 @@ def state_of(town):
 
 
 def comparison_of(town):
-    counts = SqliteRolloutCounts(town.layout.rollout_counts)
+    counts = SqliteSharedCounts(town.layout.shared_counts)
     return all_counts(counts.read(town.state().shadow_experiment).values()).comparison
 
 
@@ -307,7 +307,7 @@ def test_workers_count_in_redis_and_keep_their_channels_when_they_lose_it(town):
         replay.start()
         ending = deciding.wait_until(town.ended, within_s=WITHIN_S)
         assert ending.event == "rolled_back"
-        assert not town.layout.rollout_counts.exists()
+        assert not town.layout.shared_counts.exists()
         assert_nobody_was_hurt(replay, replay.stop())
         good = shelve(town.layout, rollout=fast_rollout(weights=(0.5, 1.0), **PATIENT))
         town.ask(deciding, "start", good)

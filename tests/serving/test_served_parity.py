@@ -21,10 +21,10 @@ from served_world import CARD, write_events
 from core.clock import DAY_MS, MINUTE_MS, SystemClock
 from core.features.keys import epoch_of
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from stores.masking import ensure_mask
-from stores.records import parse_record_id, record_in
-from stores.segments import open_segments
+from stores.records.segments import parse_record_id, record_in
+from stores.records.shared import open_segments
 from training.served_parity import bundles_on, served_parity
 
 ROUNDS, EVENTS_A_ROUND, POINTS_A_ROUND = 6, 40, 25

@@ -12,9 +12,9 @@ from online_processes import OnlineProcess, controller, service
 from payments import NOW_MS
 
 from orchestration.processes import free_port
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shelf.shelf import Shelf
 
 pytestmark = pytest.mark.slow
 

@@ -11,19 +11,19 @@ from grown_payments import CARD, GROWN, TERMINAL
 from payments import DAY_MS, NOW_MS, PAYMENTS, VERDICTS, payment, seal_events
 from shared_spark import ingested
 
-from core.erasure import Tombstone
+from core.erasing.erasure import Tombstone
+from core.erasing.sought import Sought
 from core.errors import NotReadyError
 from core.mapping import read_mapping
-from core.sought import Sought
 from spark_jobs import reading
 from spark_jobs.delta import metadata_of, read_table, writer_number
-from stores.erasing_log import erase_in_log
-from stores.erasing_tables import erase_in_table
+from stores.erasing.log import erase_in_log
+from stores.erasing.scanning import scan_tree
+from stores.erasing.tables import erase_in_table
+from stores.erasing.tombstones import Tombstones
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from stores.masking import ensure_mask
-from stores.scanning import scan_tree
-from stores.tombstones import Tombstones
 
 pytestmark = pytest.mark.spark
 

@@ -9,7 +9,7 @@ from recorded import ship, toy_record
 from spark_jobs import predictions
 from spark_jobs.delta import metadata_of, read_table, writer_number
 from stores.layout import Layout
-from stores.segments import open_segments
+from stores.records.shared import open_segments
 
 pytestmark = pytest.mark.spark
 

@@ -13,8 +13,8 @@ from core.features.plan import feature_column
 from core.stats.profile import merged_profile
 from spark_jobs import profiles
 from spark_jobs.delta import latest_version, read_table
+from stores.frames.profiles import counted, profiles_from, reference_of
 from stores.layout import Layout
-from stores.profiles import counted, profiles_from, reference_of
 from stores.tables import open_table
 
 pytestmark = pytest.mark.spark

@@ -8,7 +8,7 @@ from shared_spark import ingested
 from spark_jobs import replay_rejects
 from spark_jobs.delta import read_table
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 
 pytestmark = pytest.mark.spark
 

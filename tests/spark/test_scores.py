@@ -22,18 +22,18 @@ from shared_spark import ingested
 from core.clock import event_date
 from core.consent import Consent
 from core.decisions import Decider
+from core.erasing.sought import Sought
 from core.errors import ConfigurationError, IntegrityError, NotReadyError
-from core.sought import Sought
 from core.stats.histogram import Histogram
 from spark_jobs import scores, tiles
 from spark_jobs.audit import AuditLimits
 from spark_jobs.delta import latest_version, read_table
-from stores.bundle import GOLDEN, MODEL, PROFILE
-from stores.erasing_tables import erase_in_table
-from stores.frames import plan_table
-from stores.golden import golden_of
+from stores.erasing.tables import erase_in_table
+from stores.frames.frames import plan_table
 from stores.layout import Layout
-from stores.profile import Profile
+from stores.shelf.bundle import GOLDEN, MODEL, PROFILE
+from stores.shelf.golden import golden_of
+from stores.shelf.profile import Profile
 
 pytestmark = pytest.mark.spark
 

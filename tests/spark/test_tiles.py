@@ -11,7 +11,7 @@ from core.errors import NotReadyError
 from core.features.tiles import tile_columns, tile_values
 from spark_jobs import tiles
 from spark_jobs.delta import latest_version, read_table
-from stores.frames import view_table
+from stores.frames.frames import view_table
 from stores.layout import Layout
 from stores.tables import epoch_said, open_table
 

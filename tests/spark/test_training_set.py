@@ -32,7 +32,7 @@ from spark_jobs import training_set
 from spark_jobs.delta import metadata_of, read_table
 from spark_jobs.job import arguments_of
 from stores.durable import write_durably
-from stores.frames import plan_table
+from stores.frames.frames import plan_table
 from stores.layout import Layout
 from stores.masking import KEY_FILE, ensure_mask
 

@@ -9,7 +9,7 @@ from bundles import USE_CASE
 
 from core.access import RateLimit, parsed_scopes
 from core.clock import SystemClock
-from stores.access_keys import AccessKeyFile
+from stores.keys.access_keys import AccessKeyFile
 from stores.layout import Layout
 
 

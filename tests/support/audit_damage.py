@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from core.audit import Entry
-from stores.audit import AuditLog
-from stores.signing import KeyRing, Signer, ensure_signer
+from core.audit.records import Entry
+from stores.audit.log import AuditLog
+from stores.keys.signing import KeyRing, Signer, ensure_signer
 
 Files = dict[str, bytes]
 KEY = bytes(range(32))

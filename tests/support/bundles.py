@@ -23,7 +23,10 @@ from core.features.plan import AttributeFeature, Plan, ViewPlan
 from core.sign_offs import roles_of
 from core.stats.histogram import Histogram
 from core.stats.metrics import Estimate
-from stores.bundle import (
+from stores.explainer import ExplainerSpec, LinearForm
+from stores.keys.signing import KeyRing, ensure_signer
+from stores.layout import Layout
+from stores.shelf.bundle import (
     CARD,
     CARD_DATA,
     EXPLAINER,
@@ -34,14 +37,11 @@ from stores.bundle import (
     Manifest,
     write_bundle,
 )
-from stores.channels import Channels, ChannelState
-from stores.explainer import ExplainerSpec, LinearForm
-from stores.golden import golden_of
-from stores.layout import Layout
-from stores.papers import VerdictStatement
-from stores.profile import Profile
-from stores.shelf import Shelf
-from stores.signing import KeyRing, ensure_signer
+from stores.shelf.channels import Channels, ChannelState
+from stores.shelf.golden import golden_of
+from stores.shelf.papers import VerdictStatement
+from stores.shelf.profile import Profile
+from stores.shelf.shelf import Shelf
 
 USE_CASE = "toy"
 CARD_STATES = Source(

@@ -16,8 +16,8 @@ import onnx
 from bundles import BIAS, WEIGHTS, bundle_files
 from onnx import TensorProto, helper
 
-from serving.runtime import OnnxSession
-from stores.bundle import MODEL
+from serving.models.runtime import OnnxSession
+from stores.shelf.bundle import MODEL
 
 Fault = Literal["none", "errors", "slow", "nan", "constant", "hang"]
 FAULTY_ABOVE = 200.0

@@ -8,12 +8,12 @@ from payments import NOW_MS
 
 from core.clock import FixedClock
 from serving.controller import Controller
-from serving.trials import Trials
-from stores.channels import Asked, ChannelAnswer, ChannelState
+from serving.models.trials import Trials
+from stores.keys.signing import KeyRing, ensure_signer
 from stores.layout import Layout
-from stores.rollout_counts.sqlite import SqliteRolloutCounts
-from stores.shelf import Shelf
-from stores.signing import KeyRing, ensure_signer
+from stores.shared_counts.sqlite import SqliteSharedCounts
+from stores.shelf.channels import Asked, ChannelAnswer, ChannelState
+from stores.shelf.shelf import Shelf
 
 
 class Desk:
@@ -24,7 +24,7 @@ class Desk:
         self._trials = trials
         self.shelf = Shelf(layout.shelf)
         self.clock = FixedClock(NOW_MS)
-        self.counts = SqliteRolloutCounts(layout.rollout_counts)
+        self.counts = SqliteSharedCounts(layout.shared_counts)
 
     @property
     def keys(self) -> KeyRing:

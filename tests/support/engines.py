@@ -16,24 +16,24 @@ from core.breaker import Breaker, State
 from core.clock import FixedClock
 from core.errors import NotReadyError
 from serving.background import Background
-from serving.counting import Counting
-from serving.engine import Engine
-from serving.explaining import Explaining, Explanation
+from serving.engine.engine import Engine
+from serving.engine.explaining import Explaining, Explanation
+from serving.engine.passes import Budgets, Passes
+from serving.engine.splitting import Splitting
 from serving.guard import Guard, GuardedReader
-from serving.passes import Budgets, Passes
+from serving.models.releases import LoadedRelease, Loader, Releases
+from serving.models.runtime import OnnxSession
+from serving.models.trials import Trials
+from serving.models.warming import Warming
+from serving.models.watcher import ShelfWatcher
 from serving.ports import DirectReader, Reader
-from serving.recording import Recording
-from serving.releases import LoadedRelease, Loader, Releases
-from serving.runtime import OnnxSession
-from serving.shadows import Scored, Scores, Shadows, Vectors
-from serving.splitting import Splitting
-from serving.trials import Trials
-from serving.warming import Warming
-from serving.watcher import ShelfWatcher
+from serving.records.recording import Recording
+from serving.rollouts.counting import Counting
+from serving.rollouts.shadows import Scored, Scores, Shadows, Vectors
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
 from stores.masking import Mask
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shelf.shelf import Shelf
 
 
 class MemoryRecords:

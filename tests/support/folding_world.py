@@ -17,10 +17,10 @@ from core.features.blob import base_key, delta_key
 from core.features.keys import entity_key
 from core.features.plan import ViewPlan
 from core.features.reading import ViewReading, read_view
-from serving.folding import SourceFolder
-from stores.log import SourceLog
-from stores.tombstones import Tombstones
-from stores.watermarks import Watermark, decode_watermark, watermark_key
+from serving.events.folding import SourceFolder
+from stores.erasing.tombstones import Tombstones
+from stores.log.source_log import SourceLog
+from stores.online.watermarks import Watermark, decode_watermark, watermark_key
 
 VIEW = PLAN.view("card_activity_v1")
 

@@ -10,7 +10,7 @@ from benchmarks.networks import fraud_network
 from benchmarks.online_data import fraud
 from benchmarks.online_model import put_on_shelf
 from core.clock import SystemClock
-from serving.runtime import OnnxSession
+from serving.models.runtime import OnnxSession
 from stores.layout import Layout
 
 REQUEST = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from payments import PAYMENTS
 
 from core.contracts import FieldSpec, FormerContract, Source
-from core.field_mapping import always
+from core.rows.field_mapping import always
 
 TERMINAL, AMOUNT, CARD = PAYMENTS.fields
 WAS = FormerContract(

@@ -18,9 +18,9 @@ from core.decisions import DecisionPolicy, Rule
 from core.degradation import Degradation, Freshness
 from core.errors import DependencyError
 from serving.ports import DirectScorer
-from stores.bundle import FallbackModel
-from stores.golden import golden_of
-from stores.watermarks import Watermark, encode_watermark, watermark_key
+from stores.online.watermarks import Watermark, encode_watermark, watermark_key
+from stores.shelf.bundle import FallbackModel
+from stores.shelf.golden import golden_of
 
 VIEWS = tuple(view.name for view in TOY_PLAN.views)
 DEGRADATION = Degradation(

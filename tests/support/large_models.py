@@ -7,7 +7,7 @@ import onnx
 from bundles import BIAS, WEIGHTS, bundle_files, logistic_onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from stores.bundle import MODEL
+from stores.shelf.bundle import MODEL
 
 
 def files_of(model: bytes) -> dict[str, bytes]:

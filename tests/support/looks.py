@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from core.clock import DAY_MS, event_date
-from core.live import Group
-from core.online_detection import Alarm
-from core.stats.bars import Bar
-from core.stats.metrics import Estimate
-from core.triage import Fault, Moved, Triage, triaged
-from core.watched import (
+from core.monitoring.live import Group
+from core.monitoring.online_detection import Alarm
+from core.monitoring.triage import Fault, Moved, Triage, triaged
+from core.monitoring.watched import (
     BinSeen,
     CalibrationSeen,
     ChartSeen,
@@ -21,9 +19,11 @@ from core.watched import (
     StreamsSeen,
     TimelineSeen,
 )
+from core.stats.bars import Bar
+from core.stats.metrics import Estimate
 from stores.layout import Layout
-from stores.looks import Looks
-from stores.triages import Triages
+from stores.monitoring.looks import Looks
+from stores.monitoring.triages import Triages
 
 NIGHT_MS = 1_767_238_200_000
 """2026-01-01 03:30 UTC."""

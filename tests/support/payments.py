@@ -14,7 +14,7 @@ from core.features.plan import Plan, RequestField, TransformPlan, ViewPlan, Wind
 from core.features.purity import function_digest
 from core.use_case import Label
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from use_cases.fraud.transforms import payment as payment_function
 
 PAYMENTS = Source(

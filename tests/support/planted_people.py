@@ -21,13 +21,13 @@ from deltalake import write_deltalake
 from core.clock import FixedClock
 from core.features.blob import base_key, delta_key
 from core.features.keys import entity_key
-from stores.bundle import CARD
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from stores.masking import ensure_mask
 from stores.online import open_online_store
-from stores.records import SHIPPED, SegmentedRecordLog
-from stores.segments import open_segments
+from stores.records.segments import SHIPPED, SegmentedRecordLog
+from stores.records.shared import open_segments
+from stores.shelf.bundle import CARD
 
 ENCODINGS: tuple[Callable[[str], bytes], ...] = (
     str.encode,

@@ -10,8 +10,8 @@ from payments import NOW_MS
 
 from core.clock import FixedClock
 from stores.layout import Layout
-from stores.records import SegmentedRecordLog
-from stores.segments import open_segments
+from stores.records.segments import SegmentedRecordLog
+from stores.records.shared import open_segments
 
 
 def toy_record(at_ms: int = NOW_MS, score: float = 0.25, **changes: object) -> dict[str, object]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from serving import folder, log_watch
+from serving import folder
+from serving.events import log_watch
 
 REST_S = 10.0
 

@@ -11,10 +11,10 @@ from core.rollout.counters import Counters, latency_bin, score_bin
 from core.rollout.limits import Limits
 from core.rollout.published import StageCounts, WorkerCounts
 from core.rollout.stages import Rollout, Stage
-from stores.channels import Channels, ChannelState, RolloutState
+from stores.keys.signing import ensure_signer
 from stores.layout import Layout
-from stores.shelf import Shelf
-from stores.signing import ensure_signer
+from stores.shelf.channels import Channels, ChannelState, RolloutState
+from stores.shelf.shelf import Shelf
 
 WEIGHTS = (0.05, 0.15, 0.30, 0.50, 0.75, 1.00)
 

@@ -25,11 +25,11 @@ from core.features.blob import delta_key
 from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, position
 from core.features.plan import Plan
-from serving.features import FeatureReading
+from serving.engine.features import FeatureReading
 from stores.layout import Layout
 from stores.masking import Mask
 from stores.merging import compiled_merge
-from stores.watermarks import Watermark, encode_watermark, watermark_key
+from stores.online.watermarks import Watermark, encode_watermark, watermark_key
 
 N_CARDS, N_TERMINALS = 40, 5
 EPOCHS = 4

@@ -46,5 +46,5 @@ class Tally:
 
     @property
     def said(self) -> str:
-        """A line that `make chaos` reads (`benchmarks/chaos_tests.py`)."""
+        """A line that `make chaos` reads (`benchmarks/chaos/tests.py`)."""
         return f"input {self.sort}: {self.sent:,} sent, {self.ours} of class 5xx, {self.hung} hung"

@@ -18,9 +18,9 @@ from assets.outcomes import PUBLISHED_AS
 from core.clock import SystemClock
 from core.rollout.outcomes import Word, answer_of, is_whole_answer, joined, mature_labels
 from stores.layout import Layout
-from stores.records import records_of
-from stores.rollout_counts.sqlite import SqliteRolloutCounts
-from stores.segments import open_segments
+from stores.records.segments import records_of
+from stores.records.shared import open_segments
+from stores.shared_counts.sqlite import SqliteSharedCounts
 
 LOOK_EVERY_S = 0.2
 AT_ONCE = LABEL.model_copy(update={"maturity_days": 0})
@@ -53,7 +53,7 @@ class Verdicts(threading.Thread):
     def __init__(self, layout: Layout, experiment: str) -> None:
         super().__init__(daemon=True)
         self._segments = open_segments(layout.segments("toy"))
-        self._counts = SqliteRolloutCounts(layout.rollout_counts)
+        self._counts = SqliteSharedCounts(layout.shared_counts)
         self._experiment = experiment
         self._records: dict[str, list[dict[str, Any]]] = {}
         self._is_over = threading.Event()

@@ -21,9 +21,9 @@ from core.features.plan import feature_column
 from core.stats.profile import TableProfile
 from core.use_case import Label
 from core.watching import Watching
+from stores.frames.profiles import counted, profile_rows
 from stores.layout import Layout
-from stores.profiles import counted, profile_rows
-from stores.record_columns import record_columns
+from stores.records.columns import record_columns
 from stores.tables import open_table
 
 N_DAYS = 30

@@ -38,7 +38,7 @@ NESTED_DEEPER = {
     "core/features/kernel_order.py:settled_stops",
     "core/features/kernel_slides.py:extremes",
     "core/features/kernel_slides.py:pair_sums",
-    "serving/features.py:_questions",
+    "serving/engine/features.py:_questions",
     "serving/transport/shortcut.py:_answer",
 }
 # Names that libraries give to what we override, and options that say what is done.

@@ -12,8 +12,8 @@ from assets.tables import writer_number
 from core.clock import event_date
 from core.features.keys import epoch_of, position
 from spark_jobs.ingest import WRITER, Arguments, Report
-from stores.epochs import Malformed
-from stores.log import SourceLog
+from stores.log.epochs import Malformed
+from stores.log.source_log import SourceLog
 
 
 def run(spark: None, arguments: Arguments) -> Report:

@@ -9,7 +9,7 @@ from assets.archive import none_serves, stale_now
 from assets.declared import Declared
 from core.clock import DAY_MS
 from stores.layout import Layout
-from stores.shelf import Shelf
+from stores.shelf.shelf import Shelf
 from use_cases.fraud.use_case import USE_CASE
 
 DECLARED = Declared(use_cases={"fraud": USE_CASE}, plans={})

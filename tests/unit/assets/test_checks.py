@@ -14,7 +14,7 @@ from assets.checks.expectations import source_expectations, training_expectation
 from assets.resources import Platform
 from core.consent import Consent
 from core.contracts import FieldSpec, Source
-from stores.masked_columns import masked_column
+from stores.frames.masked_columns import masked_column
 from stores.masking import ensure_mask
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ from assets.watching.evidence import (
     tiles_history,
 )
 from assets.watching.window import window_of
-from core.upstream import faults_of
+from core.monitoring.upstream import faults_of
 from stores.layout import Layout
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

@@ -14,12 +14,12 @@ from assets.resources import Platform
 from assets.retention_pieces import RETIRED_VALUES, Inventory
 from core.errors import ConfigurationError
 from core.features.blob import base_key, delta_key
-from stores.channels import ChannelBoard, Channels, ChannelState
-from stores.in_use import manifests_in_use
+from stores.keys.signing import ensure_signer
 from stores.layout import Layout
 from stores.online import open_online_store
-from stores.signing import ensure_signer
-from stores.watermarks import covered_key, encode_covered
+from stores.online.watermarks import covered_key, encode_covered
+from stores.shelf.channels import ChannelBoard, Channels, ChannelState
+from stores.shelf.in_use import manifests_in_use
 
 OLD, NEXT = "card_activity_v1", "card_activity_v2"
 USE_CASES = {"toy": small_use_case().model_copy(update={"name": "toy"})}

@@ -21,10 +21,10 @@ from assets.releases import judged
 from assets.resources import Launcher, Platform
 from core.clock import event_date
 from core.use_case import ModelSpec
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
 from stores.masking import KEY_FILE
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shelf.shelf import Shelf
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

@@ -9,7 +9,7 @@ from rollouts import fast_rollout
 from assets.releases import held_to_contract, released
 from assets.resources import Platform
 from stores.layout import Layout
-from stores.shelf import Shelf
+from stores.shelf.shelf import Shelf
 from training.verdict import Verdict
 from use_cases.fraud.use_case import USE_CASE
 

@@ -26,10 +26,10 @@ from assets.retention_runs import LATEST, dagster_runs
 from core.clock import DAY_MS, event_date
 from stores.holds import Holds
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 from stores.online import open_online_store
+from stores.online.watermarks import covered_key, encode_covered
 from stores.sweeping import IN_USE, LAST, NEWEST
-from stores.watermarks import covered_key, encode_covered
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 

@@ -16,12 +16,12 @@ from assets.retention import Sweep, report_text
 from assets.retention_pieces import Inventory
 from core.clock import DAY_MS, event_date
 from core.errors import NotReadyError
-from stores.archives import Archived, archive, restore
-from stores.bundle import MANIFEST, load_bundle
 from stores.holds import Holds
 from stores.layout import Layout
-from stores.log import SourceLog
-from stores.shelf import Shelf
+from stores.log.source_log import SourceLog
+from stores.shelf.archives import Archived, archive, restore
+from stores.shelf.bundle import MANIFEST, load_bundle
+from stores.shelf.shelf import Shelf
 from stores.sweeping import NEVER_LANDED
 
 NOW_MS = 400 * DAY_MS

@@ -19,7 +19,7 @@ from assets.checks.training import MEANING, training_checks
 from assets.resources import Platform
 from core.features.keys import position
 from core.features.plan import feature_column
-from stores.frames import plan_table
+from stores.frames.frames import plan_table
 from stores.layout import Layout
 from stores.masking import Mask, ensure_mask
 

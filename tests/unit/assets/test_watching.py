@@ -38,13 +38,13 @@ from assets.watching.performance import (
 )
 from assets.watching.stream import stream_asset
 from core.features.plan import feature_column
-from core.live import groups_of
-from stores.channels import Channels, ChannelState
+from core.monitoring.live import groups_of
+from stores.keys.signing import ensure_signer
 from stores.layout import Layout
-from stores.looks import Looks
-from stores.shelf import Shelf
-from stores.signing import ensure_signer
-from stores.triages import Triages
+from stores.monitoring.looks import Looks
+from stores.monitoring.triages import Triages
+from stores.shelf.channels import Channels, ChannelState
+from stores.shelf.shelf import Shelf
 from training.live_rows import SHADOW, watched_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

@@ -15,7 +15,7 @@ from benchmarks.data import (
 )
 from core.clock import DAY_MS
 from core.features.keys import epoch_of
-from stores.frames import view_table
+from stores.frames.frames import view_table
 
 
 def milliseconds(column):

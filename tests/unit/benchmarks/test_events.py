@@ -3,9 +3,9 @@
 import json
 import math
 
-from benchmarks.events_load import bodies, payments, taken_of
-from benchmarks.events_suite import _readable_ms
-from core.row_parser import ParsedRow, RowParser
+from benchmarks.events.load import bodies, payments, taken_of
+from benchmarks.events.suite import _readable_ms
+from core.rows.row_parser import ParsedRow, RowParser
 from use_cases.fraud.sources import TRANSACTIONS
 
 NOW_MS = 1_780_000_000_000

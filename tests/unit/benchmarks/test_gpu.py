@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import gpu
 from benchmarks.networks import drawn_rows, fraud_network, network_model, trees_model
-from serving.devices import check_placed
-from serving.runtime import OnnxSession, placement_of
+from serving.models.devices import check_placed
+from serving.models.runtime import OnnxSession, placement_of
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from core.contracts import FieldSpec, Source, check_declaration
 from core.errors import ConfigurationError
-from core.row_parser import RowParser
+from core.rows.row_parser import RowParser
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from core.contracts import FieldSpec
-from core.field_checks import RefusedValue, check_of
 from core.interface import ANSWER_FIELDS, Interface, changes_between, compatibility, following
+from core.rows.field_checks import RefusedValue, check_of
 from serving.transport.schemas import ANSWER
 
 AMOUNT = FieldSpec(name="amount", type="int64", minimum=1, maximum=500)

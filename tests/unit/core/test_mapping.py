@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.contracts import FieldSpec, Source
-from core.conversions import CONVERSION_NAMES, conversion
 from core.errors import ConfigurationError
-from core.field_checks import RefusedValue
 from core.mapping import Mapping, RowMapper, check_columns, check_target, read_mapping
-from core.row_parser import Violation
+from core.rows.conversions import CONVERSION_NAMES, conversion
+from core.rows.field_checks import RefusedValue
+from core.rows.row_parser import Violation
 
 SOURCE = Source(
     name="payments",

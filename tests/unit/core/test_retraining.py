@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.clock import DAY_MS, HOUR_MS
+from core.monitoring.triage import Fault, Moved, triaged
 from core.retraining import (
     Hold,
     NewLabels,
@@ -17,7 +18,6 @@ from core.retraining import (
     State,
     retraining_decision,
 )
-from core.triage import Fault, Moved, triaged
 
 ALL = Retraining(
     drift=OnDrift(cool_down_hours=48),

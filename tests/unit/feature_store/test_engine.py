@@ -19,8 +19,8 @@ from core.features.keys import epoch_of, position
 from feature_store import engine
 from feature_store.engine import materialise
 from stores.layout import Layout
+from stores.online.watermarks import Covered, covered_key, decode_covered
 from stores.tables import epoch_said, open_table
-from stores.watermarks import Covered, covered_key, decode_covered
 
 
 def world(kind: str = "windows", seed: int = 1) -> World:

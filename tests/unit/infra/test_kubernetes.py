@@ -29,8 +29,8 @@ from infra.render import render
 from infra.settings import SECRET_VARIABLES, ClusterSettings
 from orchestration.settings import Settings as BatchSettings
 from serving.settings import read_settings
+from stores.keys.signing import MOUNTED
 from stores.layout import Layout
-from stores.signing import MOUNTED
 
 SETTINGS = ClusterSettings(has_gpu=True)
 EXAMPLE = Path(__file__).parents[3] / ".env.example"

@@ -14,9 +14,9 @@ from prometheus import promtool
 from prometheus_client import CollectorRegistry
 
 from infra.dashboard import COLUMNS, dashboard, queries
-from serving.home_metrics import home_families
-from serving.process_metrics import ControllerMetrics, FolderMetrics
-from serving.telemetry import Telemetry
+from serving.telemetry.home_metrics import home_families
+from serving.telemetry.metrics import Telemetry
+from serving.telemetry.process_metrics import ControllerMetrics, FolderMetrics
 
 ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "infra" / "monitoring"

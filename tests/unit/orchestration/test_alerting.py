@@ -11,13 +11,13 @@ import dagster as dg
 import pytest
 
 from assets.resources import AlertReceiver, Platform
-from core.alerts import Finding, updated
 from core.errors import DependencyError
+from core.monitoring.alerts import Finding, updated
 from orchestration.alerting import Watchlist, alerts_job, decided, told
 from orchestration.cli import main
 from orchestration.decisions import Go, Skip
-from stores.alerts import Alerts
 from stores.layout import Layout
+from stores.monitoring.alerts import Alerts
 
 EVENTS, SCORES = dg.AssetKey(["events", "payments"]), dg.AssetKey(["scores", "toy"])
 CONTRACT = dg.AssetCheckKey(EVENTS, "contract")

@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 from bundles import shelve
 
-from stores.audit import AuditLog
+from stores.audit.log import AuditLog
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shelf.shelf import Shelf
 
 
 @pytest.fixture

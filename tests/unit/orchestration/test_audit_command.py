@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 from audit_damage import entry
 
-from stores.audit import AuditLog
-from stores.audit_verified import last_verified
+from stores.audit.log import AuditLog
+from stores.audit.verified import last_verified
 from stores.layout import Layout
 
 
@@ -104,7 +104,7 @@ def test_a_home_that_is_not_there_has_no_whole_log(throughline, tmp_path):
 
 
 def test_a_copy_that_nobody_can_write_to_is_verified(audit, log, monkeypatch):
-    monkeypatch.setattr("stores.audit.is_read_only", lambda folder: folder == log.directory)
+    monkeypatch.setattr("stores.audit.log.is_read_only", lambda folder: folder == log.directory)
     (log.directory / ".lock").unlink()
     assert audit("verify", "--public-only")[0] == 0
     assert not (log.directory / ".lock").exists()

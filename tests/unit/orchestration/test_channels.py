@@ -9,8 +9,8 @@ from core.errors import DependencyError
 from orchestration.channels import answered, channels_of
 from orchestration.settings import Settings
 from orchestration.shell import Shell
-from stores.channels import ChannelBoard
 from stores.layout import Layout
+from stores.shelf.channels import ChannelBoard
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from engines import Bench
 from core.clock import DAY_MS, FixedClock
 from orchestration.recorded import recorded_predictions
 from stores.layout import Layout
-from stores.records import SegmentedRecordLog, parse_record_id
-from stores.segments import open_segments
+from stores.records.segments import SegmentedRecordLog, parse_record_id
+from stores.records.shared import open_segments
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 SEEN = "card_activity_v1.amount_minor_count_30d"

@@ -20,30 +20,30 @@ from redis import Redis
 from servers import redis_server
 
 from core.clock import FixedClock
-from core.erasure import Tombstone
+from core.erasing.erasure import Tombstone
+from core.erasing.sought import MASKED, Sought
 from core.errors import DependencyError, IntegrityError, InvalidInputError
 from core.features.blob import base_key
 from core.features.keys import entity_key
-from core.sought import MASKED, Sought
 from orchestration import cli
 from orchestration.commands import forget
-from orchestration.erasing import Erasing
+from orchestration.erasing.forgetting import Erasing
 from orchestration.settings import ErasureSettings, Settings
 from orchestration.shell import Shell
-from stores.audit import AuditLog
+from stores.audit.log import AuditLog
 from stores.backups import backups_in, faults_of, read_backup, take_backup
-from stores.cold import ColdTier
-from stores.erasing_online import erase_online
-from stores.erasures import Erasures, verified
+from stores.cold.tier import ColdTier
+from stores.erasing.erasures import Erasures, verified
+from stores.erasing.online import erase_online
+from stores.erasing.scanning import scan_tree, scan_values
+from stores.erasing.tombstones import Tombstones
 from stores.holds import Holds
 from stores.home_id import home_id
+from stores.keys.signing import KeyRing
 from stores.masking import ensure_mask
 from stores.online.redis import all_pairs
-from stores.scanning import scan_tree, scan_values
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shelf.shelf import Shelf
 from stores.sweeping import files_of_bundle
-from stores.tombstones import Tombstones
 
 PEOPLE = [f"card-{number:02}-ö{number * 7919}" for number in range(20)]
 THEIRS = PEOPLE[3]

@@ -6,8 +6,8 @@ from core.access import read_key, standing
 from core.clock import DAY_MS, FixedClock
 from orchestration.service_environment import service_environment
 from orchestration.settings import Settings
-from stores.access_keys import AccessKeyFile
-from stores.signing import KeyRing
+from stores.keys.access_keys import AccessKeyFile
+from stores.keys.signing import KeyRing
 
 WHO = ("--who", "Ada")
 CREATE = ("create", "--owner", "shop", "--scope", "fraud:predict,explain", *WHO)

@@ -11,9 +11,9 @@ from assets.declared import Declared
 from core.lineage import Thing
 from orchestration import cli
 from orchestration.lineage import lineage_of
-from stores.channels import read_channels
 from stores.layout import Layout
-from stores.shelf import Shelf
+from stores.shelf.channels import read_channels
+from stores.shelf.shelf import Shelf
 
 DECLARED = Declared({"toy": small_use_case().model_copy(update={"name": "toy"})}, {"toy": TOY_PLAN})
 

@@ -11,7 +11,7 @@ from orchestration import mirror
 from orchestration.code_location import declared_by
 from orchestration.environments import platform_of
 from orchestration.settings import Settings
-from stores.audit import AuditLog
+from stores.audit.log import AuditLog
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from rollouts import fast_rollout
 from core.archive import ReleaseFacts, stale_releases
 from core.clock import DAY_MS
 from core.served import is_about_channels, last_served_ms, served_at
-from stores.archives import Archived, archive, archived
-from stores.audit import AuditLog
-from stores.bundle import CARD_DATA
-from stores.cold import ColdTier
+from stores.audit.log import AuditLog
+from stores.cold.tier import ColdTier
 from stores.layout import Layout
+from stores.shelf.archives import Archived, archive, archived
+from stores.shelf.bundle import CARD_DATA
 from stores.sweeping import files_of_bundle
 
 

@@ -12,7 +12,7 @@ from orchestration import cli
 from orchestration.commands import retention
 from orchestration.settings import Settings
 from orchestration.shell import Shell
-from stores.cold import ColdTier
+from stores.cold.tier import ColdTier
 from stores.holds import Holds
 
 NOW_MS = date_start_ms("2026-03-01")

@@ -16,15 +16,15 @@ from assets import names
 from assets.models import BUILT_BY, TRIGGER, WHY
 from assets.retraining import GROUPS, new_labels, state_of
 from core.clock import DAY_MS, event_date
+from core.monitoring.triage import Fault, Moved, triaged
 from core.retraining import OnDecay, OnDrift, OnLabels, OnSchedule, Retraining, State
-from core.triage import Fault, Moved, triaged
 from orchestration import cli
 from orchestration.jobs import retrain_job
 from orchestration.retraining import retraining_sensor
-from stores.bundle import CARD_DATA
 from stores.layout import Layout
-from stores.shelf import Shelf
-from stores.triages import Triages
+from stores.monitoring.triages import Triages
+from stores.shelf.bundle import CARD_DATA
+from stores.shelf.shelf import Shelf
 
 DECLARED = Retraining(
     drift=OnDrift(),
@@ -178,9 +178,9 @@ def test_a_rollout_under_way_is_waited_for(instance, platform, monkeypatch):
 
 def rolling(layout):
     """Release 2 on half of the entities."""
-    from serving.channel_moves import started
-    from stores.channels import Channels
-    from stores.signing import KeyRing, ensure_signer
+    from serving.rollouts.channel_moves import started
+    from stores.keys.signing import KeyRing, ensure_signer
+    from stores.shelf.channels import Channels
 
     board = Shelf(layout.shelf).board
     before = board.latest(KeyRing.from_directory(layout.keys))

@@ -12,13 +12,13 @@ from rollouts import fast_rollout, worker_counts
 
 from core.clock import SystemClock
 from serving.controller import run
+from serving.models.trials import Trials
 from serving.settings import Settings
-from serving.trials import Trials
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.rollout_counts.sqlite import SqliteRolloutCounts
-from stores.rollouts import RolloutBoard
-from stores.shelf import Shelf
-from stores.signing import KeyRing
+from stores.shared_counts.sqlite import SqliteSharedCounts
+from stores.shelf.rollouts import RolloutBoard
+from stores.shelf.shelf import Shelf
 
 WHO = ("--who", "Ada")
 
@@ -107,7 +107,7 @@ def test_from_the_first_share_to_the_last(home):
     state = home.state()
     assert (state.challenger, state.challenger_weight) == (2, 0.05)
     document = worker_counts(0, 4_000, 0.05).model_dump_json().encode()
-    SqliteRolloutCounts(home.layout.rollout_counts).publish(
+    SqliteSharedCounts(home.layout.shared_counts).publish(
         state.rollout.experiment, "w", document, now_ms=0
     )
     wait_until(lambda: "(risk tier high)" in home("status", "fraud")[1])

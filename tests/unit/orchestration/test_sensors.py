@@ -20,7 +20,7 @@ from orchestration.decisions import LogState, Patience
 from orchestration.ingest import LAST_EPOCH, ingest_config, ingest_job
 from orchestration.leftovers import TAG
 from orchestration.sensors import LOOK_EVERY_S, ingest_sensor, log_state
-from stores.epochs import appended_path
+from stores.log.epochs import appended_path
 
 PAYMENTS = Source(
     name="payments",

@@ -7,7 +7,7 @@ from bundles import shelve
 from desks import Desk
 
 from core.errors import IntegrityError
-from stores.audit import AuditLog
+from stores.audit.log import AuditLog
 from stores.layout import Layout
 
 SAID = ("--who", "Ada", "--why", "a laptop was lost")

@@ -17,7 +17,7 @@ from orchestration.commands import status
 from orchestration.settings import Settings
 from orchestration.shell import Shell
 from stores.layout import Layout
-from stores.log import SourceLog
+from stores.log.source_log import SourceLog
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CAPABILITIES_3 = 0x20080522

@@ -12,7 +12,7 @@ from orchestration.settings import Settings
 from orchestration.shell import Shell
 from serving.controller import run
 from serving.settings import Settings as ServiceSettings
-from stores.shelf import Shelf
+from stores.shelf.shelf import Shelf
 
 
 class Told(io.StringIO):

@@ -17,8 +17,8 @@ from serving.errors import (
 )
 from serving.quotas import SharedQuotas
 from serving.transport.problems import problem
-from stores.access_keys import AccessKeyFile
-from stores.rollout_counts.sqlite import SqliteRolloutCounts
+from stores.keys.access_keys import AccessKeyFile
+from stores.shared_counts.sqlite import SqliteSharedCounts
 
 SAID: dict[str, Any] = {"who": "ada", "why": ""}
 
@@ -150,7 +150,7 @@ def test_a_quota_holds_until_the_next_day_and_costs_no_rate(file, clock):
 
 @pytest.fixture
 def counts(tmp_path):
-    return SqliteRolloutCounts(tmp_path / "counts.sqlite")
+    return SqliteSharedCounts(tmp_path / "counts.sqlite")
 
 
 def test_a_quota_is_whole_at_each_worker_and_counted_over_all(file, clock, counts):
@@ -183,7 +183,7 @@ def test_a_worker_that_starts_anew_goes_on_with_the_day(file, clock, counts):
 def test_while_others_cannot_be_reached_what_they_last_said_counts(file, clock, tmp_path):
     told: list[str] = []
     key = made(file, clock, daily_quota=5)
-    counts = SqliteRolloutCounts(tmp_path / "counts.sqlite")
+    counts = SqliteSharedCounts(tmp_path / "counts.sqlite")
     other, ours = access_of(file, clock, counts=counts), access_of(file, clock, told, counts=counts)
     other.admit(asked(key)).charge(3)
     exchanged(other, ours)

@@ -7,7 +7,7 @@ import pytest
 from core.clock import FixedClock
 from serving.configuration import note_configuration
 from serving.settings import Settings
-from stores.audit import AuditLog
+from stores.audit.log import AuditLog
 from stores.layout import Layout
 
 SECRET = "redis://:hunter2@db:6379"

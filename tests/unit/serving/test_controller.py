@@ -9,11 +9,11 @@ from core.errors import IntegrityError, InvalidInputError
 from core.sign_offs import SignOff, missing_roles
 from serving.controller import run
 from serving.settings import Settings
-from stores.channels import document_bytes
+from stores.keys.signing import KeyRing, ensure_signer
 from stores.layout import Layout
-from stores.papers import Approval, ApprovalStatement, signed_bytes
-from stores.shelf import Shelf
-from stores.signing import KeyRing, ensure_signer
+from stores.shelf.channels import document_bytes
+from stores.shelf.papers import Approval, ApprovalStatement, signed_bytes
+from stores.shelf.shelf import Shelf
 
 
 @pytest.fixture

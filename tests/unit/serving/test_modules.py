@@ -103,7 +103,9 @@ def test_the_console_is_light_until_a_page_needs_more():
 
 
 def test_the_engine_knows_no_transport_no_runtime_and_no_store():
-    modules = modules_after("import serving.engine, serving.passports, serving.events")
+    modules = modules_after(
+        "import serving.engine.engine, serving.records.passports, serving.events.events"
+    )
     assert modules.isdisjoint(
         {"fastapi", "starlette", "uvicorn", "onnxruntime", "redis", "sqlite3", "prometheus_client"}
     )

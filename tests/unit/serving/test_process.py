@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, values
 
 from core.errors import ConfigurationError
 from serving.process import SHARED_COUNTS, bound_socket, count_alone
-from serving.telemetry import Telemetry
+from serving.telemetry.metrics import Telemetry
 
 SIGNALLED_INSIDE_THE_WAIT = """
 import signal, sys

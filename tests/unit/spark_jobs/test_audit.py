@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from spark_jobs.audit import AuditLimits, audit
-from stores.profile import profile_of
+from stores.shelf.profile import profile_of
 
 VECTOR = tuple(f"v:f{n}" for n in range(9))
 

@@ -8,12 +8,12 @@ from grown_payments import GROWN
 from payments import NOW_MS, PAYMENTS, payment
 
 from core.contracts import FieldSpec, Source
-from core.erasure import FORGOTTEN
+from core.erasing.erasure import FORGOTTEN
 from core.features.keys import position
 from spark_jobs.parsing import EpochReader, parsed_schema
-from stores.epochs import Block, Epoch, Malformed, Record
+from stores.erasing.tombstones import Forgotten
+from stores.log.epochs import Block, Epoch, Malformed, Record
 from stores.masking import Mask
-from stores.tombstones import Forgotten
 
 MANIFEST = Epoch(
     epoch=3,

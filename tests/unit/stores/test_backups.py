@@ -15,10 +15,10 @@ from deltalake import DeltaTable, write_deltalake
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from orchestration.instance import open_instance
 from stores.backups import backups_in, faults_of, put_back, read_backup, renew_list, take_backup
-from stores.channels import ChannelBoard
 from stores.durable import exclusive_lock
+from stores.keys.signing import KeyRing
 from stores.layout import Layout
-from stores.signing import KeyRing
+from stores.shelf.channels import ChannelBoard
 
 AT_MS = 1_700_000_000_123
 

@@ -7,8 +7,8 @@ import pytest
 import xgboost
 
 from core.errors import InvalidInputError
-from stores.bundle import BOOSTER, EXPLAINER
 from stores.explainer import Explainer, ExplainerSpec, LinearForm, load_explainer
+from stores.shelf.bundle import BOOSTER, EXPLAINER
 
 VECTORS = np.random.default_rng(1).normal(size=(400, 3)).astype(np.float32)
 VECTORS[::9, 1] = np.nan
@@ -95,7 +95,8 @@ def test_an_explainer_without_its_model_is_refused(kind):
 def test_the_module_itself_brings_no_heavy_library():
     heavy = ["xgboost", "onnx", "onnxruntime", "sklearn", "pandas", "mlflow", "scipy", "pyarrow"]
     code = (
-        "import json, sys, stores.bundle, stores.golden, stores.profile, stores.explainer;"
+        "import json, sys;"
+        "import stores.shelf.bundle, stores.shelf.golden, stores.shelf.profile, stores.explainer;"
         f"print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -39,7 +39,7 @@ PLACES = {
     "monitoring": "monitoring",
     "alerts": "alerts",
     "online_path": "online.sqlite",
-    "rollout_counts": "rollouts.sqlite",
+    "shared_counts": "rollouts.sqlite",
     "artifacts": "mlflow",
     "dagster_home": "dagster",
     "plans": "plans",

@@ -6,7 +6,7 @@ import pytest
 
 from core.contracts import FieldSpec
 from core.errors import ConfigurationError
-from stores.masked_columns import masked_column
+from stores.frames.masked_columns import masked_column
 from stores.masking import KEY_FILE, Mask, ensure_mask, is_masked
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from bundles import logistic_onnx
 
-from stores.bundle import MODEL_INPUT, MODEL_OUTPUT
 from stores.onnx_sessions import onnx_session
+from stores.shelf.bundle import MODEL_INPUT, MODEL_OUTPUT
 
 
 def test_a_model_runs_on_one_thread_that_does_not_spin():

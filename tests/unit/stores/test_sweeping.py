@@ -10,10 +10,10 @@ import sys
 import pytest
 
 from core.features.keys import epoch_of
-from stores.epochs import manifest_path
-from stores.log import SourceLog
-from stores.records import SHIPPED
-from stores.segments import ASIDE
+from stores.log.epochs import manifest_path
+from stores.log.source_log import SourceLog
+from stores.records.segments import SHIPPED
+from stores.records.shared import ASIDE
 from stores.sweeping import (
     NEVER_LANDED,
     NEWEST,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from training_sets import small_plan, small_training_set
 
-from stores.bundle import load_bundle
 from stores.explainer import load_explainer
+from stores.shelf.bundle import load_bundle
 from training.calibration import Calibration
 from training.ensemble import (
     KIND,

@@ -6,8 +6,8 @@ from training_sets import small_use_case
 
 from core.decisions import Decider
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
-from stores.bundle import CARD, CARD_DATA, EXPLAINER, load_bundle
 from stores.explainer import load_explainer
+from stores.shelf.bundle import CARD, CARD_DATA, EXPLAINER, load_bundle
 from training.contract import contract_of
 from training.export import build_bundle
 from training.onnx_export import OnnxScorer

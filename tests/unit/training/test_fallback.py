@@ -7,11 +7,11 @@ import pytest
 from training_sets import DEGRADATION, small_plan
 
 from core.errors import ConfigurationError
-from serving.ladder import Ladder
-from serving.releases import ladder_of
-from serving.runtime import OnnxSession
-from stores.bundle import load_bundle
-from stores.golden import Golden
+from serving.engine.ladder import Ladder
+from serving.models.releases import ladder_of
+from serving.models.runtime import OnnxSession
+from stores.shelf.bundle import load_bundle
+from stores.shelf.golden import Golden
 from training.export import build_bundle
 from training.fallback import entries_without, load_fallbacks, save_fallbacks
 from training.onnx_export import OnnxScorer

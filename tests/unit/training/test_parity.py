@@ -15,8 +15,8 @@ from training_sets import small_plan, small_training_set, small_use_case
 
 from core.decisions import MARGIN
 from core.errors import IntegrityError
-from stores.bundle import MODEL_INPUT, MODEL_OUTPUT
-from stores.profile import profile_of
+from stores.shelf.bundle import MODEL_INPUT, MODEL_OUTPUT
+from stores.shelf.profile import profile_of
 from training.boosted import BoostedModel, fit_boosted
 from training.calibration import Calibration, fit_platt
 from training.examples import examples_of

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stores.bundle import load_bundle, read_manifest
+from stores.shelf.bundle import load_bundle, read_manifest
 from training.export import build_bundle
 from training.tracking import Tracking, mirror_channels, register_bundle, tag_archived
 

@@ -4,7 +4,7 @@ from training_sets import small_training_set, small_use_case
 
 from core.fairness import Fairness, Groups
 from core.stats.metrics import Estimate
-from stores.bundle import load_bundle
+from stores.shelf.bundle import load_bundle
 from training.comparison import Comparison, SliceComparison, compared
 from training.evaluation import Evaluation, evaluation_of
 from training.export import build_bundle

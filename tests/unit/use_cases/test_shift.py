@@ -10,8 +10,8 @@ import pytest
 
 from core.clock import DAY_MS, HOUR_MS, date_start_ms, event_date
 from core.errors import NotReadyError
-from core.row_parser import ParsedRow, RowParser
-from stores.log import SourceLog
+from core.rows.row_parser import ParsedRow, RowParser
+from stores.log.source_log import SourceLog
 from use_cases.fraud import shift
 from use_cases.fraud.simulator import simulate
 from use_cases.fraud.sources import CARD_PROFILES

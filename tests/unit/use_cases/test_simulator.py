@@ -10,9 +10,9 @@ import pytest
 
 from core.clock import DAY_MS, HOUR_MS
 from core.errors import InvalidInputError
-from core.row_parser import ParsedRow, RowParser, Violation
-from stores.epochs import Malformed
-from stores.log import SourceLog
+from core.rows.row_parser import ParsedRow, RowParser, Violation
+from stores.log.epochs import Malformed
+from stores.log.source_log import SourceLog
 from use_cases.fraud.simulated_payments import draw_cards, draw_payments, known_ms
 from use_cases.fraud.simulator import RECEIPT, begun_end_ms, simulate
 from use_cases.fraud.sources import CARD_PROFILES, FRAUD_LABELS, TRANSACTIONS

@@ -11,10 +11,10 @@ from desks import Desk
 from rollouts import fast_rollout
 
 from serving.console import asking_controller
-from stores.audit import AuditLog
+from stores.audit.log import AuditLog
+from stores.keys.signing import ensure_signer
 from stores.layout import Layout
-from stores.shelf import Shelf
-from stores.signing import ensure_signer
+from stores.shelf.shelf import Shelf
 
 
 class Answering(Desk):

@@ -7,11 +7,11 @@ from access_keys import made_key
 from bundles import serve, shelve
 from console_home import Console
 
-from core.alerts import Finding, updated
 from core.clock import DAY_MS, HOUR_MS, FixedClock
-from core.runbooks import STEPS
-from stores.alerts import Alerts
+from core.monitoring.alerts import Finding, updated
+from core.monitoring.runbooks import STEPS
 from stores.layout import Layout
+from stores.monitoring.alerts import Alerts
 
 NOW_MS = 100 * DAY_MS
 UPSTREAM = {"monitoring/toy_drift": ["events/payments"]}

@@ -7,11 +7,11 @@ from access_keys import made_key
 from bundles import shelve
 from console_home import Console
 
-from core.audit import Entry
+from core.audit.records import Entry
 from core.clock import DAY_MS, FixedClock, date_start_ms
 from serving.console.audit import ROWS
-from stores.audit import KEY_FILE, AuditLog
-from stores.audit_verified import NAME, last_verified
+from stores.audit.log import KEY_FILE, AuditLog
+from stores.audit.verified import NAME, last_verified
 from stores.layout import Layout
 
 DAY_1_MS = date_start_ms("2026-01-01")

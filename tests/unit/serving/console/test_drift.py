@@ -11,11 +11,11 @@ from console_home import Console
 from looks import DATES, LATE, NIGHT_MS, WINDOW, put_looks
 
 from core.clock import DAY_MS, HOUR_MS, FixedClock
-from core.triage import triaged
+from core.monitoring.triage import triaged
 from serving.console.rendering import NOTHING
 from stores.layout import Layout
-from stores.looks import Looks
-from stores.triages import Triages
+from stores.monitoring.looks import Looks
+from stores.monitoring.triages import Triages
 
 
 @pytest.fixture

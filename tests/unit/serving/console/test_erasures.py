@@ -9,11 +9,11 @@ from access_keys import made_key
 from console_home import Console
 
 from core.clock import DAY_MS, FixedClock
-from core.erasure import Certificate, Journal, StepDone, Tombstone, TrainedModel
+from core.erasing.erasure import Certificate, Journal, StepDone, Tombstone, TrainedModel
 from stores.durable import is_locked
-from stores.erasures import Erasures
+from stores.erasing.erasures import Erasures
+from stores.keys.signing import ensure_signer
 from stores.layout import Layout
-from stores.signing import ensure_signer
 
 NOW_MS = 100 * DAY_MS
 DONE = (

@@ -12,7 +12,7 @@ from console_home import Console
 from serving.console.pages import Drawn, Page
 from serving.console.rendering import html
 from serving.console.table import SECTIONS, pages
-from stores.access_keys import AccessKeyFile
+from stores.keys.access_keys import AccessKeyFile
 from stores.layout import Layout
 
 

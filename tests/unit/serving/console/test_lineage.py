@@ -12,7 +12,7 @@ from learnt_home import learnt
 from core.clock import SystemClock
 from core.lineage import Thing
 from serving.console.lineage import address
-from serving.record_logs import RecordLogs
+from serving.records.logs import RecordLogs
 from serving.settings import RecordSettings
 from stores.layout import Layout
 

@@ -10,11 +10,11 @@ from console_home import Console
 from deltalake import write_deltalake
 
 from core.clock import DAY_MS, FixedClock
-from stores.channels import ChannelState, KeptContract
 from stores.declarations import put_declarations
+from stores.keys.signing import KeyRing, ensure_signer
 from stores.layout import Layout
-from stores.shelf import Shelf
-from stores.signing import KeyRing, ensure_signer
+from stores.shelf.channels import ChannelState, KeptContract
+from stores.shelf.shelf import Shelf
 from use_cases import discover
 
 NOW_MS = 100 * DAY_MS

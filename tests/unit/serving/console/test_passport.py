@@ -11,8 +11,8 @@ from engines import Bench
 
 from serving.console.passport import passport_page
 from serving.console.passport_drawing import ROWS, Line, Push, score_bar, waterfall
-from serving.explaining import NoExplainer
-from serving.passports import Passports
+from serving.engine.explaining import NoExplainer
+from serving.records.passports import Passports
 from stores.layout import Layout
 
 

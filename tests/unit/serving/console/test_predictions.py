@@ -9,9 +9,9 @@ from console_home import Console
 from engines import Bench
 
 from core.clock import SystemClock
-from serving.record_logs import RecordLogs
+from serving.records.logs import RecordLogs
 from serving.settings import RecordSettings
-from stores.access_keys import AccessKeyFile
+from stores.keys.access_keys import AccessKeyFile
 from stores.layout import Layout
 
 

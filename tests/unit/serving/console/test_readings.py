@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from looks import DATES, calibration, column, drift, skill
 
+from core.monitoring.watched import PeriodSeen
 from core.stats.bars import Bar
 from core.stats.metrics import Estimate
-from core.watched import PeriodSeen
 from serving.console import readings
 
 

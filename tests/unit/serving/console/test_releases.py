@@ -7,9 +7,9 @@ from bundles import bundle_files, serve, shelve
 from console_home import Console
 
 from serving.console.table import pages
-from stores.bundle import CARD
 from stores.layout import Layout
-from stores.shelf import Shelf
+from stores.shelf.bundle import CARD
+from stores.shelf.shelf import Shelf
 
 RUN = "0" * 31 + "1"
 EVIL = "<script>alert(1)</script>"

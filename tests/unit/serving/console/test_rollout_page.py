@@ -12,10 +12,10 @@ from core.rollout.comparison import ComparisonCount
 from core.rollout.published import WorkerCounts
 from serving.console.rollout_page import rollout_page
 from serving.errors import NotFoundError
-from serving.releases import Releases, Roster, Served
-from serving.rollout_views import RolloutViews
+from serving.models.releases import Releases, Roster, Served
+from serving.rollouts.views import RolloutViews
 from stores.layout import Layout
-from stores.rollouts import RolloutBoard
+from stores.shelf.rollouts import RolloutBoard
 
 
 class Shown(Desk):

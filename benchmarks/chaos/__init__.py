@@ -1,0 +1,1 @@
+"""What the service does while everything around it fails."""

@@ -1,0 +1,73 @@
+"""Kills the processes that score for shadows, again and again, as a model that crashes would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+KILL_EVERY_S = 0.3
+SCORER = b"serving.rollouts.shadow_scorer"
+
+
+class Killer(threading.Thread):
+    """Kills every process that scores for a shadow under ``root``, again and again.
+
+    Examples
+    --------
+    >>> with Killer(os.getpid()) as nobody_is_there:
+    ...     pass
+    >>> nobody_is_there.kills
+    0
+    """
+
+    def __init__(self, root: int) -> None:
+        super().__init__(daemon=True)
+        self._root = root
+        self._others: set[int] = set()
+        self._is_over = threading.Event()
+        self.kills = 0
+
+    def __enter__(self) -> Killer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self.join(timeout=10)
+
+    def run(self) -> None:
+        """Look, and kill, until told to stop."""
+        while not self._is_over.wait(KILL_EVERY_S):
+            self._look()
+
+    def _look(self) -> None:
+        """Processes that were looked at once are not read again: reading costs those who serve."""
+        ours = {self._root}
+        for entry in _processes():
+            if entry in self._others:
+                continue
+            try:
+                fields = Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()
+                is_scorer = SCORER in Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+            except (OSError, IndexError):
+                continue
+            if int(fields[1]) not in ours and entry not in ours:
+                self._others.add(entry)
+                continue
+            ours.add(entry)
+            if is_scorer and fields[0] != "Z":
+                self._kill(entry)
+
+    def _kill(self, pid: int) -> None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.kills += 1
+
+
+def _processes() -> list[int]:
+    """All there are, parents before most of their children."""
+    return sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())

@@ -1,0 +1,1 @@
+"""Real card transactions through ingest, training and serving."""

@@ -1,0 +1,1 @@
+"""The audit log in the abstract: records in a chain, whether it is whole, which of them to show."""

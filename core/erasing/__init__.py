@@ -1,0 +1,1 @@
+"""Forgetting somebody in the abstract: tombstones, and what an identifier looks like in bytes."""

@@ -1,0 +1,1 @@
+"""Rows on every way in: foreign columns to fields, fields to checked values."""

@@ -1,0 +1,1 @@
+"""The demo and the closed loop: every step through the parts that production uses."""

@@ -1,0 +1,158 @@
+"""The contract of a request: compiled from the bundle, the same checks as on every way in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from core.clock import MINUTE_MS
+from core.contracts import EVENT_ID, FieldSpec
+from core.rows.field_checks import RefusedValue, check_of
+from serving.errors import BrokenContractError, FieldFault
+from serving.telemetry.tracing import Trace
+from stores.shelf.bundle import Contract
+
+TOLERANCE_MS = 5 * MINUTE_MS
+_FIELDS = frozenset({"entities", "inputs", "at", "explain", EVENT_ID})
+_AT = FieldSpec(name="at", type="timestamp")
+EVENT_ID_SPEC = FieldSpec(name=EVENT_ID, type="string")
+"""As sources have it: a label names its example by this id, so a record can be joined to it."""
+
+
+class Arm(NamedTuple):
+    """Where in a rollout a request was assigned. Its channel says which arm."""
+
+    experiment: str
+    stage: int
+
+
+class Point(NamedTuple):
+    """One thing to decide about. ``keys`` are the join keys of every entity, by name.
+
+    ``event_id`` names the event that it is about, None where the caller did not say; ``arm`` is
+    the place in a rollout that it was assigned to.
+    """
+
+    keys: Mapping[str, str | int]
+    inputs: Mapping[str, float | int | None]
+    at_ms: int
+    received_at_ms: int
+    is_explained: bool = False
+    trace: Trace | None = None
+    event_id: str | None = None
+    arm: Arm | None = None
+
+
+class RequestContract:
+    """Checks raw requests of one release. Never raises anything but ``BrokenContractError``.
+
+    Parameters
+    ----------
+    contract
+        Join keys and request fields that a request must carry.
+    is_any_time
+        Take any ``at``; otherwise one within 5 minutes of now.
+    """
+
+    def __init__(self, contract: Contract, *, is_any_time: bool) -> None:
+        self.contract = contract
+        self._is_any_time = is_any_time
+        self._keys = _Part("/entities", contract.keys)
+        self._inputs = _Part("/inputs", contract.inputs)
+        self._check_at = check_of(_AT)
+        self._check_event_id = check_of(EVENT_ID_SPEC)
+
+    def point(
+        self,
+        raw: object,
+        *,
+        now_ms: int,
+        pointer: str = "",
+        trace: Trace | None = None,
+        arm: Arm | None = None,
+    ) -> Point:
+        """Point of a raw request.
+
+        Raises
+        ------
+        BrokenContractError
+            With every field that does not fit, its pointer below ``pointer``.
+        """
+        faults: list[FieldFault] = []
+        if not isinstance(raw, dict):
+            raise BrokenContractError([FieldFault(pointer, "malformed", "must be an object")])
+        if not raw.keys() <= _FIELDS:
+            faults.append(FieldFault(pointer, "unknown_field", _only(_FIELDS)))
+        keys = self._keys.values(raw.get("entities"), pointer, faults)
+        inputs = self._inputs.values(raw.get("inputs", {}), pointer, faults)
+        at_ms = self._at_ms(raw.get("at"), now_ms, pointer, faults)
+        is_explained = raw.get("explain", False)
+        if not isinstance(is_explained, bool):
+            faults.append(FieldFault(f"{pointer}/explain", "wrong_type", "must be true or false"))
+        event_id = self._event_id(raw.get(EVENT_ID), pointer, faults)
+        if faults:
+            raise BrokenContractError(faults)
+        return Point(keys, inputs, at_ms, now_ms, is_explained, trace, event_id, arm)
+
+    def _event_id(self, raw: object, pointer: str, faults: list[FieldFault]) -> str | None:
+        if raw is None:
+            return None
+        try:
+            return str(self._check_event_id(raw))
+        except RefusedValue as refused:
+            faults.append(FieldFault(f"{pointer}/{EVENT_ID}", refused.code, refused.message))
+            return None
+
+    def _at_ms(self, raw: object, now_ms: int, pointer: str, faults: list[FieldFault]) -> int:
+        if raw is None:
+            return now_ms
+        try:
+            at_ms = int(self._check_at(raw))
+        except RefusedValue as refused:
+            faults.append(FieldFault(f"{pointer}/at", refused.code, refused.message))
+            return now_ms
+        if not self._is_any_time and abs(at_ms - now_ms) > TOLERANCE_MS:
+            side = "before" if at_ms < now_ms else "after"
+            message = (
+                f"must lie within {TOLERANCE_MS // MINUTE_MS} minutes of the instant of receipt; "
+                f"lies {abs(at_ms - now_ms)} ms {side} it"
+            )
+            faults.append(FieldFault(f"{pointer}/at", "at_out_of_range", message))
+        return at_ms
+
+
+class _Part:
+    """An object of the request: declared fields only, each by its check."""
+
+    def __init__(self, pointer: str, specs: tuple[FieldSpec, ...]) -> None:
+        self._pointer = pointer
+        self._known = frozenset(spec.name for spec in specs)
+        self._checks: tuple[tuple[str, bool, Callable[[Any], Any]], ...] = tuple(
+            (spec.name, spec.is_nullable, check_of(spec)) for spec in specs
+        )
+
+    def values(self, raw: object, pointer: str, faults: list[FieldFault]) -> dict[str, Any]:
+        here = pointer + self._pointer
+        if not isinstance(raw, dict):
+            faults.append(FieldFault(here, "malformed", "must be an object"))
+            return {}
+        if not raw.keys() <= self._known:  # the unknown name itself is input: not repeated
+            faults.append(FieldFault(here, "unknown_field", _only(self._known)))
+        values: dict[str, Any] = {}
+        for name, is_nullable, check in self._checks:
+            value = raw.get(name)
+            if value is None:
+                if not is_nullable:
+                    code = "null_field" if name in raw else "missing_field"
+                    faults.append(FieldFault(f"{here}/{name}", code, "must be there"))
+                values[name] = None
+                continue
+            try:
+                values[name] = check(value)
+            except RefusedValue as refused:
+                faults.append(FieldFault(f"{here}/{name}", refused.code, refused.message))
+        return values
+
+
+def _only(names: frozenset[str]) -> str:
+    return f"may hold {', '.join(sorted(names))} only" if names else "must be empty or left out"

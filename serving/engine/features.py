@@ -1,0 +1,239 @@
+"""Reading: from points to feature values, one round trip for all views of all points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InvalidInputError
+from core.features.blob import KEY_END, key_starts
+from core.features.keys import entity_key
+from core.features.plan import Plan
+from core.features.value_table import ValueLayout, ValueTable
+from serving.engine.contract import Point
+from serving.ports import Reader
+from stores.computing import Computing
+from stores.merging import Library, Merged, Merging, Question
+from stores.online.watermarks import (
+    Watermark,
+    covered_key,
+    decode_watermark,
+    first_ms_of,
+    watermark_key,
+)
+
+UNAVAILABLE = "unavailable"
+
+
+class ViewValues(NamedTuple):
+    """What was read of one view for one point.
+
+    ``values`` has NaN for null. ``age_ms`` is that of the source for windows, of the row in force
+    for attributes; ``source_age_ms`` is that of the source for both; None when unknown. ``seen``:
+    the read knew exactly the entity's rows up to that position, be it from its values or from how
+    far the folder had come for everybody; None when nobody knows.
+    """
+
+    values: Sequence[float]
+    status: str
+    age_ms: int | None
+    seen: int | None
+    source_age_ms: int | None
+
+
+Reading = dict[str, ViewValues]
+
+
+class Readings(list[Reading]):
+    """Readings of points in order, as they were read; ``table`` has all their values at once.
+
+    Shape of ``table``: ``(values, n)``, in the order of the plan's views. Whoever changes a
+    reading makes a list of another kind.
+    """
+
+    __slots__ = ("table",)
+
+    def __init__(self, readings: Iterable[Reading], table: NDArray[np.float64]) -> None:
+        super().__init__(readings)
+        self.table = table
+
+
+class _Group(NamedTuple):
+    """Views of one entity: their join keys, and for each its number and how its keys begin."""
+
+    join_keys: tuple[str, ...]
+    views: list[tuple[int, bytes, bytes]]
+
+
+class FeatureReading:
+    """Reads the features of one plan. Made once: no request pays for names.
+
+    Parameters
+    ----------
+    library
+        The compiled merge, where it was built.
+    """
+
+    def __init__(self, plan: Plan, library: Library | None) -> None:
+        self._merging = Merging(plan, library)
+        self._has_windows = [bool(view.windows) for view in plan.views]
+        self._widths = [(view.name, len(view.feature_names)) for view in plan.views]
+        self._layout = ValueLayout(plan)
+        self._computing = Computing(self._layout, library)
+        self._requests = [field.name for field in plan.request_fields]
+        watermarks = [watermark_key(view.source) for view in plan.views]
+        covered = [covered_key(view.name) for view in plan.views]
+        self._common = {key: n for n, key in enumerate(dict.fromkeys((*watermarks, *covered)))}
+        self._watermarks = [self._common[key] for key in watermarks]
+        self._covered = [self._common[key] for key in covered]
+        self._groups: list[_Group] = []
+        by_keys: dict[tuple[str, ...], _Group] = {}
+        self._places: list[tuple[str, int, int]] = []  # name, group, place among its views
+        for number, view in enumerate(plan.views):
+            group = by_keys.get(view.join_keys)
+            if group is None:
+                group = by_keys[view.join_keys] = _Group(view.join_keys, [])
+                self._groups.append(group)
+            self._places.append((view.name, self._groups.index(group), len(group.views)))
+            group.views.append((number, *key_starts(view.name)))
+        self._group_of_row, self._place_in_group = self._rows(plan)
+
+    def _rows(self, plan: Plan) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For each value in the order of views its group, and its place among the group's values.
+
+        Questions of one group and point follow each other, and so do the values of their answers.
+        """
+        widths = [len(view.feature_names) for view in plan.views]
+        of_rows: list[tuple[int, int]] = []
+        for view, (_, group, place) in enumerate(self._places):
+            before = sum(widths[number] for number, _, _ in self._groups[group].views[:place])
+            of_rows += [(group, before + column) for column in range(widths[view])]
+        groups, places = zip(*of_rows, strict=True) if of_rows else ((), ())
+        return np.array(groups, dtype=np.intp), np.array(places, dtype=np.intp)[:, None]
+
+    async def read(self, points: Sequence[Point], reader: Reader) -> list[Reading]:
+        """Values of every view of the plan for every point.
+
+        Raises
+        ------
+        InvalidInputError
+            If a point lies before what is kept (``at_too_old``).
+        DependencyError, IntegrityError, OSError
+            If the store fails or holds what cannot be read.
+        """
+        wanted = self._common.copy()
+        questions: list[Question] = []
+        asked = self._questions(points, wanted, questions)
+        values = await reader.read(list(wanted))
+        watermarks = [_watermark(values[k]) for k in self._watermarks]
+        first_ms = [first_ms_of(values[k]) for k in self._covered]
+        merged, numbers, starts = self._merging.merge(questions, values, first_ms)
+        found = [
+            self._values(question, each, watermarks)
+            for question, each in zip(questions, merged, strict=True)
+        ]
+        begins = np.array([[starts[first] for first in firsts] for firsts in asked], dtype=np.intp)
+        rows = begins.T.take(self._group_of_row, axis=0) + self._place_in_group
+        places = self._places
+        readings = [
+            {name: found[firsts[group] + place] for name, group, place in places}
+            for firsts in asked
+        ]
+        return Readings(readings, numbers.take(rows))
+
+    def nothing(self, n_points: int) -> list[Reading]:
+        """Readings where nothing could be read: every value null, every view unavailable."""
+        nulls = {
+            name: ViewValues((math.nan,) * width, UNAVAILABLE, None, None, None)
+            for name, width in self._widths
+        }
+        return [nulls] * n_points
+
+    def inputs(self, points: Sequence[Point], readings: Sequence[Reading]) -> ValueTable:
+        """Values by qualified name, as transforms and the vector take them."""
+        table = ValueTable(self._layout, len(points))
+        rows = table.array
+        rows[0] = [point.at_ms for point in points]
+        for row, name in enumerate(self._requests, 1):
+            rows[row] = np.array([point.inputs.get(name) for point in points], dtype=np.float64)
+        read = rows[self._layout.first_read : self._layout.first_read + self._layout.n_read]
+        if isinstance(readings, Readings):
+            read[:] = readings.table
+            return table
+        start = 0
+        for name, width in self._widths:
+            values = [reading[name].values for reading in readings]
+            read[start : start + width] = np.array(values, dtype=np.float64).T
+            start += width
+        return table
+
+    def vectors(self, values: ValueTable) -> NDArray[np.float32]:
+        """What the model takes; what transforms make is put among the values.
+
+        Raises
+        ------
+        ConfigurationError, IntegrityError
+            As `core.features.transforms.apply_transforms`.
+        """
+        return self._computing.vectors(values)
+
+    def _questions(
+        self, points: Sequence[Point], wanted: dict[bytes, int], questions: list[Question]
+    ) -> list[tuple[int, ...]]:
+        """For each point the place of each group's first question; the same is asked once.
+
+        The candidates of one request share entities.
+        """
+        firsts_of_groups = []
+        for join_keys, views in self._groups:
+            known: dict[tuple[tuple[str | int, ...], int], int] = {}
+            firsts = []
+            for point in points:
+                keys, at_ms = _keys(join_keys, point), point.at_ms
+                first = known.get((keys, at_ms))
+                if first is None:
+                    first = known[keys, at_ms] = len(questions)
+                    ending = entity_key(keys) + KEY_END
+                    for view, base, delta in views:
+                        at_base = wanted.setdefault(base + ending, len(wanted))
+                        at_delta = wanted.setdefault(delta + ending, len(wanted))
+                        questions.append((view, at_base, at_delta, at_ms))
+                firsts.append(first)
+            firsts_of_groups.append(firsts)
+        return list(zip(*firsts_of_groups, strict=True)) if firsts_of_groups else [()] * len(points)
+
+    def _values(
+        self, question: Question, found: Merged, watermarks: Sequence[Watermark | None]
+    ) -> ViewValues:
+        view, at_ms = question[0], question[3]
+        values, status, newest_ms, seen = found
+        watermark = watermarks[view]
+        source_age_ms = None
+        if watermark is not None:
+            source_age_ms = max(0, at_ms - watermark.available_ms)
+            seen = max(seen, watermark.position)
+        if self._has_windows[view]:
+            age_ms = source_age_ms
+        else:
+            age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
+        return ViewValues(values, status, age_ms, seen if seen >= 0 else None, source_age_ms)
+
+
+def _watermark(data: bytes | None) -> Watermark | None:
+    return None if data is None else decode_watermark(data)
+
+
+def _keys(join_keys: Sequence[str], point: Point) -> tuple[str | int, ...]:
+    try:
+        return tuple([point.keys[name] for name in join_keys])
+    except KeyError as error:
+        raise InvalidInputError(
+            "a view needs a join key that the contract does not carry",
+            found=f"no {error.args[0]!r}",
+            remedy="build the release again: its contract must carry the join keys of its plan",
+            code="contract_incomplete",
+        ) from error

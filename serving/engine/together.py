@@ -1,0 +1,141 @@
+"""Together: requests that come in one turn of the loop share a pass, and so do those that wait.
+
+Alone on a quiet day a request starts its pass at once. While a pass of the same release runs,
+those that come gather and go when it ends: a pass costs hardly more for eight than for one,
+and the busier it is, the more go together. None waits longer than `LONGEST_HOLD_S` for another's
+pass, however long that takes. A request that a pass cannot answer must not fail its neighbours,
+so a shared pass that fails is run again, each request by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from serving.engine.passes import Asked
+from serving.models.releases import LoadedRelease
+from serving.ports import Json
+
+MOST_TOGETHER = 32
+"""Requests of one pass: longer ones would hold up the loop for more than a few milliseconds."""
+
+LONGEST_HOLD_S = 0.002
+"""A pass takes less than a millisecond where the store answers at once; if not, others go on."""
+
+Run = Callable[[LoadedRelease, str, Sequence[Asked]], Awaitable[list[list[Json]]]]
+Waiting = list[tuple[Asked, asyncio.Future[list[Json]]]]
+Key = tuple[int, str]
+
+
+@dataclass(slots=True)
+class _Group:
+    """Requests that gather for one pass, and what ends its wait for another; None for no wait."""
+
+    release: LoadedRelease
+    hold: asyncio.TimerHandle | None = None
+    waiting: Waiting = field(default_factory=list)
+
+
+class Together:
+    """Gathers requests by release and channel; made and used on one event loop.
+
+    Parameters
+    ----------
+    run
+        A pass: answers of each request, in order.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._groups: dict[Key, _Group] = {}
+        self._n_running: Counter[Key] = Counter()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def ask(self, release: LoadedRelease, channel: str, request: Asked) -> list[Json]:
+        """Answers of one request; raises what a pass of its own would raise."""
+        loop = asyncio.get_running_loop()
+        answers: asyncio.Future[list[Json]] = loop.create_future()
+        key = id(release), channel
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = _Group(release)
+            if self._n_running[key]:
+                group.hold = loop.call_later(LONGEST_HOLD_S, self._close, key)
+            else:
+                self._begin(key, group)
+        group.waiting.append((request, answers))
+        if len(group.waiting) >= MOST_TOGETHER:
+            self._close(key)
+        return await answers
+
+    def _close(self, key: Key) -> None:
+        """Nobody joins any more; what waited for another pass waits no longer."""
+        group = self._groups.pop(key)
+        if group.hold is not None:
+            group.hold.cancel()
+            self._begin(key, group)
+
+    def _begin(self, key: Key, group: _Group) -> None:
+        """Start its pass with the next turn of the loop; until then others join."""
+        self._n_running[key] += 1
+        work = self._first_pass(key, group)
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _first_pass(self, key: Key, group: _Group) -> None:
+        """A pass of a whole group; when it ends, those that gathered meanwhile go."""
+        if self._groups.get(key) is group:
+            del self._groups[key]
+        group.waiting = [each for each in group.waiting if not each[1].done()]  # others have gone
+        if not group.waiting:
+            self._has_ended(key)
+            return
+        requests = [request for request, _ in group.waiting]
+        found: list[list[Json]] | Exception
+        try:
+            try:
+                found = await self._run(group.release, key[1], requests)
+            except Exception as error:
+                found = error
+            self._has_ended(key)  # first: the store reads for the next while these leave
+            if isinstance(found, Exception):
+                await self._again(group, key[1], found)
+                return
+        except BaseException:  # the loop ends
+            for _, answers in group.waiting:
+                answers.cancel()
+            raise
+        for (_, answers), of_request in zip(group.waiting, found, strict=True):
+            _give(answers, of_request)
+
+    def _has_ended(self, key: Key) -> None:
+        self._n_running[key] -= 1
+        if not self._n_running[key]:
+            del self._n_running[key]
+            if key in self._groups:
+                self._close(key)
+
+    async def _again(self, group: _Group, channel: str, error: Exception) -> None:
+        """Each request of a failed pass by itself; who was alone is told."""
+        if len(group.waiting) == 1:
+            _give(group.waiting[0][1], error)
+            return
+        for request, answers in group.waiting:
+            try:
+                (found,) = await self._run(group.release, channel, [request])
+            except Exception as its_own:
+                _give(answers, its_own)
+            else:
+                _give(answers, found)
+
+
+def _give(answers: asyncio.Future[list[Json]], found: list[Json] | Exception) -> None:
+    if answers.done():  # whoever asked has gone
+        return
+    if isinstance(found, Exception):
+        answers.set_exception(found)
+    else:
+        answers.set_result(found)

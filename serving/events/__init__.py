@@ -1,0 +1,1 @@
+"""Events on the online side: taken over HTTP, then folded into values."""

@@ -1,0 +1,1 @@
+"""Releases in memory: tried, loaded, warmed up, run, swapped."""

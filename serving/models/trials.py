@@ -1,0 +1,151 @@
+"""The service's side of a trial: once for all workers of a home, killed when it hangs.
+
+What a trial found is kept by the manifest's digest, so workers that share a home try a release
+once between them, and a restart tries nothing again. That a release is bad is not kept. One that is
+loaded untried leaves a mark meanwhile: should it end the process, the next one tries it first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from core.errors import IntegrityError
+from serving.models.trial import Tried
+from stores.durable import exclusive_lock
+
+COMMAND = (sys.executable, "-m", "serving.models.trial")
+_decoder = msgspec.json.Decoder(Tried)
+
+
+class Trials:
+    """Tries releases in processes of their own.
+
+    Parameters
+    ----------
+    directory
+        Where what was found is kept.
+    patience_s
+        Longest time that a release may take to load, warm up and answer its golden points.
+    """
+
+    def __init__(
+        self, directory: Path, *, patience_s: float, command: Sequence[str] = COMMAND
+    ) -> None:
+        self._directory = directory
+        self._patience_s = patience_s
+        self._command = tuple(command)
+
+    def known_bytes(self, digest: str) -> int | None:
+        """Memory that a release takes by an earlier trial; None when there was none."""
+        try:
+            return _decoder.decode(self._path(digest).read_bytes()).bytes
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def measured_bytes(self, folder: Path, digest: str) -> int:
+        """Memory that a release takes, tried now if it never was. Blocking.
+
+        Raises
+        ------
+        IntegrityError
+            If it does not load, does not answer its golden points, crashes or hangs.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(self._directory / f"{_name(digest)}.lock"):
+            known = self.known_bytes(digest)
+            if known is not None:
+                return known
+            found = self._tried(folder, digest)
+            if found.code:
+                raise IntegrityError(
+                    "a release failed its trial",
+                    found=found.wrong,
+                    remedy="build it again; what serves goes on",
+                    code=found.code,
+                )
+            self._keep(digest, found)
+        return found.bytes
+
+    def has_ended_a_process(self, digest: str) -> bool:
+        """Whether a process that loaded it untried ended, or was ended, before it was loaded."""
+        try:
+            descriptor = os.open(self._mark(digest), os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # it is just being loaded
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    @contextmanager
+    def marked(self, digest: str) -> Iterator[None]:
+        """Leave a mark while a release is loaded untried; it stays where the process ends."""
+        path = self._mark(digest)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError:  # no mark is better than no service
+            yield
+            return
+        try:
+            # Where another worker holds the lock just now, the mark is that one's.
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def _keep(self, digest: str, found: Tried) -> None:
+        path = self._path(digest)
+        written = path.with_suffix(".tmp")
+        written.write_bytes(msgspec.json.encode(found))
+        written.replace(path)
+
+    def _mark(self, digest: str) -> Path:
+        return self._directory / f"{_name(digest)}.loading"
+
+    def _path(self, digest: str) -> Path:
+        return self._directory / f"{_name(digest)}.json"
+
+    def _tried(self, folder: Path, digest: str) -> Tried:
+        command = [*self._command, str(folder.absolute()), digest]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, timeout=self._patience_s, check=False
+            )
+            return _decoder.decode(done.stdout)
+        except subprocess.TimeoutExpired:
+            raise IntegrityError(
+                "a release hangs when it is loaded",
+                found=f"no answer to its golden points within {self._patience_s:g} s",
+                remedy=(
+                    "build it smaller, mend its model, or give it longer: "
+                    "THROUGHLINE_CONTROLLER__TRIAL_MS, THROUGHLINE_MODELS__PATIENCE_MS; "
+                    "what serves goes on"
+                ),
+                code="model_hangs",
+            ) from None
+        except msgspec.MsgspecError:
+            raise IntegrityError(
+                "a release crashes the process that loads it",
+                found=f"status {done.returncode}",
+                remedy="build it again with the versions in uv.lock; what serves goes on",
+                code="model_crashes",
+            ) from None
+
+
+def _name(digest: str) -> str:
+    """File name of a digest, whatever algorithm it names."""
+    return digest.replace(":", "-")

@@ -1,0 +1,1 @@
+"""What is kept of each prediction: written, shipped, shown, replayed."""

@@ -1,0 +1,83 @@
+"""What was decided, why, and whether it comes out the same again: from a record's id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from core.errors import IntegrityError
+from serving.engine.explaining import Explaining
+from serving.models.releases import LoadedRelease, Loader, Releases
+from serving.ports import Json, Records
+from serving.records.replay import replayed
+
+KEPT_RELEASES = 4
+"""Releases that serve no longer but were asked for lately; none where memory has a budget."""
+
+_decoder = msgspec.json.Decoder()
+
+
+class Passports:
+    """Reads, explains and replays records; with the recorded release, champion or not."""
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        releases: Releases,
+        loader: Loader,
+        explaining: Explaining,
+        explain_budget_ms: int,
+        n_kept: int = KEPT_RELEASES,
+    ) -> None:
+        self._records = records
+        self._releases = releases
+        self._loader = loader
+        self._explaining = explaining
+        self._explain_budget_ms = explain_budget_ms
+        self._n_kept = n_kept
+        self._kept: OrderedDict[tuple[str, int], LoadedRelease] = OrderedDict()
+
+    async def record(self, record_id: str) -> Json:
+        """The record; NotFoundError when there is none, IntegrityError when it is damaged."""
+        return await asyncio.to_thread(self._read, record_id)
+
+    async def explained(self, record_id: str) -> Json:
+        """The record, with the exact contributions to its score added if it has none."""
+        record = await self.record(record_id)
+        if (record["explanation"] or {}).get("status") == "exact":
+            return record
+        release = await self._release(record)
+        vector = np.array(record["vector"], dtype=np.float32)
+        (explanation,) = await self._explaining.explain(
+            release, [vector], budget_ms=self._explain_budget_ms
+        )
+        return {**record, "explanation": explanation.to_json()}
+
+    async def replay(self, record_id: str) -> Json:
+        """The record's vector and score computed again, and where they differ."""
+        record = await self.record(record_id)
+        release = await self._release(record)
+        result = await asyncio.to_thread(replayed, record, release)
+        return {"prediction_id": record_id, **result}
+
+    def _read(self, record_id: str) -> Json:
+        try:
+            record = _decoder.decode(self._records.read(record_id))
+        except ValueError as error:
+            raise IntegrityError("a record is not JSON", code="damaged_record") from error
+        return {"prediction_id": record_id, **record}
+
+    async def _release(self, record: dict[str, Any]) -> LoadedRelease:
+        key = record["use_case"], record["model"]["release"]
+        release = self._releases.loaded(*key) or self._kept.get(key)
+        if release is None:
+            release = await asyncio.to_thread(self._loader.load, *key)
+            self._kept[key] = release
+            while len(self._kept) > self._n_kept:
+                self._kept.popitem(last=False)
+        return release

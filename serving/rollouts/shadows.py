@@ -1,0 +1,259 @@
+"""Shadows: releases that are asked beside the champion and answer nobody.
+
+What the champion answered goes into a short queue, and an answer never waits for it: where the
+queue is full it is dropped, and counted. One task takes what has come in a tenth of a second, has
+the shadow score it in its own process, and compares: ten times a second it may hold up an answer,
+and not beside each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.clock import Clock
+from core.errors import DependencyError
+from core.rollout.comparison import ComparisonCount
+from core.synthetic import is_marked
+from serving.engine.answers import Outcome
+from serving.models.releases import LoadedRelease, Releases
+from serving.ports import Reader
+from serving.rollouts.counting import Counting
+
+QUEUE_PASSES = 256
+GATHER_S = 0.1
+"""Until what the champion answered is looked at: a call of the process costs the loop as much as
+five comparisons."""
+
+REST_S, LONGEST_REST_S = 1.0, 60.0
+"""After a failure of the process; twice as long after each that follows within the longest. To
+start one stops the loop for some milliseconds: a shadow that always hangs must not do so often."""
+
+READ_BUDGET_S = 0.25
+PROCESS_FAILED = "shadow_process_failed"
+"""Code of the error that says so: the process, and not a row that it could not score."""
+
+
+Vectors = Sequence[NDArray[np.float32]]
+"""Vectors of one pass."""
+
+
+class Scored(NamedTuple):
+    """What a pass came to: scores in order, None for what is no number, and how long they took.
+
+    ``trouble`` says why there are none.
+    """
+
+    scores: Sequence[float | None]
+    spent_ms: float
+    trouble: str = ""
+
+
+class Scores(Protocol):
+    """Whatever scores a shadow's vectors, elsewhere."""
+
+    async def score(self, release: LoadedRelease, passes: Sequence[Vectors]) -> list[Scored]:
+        """What passes came to, in order; fewer where the process failed at the next one.
+
+        DependencyError when there are none.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what was started."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """What the champion answered in one pass, to be compared."""
+
+    shadow: LoadedRelease
+    champion: LoadedRelease
+    count: ComparisonCount
+    outcomes: Sequence[Outcome]
+    scoring_ms: float
+    spent_ms: float
+
+
+class _Asked(NamedTuple):
+    """A pass, and what the shadow is asked for it: vectors, and what rules may read."""
+
+    taken: _Pass
+    vectors: Vectors
+    values: Mapping[str, NDArray[np.float64]]
+
+
+class Shadows:
+    """Takes what champions answered, and compares in its own time."""
+
+    def __init__(
+        self,
+        releases: Releases,
+        counting: Counting,
+        reader: Reader,
+        scores: Scores,
+        clock: Clock,
+        *,
+        gather_s: float = GATHER_S,
+    ) -> None:
+        self._releases = releases
+        self._counting = counting
+        self._reader = reader
+        self._scores = scores
+        self._clock = clock
+        self._gather_s = gather_s
+        self._queue: asyncio.Queue[_Pass] = asyncio.Queue(QUEUE_PASSES)
+        self._rests_until_s = 0.0
+        self._rest_s = 0.0
+
+    @property
+    def n_waiting(self) -> int:
+        """Passes that wait to be compared."""
+        return self._queue.qsize()
+
+    def offer(
+        self,
+        champion: LoadedRelease,
+        channel: str,
+        outcomes: Sequence[Outcome],
+        stages_ms: Mapping[str, float],
+    ) -> None:
+        """Take what a pass answered, where its use case has a shadow and there is room."""
+        served = self._releases.roster.use_cases.get(champion.manifest.use_case)
+        if served is None or served.shadow is None or channel != "champion":
+            return
+        whole = [
+            outcome
+            for outcome in outcomes
+            if outcome.degraded is None and not is_marked(outcome.point.event_id)
+        ]
+        if not whole:
+            return
+        count = self._counting.comparison(served.state.shadow_experiment)
+        if self._queue.full() or self._clock.monotonic_s() < self._rests_until_s:
+            count.n_dropped += len(whole)
+            return
+        self._queue.put_nowait(
+            _Pass(
+                served.shadow,
+                champion,
+                count,
+                whole,
+                stages_ms["score"],
+                sum(stages_ms.values()),
+            )
+        )
+
+    async def follow(self) -> None:
+        """Compare until cancelled."""
+        try:
+            while True:
+                first = await self._queue.get()
+                await asyncio.sleep(self._gather_s)
+                waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+                for batch in _by_shadow([first, *waiting]):
+                    await self._compare(batch[0].shadow, batch)
+        finally:
+            await self._scores.close()
+
+    async def _compare(self, shadow: LoadedRelease, batch: Sequence[_Pass]) -> None:
+        if self._clock.monotonic_s() < self._rests_until_s:  # another's failure, just now
+            for taken in batch:
+                _drop(taken)
+            return
+        asked = [each for taken in batch if (each := await self._asked(taken)) is not None]
+        found = await self._scored(shadow, [each.vectors for each in asked])
+        for each, scored in zip(asked, found, strict=False):
+            try:
+                _count(each, scored)
+            except Exception:  # a shadow may do what it likes: it did not answer
+                _fail(each.taken)
+            await asyncio.sleep(0)  # requests go in between
+        if len(found) < len(asked):
+            _fail(asked[len(found)].taken)
+            for each in asked[len(found) + 1 :]:
+                _drop(each.taken)
+            self._rest()
+
+    async def _asked(self, taken: _Pass) -> _Asked | None:
+        """What the shadow is asked for a pass; None where that cannot be told."""
+        try:
+            return _Asked(taken, *await self._inputs(taken))
+        except Exception:  # as above
+            _fail(taken)
+            return None
+
+    async def _scored(self, shadow: LoadedRelease, passes: Sequence[Vectors]) -> Sequence[Scored]:
+        """What passes came to; fewer where the process failed."""
+        if not passes:
+            return []
+        try:
+            return await self._scores.score(shadow, passes)
+        except Exception as error:
+            if isinstance(error, DependencyError) and error.code == PROCESS_FAILED:
+                return []
+            return [Scored((), 0.0, type(error).__name__)] * len(passes)
+
+    def _rest(self) -> None:
+        """Drop what waits and what comes: at one failure a pass, the queue would be old news."""
+        now_s = self._clock.monotonic_s()
+        is_again = self._rest_s and now_s < self._rests_until_s + LONGEST_REST_S
+        self._rest_s = min(2 * self._rest_s, LONGEST_REST_S) if is_again else REST_S
+        self._rests_until_s = now_s + self._rest_s
+        while not self._queue.empty():
+            _drop(self._queue.get_nowait())
+
+    async def _inputs(self, taken: _Pass) -> tuple[Vectors, Mapping[str, NDArray[np.float64]]]:
+        """Vectors, and what rules may read; read again only where the shadow's plan is another."""
+        shadow, outcomes = taken.shadow, taken.outcomes
+        is_same = shadow.plan_digest == taken.champion.plan_digest
+        vectors = [outcome.vector for outcome in outcomes]
+        if is_same and not shadow.decider.reads:
+            return vectors, {}
+        points = [outcome.point for outcome in outcomes]
+        readings = [outcome.reading for outcome in outcomes]
+        if not is_same:
+            async with asyncio.timeout(READ_BUDGET_S):
+                readings = await shadow.features.read(points, self._reader)
+        values = shadow.features.inputs(points, readings)
+        return list(shadow.features.vectors(values)), values
+
+
+def _by_shadow(waiting: Sequence[_Pass]) -> list[list[_Pass]]:
+    """Passes that wait, those of one shadow together, each in its order."""
+    found: dict[int, list[_Pass]] = {}
+    for taken in waiting:
+        found.setdefault(id(taken.shadow), []).append(taken)
+    return list(found.values())
+
+
+def _fail(taken: _Pass) -> None:
+    for _ in taken.outcomes:
+        taken.count.failed()
+
+
+def _drop(taken: _Pass) -> None:
+    taken.count.n_dropped += len(taken.outcomes)
+
+
+def _count(asked: _Asked, scored: Scored) -> None:
+    """Compare one pass with what the shadow made of it."""
+    taken = asked.taken
+    if scored.trouble or len(scored.scores) != len(taken.outcomes):
+        _fail(taken)
+        return
+    scores = np.array([np.nan if score is None else score for score in scored.scores])
+    # What is no number is decided by nobody; the rest is, all at once.
+    decided = taken.shadow.decider.decide(np.nan_to_num(scores), asked.values)
+    taken.count.requested(taken.spent_ms, taken.scoring_ms, scored.spent_ms)
+    for outcome, score, decision in zip(taken.outcomes, scored.scores, decided, strict=True):
+        if score is None or outcome.score is None:
+            taken.count.nonfinite()
+        else:
+            taken.count.answered((outcome.score, outcome.decision), (score, decision.decision))

@@ -1,0 +1,1 @@
+"""The audit log of a home, as files."""

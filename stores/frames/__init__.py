@@ -1,0 +1,1 @@
+"""Arrow tables in, feature values, profiles and masks out."""

@@ -1,0 +1,1 @@
+"""The log of a source: landed files and events as numbered epochs."""

@@ -1,0 +1,1 @@
+"""What was seen and told: looks, triages, alerts, webhooks."""

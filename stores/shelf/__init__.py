@@ -1,0 +1,1 @@
+"""The shelf: bundles, releases, what was said about them, channels."""

@@ -1,0 +1,192 @@
+"""What chaos says of tests, shadows and shipping, from what they left; nothing is run here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from benchmarks.chaos import killer as chaos_killer
+from benchmarks.chaos import tests as chaos_tests
+from benchmarks.chaos.killer import Killer
+from benchmarks.chaos.load import Answer
+from benchmarks.chaos.report import HEADS, OTHERS, Report
+from benchmarks.chaos.shadow import CRASHING, GOOD, HANGING, NONE, Beside, hanging_model
+from benchmarks.chaos.shipping import segment_of, shipped_of
+from benchmarks.chaos.tests import told_by
+from benchmarks.networks import drawn_rows
+from benchmarks.servers import PROJECT
+from stores.shelf.bundle import MODEL_INPUT
+from training.graph import GraphBuilder
+from training.onnx_export import OnnxScorer
+
+INPUT_SAID = """\
+....input cases: 271 sent, 0 of class 5xx, 0 hung
+.....input generated: 5,113 sent, 1 of class 5xx, 2 hung
+..s...............
+312 passed, 2 failed, 1 skipped in 61.20s (0:01:01)
+"""
+ROLLOUTS_SAID = """\
+.errors 1: 73 of 1780 requests; more than 1 % fail
+errors 2: 293 of 5987 requests; more than 1 % fail
+.wrong in equal scores 3: 159 of 831 requests; outcome
+.none: p99 without [2.0], with [2.5]
+4 passed in 9.00s
+"""
+KEYS_SAID = """\
+..key revoked: refused by every worker after 0.31 s
+.
+3 passed in 12.00s
+"""
+
+
+def ran(part, said, monkeypatch, tmp_path):
+    """The report of a part whose tests said this."""
+
+    def run(command, *, stdout, **_):
+        stdout.write(said)
+        return subprocess.CompletedProcess(command, int("failed" in said))
+
+    monkeypatch.setattr("benchmarks.chaos.tests.subprocess.run", run)
+    report = Report()
+    part(report, tmp_path)
+    return report
+
+
+def missed(report):
+    return {floor.what for floor in report.floors if not floor.is_met}
+
+
+def test_counts_and_lines_of_tests_are_read_from_what_pytest_says():
+    found = told_by(INPUT_SAID)
+    assert (found.passed, found.failed, found.of_all) == (312, 2, "312 tests of 314")
+    assert found.told[0] == "input cases: 271 sent, 0 of class 5xx, 0 hung"
+    assert told_by("").passed == 0
+
+
+def test_bad_input_is_counted_from_the_run_and_held(monkeypatch, tmp_path):
+    report = ran(chaos_tests.bad_input, INPUT_SAID, monkeypatch, tmp_path)
+    assert missed(report) == {
+        "input: tests that failed",
+        "input: answers of class 5xx",
+        "input: requests that hung",
+    }
+    (row,) = report.rows[OTHERS]
+    assert "271 cases and 5,113 generated requests: 1 answers of class 5xx, 2 hung" in row
+
+
+def test_a_run_that_tells_no_counts_keeps_no_promise(monkeypatch, tmp_path):
+    silent = "...\n3 passed in 1.00s\n"
+    assert missed(ran(chaos_tests.bad_input, silent, monkeypatch, tmp_path)) == {
+        "input: cases sent",
+        "input: generated sent",
+    }
+    assert missed(ran(chaos_tests.keys, silent, monkeypatch, tmp_path)) == {
+        "keys: s until no worker takes one revoked"
+    }
+
+
+def test_rollouts_and_keys_tell_what_the_page_shows(monkeypatch, tmp_path):
+    report = ran(chaos_tests.rollouts, ROLLOUTS_SAID, monkeypatch, tmp_path)
+    assert missed(report) == set()
+    assert "within 293 of its requests, in 3 runs" in report.rows[OTHERS][0]
+    report = ran(chaos_tests.keys, KEYS_SAID, monkeypatch, tmp_path)
+    assert missed(report) == set()
+    assert "no worker takes it 0.31 s later; 3 tests of 3" in report.rows[OTHERS][0]
+
+
+def beside(name, *rounds_ms, proven=1_000):
+    return Beside(name, list(rounds_ms), sent=100, proven=proven)
+
+
+def test_a_shadow_is_held_to_what_the_middle_round_lost_by_it():
+    report = Report()
+    alone = beside(NONE, 2.0, 9.0, 2.2)
+    good, hanging = beside(GOOD, 3.1, 2.9, 50.0), beside(HANGING, 3.2, 3.3, 3.4)
+    crashing = beside(CRASHING, 2.0, 2.0, 2.0, proven=0)
+    crashing.errors = 1
+    report.shadows([alone, good, hanging, crashing])
+    assert missed(report) == {
+        "shadow hanging: p99 moved, ms",
+        "shadow crashing: errors",
+        "shadow crashing: times it was killed",
+    }
+    assert "2.2 ms without, 3.1 ms with: +0.9 ms; 0 errors of 100" in report.rows[OTHERS][0]
+
+
+def test_a_round_keeps_the_p99_and_what_was_not_answered():
+    found = Beside(GOOD)
+    found.keep([Answer(0.0, ms, "200") for ms in range(1, 101)] + [Answer(0.0, 500.0, "closed")])
+    assert (found.sent, found.errors) == (101, 1)
+    assert 99 <= found.rounds_ms[0] <= 100
+
+
+def test_a_hanging_model_scores_like_its_twin_until_it_is_asked_for_something():
+    graph = GraphBuilder(3)
+    line = graph.add("MatMul", MODEL_INPUT, graph.constant(np.full((3, 1), 1e-3)))
+    model = graph.finish(graph.add("Sigmoid", line))
+    vectors = drawn_rows(4, 3, seed=1)
+    vectors[:, 1] = 0.0
+    hanging = OnnxScorer(hanging_model(model, 1))
+    np.testing.assert_array_equal(hanging.scores(vectors), OnnxScorer(model).scores(vectors))
+
+
+def test_a_scorer_under_the_root_is_killed_and_nobody_else(monkeypatch):
+    monkeypatch.setattr(chaos_killer, "KILL_EVERY_S", 0.05)
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}, {!r}])"
+    wait = "import time; time.sleep(60)"
+    ours, other = (
+        subprocess.Popen([sys.executable, "-c", child.format(wait, name)], start_new_session=True)
+        for name in ("serving.rollouts.shadow_scorer", "another")
+    )
+    try:
+        with Killer(ours.pid) as killer, Killer(other.pid) as idle:
+            assert ours.wait(timeout=60) == 0  # its child died, so it went on
+            time.sleep(0.2)
+            assert other.poll() is None
+        assert (killer.kills, idle.kills) == (1, 0)
+    finally:
+        for each in (ours, other):
+            with suppress(ProcessLookupError):
+                os.killpg(each.pid, signal.SIGKILL)
+            each.wait(timeout=60)
+
+
+def shipped_answer(at_s, segment):
+    return Answer(at_s, 500.0, "200", prediction_id=f"fraud-0a1b2c3d4e5f-{segment}-0")
+
+
+def test_lags_count_from_the_answer_and_what_never_came_is_told():
+    answers = [shipped_answer(100.0, 0), shipped_answer(104.0, 0), shipped_answer(106.0, 1)]
+    first, last = segment_of(answers[0]), segment_of(answers[2])
+    found = shipped_of(answers, {first: 107.0, last: 110.0})
+    assert (found.records, found.segments, found.missing) == (3, 2, 0)
+    assert found.worst_s == pytest.approx(6.5)
+    report = Report()
+    report.shipped(shipped_of(answers * 500, {first: 111.0}))
+    assert missed(report) == {
+        "shipped: worst s to shared storage",
+        "shipped: records that never came",
+    }
+
+
+def test_everything_is_written_with_the_rows_of_the_page(tmp_path, capsys):
+    report = Report()
+    report.tell("a", "a: done", {"n": 1}, ["| a | 1 |"])
+    report.hold("a: n", 1, 2, is_ceiling=False)
+    target = tmp_path / "chaos.json"
+    assert report.written(target) == ["a: n"]
+    assert json.loads(target.read_text())["rows"][OTHERS] == ["| a | 1 |"]
+    assert "|---|---|---|\n| a | 1 |" in capsys.readouterr().out
+
+
+def test_the_page_has_the_tables_that_a_run_prints():
+    page = (PROJECT / "docs" / "chaos.md").read_text()
+    assert all(head in page for head in HEADS.values())

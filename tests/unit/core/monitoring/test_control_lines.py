@@ -1,0 +1,62 @@
+"""Lines of days: a week's rhythm is taken out, what leaves it is found, noise is not."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from core.monitoring.control_lines import Line, charted, lines_of
+from core.stats.histogram import Categories, Histogram
+from core.stats.profile import TableProfile
+
+N_BASELINE, N = 28, 35
+DATES = [(date(2026, 1, 1) + timedelta(days)).isoformat() for days in range(N)]
+RHYTHM = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.8])
+
+
+def volumes(seed):
+    rng = np.random.default_rng(seed)
+    weekday = [date.fromisoformat(each).weekday() for each in DATES]
+    return 3_500 * RHYTHM[weekday] + rng.normal(0, 40, N)
+
+
+def test_a_weeks_rhythm_raises_no_alarm_beyond_chance():
+    out = [
+        len(chart.out(DATES[N_BASELINE:]))
+        for seed in range(200)
+        for chart in [charted(Line("rows", volumes(seed)), DATES, N_BASELINE)]
+        if chart is not None
+    ]
+    assert len(out) == 200
+    assert sum(out) / (200 * 7) < 0.03
+
+
+def test_a_weekday_as_small_as_a_sunday_is_found_and_a_sunday_is_not():
+    values = volumes(1)
+    place = next(n for n in range(N_BASELINE, N) if date.fromisoformat(DATES[n]).weekday() == 2)
+    values[place] = 3_500 * 0.8
+    chart = charted(Line("rows", values), DATES, N_BASELINE)
+    assert chart is not None
+    assert bool(chart.shewhart.is_out[place])
+    assert int(chart.shewhart.is_out.sum()) == 1
+    assert chart.title == "rows, a week's rhythm taken out"
+
+
+@pytest.mark.parametrize("values", [np.full(N, 5.0), np.full(N, np.nan)])
+def test_lines_without_spread_or_values_have_no_chart(values):
+    assert charted(Line("rows", values), DATES, N_BASELINE) is None
+
+
+def test_lines_are_rows_missing_shares_and_other_decisions():
+    decision = Categories(categories=("APPROVE", "BLOCK"), counts=(80, 20), n_other=0, n_null=0)
+    amount = Histogram(edges=(1.0,), counts=(40, 50), n_null=10)
+    day = TableProfile(columns={"decision": decision, "amount": amount})
+    lines = {line.title: line.values for line in lines_of("t", {"a": day}, ["a", "b"], "APPROVE")}
+    assert {title: values[0] for title, values in lines.items()} == {
+        "t: rows": 100,
+        "t: share of amount that is missing": 0.1,
+        "t: share of decisions other than APPROVE": pytest.approx(0.2),
+    }
+    assert all(np.isnan(values[1]) for values in lines.values())

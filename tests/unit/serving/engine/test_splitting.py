@@ -1,0 +1,330 @@
+"""Calls while a rollout runs: who answers whom, what is counted, what happens to failures."""
+
+import asyncio
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from bundles import expected_score, shelve
+from engines import Bench
+from payments import NOW_MS
+from rollouts import request_of, roll_out
+
+from core.errors import DependencyError, IntegrityError
+from core.rollout.assignment import assignment_point
+from core.rollout.outcomes import answer_of
+from core.rollout.published import all_counts
+from serving.errors import BrokenContractError
+from serving.models.batching import Batching, BatchingScorer
+from serving.models.releases import Served
+from serving.rollouts.counting import CountPublisher
+from stores.layout import Layout
+from stores.shared_counts.sqlite import SqliteSharedCounts
+
+EXPERIMENT = "toy-2-2"
+CARDS = range(200)
+VECTOR = [1_250.0, None, 0.0, None, None]
+
+
+class SplitBench(Bench):
+    """A bench with a challenger of another bias at a weight."""
+
+    def __init__(self, tmp_path, *, weight=0.3, bias=2.0, **changes):
+        super().__init__(Layout(tmp_path).create(), **changes)
+        shelve(self.layout, bias=bias)
+        self.turn(weight, counter=2)
+
+    def turn(self, weight, *, counter):
+        roll_out(self.layout, 1, 2, weight=weight, counter=counter)
+        assert self.watcher.look(), self.told
+
+    @property
+    def served(self):
+        return self.releases.served("toy")
+
+    def replace(self, **changes):
+        """Serve with some releases replaced, as no shelf would let one."""
+        served = self.served
+        kept = {"champion": served.champion, "challenger": served.challenger, **changes}
+        new = Served(served.state, **kept)
+        roster = self.releases.roster
+        self.releases.roster = type(roster)(roster.channels, {"toy": new})
+
+    def with_scorer(self, scorer, channel="challenger"):
+        release = self.served.releases[channel]
+        changed = {name: getattr(release, name) for name in release.__dataclass_fields__}
+        self.replace(**{channel: type(release)(**{**changed, "scorer": scorer})})
+
+    def ask(self, card, **changes):
+        return asyncio.run(self.engine.predict("toy", {**request_of(card), **changes}))
+
+    def count(self, arm):
+        return self.counting.experiment(EXPERIMENT).stage(0).arm(arm).counters()
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return SplitBench(tmp_path)
+
+
+def channel_of(card, weight):
+    point = assignment_point(EXPERIMENT, [f"card-{card}"])
+    return "challenger" if point < weight else "champion"
+
+
+def test_each_entity_is_answered_by_its_arm_by_the_published_hash(bench):
+    for card in CARDS:
+        answer = bench.ask(card)
+        channel = channel_of(card, 0.3)
+        assert answer["model"]["channel"] == channel
+        assert answer["model"]["release"] == (2 if channel == "challenger" else 1)
+        bias = 2.0 if channel == "challenger" else -4.0
+        assert answer["score"] == pytest.approx(expected_score(VECTOR, bias=bias), abs=1e-6)
+        assert bench.records.last()["model"]["channel"] == channel
+
+
+def test_a_synthetic_request_is_the_champions_and_is_counted_for_nobody(bench):
+    for card in range(20):
+        answer = bench.ask(card, event_id=f"synthetic:{card}")
+        assert answer["model"]["channel"] == "champion"
+        assert bench.records.last()["rollout"] is None
+    assert bench.count("champion").n_requests == bench.count("challenger").n_requests == 0
+
+
+def test_a_record_says_its_event_and_where_in_the_rollout_it_was_assigned(bench):
+    for card in range(20):
+        bench.ask(card, event_id=f"p{card}")
+        record = bench.records.last()
+        assert record["event_id"] == f"p{card}"
+        assert record["rollout"] == {"experiment": EXPERIMENT, "stage": 0}
+        answer = answer_of(record, EXPERIMENT)
+        assert answer == (f"p{card}", channel_of(card, 0.3), 0, record["score"], NOW_MS)
+
+
+def test_who_met_the_challenger_meets_it_at_a_larger_share(bench):
+    before = {card for card in CARDS if bench.ask(card)["model"]["channel"] == "challenger"}
+    bench.turn(0.6, counter=3)
+    after = {card for card in CARDS if bench.ask(card)["model"]["channel"] == "challenger"}
+    assert before < after
+
+
+@pytest.mark.parametrize(("weight", "channel"), [(0.0, "champion"), (1.0, "challenger")])
+def test_blue_green_goes_all_at_once(tmp_path, weight, channel):
+    bench = SplitBench(tmp_path, weight=weight)
+    assert {bench.ask(card)["model"]["channel"] for card in CARDS} == {channel}
+
+
+def test_a_batch_is_answered_in_order_each_point_by_its_arm(bench):
+    points = [request_of(card) for card in CARDS]
+    answers = asyncio.run(bench.engine.predict_many("toy", {"points": points}))["predictions"]
+    channels = [answer["model"]["channel"] for answer in answers]
+    assert channels == [channel_of(card, 0.3) for card in CARDS]
+    for arm in ("champion", "challenger"):
+        assert (bench.count(arm).n_requests, bench.count(arm).n_scores) == (1, channels.count(arm))
+
+
+def test_requests_scores_decisions_are_counted_by_arm(bench):
+    channels = Counter(bench.ask(card)["model"]["channel"] for card in CARDS)
+    for arm in ("champion", "challenger"):
+        found = bench.count(arm)
+        assert found.n_requests == found.n_scores == sum(found.latencies) == channels[arm]
+        assert (found.n_errors, found.n_degraded) == (0, 0)
+        assert found.lowest_score == found.highest_score
+    assert bench.count("champion").decisions == {"APPROVE": channels["champion"]}
+    assert bench.count("challenger").decisions == {"BLOCK": channels["challenger"]}
+
+
+class Failing:
+    """A model that does not answer."""
+
+    def __init__(self, error):
+        self.error = error
+
+    async def score(self, vectors):
+        raise self.error
+
+
+class Hanging:
+    """A model that never answers."""
+
+    async def score(self, vectors):
+        await asyncio.Event().wait()
+
+
+class NoNumber:
+    """A model whose scores are no numbers."""
+
+    async def score(self, vectors):
+        return np.full(len(vectors), np.nan, dtype=np.float32)
+
+
+def of_challenger(n=5):
+    return [card for card in CARDS if channel_of(card, 0.3) == "challenger"][:n]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "n_nonfinite"),
+    [(Failing(RuntimeError()), 0), (Failing(IntegrityError("x")), 0), (NoNumber(), 5)],
+)
+def test_where_the_challenger_fails_the_champion_answers_and_says_so(bench, scorer, n_nonfinite):
+    bench.with_scorer(scorer)
+    for card in of_challenger():
+        answer = bench.ask(card)
+        assert (answer["model"]["channel"], answer["degraded"]["level"]) == ("champion", "champion")
+        assert bench.records.last()["degraded"] == answer["degraded"]
+    found = bench.count("challenger")
+    assert (found.n_requests, found.n_errors, found.n_scores) == (5, 5, 0)
+    assert found.n_nonfinite == n_nonfinite
+    assert bench.count("champion").n_requests == 0
+
+
+def test_a_challenger_that_hangs_is_waited_for_no_longer_than_told(tmp_path):
+    bench = SplitBench(tmp_path, patience_ms=20)
+    bench.with_scorer(Hanging())
+    assert bench.ask(of_challenger(1)[0])["model"]["channel"] == "champion"
+    assert bench.count("challenger").n_errors == 1
+
+
+def test_a_challenger_that_could_not_be_loaded_is_counted_as_failing(tmp_path):
+    bench = Bench(Layout(tmp_path).create())
+    roll_out(bench.layout, 1, 99, weight=1.0, counter=2)
+    assert bench.watcher.look()
+    assert "99" in bench.watcher.trouble
+    answer = asyncio.run(bench.engine.predict("toy", request_of(1)))
+    assert answer["degraded"]["level"] == "champion"
+    assert bench.counting.experiment(EXPERIMENT).stage(0).challenger.n_errors == 1
+
+
+def test_what_fails_for_both_is_counted_and_raised(bench):
+    for channel in ("champion", "challenger"):
+        bench.with_scorer(Failing(DependencyError("gone")), channel)
+    for card in (*of_challenger(2), *[c for c in CARDS if channel_of(c, 0.3) == "champion"][:3]):
+        with pytest.raises(DependencyError):
+            bench.ask(card)
+    assert (bench.count("challenger").n_errors, bench.count("champion").n_errors) == (2, 3)
+
+
+def test_a_request_that_breaks_the_contract_is_counted_for_nobody(bench):
+    for card in (*of_challenger(2), 1):
+        with pytest.raises(BrokenContractError):
+            bench.ask(card, inputs={"amount_minor": -1})
+    assert bench.count("challenger").n_requests == bench.count("champion").n_requests == 0
+    assert not bench.counting.experiment(EXPERIMENT).waiting
+
+
+def test_one_bad_point_refuses_a_batch_before_any_arm_answers(bench):
+    points = [request_of(card) for card in CARDS]
+    points[7] = {}
+    with pytest.raises(BrokenContractError) as refused:
+        asyncio.run(bench.engine.predict_many("toy", {"points": points}))
+    assert {fault.pointer.split("/")[2] for fault in refused.value.faults} == {"7"}
+    assert bench.records.payloads == []
+
+
+class SilentReader:
+    """A store that does not answer."""
+
+    async def read(self, keys):
+        raise DependencyError("down")
+
+    def close(self):
+        pass
+
+
+def test_answers_without_features_are_counted_apart(tmp_path):
+    bench = SplitBench(tmp_path, weight=1.0, reader=SilentReader())
+    assert bench.ask(1)["degraded"]["level"] == "no_features"
+    found = bench.count("challenger")
+    assert (found.n_requests, found.n_degraded, found.n_scores, found.n_errors) == (1, 1, 0, 0)
+
+
+class SlowRunner:
+    """A model that takes its time."""
+
+    def score(self, vectors):
+        time.sleep(0.05)
+        return np.full(len(vectors), 0.5, dtype=np.float32)
+
+
+def test_a_slow_challenger_holds_up_nobody_else(bench):
+    bench.with_scorer(BatchingScorer(SlowRunner(), Batching()))
+    slow = of_challenger(1)[0]
+    fast = next(card for card in CARDS if channel_of(card, 0.3) == "champion")
+
+    async def both():
+        waiting = asyncio.create_task(bench.engine.predict("toy", request_of(slow)))
+        done = 0
+        while not waiting.done():
+            await bench.engine.predict("toy", request_of(fast))
+            done += 1
+        return done, (await waiting)["score"]
+
+    done, score = asyncio.run(both())
+    assert done > 5
+    assert score == 0.5
+
+
+def publisher(bench, store, told=None):
+    return CountPublisher(
+        bench.counting, store, "w1", live=bench.releases.experiments, clock=bench.clock,
+        told=(told if told is not None else []).append,
+    )  # fmt: skip
+
+
+def test_what_is_counted_is_published_whole_and_entities_once(bench, tmp_path):
+    store = SqliteSharedCounts(tmp_path / "counts.sqlite")
+    other = SplitBench(tmp_path / "other")
+    for _ in range(2):
+        for each in (bench, other):
+            for card in CARDS:
+                each.ask(card)
+            asyncio.run(publisher(each, store).publish())
+    asyncio.run(publisher(bench, store).publish())
+    counts = all_counts(store.read(EXPERIMENT).values()).stages[0]
+    n_challenger = sum(channel_of(card, 0.3) == "challenger" for card in CARDS)
+    assert counts.challenger.n_entities == n_challenger
+    assert counts.champion.n_entities == len(CARDS) - n_challenger
+
+
+class BrokenCounts(SqliteSharedCounts):
+    """Counts that cannot be reached while ``is_down``."""
+
+    is_down = True
+
+    def _opened(self):
+        if self.is_down:
+            raise OSError("down")
+        return super()._opened()
+
+
+def test_counts_wait_for_a_store_that_is_down(bench, tmp_path):
+    store, told = BrokenCounts(tmp_path / "counts.sqlite"), list[str]()
+    publishing = publisher(bench, store, told)
+    answer = bench.ask(of_challenger(1)[0])
+    for _ in range(3):
+        asyncio.run(publishing.publish())
+    assert len(told) == 1
+    assert answer["model"]["channel"] == "challenger"
+    store.is_down = False
+    asyncio.run(publishing.publish())
+    document = store.read(EXPERIMENT)["w1"]
+    assert b'"n_requests":1' in document
+    assert b'"n_entities":1' in document
+
+
+def test_an_experiment_that_ended_is_published_once_more_and_forgotten(bench, tmp_path):
+    store = SqliteSharedCounts(tmp_path / "counts.sqlite")
+    publishing = publisher(bench, store)
+    bench.ask(1)
+    bench.releases.roster = type(bench.releases.roster)()
+    for _ in range(2):
+        asyncio.run(publishing.publish())
+    assert store.read(EXPERIMENT)
+    assert list(bench.counting.experiments()) == []
+
+
+def test_a_use_case_without_rollout_counts_nothing(tmp_path):
+    bench = Bench(Layout(tmp_path).create())
+    asyncio.run(bench.engine.predict("toy", request_of(1)))
+    assert list(bench.counting.experiments()) == []

@@ -1,0 +1,329 @@
+"""Shadows: what they are asked, what is made of their answers, and that nobody waits."""
+
+import asyncio
+import itertools
+import os
+import signal
+import sys
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from bundles import TOY_PLAN, manifest_of, shelve
+from challengers import challenger_files
+from engines import Bench, InProcessScores
+from rollouts import request_of, roll_out
+
+from core.errors import DependencyError
+from serving.rollouts.shadow_process import ShadowProcess
+from serving.rollouts.shadows import PROCESS_FAILED, QUEUE_PASSES
+from stores.keys.signing import ensure_signer
+from stores.layout import Layout
+from stores.shelf.channels import Channels, ChannelState
+
+EXPERIMENT = "toy-shadow-2-2"
+ROW = np.array([1_250.0, np.nan, 0.0, np.nan, np.nan], dtype=np.float32)
+
+
+class ShadowBench(Bench):
+    """A bench whose champion has a shadow."""
+
+    def __init__(self, tmp_path, *, scores=None, **shadow):
+        super().__init__(Layout(tmp_path).create(), shadow_scores=scores)
+        self.shadow = shelve(self.layout, **shadow)
+        state = ChannelState(champion=1, shadow=self.shadow, shadow_experiment=EXPERIMENT)
+        channels = Channels(counter=2, written_at_ms=0, use_cases={"toy": state})
+        self.shelf.board.write(channels, ensure_signer(self.layout.keys, "channels"))
+        assert self.watcher.look(), self.told
+
+    def ask(self, n, **changes):
+        """Answers to ``n`` requests, and what the comparison came to."""
+
+        async def asked():
+            following = asyncio.create_task(self.shadows.follow())
+            answers = []
+            for card in range(n):
+                answers.append(
+                    await self.engine.predict("toy", {**request_of(card, 5_000), **changes})
+                )
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            following.cancel()
+            return answers
+
+        return asyncio.run(asked()), self.comparison
+
+    @property
+    def comparison(self):
+        return self.counting.comparison(EXPERIMENT).comparison()
+
+
+def test_a_shadow_answers_nobody_and_is_compared(tmp_path):
+    answers, found = ShadowBench(tmp_path, bias=2.0).ask(20)
+    assert {answer["model"]["release"] for answer in answers} == {1}
+    assert found.champion.n_scores == found.shadow.n_scores == 20
+    assert found.flips == {"APPROVE -> BLOCK": 20}
+    assert found.shadow.n_requests == sum(found.shadow.latencies) == 20
+    assert found.difference_ppm == found.absolute_difference_ppm > 0
+
+
+def test_a_synthetic_request_is_not_compared(tmp_path):
+    _, found = ShadowBench(tmp_path, bias=2.0).ask(5, event_id="synthetic:1")
+    assert found.champion.n_scores == found.shadow.n_scores == found.n_dropped == 0
+
+
+def test_a_shadow_of_the_same_model_agrees(tmp_path):
+    _, found = ShadowBench(tmp_path).ask(20)
+    assert (found.flips, found.absolute_difference_ppm, found.shadow.n_scores) == ({}, 0, 20)
+
+
+def test_a_shadow_of_another_plan_reads_for_itself(tmp_path):
+    views = tuple(reversed(TOY_PLAN.views))
+    plan = TOY_PLAN.model_copy(update={"views": views})
+    assert plan.digest != TOY_PLAN.digest
+    _, found = ShadowBench(tmp_path, plan=plan).ask(20)
+    assert (found.absolute_difference_ppm, found.shadow.n_scores) == (0, 20)
+
+
+def test_a_shadow_s_nan_is_no_score(tmp_path):
+    _, found = ShadowBench(tmp_path, files=challenger_files("nan")).ask(10)
+    assert (found.shadow.n_nonfinite, found.shadow.n_scores, found.champion.n_scores) == (10, 0, 0)
+
+
+class NoScores(InProcessScores):
+    """A process that cannot score."""
+
+    def __init__(self, code):
+        self.code = code
+
+    async def score(self, release, passes):
+        raise DependencyError("gone", code=self.code)
+
+
+def test_after_a_process_failed_what_comes_is_dropped_for_a_while(tmp_path):
+    answers, found = ShadowBench(tmp_path, scores=NoScores(PROCESS_FAILED)).ask(10)
+    assert len(answers) == 10
+    assert found.shadow.n_errors >= 1
+    assert found.n_dropped >= 1
+    assert found.shadow.n_errors + found.n_dropped == 10
+
+
+def test_a_process_that_keeps_failing_is_started_less_and_less_often(tmp_path):
+    bench = ShadowBench(tmp_path, scores=NoScores(PROCESS_FAILED))
+    failures_s: list[int] = []
+
+    async def asked():
+        following = asyncio.create_task(bench.shadows.follow())
+        for second in range(400):
+            before = bench.comparison.shadow.n_errors
+            await bench.engine.predict("toy", request_of(second))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            if bench.comparison.shadow.n_errors > before:
+                failures_s.append(second)
+            bench.clock.advance(1_000)
+        following.cancel()
+
+    asyncio.run(asked())
+    rests_s = [after - before for before, after in itertools.pairwise(failures_s)]
+    assert rests_s == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
+
+
+def test_what_waits_when_a_process_fails_is_dropped(tmp_path):
+    bench = ShadowBench(tmp_path, scores=NoScores(PROCESS_FAILED))
+
+    async def asked():
+        for card in range(10):
+            await bench.engine.predict("toy", request_of(card))
+        assert bench.shadows.n_waiting == 10
+        following = asyncio.create_task(bench.shadows.follow())
+        await asyncio.sleep(0.05)
+        following.cancel()
+
+    asyncio.run(asked())
+    assert (bench.comparison.shadow.n_errors, bench.comparison.n_dropped) == (1, 9)
+
+
+def test_a_row_that_a_shadow_fails_on_costs_no_other(tmp_path):
+    _, found = ShadowBench(tmp_path, scores=NoScores("dependency")).ask(10)
+    assert (found.shadow.n_errors, found.n_dropped) == (10, 0)
+
+
+class DiesAtTheThird(InProcessScores):
+    """A process that scores two passes and is gone at the next."""
+
+    async def score(self, release, passes):
+        return (await super().score(release, passes))[:2]
+
+
+def test_a_pass_that_ends_the_process_fails_and_what_waited_behind_it_is_dropped(tmp_path):
+    bench = ShadowBench(tmp_path, scores=DiesAtTheThird())
+
+    async def asked():
+        for card in range(10):
+            await bench.engine.predict("toy", request_of(card))
+        following = asyncio.create_task(bench.shadows.follow())
+        await asyncio.sleep(0.05)
+        following.cancel()
+
+    asyncio.run(asked())
+    found = bench.comparison
+    assert (found.shadow.n_scores, found.shadow.n_errors, found.n_dropped) == (2, 1, 7)
+
+
+class Hanging(InProcessScores):
+    """A process that never answers."""
+
+    n_asked = 0
+
+    async def score(self, release, passes):
+        self.n_asked += len(passes)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def test_what_finds_the_queue_full_is_dropped_and_counted(tmp_path):
+    hanging = Hanging()
+    bench = ShadowBench(tmp_path, scores=hanging)
+    answers, found = bench.ask(QUEUE_PASSES + 50)
+    assert len(answers) == QUEUE_PASSES + 50
+    assert found.n_dropped == 50 - hanging.n_asked  # those were taken out of the queue
+
+
+def test_degraded_answers_and_those_of_a_challenger_are_not_compared(tmp_path):
+    bench = Bench(Layout(tmp_path).create())
+    for bias in (2.0, 1.0):
+        shelve(bench.layout, bias=bias)
+    roll_out(bench.layout, 1, 2, weight=1.0, counter=2, shadow=3)
+    assert bench.watcher.look()
+    asyncio.run(bench.engine.predict("toy", request_of(1)))
+    assert bench.counting.comparison("").comparison().n_dropped == 0
+    assert bench.shadows.n_waiting == 0
+
+
+def test_a_shadow_is_warm_and_named_by_health(tmp_path):
+    bench = ShadowBench(tmp_path)
+    assert bench.releases.served("toy").releases["shadow"].manifest.release == bench.shadow
+    assert any("shadow 2" in sentence for sentence in bench.told)
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Runs a coroutine with a real process for one release."""
+
+    def run(work, *, patience_s=20.0, files=None, command=None):
+        bench = ShadowBench(tmp_path, files=files)
+        release = bench.releases.served("toy").shadow
+        options = {} if command is None else {"command": command}
+        process = ShadowProcess(bench.shelf.bundle, patience_s=patience_s, **options)
+
+        async def in_process():
+            try:
+                return await work(process, release)
+            finally:
+                await process.close()
+
+        return asyncio.run(in_process())
+
+    return run
+
+
+def test_the_process_scores_as_the_model_does(scored):
+    async def work(process, release):
+        passes = [[ROW, ROW], [ROW]]
+        return await process.score(release, passes), release.runner.score(ROW[np.newaxis])
+
+    found, expected = scored(work)
+    assert [each.scores for each in found] == [[float(expected[0])] * 2, [float(expected[0])]]
+    assert all(0 < each.spent_ms < 1_000 for each in found)
+
+
+FAILS = np.array([2_000, 0, 0, 0, 0], dtype=np.float32)
+SMALL = np.array([100, 0, 0, 0, 0], dtype=np.float32)
+
+
+def test_a_row_that_the_model_fails_on_is_told_and_the_next_is_scored(scored):
+    async def work(process, release):
+        return await process.score(release, [[ROW], [FAILS], [ROW]])
+
+    found = scored(work, files=challenger_files("errors"))
+    assert ["" if each.trouble == "" else "failed" for each in found] == ["", "failed", ""]
+    assert found[2].scores[0] == pytest.approx(0.0293, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_is_killed_and_started_anew(scored):
+    async def work(process, release):
+        await process.score(release, [[SMALL]])
+        first = process.pid
+        process.patience_s = 0.3
+        with pytest.raises(DependencyError, match="process failed"):
+            await process.score(release, [[ROW]])
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+        await process.score(release, [[SMALL]])
+        return first, process.pid
+
+    first, second = scored(work, files=challenger_files("hang"))
+    assert first != second
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_on_its_first_pass_is_given_no_more_time_than_on_any(
+    scored, monkeypatch
+):
+    """It was given the half minute that a start may take, a core at work all the while."""
+    monkeypatch.setattr("serving.rollouts.shadow_process.START_PATIENCE_S", 3_600.0)
+
+    async def work(process, release):
+        process.patience_s = 0.3
+        with pytest.raises(DependencyError, match=r"no answer for 0\.3 s"):
+            await process.score(release, [[ROW]])
+
+    scored(work, files=challenger_files("hang"))
+
+
+@pytest.mark.slow
+def test_what_was_scored_before_a_process_hung_is_kept(scored):
+    async def work(process, release):
+        await process.score(release, [[SMALL]])
+        process.patience_s = 0.3
+        return await process.score(release, [[SMALL], [SMALL], [ROW], [SMALL]])
+
+    assert len(scored(work, files=challenger_files("hang"))) == 2
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_started_anew(scored):
+    async def work(process, release):
+        await process.score(release, [[ROW]])
+        first = process.pid
+        os.kill(first, signal.SIGKILL)
+        with suppress(DependencyError):  # unless its end was heard of before
+            await process.score(release, [[ROW]])
+        (found,) = await process.score(release, [[ROW]])
+        return len(found.scores), first != process.pid
+
+    assert scored(work) == (1, True)
+
+
+def test_a_process_that_talks_nonsense_is_a_failure(scored):
+    async def work(process, release):
+        with pytest.raises(DependencyError):
+            await process.score(release, [[ROW]])
+
+    scored(work, command=(sys.executable, "-c", "print('hello')"))
+
+
+def test_a_bundle_that_changed_is_not_scored(scored):
+    async def work(process, release):
+        changed = type(release)(
+            **{
+                **{name: getattr(release, name) for name in release.__dataclass_fields__},
+                "manifest_digest": manifest_of(7).digest,
+            }
+        )
+        with pytest.raises(DependencyError, match="IntegrityError"):
+            await process.score(changed, [[ROW]])
+
+    scored(work)

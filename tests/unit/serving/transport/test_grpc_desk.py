@@ -1,0 +1,149 @@
+"""Before and behind an RPC: gate, deadline, statuses of errors; no server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+from every_error import all_errors, an
+from prometheus_client import CollectorRegistry
+
+from core.clock import FixedClock
+from core.errors import IntegrityError
+from serving.access import Access
+from serving.engine.gate import FEW, Gate
+from serving.telemetry.metrics import Telemetry
+from serving.transport.grpc_inference import STATUS, Desk, code_of, in_words
+from serving.transport.problems import status_of
+from stores.keys.access_keys import AccessKeyFile
+
+
+class AbortedError(Exception):
+    pass
+
+
+class Context:
+    """What grpc hands to a handler, as far as it is asked."""
+
+    def __init__(self, left_s=None, sent=b""):
+        self.left_s = left_s
+        self.ended = None
+        self.sent = sent
+
+    async def read(self):
+        if self.sent is None:
+            await asyncio.sleep(10)
+        return self.sent
+
+    def invocation_metadata(self):
+        return (("x-request-id", "mine"),)
+
+    def set_trailing_metadata(self, metadata):
+        self.trailing = dict(metadata)
+
+    def time_remaining(self):
+        return self.left_s
+
+    def peer(self):
+        return "ipv4:127.0.0.1:1"
+
+    async def abort(self, code, said):
+        self.ended = code, said
+        raise AbortedError
+
+
+class Message:
+    name = "toy"
+
+
+@pytest.fixture
+def gate():
+    return Gate(FixedClock(0), most=FEW, patience_ms=50)
+
+
+@pytest.fixture
+def desk(gate, tmp_path):
+    clock = FixedClock(0)
+    access = Access(AccessKeyFile(tmp_path), clock, print, n_workers=1)
+    return Desk(gate, access, Telemetry(CollectorRegistry()), clock, patience_ms=50)
+
+
+def called(desk, behaviour, context=None, name="ModelReady"):
+    context = context or Context()
+    handler = desk.guarded(name, lambda sent: Message(), behaviour)
+    try:
+        return asyncio.run(handler(None, context)), context
+    except AbortedError:
+        return None, context
+
+
+async def answer(request, grant):
+    return "answer"
+
+
+def test_a_call_is_inside_while_it_is_answered(desk, gate):
+    seen = []
+
+    async def look(request, grant):
+        seen.append(gate.n_inside)
+        return "answer"
+
+    found, context = called(desk, look)
+    assert (found, seen, gate.n_inside) == ("answer", [1], 0)
+    assert context.trailing["x-request-id"] == b"mine"
+
+
+def test_who_comes_when_all_places_are_taken_is_sent_away_and_health_is_answered(desk, gate):
+    for _ in range(FEW):
+        gate.enter()
+    _, context = called(desk, answer)
+    assert context.ended[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert context.ended[1].startswith("busy: ")
+    assert gate.n_inside == FEW
+    assert called(desk, answer, name="ServerReady")[0] == "answer"
+
+
+def test_a_deadline_that_cannot_be_kept_is_refused_at_once(desk, gate, monkeypatch):
+    monkeypatch.setattr(Gate, "expected_s", property(lambda gate: 0.2))
+    _, context = called(desk, answer, Context(left_s=0.1))
+    assert context.ended[1].startswith("late: ")
+    assert called(desk, answer, Context(left_s=1.0))[0] == "answer"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [(None, "DEADLINE_EXCEEDED", "slow_body"), (grpc.aio.EOF, "INVALID_ARGUMENT", "malformed")],
+)
+def test_a_message_that_does_not_come_is_not_waited_for(desk, sent, status, code):
+    _, context = called(desk, answer, Context(sent=sent))
+    assert context.ended[0] is grpc.StatusCode[status]
+    assert context.ended[1].startswith(f"{code}: ")
+
+
+def test_an_error_that_nobody_foresaw_says_nothing_of_itself(desk, gate, caplog):
+    async def fail(request, grant):
+        raise ValueError("4111-1111")
+
+    _, context = called(desk, fail)
+    assert context.ended == (grpc.StatusCode.INTERNAL, "an internal error")
+    assert gate.n_inside == 0
+
+
+@pytest.mark.parametrize("error", all_errors())
+def test_every_error_has_a_status_that_agrees_with_that_of_rest(desk, error):
+    async def fail(request, grant):
+        raise an(error)
+
+    _, context = called(desk, fail)
+    code, said = context.ended
+    assert code is code_of(an(error))
+    assert said == in_words(an(error))
+    assert said.startswith(f"{error.code}: ")
+    is_ours = status_of(an(error)) == 500
+    assert is_ours == (code is grpc.StatusCode.INTERNAL)
+
+
+def test_the_table_has_every_family():
+    assert code_of(IntegrityError("damaged")) is grpc.StatusCode.INTERNAL
+    assert set(STATUS) <= set(all_errors())
