@@ -213,12 +213,14 @@ class SourceFolder:
         that was imported is left out: its ids do not come again over HTTP.
         """
         oldest_ms = self._clock.now_ms() - CLAIM_MS
-        for epoch in self._log.epochs(after=epoch_of(folded)):
+        # The folder may have died within an epoch; behind the last offset the next one begins.
+        for epoch in self._log.epochs(after=epoch_of(folded + 1) - 1):
             if epoch.epoch > epoch_of(covered):
                 return
             if epoch.is_historic or epoch.sealed_at_ms < oldest_ms:
                 continue
-            records = self._log.records(epoch.epoch)
+            start = offset_of(folded) if epoch.epoch == epoch_of(folded) else 0
+            records = self._log.records(epoch.epoch, start)
             placed = ((position(epoch.epoch, record.offset), record) for record in records)
             while block := list(islice(placed, self._batch_events)):
                 self._counted(self._rows.accepted(block))

@@ -206,6 +206,20 @@ def test_an_id_that_batch_covered_does_not_count_again(tmp_path):
     assert world.count() == 0.0
 
 
+def test_an_id_of_an_epoch_that_was_folded_in_part_and_then_covered_does_not_count_again(world):
+    world.append(payment("e1", NOW_MS - 3_000))
+    world.fold_all()
+    event = payment("e2", NOW_MS - 2_000)
+    world.append(event)  # and the folder dies
+    cover(world, world.log.seal(NOW_MS))
+    for _ in range(2):  # the second time its cursor stands behind all of the epoch
+        world.restarted()
+        world.folder.beat(every_ms=0)
+    world.append(event, payment("e3", NOW_MS - 1_000))
+    world.fold_all()
+    assert world.count() == 1.0  # e3 alone: e1 and e2 are batch's, and this test wrote no base
+
+
 def test_history_is_not_claimed(tmp_path):
     world = World(tmp_path / "log")
     path = tmp_path / "old.ndjson"
