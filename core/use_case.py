@@ -14,6 +14,7 @@ from core.erasing.erasure import Flag
 from core.fairness import Fairness
 from core.features.plan import Frozen
 from core.interface import ContractTerms
+from core.monitoring.objectives import Objectives
 from core.retraining import Retraining
 from core.rollout.stages import Rollout
 from core.sign_offs import ROLE_PATTERN
@@ -75,13 +76,6 @@ class ModelSpec(Frozen):
         return self
 
 
-class Objectives(Frozen):
-    """What the service promises for this use case."""
-
-    p99_ms: float = Field(default=100.0, gt=0)
-    availability_share: float = Field(default=0.999, gt=0, le=1)
-
-
 class UseCase(Frozen):
     """A use case, declared once.
 
@@ -105,7 +99,8 @@ class UseCase(Frozen):
     it is answered (`core.interface`).
     ``watching`` says what counts as drift and as late (`core.watching`).
     ``sign_offs`` are roles that must sign a release off beside those of the risk tier
-    (`core.sign_offs`). ``package`` is where the declaration was found; discovery fills it in.
+    (`core.sign_offs`). ``objectives`` are what callers are promised (`core.monitoring.objectives`);
+    they go with the release. ``package`` is where the declaration was found; discovery fills it in.
     """
 
     name: str
@@ -178,6 +173,17 @@ class UseCase(Frozen):
             raise ValueError(f'consent.requests "{consent.requests}" needs a degradation')
         if self.source(consent.source).field(consent.column).is_nullable:
             raise ValueError(f"consent.column {consent.column} is nullable: the last row counts")
+
+    @property
+    def promised_rollout(self) -> Rollout | None:
+        """The rollout as a release takes it along: it may be as slow as callers are promised.
+
+        Where the limits declare a ``p99_ms`` of their own, that holds.
+        """
+        if self.rollout is None or "p99_ms" in self.rollout.limits.model_fields_set:
+            return self.rollout
+        limits = self.rollout.limits.model_copy(update={"p99_ms": self.objectives.p99_ms})
+        return self.rollout.model_copy(update={"limits": limits})
 
     def source(self, name: str) -> Source:
         """Source called ``name``; KeyError when the use case reads none of that name."""

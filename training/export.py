@@ -124,12 +124,13 @@ def build_bundle(
         owners=use_case.owners,
         risk_tier=use_case.risk_tier,
         record_share=use_case.record_share,
-        rollout=use_case.rollout,
+        rollout=use_case.promised_rollout,
         degradation=use_case.degradation,
         consent=consent,
         fallbacks=fallbacks,
         sign_offs=use_case.sign_offs,
         built_by=built_by,
+        objectives=use_case.objectives,
     )
     return write_bundle(out_dir, facts, files)
 

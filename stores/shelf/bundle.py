@@ -26,6 +26,7 @@ from core.degradation import Degradation
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from core.features.plan import Frozen, Plan, canonical_json
 from core.interface import ANSWER_FIELDS, KEPT_DAYS, Interface
+from core.monitoring.objectives import Objectives
 from core.rollout.stages import Rollout
 from core.stats.metrics import Estimate
 from core.versions import FIRST_VERSION, VERSION_PATTERN, is_first, major_of
@@ -131,7 +132,8 @@ class Manifest(Frozen):
     written where it is not 1, ``rollout``, ``degradation``, ``fallbacks`` and ``sign_offs`` where
     they are declared, ``consent`` where requests are to follow it, and ``built_by`` where it is
     known who did (who may not sign it off), so manifests from before they were there keep their
-    digest.
+    digest. So do those from before ``objectives`` were written: they promise the usual ones
+    (`promises`).
     """
 
     format: Literal[1] = 1
@@ -157,6 +159,7 @@ class Manifest(Frozen):
     fallbacks: tuple[FallbackModel, ...] = Field(default=(), exclude_if=_is_empty)
     sign_offs: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
     built_by: str = Field(default="", max_length=200, exclude_if=_is_empty)
+    objectives: Objectives | None = Field(default=None, exclude_if=_is_absent)
     files: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -165,9 +168,9 @@ class Manifest(Frozen):
         return interface_of(self.contract, self.decisions, self.degradation)
 
     @property
-    def transform_digests(self) -> dict[str, str]:
-        """Digest of the code of each request-time function, by its name."""
-        return {transform.name: transform.source_digest for transform in self.plan.transforms}
+    def promises(self) -> Objectives:
+        """What callers of the release are promised."""
+        return self.objectives or Objectives()
 
 
 @dataclass(frozen=True)

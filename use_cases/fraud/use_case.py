@@ -5,10 +5,11 @@ from __future__ import annotations
 from core.decisions import DecisionPolicy, Rule
 from core.degradation import Degradation, Freshness
 from core.fairness import Fairness, Groups
+from core.monitoring.objectives import Objectives
 from core.retraining import OnDecay, OnDrift, OnLabels, OnSchedule, Retraining
 from core.rollout.limits import Limits
 from core.rollout.stages import Rollout
-from core.use_case import Label, ModelSpec, Objectives, UseCase
+from core.use_case import Label, ModelSpec, UseCase
 from use_cases.fraud.sources import CARD_PROFILES, FRAUD_LABELS, TRANSACTIONS
 
 LABEL = Label(

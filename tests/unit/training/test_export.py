@@ -38,6 +38,8 @@ def test_the_manifest_holds_the_lineage(bundle, fitted):
     assert manifest.mlflow_run_id == fitted.report.run_id
     assert manifest.metrics == fitted.report.metrics
     assert manifest.model_kind == fitted.report.chosen
+    assert manifest.objectives == fitted.use_case.objectives
+    assert manifest.rollout == fitted.use_case.promised_rollout
 
 
 def test_the_model_in_the_bundle_answers_as_the_source(bundle, fitted):

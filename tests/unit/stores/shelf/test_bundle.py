@@ -5,6 +5,7 @@ import pytest
 from training_sets import small_plan, small_use_case
 
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
+from core.monitoring.objectives import Objectives
 from core.stats.metrics import Estimate
 from stores.shelf.bundle import (
     MANIFEST,
@@ -61,11 +62,6 @@ def test_a_written_bundle_is_read_back_whole(bundle):
 def test_the_digest_of_the_manifest_is_the_digest_of_its_bytes(bundle):
     content = (bundle / MANIFEST).read_bytes()
     assert read_manifest(bundle).digest == hashlib.sha256(content).hexdigest()
-
-
-def test_the_manifest_names_the_digest_of_every_request_time_function(bundle):
-    transform = small_plan().transforms[0]
-    assert read_manifest(bundle).transform_digests == {transform.name: transform.source_digest}
 
 
 def test_a_bundle_is_never_written_over(bundle):
@@ -172,3 +168,13 @@ def test_a_manifest_from_before_samples_keeps_its_digest_and_reads_back():
     again = Manifest.model_validate_json(manifest_bytes(sampled))
     assert again == sampled
     assert again.digest != whole.digest
+
+
+def test_a_manifest_says_what_was_promised_and_one_from_before_keeps_its_digest():
+    before = facts()
+    assert "objectives" not in json.loads(manifest_bytes(before))
+    assert before.promises == Objectives()
+    said = before.model_copy(update={"objectives": Objectives(p99_ms=40)})
+    again = Manifest.model_validate_json(manifest_bytes(said))
+    assert again.promises.p99_ms == 40
+    assert again.digest != before.digest
