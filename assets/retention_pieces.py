@@ -1,6 +1,6 @@
 """What there is of everything that has a period, and what of it is still needed by whom."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from assets.declared import Declared
 from assets.events import WRITER
 from assets.resources import Platform
 from assets.retention_cold import Cold, Column, Kept, with_cold
+from assets.retention_entities import WORD, dates_of_words, ended
 from assets.tables import partition_facts, writer_number
 from core.clock import DAY_MS
 from core.contracts import Source
@@ -58,24 +59,32 @@ class Inventory:
         """Every target: tables first, in the order of the lifecycle."""
         use_cases = self.declared.use_cases.values()
         sources = self.declared.sources.values()
+        views = self.declared.views.values()
         tables = [kept for source in sources for kept in self._tables_of(source)]
-        tables += [self._tiles(view) for view in self.declared.views.values() if view.windows]
+        tables += [self._tiles(view) for view in views if view.windows]
+        values = [self._ended(view, {kept.target: kept for kept in tables}) for view in views]
         retired = self._retired()
         tables += [kept for kept in retired if kept.uri]
         tables += [kept for use_case in use_cases for kept in self._tables_of_use_case(use_case)]
         files = [kept for source in sources for kept in self._files_of(source)]
         files += [kept for u in use_cases for kept in self._files_of_use_case(u)]
         files += [kept for kept in retired if not kept.uri]
-        return [*tables, *files, self._process_logs()]
+        return [*tables, *files, *values, self._process_logs()]
 
     # -- tables ------------------------------------------------------------------------
 
     def _tables_of(self, source: Source) -> list[Kept]:
         layout, name = self.platform.layout, source.name
+        use_cases = self.declared.use_cases.values()
         reach_ms, view = longest_reach(self.views, name)
         return [
             self._dated(
-                f"events/{name}", source.retention_days, layout.events(name), reach_ms, view
+                f"events/{name}",
+                source.retention_days,
+                layout.events(name),
+                reach_ms,
+                view,
+                words=partial(dates_of_words, self.platform, use_cases, name),
             ),
             self._dated(f"events/{name}_rejected", source.raw_days, layout.rejected(name)),
             self._profiles("events", name, source.retention_days),
@@ -111,12 +120,17 @@ class Inventory:
         reach_ms: int = 0,
         view: str = "",
         column: Column = "event_date",
+        words: Callable[[], set[str]] = set,
     ) -> Kept:
-        """Table of dates; those that windows or attributes of a view may read are needed."""
+        """Table of dates; those that windows or attributes of a view may read are needed.
+
+        So are those that hold ``words`` which are in force.
+        """
         needed_from_ms = self.now_ms - reach_ms if reach_ms else None
 
         def pieces() -> list[Piece]:
-            return [
+            said = words()
+            found = [
                 dated_piece(
                     fact.value,
                     rows=fact.rows,
@@ -126,8 +140,15 @@ class Inventory:
                 )
                 for fact in partition_facts(uri, column)
             ]
+            return [p._replace(needed=WORD) if p.name in said else p for p in found]
 
         return Kept(target, days, pieces, uri=uri, column=column)
+
+    def _ended(self, view: ViewPlan, tables: Mapping[str, Kept]) -> Kept:
+        """Values of entities whose rows are gone with this sweep."""
+        rows = tables[f"events/{view.source}"]
+        tiles = tables.get(f"features/{view.name}_tiles")
+        return ended(self.platform, view, rows, tiles, now_ms=self.now_ms)
 
     def _training(self, use_case: UseCase) -> Kept:
         name, uri = use_case.name, self.platform.layout.training(use_case.name)

@@ -58,8 +58,10 @@ def subject_of(row: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...] |
     return None if None in values else tuple(str(value) for value in values)
 
 
-def opted_out(consent: Consent, rows: Iterable[Mapping[str, Any]]) -> frozenset[tuple[str, ...]]:
-    """Subjects whose last word is that they opt out.
+def last_words(
+    consent: Consent, rows: Iterable[Mapping[str, Any]]
+) -> dict[tuple[str, ...], Mapping[str, Any]]:
+    """Row of each subject's last word; null is no word.
 
     Parameters
     ----------
@@ -67,6 +69,23 @@ def opted_out(consent: Consent, rows: Iterable[Mapping[str, Any]]) -> frozenset[
         Which columns say what.
     rows
         Rows of the source, in any order, with the columns of `ORDER`.
+    """
+    last: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for row in rows:
+        subject = subject_of(row, consent.keys)
+        if subject is None or row[consent.column] is None:
+            continue
+        if subject not in last or _said(row) > _said(last[subject]):
+            last[subject] = row
+    return last
+
+
+def _said(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ORDER)
+
+
+def opted_out(consent: Consent, rows: Iterable[Mapping[str, Any]]) -> frozenset[tuple[str, ...]]:
+    """Subjects whose last word, of the rows as in `last_words`, is that they opt out.
 
     Examples
     --------
@@ -77,15 +96,8 @@ def opted_out(consent: Consent, rows: Iterable[Mapping[str, Any]]) -> frozenset[
     >>> sorted(opted_out(said, [row("c1", True, 1), row("c2", True, 1), row("c1", False, 2)]))
     [('c2',)]
     """
-    last: dict[tuple[str, ...], tuple[tuple[Any, ...], bool]] = {}
-    for row in rows:
-        subject = subject_of(row, consent.keys)
-        if subject is None or row[consent.column] is None:
-            continue
-        word = tuple(row[name] for name in ORDER), bool(row[consent.column])
-        if subject not in last or word[0] > last[subject][0]:
-            last[subject] = word
-    return frozenset(subject for subject, (_, is_out) in last.items() if is_out)
+    last = last_words(consent, rows)
+    return frozenset(subject for subject, row in last.items() if row[consent.column])
 
 
 def asked_online(consent: Consent | None) -> Consent | None:
