@@ -4,12 +4,14 @@ Base holds what the log said up to an epoch P, and P. Tiles come from the view's
 since the last closed tile of its longest grid (attributes: all rows) from the events table,
 each read by delta-rs at one version, and neither beyond P. After the last value stands the
 mark from which the folder takes P, and readers the first instant they can answer. So a run
-that was cut short changes nothing for them: a reader takes P from each value.
+that was cut short changes nothing for them: a reader takes P from each value. One run at a time
+writes a view.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
@@ -33,6 +35,7 @@ from core.features.partials import keeps_ties
 from core.features.plan import Frozen, ViewPlan
 from core.features.tiles import tile_columns
 from core.ports import OnlineStore
+from stores.durable import exclusive_lock
 from stores.frames.frames import entity_rows
 from stores.layout import Layout
 from stores.online.watermarks import covered_key, decode_covered, encode_covered
@@ -89,7 +92,23 @@ def materialise(view: ViewPlan, *, layout: Layout, store: OnlineStore, now_ms: i
     IntegrityError
         If the store covers a later epoch already: the folder dropped what lies before it.
     """
-    head_ms = now_ms - YOUNG_MS
+    with _one_at_a_time(layout, view):
+        return _materialised(view, layout, store, now_ms - YOUNG_MS)
+
+
+@contextmanager
+def _one_at_a_time(layout: Layout, view: ViewPlan) -> Iterator[None]:
+    """Hold a view's base values from the first look at the tables to the mark.
+
+    Of two runs at once the one with the older tables would write over the other's values, and the
+    folder has dropped what those cover.
+    """
+    layout.state.mkdir(parents=True, exist_ok=True)
+    with exclusive_lock(layout.state / f"online-{view.name}.lock"):
+        yield
+
+
+def _materialised(view: ViewPlan, layout: Layout, store: OnlineStore, head_ms: int) -> Materialised:
     events = open_table(layout.events(view.source))
     tiles = open_table(layout.tiles(view.name)) if view.windows else None
     epoch = _epoch(view, events if tiles is None else tiles)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -113,6 +115,39 @@ def test_a_run_that_is_cut_short_does_not_say_that_it_covers_anything(tmp_path, 
         materialise(drawn.view, layout=layout, store=store, now_ms=middle_ms(drawn))
     assert len(store.values) == 2
     assert covered_key(drawn.view.name) not in store.values
+
+
+def test_a_run_waits_for_another_of_its_view_and_then_reads_the_tables(tmp_path, monkeypatch):
+    """Side by side, the one with the older tables would write over the younger one's values."""
+    drawn, layout = world(), Layout(tmp_path)
+    write_events(layout, drawn)
+    write_tiles(layout, drawn, epoch=last_epoch(drawn) - 1)
+    monkeypatch.setattr(engine, "VALUES_A_WRITE", 1)
+    epochs: list[int] = []
+    second = threading.Thread(target=lambda: epochs.append(run().epoch))
+
+    class Slow(MemoryOnlineStore):
+        def write(self, items):
+            if second.ident is None:  # the first run has read its tables and begins to write
+                write_tiles(layout, drawn, epoch=last_epoch(drawn))
+                second.start()
+                second.join(timeout=0.2)
+            super().write(items)
+
+    store = Slow()
+
+    def run():
+        return materialise(drawn.view, layout=layout, store=store, now_ms=middle_ms(drawn))
+
+    assert run().epoch == last_epoch(drawn) - 1
+    second.join(timeout=60)
+    assert epochs == [last_epoch(drawn)]
+    values = [value for key, value in store.values.items() if key.startswith(b"base")]
+    opened = [codec_of(drawn.view).decode(BASE, value) for value in values]
+    assert opened
+    assert {each.epoch for each in opened} == {last_epoch(drawn)}
+    covered = store.values[covered_key(drawn.view.name)]
+    assert epoch_of(decode_covered(covered).position) == last_epoch(drawn)
 
 
 def test_missing_tables_are_named(tmp_path):
