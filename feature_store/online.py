@@ -120,12 +120,16 @@ class ThroughlineOnlineStore(OnlineStore):  # type: ignore[misc]  # Feast has no
     def _readings(
         self, config: RepoConfig, views: Sequence[ViewPlan], rows: OnlineRows
     ) -> dict[str, list[ViewReading]]:
-        """Reading of each row by view; every key is read once, all in one round trip."""
+        """Reading of each row by view; every key is read once, all in one round trip.
+
+        An entity's delta before its base: of many keys a store is asked in several commands, and
+        between two of them batch may cover what the folder then drops.
+        """
         keys = {view.name: rows.keys_of(view) for view in views}
         wanted: dict[bytes, None] = {covered_key(view.name): None for view in views}
         for name, entities in keys.items():
             for entity in entities:
-                wanted[base_key(name, entity)] = wanted[delta_key(name, entity)] = None
+                wanted[delta_key(name, entity)] = wanted[base_key(name, entity)] = None
         held = dict(zip(wanted, self._connected(config).read(list(wanted)), strict=True))
         first_ms = {view.name: first_ms_of(held[covered_key(view.name)]) for view in views}
         return {

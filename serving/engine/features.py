@@ -199,8 +199,9 @@ class FeatureReading:
                     first = known[keys, at_ms] = len(questions)
                     ending = entity_key(keys) + KEY_END
                     for view, base, delta in views:
-                        at_base = wanted.setdefault(base + ending, len(wanted))
+                        # Delta first: between two commands batch may cover what the folder drops.
                         at_delta = wanted.setdefault(delta + ending, len(wanted))
+                        at_base = wanted.setdefault(base + ending, len(wanted))
                         questions.append((view, at_base, at_delta, at_ms))
                 firsts.append(first)
             firsts_of_groups.append(firsts)
