@@ -10,7 +10,7 @@ from assets.events import WRITER
 from assets.resources import Platform
 from assets.retention_cold import Cold, Column, Kept, with_cold
 from assets.retention_entities import WORD, dates_of_words, ended
-from assets.tables import partition_facts, writer_number
+from assets.tables import PartitionFacts, partition_facts, writer_number
 from core.clock import DAY_MS
 from core.contracts import Source
 from core.features.blob import key_starts
@@ -158,7 +158,7 @@ class Inventory:
             return [
                 Piece(
                     fact.value,
-                    fact.written_ms,
+                    self._made_ms(name, fact),
                     fact.bytes,
                     fact.rows,
                     SERVED if fact.value in served else "",
@@ -169,6 +169,14 @@ class Inventory:
         days = use_case.training_retention_days
         target = f"training/{name}"
         return Kept(target, days, pieces, uri=uri, column="snapshot", is_compacted=False)
+
+    def _made_ms(self, name: str, snapshot: PartitionFacts) -> int:
+        """When a snapshot was made: its rows are written anew when somebody is forgotten."""
+        paper = self.platform.layout.snapshots / name / f"{snapshot.value}.json"
+        try:
+            return min(snapshot.written_ms, paper.stat().st_mtime_ns // 1_000_000)
+        except FileNotFoundError:
+            return snapshot.written_ms
 
     # -- files -------------------------------------------------------------------------
 

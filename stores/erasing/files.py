@@ -13,8 +13,8 @@ import mmap
 import os
 import sqlite3
 import zipfile
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ LINES = (".ndjson", ".jsonl")
 _Packing = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]
 _GROUP_ROWS = 2**20
 _WAIT_S = 10.0
+_SECOND_NS = 10**9
 
 
 def erase_in_file(path: Path, sought: Sought) -> int:
@@ -45,10 +46,27 @@ def erase_in_file(path: Path, sought: Sought) -> int:
     found = scan_file(path, path.name, sought)
     in_name = [each for each in found if each.part == "name"]
     if len(found) > len(in_name) or needles_in_file(path, sought):
-        _erase_content(path, sought)
+        with keeping_age(path):
+            _erase_content(path, sought)
     if in_name:
         _rename(path, sought)
     return len(found)
+
+
+@contextmanager
+def keeping_age(path: Path) -> Iterator[None]:
+    """Leave a file as old as it was, to the second, whatever is written to it meanwhile.
+
+    Its period counts from that time, and must not begin anew whenever somebody is forgotten. The
+    fraction is that of the writing: by it a backup tells that the file is another.
+    """
+    before_ns = path.stat().st_mtime_ns
+    yield
+    after = path.stat()
+    if after.st_mtime_ns != before_ns:
+        second = before_ns - before_ns % _SECOND_NS
+        marked_ns = second + after.st_mtime_ns % _SECOND_NS
+        os.utime(path, ns=(after.st_atime_ns, marked_ns + (marked_ns == before_ns)))
 
 
 def _erase_content(path: Path, sought: Sought) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.erasing.sought import Sought
 from stores.durable import exclusive_lock, sync_directory, write_durably
-from stores.erasing.files import erase_in_file, null_rows
+from stores.erasing.files import erase_in_file, keeping_age, null_rows
 from stores.erasing.lines import blanked_csv, blanked_lines, needles_in_file
 from stores.erasing.mapped import MappedColumns
 from stores.log.epochs import Epoch, EpochFormat, read_manifest, sealed_numbers, write_manifest
@@ -63,7 +63,8 @@ def erase_in_landing(folder: Path, log: Path, sought: Sought) -> int:
         draft = path.with_name(path.name + DRAFT)
         n_rows = _rewritten(path, file_format, draft, sought, mapped)
         if n_rows:
-            draft.replace(path)
+            with keeping_age(path):
+                draft.replace(path)
         draft.unlink(missing_ok=True)
         n_erased += n_rows + erase_in_file(path, sought)
     return n_erased

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.erasing.sought import Sought
 from core.errors import NotReadyError
+from stores.erasing.files import keeping_age
 from stores.records.segments import blank_frame, frames_of, parse_segment_name
 from stores.records.shared import SegmentStore
 
@@ -32,14 +33,19 @@ def erase_in_segment(path: Path, sought: Sought) -> int:
     content = path.read_bytes()
     frames = _theirs(content, sought)
     if frames:
-        descriptor = os.open(path, os.O_WRONLY)
-        try:
-            for offset, payload in frames:
-                os.pwrite(descriptor, blank_frame(payload), offset)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with keeping_age(path):
+            _blank(path, frames)
     return len(frames)
+
+
+def _blank(path: Path, frames: Iterable[tuple[int, bytes]]) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        for offset, payload in frames:
+            os.pwrite(descriptor, blank_frame(payload), offset)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def erase_in_shared(store: SegmentStore, names: Iterable[str], sought: Sought) -> int:

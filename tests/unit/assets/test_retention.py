@@ -21,9 +21,10 @@ from assets import names
 from assets.declared import Declared
 from assets.resources import Launcher
 from assets.retention import DONE, retention_asset, sweep_of
-from assets.retention_pieces import SERVED
+from assets.retention_pieces import SERVED, Inventory
 from assets.retention_runs import LATEST, dagster_runs
 from core.clock import DAY_MS, event_date
+from core.retention import target_plan
 from stores.holds import Holds
 from stores.layout import Layout
 from stores.log.source_log import SourceLog
@@ -143,6 +144,26 @@ def test_a_snapshot_and_a_bundle_in_a_channel_stay_and_so_does_the_newest_bundle
     assert plans["training/toy"].due_rows == 2
     assert (plans["bundles/toy"].due, plans["bundles/toy"].kept) == (("2",), {SERVED: 1, NEWEST: 1})
     assert plans["scores/toy"].due == (str(days_ago(500)),)
+
+
+def test_a_snapshot_that_was_written_anew_is_as_old_as_its_paper(made):
+    """Forgetting somebody writes all snapshots anew that held them, and they stay as old."""
+    layout = made
+    platform = platform_of(layout, made)
+
+    def young():
+        """At an instant when what was written just now is young."""
+        now_ms = AT_MS - 490 * DAY_MS
+        kept = {k.target: k for k in Inventory(DECLARED, platform, now_ms).kept()}["training/toy"]
+        return target_plan("training/toy", kept.days, kept.pieces(), [], now_ms=now_ms)
+
+    assert young().n_young == 2
+    paper = layout.snapshots / "toy" / "old.json"
+    written_ago(paper, 490 + 401)
+    try:
+        assert (young().n_young, young().due) == (1, ("old",))
+    finally:
+        paper.unlink()
 
 
 def test_fitted_models_go_but_for_the_newest_and_those_of_releases_that_serve(plans):

@@ -105,7 +105,7 @@ def test_one_is_gone_from_a_file_and_the_other_stays(tmp_path, name):
     assert scan_file(path, name, SOUGHT) == []
     assert {s.part for s in scan_file(path, name, OTHERS)} == before
     assert [p.name for p in tmp_path.iterdir()] == [name]
-    assert path.stat().st_mtime > 1  # a list of files that goes by dates sees it
+    assert 1 < path.stat().st_mtime < 2  # another for a list by dates, and no younger for a sweep
     assert erase_in_file(path, SOUGHT) == 0
 
 
@@ -167,7 +167,9 @@ def test_an_erased_prediction_record_is_one_that_there_never_was(tmp_path):
     records = SegmentedRecordLog(tmp_path, "fraud", clock)
     ids = records.append_many([json.dumps(row).encode() for row in ROWS])
     path = next(tmp_path.glob("*.open"))
+    os.utime(path, (1, 1))
     assert erase_in_segment(path, SOUGHT) == 1
+    assert 1 < path.stat().st_mtime < 2
     later = records.append(b'{"after": 1}')
     records.close()
     sealed = next(tmp_path.glob("*.sealed"))
@@ -199,9 +201,11 @@ def test_who_stands_under_another_name_in_a_mapped_file_is_found_by_its_mapping(
     (landing / "a.ndjson").write_text("".join(json.dumps(row) + "\n" for row in FOREIGN))
     for path in sorted(landing.iterdir()):
         log.land(path, read_mapping(MAPPING), now_ms=1)
+        os.utime(path, (1, 1))
     card = Sought("card-596")
     assert erase_in_log(log.directory, card, now_ms=2) == 3
     assert erase_in_landing(landing, log.directory, card) == 3
+    assert {int(path.stat().st_mtime) for path in landing.iterdir()} == {1}
     for epoch in log.epochs():
         kept = [record.raw for record in log.records(epoch.epoch)]
         ids = [int(raw["ID"]) for raw in kept if isinstance(raw, dict) and raw["ID"]]
