@@ -13,7 +13,7 @@ from assets.resources import Launcher, Platform
 from assets.results import Result, check
 from assets.retention_cold import Kept
 from assets.retention_pieces import Inventory
-from assets.retention_runs import dagster_runs, mlflow_runs
+from assets.retention_runs import dagster_runs, mlflow_runs, scratch
 from core.clock import event_date
 from core.errors import PlatformError
 from core.retention import TargetPlan, target_plan
@@ -98,7 +98,7 @@ def sweep_of(
     runs = dagster_runs(instance, checks, days=platform.run_days, now_ms=now_ms, storage=storage)
     kept = Inventory(declared, platform, now_ms).kept()
     tracked = [mlflow_runs(platform, use_case) for use_case in declared.use_cases.values()]
-    return Sweep(platform, [*kept, *tracked, runs], now_ms)
+    return Sweep(platform, [*kept, *tracked, runs, scratch(platform.layout)], now_ms)
 
 
 def retention_asset(

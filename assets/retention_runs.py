@@ -1,7 +1,11 @@
-"""Runs of Dagster and of MLflow whose period is over, but for those that something rests on."""
+"""Runs of Dagster and of MLflow whose period is over, but for those that something rests on.
+
+And what runs that were killed left in folders that were only ever theirs.
+"""
 
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +17,14 @@ from assets.retention_cold import Kept
 from core.clock import DAY_MS
 from core.retention import Piece
 from core.use_case import UseCase
+from stores.layout import Layout
 from stores.shelf.shelf import Shelf
 
 MOST_AT_ONCE = 2_000
 ON_SHELF = "its release is on the shelf"
+SCRATCH_DAYS = 7
+"""No run takes so long; in scratch are rows, under no period but this one."""
+
 LATEST = "says the latest of an asset, a date or a check"
 FINISHED = [
     dg.DagsterRunStatus.SUCCESS,
@@ -103,3 +111,34 @@ def mlflow_runs(platform: Platform, use_case: UseCase) -> Kept:
         forget_runs(tracking_of(platform, name), names)
 
     return Kept(f"runs/mlflow_{name}", use_case.training_retention_days, pieces, remove)
+
+
+def scratch(layout: Layout) -> Kept:
+    """What Spark and jobs that were killed left behind; who ends by himself leaves nothing."""
+    roots = [layout.scratch]
+    if "://" not in layout.staging("any"):
+        roots.append(Path(layout.staging("any")).parent)
+
+    def pieces() -> list[Piece]:
+        entries = [entry for root in roots if root.is_dir() for entry in sorted(root.iterdir())]
+        return [_leftover(entry) for entry in entries]
+
+    def remove(names: Sequence[str]) -> None:
+        for name in names:
+            if Path(name).is_dir():
+                shutil.rmtree(name, ignore_errors=True)
+            else:
+                Path(name).unlink(missing_ok=True)
+
+    return Kept("scratch", SCRATCH_DAYS, pieces, remove)
+
+
+def _leftover(entry: Path) -> Piece:
+    """A file or a folder, from when something in it was last written."""
+    born_ms = n_bytes = 0
+    for path in (entry, *entry.rglob("*")):
+        with suppress(FileNotFoundError):  # its run is at work
+            facts = path.lstat()
+            born_ms = max(born_ms, facts.st_mtime_ns // 1_000_000)
+            n_bytes += facts.st_size
+    return Piece(str(entry), born_ms, n_bytes)

@@ -13,6 +13,11 @@ SIGNING_MOUNT = f"{SHELF_MOUNT}/keys/private"
 GROUP = 10_001
 """Group of the images' user (`infra/docker`), which mounted secrets are given to."""
 SERVICE_PORT = 8080
+TICKS_KEPT = {
+    "schedule": {"purge_after_days": 90},
+    "sensor": {"purge_after_days": {"skipped": 3, "failure": 90, "success": 90, "started": 90}},
+}
+"""Days that Dagster keeps what schedules and sensors did; unless told so it keeps it for good."""
 
 
 def pod_environment(settings: ClusterSettings) -> dict[str, str]:
@@ -184,4 +189,5 @@ def dagster_yaml(settings: ClusterSettings) -> dict[str, Any]:
             "max_retries": 1,
             "retry_on_asset_or_op_failure": False,
         },
+        "retention": TICKS_KEPT,
     }

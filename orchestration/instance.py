@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import yaml
 
+from infra.instance import TICKS_KEPT
 from stores.durable import write_durably
 
 FILE = "dagster.yaml"
@@ -46,10 +47,7 @@ def embedded_configuration(home: Path) -> dict[str, Any]:
             "max_retries": 1,
             "retry_on_asset_or_op_failure": False,
         },
-        "retention": {
-            "schedule": {"purge_after_days": 30},
-            "sensor": {"purge_after_days": {"skipped": 3, "failure": 30, "success": -1}},
-        },
+        "retention": TICKS_KEPT,
     }
 
 

@@ -22,7 +22,7 @@ from assets.declared import Declared
 from assets.resources import Launcher
 from assets.retention import DONE, retention_asset, sweep_of
 from assets.retention_pieces import SERVED, Inventory
-from assets.retention_runs import LATEST, dagster_runs
+from assets.retention_runs import LATEST, dagster_runs, scratch
 from core.clock import DAY_MS, event_date
 from core.retention import target_plan
 from stores.holds import Holds
@@ -261,6 +261,32 @@ def test_what_cannot_be_removed_is_said_and_the_rest_goes(platform, instance, la
     _, found, _ = swept(platform, instance, tmp_path)
     assert list(found.metadata["failed"].value) == ["log/payments"]
     assert not (layout.shelf / "releases" / "toy" / "2" / "bundle").exists()
+
+
+def test_what_killed_runs_left_goes_and_what_a_run_writes_stays(tmp_path):
+    """A session of Spark that was killed leaves rows in its shuffles, under no other period."""
+    layout = Layout(tmp_path).create()
+    killed, at_work = layout.scratch / "blockmgr-1", layout.scratch / "blockmgr-2"
+    staged = Path(layout.staging("training_toy"))
+    written_ago(killed / "0c" / "shuffle.data", 8)
+    written_ago(layout.scratch / "lib.so", 8)
+    written_ago(staged / "part.parquet", 8)
+    written_ago(at_work / "0c" / "shuffle.data", 8)
+    for folder in (killed / "0c", killed, at_work / "0c", staged):
+        os.utime(folder, ns=((AT_MS - 8 * DAY_MS) * 1_000_000,) * 2)
+    os.utime(at_work, ns=((AT_MS - 6 * DAY_MS) * 1_000_000,) * 2)
+    kept = scratch(layout)
+    plan = target_plan(kept.target, kept.days, kept.pieces(), [], now_ms=AT_MS)
+    assert (len(plan.due), plan.n_young) == (3, 1)
+    assert kept.remove is not None
+    kept.remove(plan.due)
+    assert [path.name for path in layout.scratch.iterdir()] == ["blockmgr-2"]
+    assert not staged.exists()
+
+
+def test_what_lies_in_an_object_store_is_no_scratch_of_this_machine(tmp_path):
+    layout = Layout(tmp_path, "s3://bucket/lake").create()
+    assert list(scratch(layout).pieces()) == []
 
 
 @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))

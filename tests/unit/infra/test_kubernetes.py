@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from dagster import DagsterInstance
+from dagster._core.scheduler.instigation import InstigatorType, TickStatus
 from pydantic import ValidationError
 
 from infra.instance import (
@@ -169,9 +170,13 @@ def test_instance_loads_with_the_rendered_run_launcher(tmp_path, dagster_k8s):
         "run_launcher": {**rendered["run_launcher"], "config": config},
         "run_coordinator": rendered["run_coordinator"],
         "telemetry": rendered["telemetry"],
+        "retention": rendered["retention"],
     }
     with DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
         assert isinstance(instance.run_launcher, dagster_k8s.K8sRunLauncher)
+        for kind in (InstigatorType.SCHEDULE, InstigatorType.SENSOR):
+            days = instance.get_tick_retention_settings(kind)
+            assert all(0 < days[status] <= 90 for status in TickStatus)
 
 
 def test_run_job_of_dagster_is_valid(dagster_k8s, plain):
