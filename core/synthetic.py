@@ -7,7 +7,7 @@ id: it names nothing that happened, so no label can refer to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.contracts import FieldSpec
 from core.errors import ConfigurationError
@@ -24,6 +24,21 @@ Value = str | int | float | bool
 def is_marked(event_id: str | None) -> bool:
     """Whether a request that names this event is synthetic."""
     return event_id is not None and event_id.startswith(MARK)
+
+
+def is_synthetic(raws: Sequence[object]) -> bool:
+    """Whether raw requests, of which nothing was checked yet, are synthetic, all of them.
+
+    Examples
+    --------
+    >>> is_synthetic([{"event_id": "synthetic:1"}]), is_synthetic([{"event_id": 1}, None])
+    (True, False)
+    """
+    for raw in raws:
+        named = raw.get("event_id") if isinstance(raw, dict) else None
+        if not isinstance(named, str) or not is_marked(named):
+            return False
+    return bool(raws)
 
 
 def synthetic_value(spec: FieldSpec, given: Mapping[str, Value]) -> Value:

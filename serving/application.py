@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from core.breaker import Breaker
 from core.clock import Clock, SystemClock
 from serving.access import Access
 from serving.background import Background
@@ -22,9 +23,10 @@ from serving.engine.inference import Inference
 from serving.engine.passes import Budgets, Passes
 from serving.engine.splitting import Splitting
 from serving.engine.turns import OneATurn
-from serving.events.appending import GroupAppender
+from serving.events.appending import LogAppenders
 from serving.events.events import EventIntake
 from serving.explainer_client import ExplainerProcess
+from serving.guard import Guard
 from serving.models.loading import new_loader
 from serving.models.releases import Loader, Releases
 from serving.models.trials import Trials
@@ -47,6 +49,7 @@ from serving.telemetry.health import Health
 from serving.telemetry.log_lines import Trouble, ending_in_words
 from serving.telemetry.memory import leave_to_stay
 from serving.telemetry.metrics import Telemetry
+from serving.telemetry.objective_files import ObjectiveFiles
 from serving.telemetry.repeats import Repeats
 from serving.telemetry.scraping import Scraping
 from serving.telemetry.spans import Spans, TracedTelemetry
@@ -55,33 +58,12 @@ from serving.transport.rest import Services, build_app
 from stores.home_id import home_id
 from stores.keys.access_keys import AccessKeyFile
 from stores.keys.signing import KeyRing
-from stores.layout import Layout
-from stores.log.source_log import SourceLog
 from stores.masking import Mask, ensure_mask
 from stores.shared_counts import open_shared_counts
 from stores.shelf.rollouts import RolloutBoard
 from stores.shelf.shelf import Shelf
 
 TICK_S = 1.0
-
-
-class LogAppenders:
-    """Logs of all sources, each opened when its first event comes."""
-
-    def __init__(self, layout: Layout, clock: Clock) -> None:
-        self._layout = layout
-        self._clock = clock
-        self._appenders: dict[str, GroupAppender] = {}
-
-    def of(self, source: str) -> GroupAppender:
-        """Appender of one source."""
-        if source not in self._appenders:
-
-            def open_log() -> SourceLog:
-                return SourceLog(self._layout.log_dir(source), source)
-
-            self._appenders[source] = GroupAppender(open_log, self._clock)
-        return self._appenders[source]
 
 
 class Service:
@@ -129,7 +111,7 @@ class Service:
             explain_budget_ms=settings.explainer.record_budget_ms,
             n_kept=0 if settings.models.budget_bytes else KEPT_RELEASES,
         )
-        logs = LogAppenders(layout, clock)
+        logs = LogAppenders(layout, clock, settings.kafka, self._guard_of_brokers())
         intake = EventIntake(self._releases, self._online.store, logs, clock, self._online.claims)
         health = Health(home_id(layout), self._releases, self._watcher, self._online.reader, clock)
         self._scraping = self._new_scraping(registry, health, clock)
@@ -163,8 +145,24 @@ class Service:
             told=self._told,
         )
 
+    def _guard_of_brokers(self) -> Guard | None:
+        """None where events go to files. One failure is enough: it took seconds."""
+        if not self._settings.kafka.bootstrap:
+            return None
+        return Guard(
+            "sending events to Kafka",
+            Breaker(most_failures=1, rest_s=1.0),
+            self._clock,
+            budget_ms=None,
+            told=self._told,
+            changed=lambda state: self._telemetry.asked("event_log", is_asked=state == "closed"),
+        )
+
     def _new_scraping(self, registry: CollectorRegistry, health: Health, clock: Clock) -> Scraping:
         layout = self._settings.layout
+        self._objectives = ObjectiveFiles(
+            self._telemetry.objectives, layout, uuid4().hex, clock, self._told
+        )
         workers = WorkerMetrics(
             registry,
             layout.state / "metrics" / platform.node(),  # machines may share a home
@@ -235,7 +233,8 @@ class Service:
         leave_to_stay()
         works = (self._follow(), self._tick(), self._ship(), self._access.follow())
         beside = (self._publisher.follow(), self._shadows.follow(), self._scraping.follow())
-        tasks = [asyncio.create_task(work) for work in (*works, *beside)]
+        counts = (self._objectives.follow(),)
+        tasks = [asyncio.create_task(work) for work in (*works, *beside, *counts)]
         try:
             async with self._grpc():
                 yield
@@ -248,6 +247,7 @@ class Service:
             self._access.look(self._access.taken_refusals(), is_last=True)
             self._access.share_quotas(self._access.spent_today())
             await self._publisher.publish()
+            await self._objectives.leave()
             self._counts.close()
             await self._explainer.close()
             self._records.close()

@@ -62,6 +62,25 @@ class Observer(Protocol):
         ...
 
 
+class _Unseen:
+    """Counts nothing."""
+
+    def predicted(
+        self, use_case: str, channel: str, decision: str, *, degraded: str, n_points: int
+    ) -> None:
+        """Nothing."""
+
+    def spoken(self, use_case: str, major: int) -> None:
+        """Nothing."""
+
+    def stage(self, use_case: str, stage: str, seconds: float) -> None:
+        """Nothing."""
+
+
+UNSEEN: Observer = _Unseen()
+"""Who is told of synthetic requests, which no statistic counts."""
+
+
 class DirectReader:
     """Reads on the loop: for a store that answers from this process's memory or disk."""
 

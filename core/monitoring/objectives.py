@@ -109,7 +109,7 @@ class Measured(Frozen):
         reached = list(accumulate(self.latencies[place] for place in places))
         for place, n in zip(places, reached, strict=True):
             if reached[-1] - n <= (1 - IN_TIME_SHARE) * reached[-1] + _ROUNDING:
-                return LATENCY_EDGES_MS[min(place, len(LATENCY_EDGES_MS) - 1)]
+                return float(LATENCY_EDGES_MS[min(place, len(LATENCY_EDGES_MS) - 1)])
         return None
 
 

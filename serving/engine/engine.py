@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.clock import Clock
+from core.synthetic import is_synthetic
 from serving.engine.calls import Call, points_of
 from serving.engine.deadline import current as deadline
 from serving.engine.passes import Asked, Passes, Timer
@@ -19,7 +20,7 @@ from serving.engine.splitting import Splitting
 from serving.engine.together import Together
 from serving.errors import BrokenContractError, FieldFault, ListTooLongError
 from serving.models.releases import LoadedRelease, Releases
-from serving.ports import Json, Observer
+from serving.ports import UNSEEN, Json, Observer
 from serving.telemetry.tracing import current
 
 MAX_POINTS = 1_000
@@ -81,7 +82,8 @@ class Engine:
     ) -> list[Json]:
         served, now_ms = self._releases.served(use_case), self._clock.now_ms()
         asked = speaker(served, said, now_ms)
-        self._observer.spoken(use_case, asked.major)
+        observer = UNSEEN if is_synthetic(raws) else self._observer
+        observer.spoken(use_case, asked.major)
         call = Call(use_case, raws, pointers, now_ms, current.get())
         rollout = served.state.rollout
         if rollout is None or asked.kept is not None:
@@ -91,7 +93,8 @@ class Engine:
     async def _run(
         self, call: Call, release: LoadedRelease, channel: str, instead: Json | None
     ) -> list[Json]:
-        timer = Timer(self._clock, self._observer, call.use_case)
+        observer = UNSEEN if is_synthetic(call.raws) else self._observer
+        timer = Timer(self._clock, observer, call.use_case)
         timer.begin("validate")
         try:
             points = points_of(call, release)

@@ -60,10 +60,13 @@ class Passports:
 
     async def replay(self, record_id: str) -> Json:
         """The record's vector and score computed again, and where they differ."""
-        record = await self.record(record_id)
+        return await self.replay_of(await self.record(record_id))
+
+    async def replay_of(self, record: Json) -> Json:
+        """As `replay`, of a record that was read already."""
         release = await self._release(record)
         result = await asyncio.to_thread(replayed, record, release)
-        return {"prediction_id": record_id, **result}
+        return {"prediction_id": record["prediction_id"], **result}
 
     def _read(self, record_id: str) -> Json:
         try:

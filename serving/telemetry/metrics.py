@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from serving.errors import BusyError
 from serving.models.releases import Served
 from serving.telemetry.home_metrics import Families
+from serving.telemetry.objectives import Meters
 from serving.telemetry.quick_counter import QuickCounter
 from serving.telemetry.quick_histogram import QuickHistogram
 
@@ -17,10 +19,17 @@ _BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0,
 
 
 class Telemetry:
-    """Counters and histograms of one process; an ``Observer`` of the engine."""
+    """Counters and histograms of one process; an ``Observer`` of the engine.
+
+    Attributes
+    ----------
+    objectives
+        What is promised, and how it is kept.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self.objectives = Meters(registry, _BUCKETS_S)
         self._predictions = QuickCounter(
             "throughline_predictions_total",
             "Points answered, by decision; `degraded` is the level, empty when whole.",
@@ -96,6 +105,11 @@ class Telemetry:
         """Count one problem."""
         self._refusals.of(code).n += 1
 
+    def sent_away(self, head: bytes) -> None:
+        """Count a request that was refused at the door, by the bytes that it began with."""
+        self.refused(BusyError.code)
+        self.objectives.sent_away(head)
+
     def asked(self, dependency: str, *, is_asked: bool) -> None:
         """Show whether a dependency is asked, or left alone for a while."""
         self._asked.labels(dependency).set(is_asked)
@@ -105,8 +119,9 @@ class Telemetry:
         self._events.labels(source, status).inc(count)
 
     def serving(self, counter: int, use_cases: Mapping[str, Served]) -> None:
-        """Show what is served."""
+        """Show what is served, and measure it by what it promises."""
         self._channels.show(counter, use_cases)
+        self.objectives.serving(use_cases)
 
     def models(self, sizes: Mapping[tuple[str, int], int]) -> None:
         """Show what is in memory."""

@@ -13,7 +13,6 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from serving.engine.gate import Gate
-from serving.errors import BusyError
 from serving.telemetry.tracing import current, trace_of
 from serving.transport.connections import Connection
 from serving.transport.crowding import INSIDE, Refusals, is_counted
@@ -44,7 +43,7 @@ class Door(Connection):
         if self._gate.is_full:
             refusal = self._refusals.to(data, self.server_state.default_headers)
             if refusal is not None:
-                self._send_away(refusal)
+                self._send_away(refusal, data)
                 return
         met = self._heads.met(data)
         if met is not None:
@@ -62,8 +61,8 @@ class Door(Connection):
             scope[INSIDE] = True
             self._gate.enter()
 
-    def _send_away(self, refusal: bytes) -> None:
-        self.app.refused(BusyError.code)
+    def _send_away(self, refusal: bytes, data: bytes) -> None:
+        self.app.sent_away(data)
         self.transport.write(refusal)
         if not self._is_idle:
             self._stop_clock()

@@ -44,6 +44,7 @@ from serving.telemetry.repeats import Repeats
 from serving.telemetry.scraping import Scraping
 from serving.transport.admission import admit, charge_events, charge_points, grant_of
 from serving.transport.body import json_body
+from serving.transport.counted import PREDICT, PREDICT_MANY, Counted, note_asked, note_record
 from serving.transport.crowding import Handler, in_time, is_counted
 from serving.transport.head_facts import facts_of
 from serving.transport.inference_routes import MODEL, VERSION, InferenceRoutes
@@ -53,9 +54,6 @@ from serving.transport.parting import PartingResponse
 from serving.transport.problems import V2, http_problem, internal_problem, problem
 from serving.transport.shortcut import Shortcut
 from serving.transport.whole_answers import JsonAnswer
-
-_PREDICT = "/v1/{use_case}/predictions"
-_PREDICT_MANY = f"{_PREDICT}:batch"
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,7 @@ class Routes:
     async def predict(self, request: Request) -> Response:
         """One prediction."""
         raw, said = await self._json(request), facts_of(request.scope).contract
+        note_asked(request, [raw])
         charge_points(request, [raw])
         use_case = request.path_params["use_case"]
         answer = await self._services.engine.predict(use_case, raw, said)
@@ -93,7 +92,9 @@ class Routes:
     async def predict_many(self, request: Request) -> Response:
         """Up to 1,000 predictions."""
         raw, said = await self._json(request), facts_of(request.scope).contract
-        charge_points(request, raw.get("points") if isinstance(raw, dict) else None)
+        points = raw.get("points") if isinstance(raw, dict) else None
+        note_asked(request, points if isinstance(points, list) else ())
+        charge_points(request, points)
         use_case = request.path_params["use_case"]
         answer = await self._services.engine.predict_many(use_case, raw, said)
         return self._of_contract(use_case, said, _json(answer))
@@ -134,13 +135,17 @@ class Routes:
             grant_of(request).require("explain")
         is_explained = is_explained or (is_page and grant_of(request).opens("explain"))
         record = await (passports.explained if is_explained else passports.record)(record_id)
+        note_record(request, record)
         response = await _page(_passport, record) if is_page else _json(record)
         response.headers["Vary"] = "Accept"
         return response
 
     async def replay(self, request: Request) -> Response:
         """A prediction's vector and score, computed again."""
-        return _json(await self._services.passports.replay(request.path_params["record_id"]))
+        passports = self._services.passports
+        record = await passports.record(request.path_params["record_id"])
+        note_record(request, record)
+        return _json(await passports.replay_of(record))
 
     async def rollout(self, request: Request) -> Response:
         """Where a rollout stands: JSON, or a page for who asks for HTML."""
@@ -211,12 +216,20 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
     for method, path, _, _ in table:
         app.add_route(path, timed[path], methods=[method])
     often = {
-        "/v1/": {path.rpartition("/")[2]: timed[path] for path in (_PREDICT, _PREDICT_MANY)},
+        "/v1/": {path.rpartition("/")[2]: timed[path] for path in (PREDICT, PREDICT_MANY)},
         "/v2/models/": {"infer": timed[f"{MODEL}/infer"]},
     }
     app.add_exception_handler(HTTPException, _http_problem)
     app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
-    return Shortcut(app, handlers=often, limits=http, refused=services.telemetry.refused, gate=gate)
+    telemetry = services.telemetry
+    return Shortcut(
+        app,
+        handlers=often,
+        limits=http,
+        refused=telemetry.refused,
+        sent_away=telemetry.sent_away,
+        gate=gate,
+    )
 
 
 Route = tuple[str, str, Handler, Verb | None]
@@ -229,8 +242,8 @@ def _table(routes: Routes, inference: InferenceRoutes) -> tuple[Route, ...]:
         ("GET", "/v1/predictions/{record_id}/replay", routes.replay, "passports"),
         ("GET", "/v1/rollouts/{use_case}", routes.rollout, "rollouts"),
         ("POST", "/v1/events/{source}", routes.take_events, "events"),
-        ("POST", _PREDICT, routes.predict, "predict"),
-        ("POST", _PREDICT_MANY, routes.predict_many, "predict"),
+        ("POST", PREDICT, routes.predict, "predict"),
+        ("POST", PREDICT_MANY, routes.predict_many, "predict"),
         ("GET", "/livez", routes.live, None),
         ("GET", "/readyz", routes.ready, None),
         ("GET", "/metrics", routes.metrics, None),
@@ -258,29 +271,29 @@ def _keeping_time(method: str, path: str, handler: Handler, gate: Gate) -> Handl
 def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) -> Handler:
     """The handler behind its key, timed, its refusals counted and its errors told as problems."""
     is_v2 = route.startswith(V2)
-    repeats = Repeats(services.clock)
+    repeats, counted = Repeats(services.clock), Counted(route, services.telemetry)
 
     async def timed(request: Request) -> Response:
         start_s = services.clock.monotonic_s()
-        is_admitted = False
+        is_admitted, code = False, ""
         try:
             if verb is not None:
                 admit(request, services.access, services.intake, verb=verb, route=route)
             is_admitted = True
             response = await handler(request)
         except PlatformError as error:
-            services.telemetry.refused(error.code)
+            code = error.code
             response = problem(error, is_v2=is_v2)
             if _is_fault(error, response):
-                repeats.met(error.code, partial(tell_failed, route, error))
+                repeats.met(code, partial(tell_failed, route, error))
             if not is_admitted or isinstance(error, UnreadBodyError):
                 response = PartingResponse(response, within_ms=services.http.body_timeout_ms)
         except Exception as error:  # the last line: nobody gets a trace
-            services.telemetry.refused("internal")
+            code = "internal"
             repeats.met(type(error).__name__, partial(tell_failed, route, error))
             response = internal_problem(is_v2=is_v2)
         spent_s = services.clock.monotonic_s() - start_s
-        services.telemetry.requested(route, response.status_code, spent_s)
+        counted.request(request, response.status_code, spent_s, code)
         return response
 
     return timed

@@ -33,6 +33,8 @@ class Shortcut:
         What a connection may use, for `serving.transport.connections`.
     refused
         Told the code of what a connection was refused for.
+    sent_away
+        Told the bytes of a request that the door sent away.
     gate
         Who is inside, for `serving.transport.door`; left here.
 
@@ -51,11 +53,13 @@ class Shortcut:
         handlers: Mapping[str, Mapping[str, Handler]],
         limits: HttpSettings,
         refused: Callable[[str], None],
+        sent_away: Callable[[bytes], None],
         gate: Gate,
     ) -> None:
         self.app = app
         self.limits = limits
         self.refused = refused
+        self.sent_away = sent_away
         self.gate = gate
         self.refusals = Refusals()
         self.heads = KnownHeads()

@@ -46,12 +46,21 @@ def test_a_prediction(client):
     assert body["prediction_id"].startswith("toy-")
 
 
+def counted(client):
+    """All that counts or times requests, but for scrapes."""
+    lines = client.get("/metrics").text.splitlines()
+    named = re.compile(r"throughline_\w+_(total|count|sum|bucket)\{")
+    return [line for line in lines if named.match(line) and "/metrics" not in line]
+
+
 def test_a_synthetic_request_goes_the_real_way_and_its_record_bears_the_mark(client, layout):
     platform = Platform(home=str(layout.root), online_url=layout.online_url, tracking_uri="")
     there = HttpService(home=str(layout.root), url=str(client.base_url).rstrip("/"))
     use_case = small_use_case().model_copy(update={"name": "toy"})
+    before = counted(client)
     answer, faults = asked(platform, there, use_case)
     assert faults == []
+    assert counted(client) == before  # no statistic has it, nor that its record was read
     assert is_marked(client.get(f"/v1/predictions/{answer['prediction_id']}").json()["event_id"])
     segments = [path.read_bytes() for path in layout.records("toy").rglob("*") if path.is_file()]
     assert sum(RECORD_MARK.encode() in segment for segment in segments) == 1
@@ -65,6 +74,20 @@ def test_a_prediction_explained(client):
     assert reasons[1]["feature"] == "payment_v1:amount"
     assert reasons[1]["value"] == 1_250
     assert reasons[1]["contribution"] == pytest.approx(0.5)
+
+
+def test_what_is_asked_is_measured_by_what_is_promised(client):
+    def found(objective):
+        name = f'throughline_objective_requests_total{{objective="{objective}"'
+        lines = [line for line in counted(client) if line.startswith(name)]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    before = found("p99"), found("availability")
+    client.post("/v1/toy/predictions", json=REQUEST).raise_for_status()
+    client.post("/v1/toy/predictions:batch", json={"points": [REQUEST]}).raise_for_status()
+    assert client.post("/v1/toy/predictions", json={}).status_code == 422
+    assert (found("p99"), found("availability")) == (before[0] + 1, before[1] + 2)
+    assert 'throughline_objective_p99_seconds{use_case="toy"} 0.1' in client.get("/metrics").text
 
 
 def test_a_thousand_at_once(client):

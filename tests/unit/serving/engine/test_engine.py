@@ -387,6 +387,7 @@ def test_a_synthetic_request_is_recorded_and_counted_nowhere(bench):
     predict(bench, REQUEST | {"event_id": "synthetic:1"})
     assert bench.records.last()["event_id"] == "synthetic:1"
     assert bench.observer.predictions == []
+    assert (bench.observer.stages, bench.observer.contracts) == ([], [])
 
 
 def test_the_record_is_json_without_nan(bench):

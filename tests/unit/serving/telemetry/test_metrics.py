@@ -74,10 +74,17 @@ def test_no_label_can_name_an_entity(telemetry):
     telemetry.taken("payments", "accepted", 3)
     telemetry.serving(1, {"toy": served(1)})
     allowed = {"use_case", "channel", "decision", "degraded", "stage", "le", "route", "status"}
-    allowed |= {"code", "source"}
+    allowed |= {"code", "source", "objective", "outcome"}
     for line in lines(telemetry):
         if "{" in line:
             labels = {
                 part.partition("=")[0] for part in line.split("{")[1].split("}")[0].split('",')
             }
             assert labels <= allowed
+
+
+def test_who_is_sent_away_at_the_door_is_refused_and_misses_the_objective(telemetry):
+    telemetry.serving(1, {"toy": served(1)})
+    telemetry.sent_away(b"POST /v1/toy/predictions HTTP/1.1\r\n")
+    assert 'throughline_refusals_total{code="busy"} 1.0' in lines(telemetry)
+    assert telemetry.objectives.measured()["toy"].n_failed == 1

@@ -111,7 +111,7 @@ async def connected(heads) -> Any:
     handlers: Any = {"/v1/": {"predictions": seen}, "/v2/models/": {"infer": seen}}
     application = Shortcut(
         other, handlers=handlers, limits=HttpSettings(), refused=lambda _code: None,
-        gate=Gate(FixedClock(0), most=100, patience_ms=50),
+        sent_away=lambda _head: None, gate=Gate(FixedClock(0), most=100, patience_ms=50),
     )  # fmt: skip
     application.heads = heads
     config = uvicorn.Config(application, lifespan="off", log_config=None, proxy_headers=False)

@@ -52,8 +52,9 @@ def answered(method, path, gate=None, is_inside=False):
     }
     gate = gate or gate_of()
     shortcut = Shortcut(
-        application, handlers=handlers, limits=HttpSettings(), refused=REFUSED.append, gate=gate
-    )
+        application, handlers=handlers, limits=HttpSettings(), refused=REFUSED.append,
+        sent_away=lambda _head: None, gate=gate,
+    )  # fmt: skip
     asyncio.run(shortcut(scope, receive, send))
     return sent[1]["body"].decode()
 
