@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.erasing.sought import MASKED, Sought
 from core.errors import InvalidInputError
+from orchestration.erasing.lake import far_lake, sightings_in
 from orchestration.shell import Shell, table
 from stores.cold.tier import ColdTier
 from stores.erasing.cold import cold_sightings
@@ -28,10 +29,12 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Search and print; the identifier itself is never repeated."""
     sought = sought_for(identifier_of(arguments.entity), shell)
     found: list[Sighting] = []
-    roots = [shell.settings.layout.root, *lake_on_disk(shell), *arguments.also]
+    backups = shell.settings.erasure.backups
+    roots = [shell.settings.layout.root, *lake_on_disk(shell), *backups, *arguments.also]
     for root in roots:  # all of them first: to search one takes a while
         if not root.is_dir():
-            raise InvalidInputError("there is no such folder", found=str(root), remedy="see --also")
+            remedy = "see --also, and THROUGHLINE_ERASURE__BACKUPS"
+            raise InvalidInputError("there is no such folder", found=str(root), remedy=remedy)
     for root in roots:
         with shell.step(f"search {root}") as step:
             seen = scan_tree(root, sought)
@@ -43,6 +46,11 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
             seen, n_files = cold_sightings(tier, sought)
             found += seen
             step.detail = f"{len(seen)} places in {n_files:,} files"
+    if (lake := far_lake(shell.settings.layout, tier)) is not None:
+        with shell.step(f"search {lake.uri}") as step:
+            seen, n_objects = sightings_in(lake, sought)
+            found += seen
+            step.detail = f"{len(seen)} places in {n_objects:,} objects"
     if not shell.settings.online_store_url.startswith("sqlite"):
         with shell.step("search the online store") as step:
             seen = scan_values("online store", online_pairs(shell), sought)
@@ -89,8 +97,6 @@ def online_pairs(shell: Shell) -> "list[tuple[bytes, bytes]]":
 def _said(shell: Shell, found: list[Sighting], *, is_failure: bool) -> int:
     named = [sighting for sighting in found if sighting.encoding != MASKED]
     tokens = sum(sighting.times for sighting in found if sighting.encoding == MASKED)
-    if "://" in shell.settings.lake_uri.removeprefix("file://"):
-        shell.say("the lake is in an object store, and was not searched")
     rows = [(s.place, s.part, s.encoding, f"{s.times:,}") for s in named[:SHOWN]]
     if rows:
         shell.say(table([("where", "what of it", "encoding", "times"), *rows]))

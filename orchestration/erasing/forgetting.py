@@ -16,7 +16,7 @@ from core.erasing.erasure import Certificate, Journal, StepDone, Tombstone
 from core.erasing.sought import MASKED, Sought
 from core.errors import NotReadyError
 from core.retention import Hold
-from orchestration.erasing.lake import erase_besides, sightings_in, tables_in
+from orchestration.erasing.lake import erase_besides, far_lake, sightings_in, tables_in
 from orchestration.erasing.models import remove_bundles_of, trained_on
 from orchestration.erasing.tree import erase_below, files_below, tables_below
 from orchestration.settings import Settings
@@ -116,10 +116,7 @@ class Erasing:
 
     @property
     def _lake(self) -> ObjectTree | None:
-        """The lake where it is in an object store; None where it is a folder."""
-        uri = self.layout.lake
-        is_folder = "://" not in uri or uri.startswith("file://")
-        return None if is_folder else ObjectTree(uri, self._tier.scratch)
+        return far_lake(self.layout, self._tier)
 
     def _lakes(self) -> list[Path]:
         """Folders of this machine that the tables lie in."""

@@ -6,10 +6,22 @@ from pathlib import Path
 
 from core.erasing.sought import Sought
 from orchestration.erasing.tree import erase_one
+from stores.cold.tier import ColdTier
 from stores.erasing.scanning import Sighting
 from stores.erasing.trees import ObjectTree
+from stores.layout import Layout
 
 _LOG = "/_delta_log/"
+
+
+def far_lake(layout: Layout, tier: ColdTier) -> ObjectTree | None:
+    """The lake where it is in an object store; None where it is a folder.
+
+    Objects are looked into in the cold tier's scratch folders.
+    """
+    uri = layout.lake
+    is_folder = "://" not in uri or uri.startswith("file://")
+    return None if is_folder else ObjectTree(uri, tier.scratch)
 
 
 def tables_in(lake: ObjectTree) -> list[str]:

@@ -88,9 +88,13 @@ def test_a_lake_elsewhere_and_a_backup_are_searched_too(settings, tmp_path):
         called(settings, "--also", str(tmp_path / "none"))
 
 
-def test_an_object_store_is_said_not_to_be_searched(settings):
-    _, said = called(settings.model_copy(update={"lake_uri": "s3://bucket/lake"}))
-    assert "was not searched" in said
+def test_backups_that_settings_name_are_searched_too(settings, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_text(CARD)
+    erasure = settings.erasure.model_copy(update={"backups": (tmp_path / "kept",)})
+    code, said = called(settings.model_copy(update={"erasure": erasure}), "--expect-none")
+    assert code == 1
+    assert str(tmp_path / "kept") in said
 
 
 @pytest.mark.parametrize("entity", ["card_id", "=x", "card_id=", "card_id=c1"])

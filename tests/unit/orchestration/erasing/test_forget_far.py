@@ -18,7 +18,7 @@ from s3_server import BUCKET, s3_server
 from core.clock import FixedClock
 from core.erasing.sought import MASKED, Sought
 from orchestration import cli
-from orchestration.commands import forget
+from orchestration.commands import forget, subject
 from orchestration.settings import Settings
 from orchestration.shell import Shell
 from stores.cold.tier import ColdTier
@@ -115,17 +115,28 @@ def forgotten(settings):
     return forget.run(cli.parser_of(command).parse_args(words), shell), out.getvalue()
 
 
+def sought(settings):
+    command = next(command for command in cli.COMMANDS if command.name == "subject")
+    words = ["--entity", f"card_id={THEIRS}", "--expect-none"]
+    out = StringIO()
+    return subject.run(cli.parser_of(command).parse_args(words), Shell(settings, out=out)), out
+
+
 def test_killed_at_a_write_to_s3_and_run_again_one_is_gone_from_every_object(settings, tmp_path):
     before = bucket_in(settings, tmp_path / "before")
     stood = {each: encodings_of(settings, tmp_path / "before", each) for each in PEOPLE}
     assert stood[THEIRS]["lake"] >= {"utf-8", "utf-16-le", "hex", "base64", "url", MASKED}
     assert stood[THEIRS]["cold"] >= {"utf-8"}
 
+    code, out = sought(settings)
+    assert code == 1
+    assert f"{settings.lake_uri}/" in out.getvalue()
     done = killed_at(settings, "delete:3")  # the log of the first table, half shortened
     assert done[-1].startswith("log/")
     code, said = forgotten(settings)
 
     assert code == 0, said
+    assert sought(settings)[0] == 0  # which reads the same objects, and found them before
     assert "going on with what was cut short" in said
     assert "lake_objects" in said
     after = bucket_in(settings, tmp_path / "after")
