@@ -52,10 +52,14 @@ class Service(Resource, ABC):
 
 
 class AlertReceiver(Resource):
-    """Who is told of alerts; nobody where there is no address."""
+    """Who is told of alerts; nobody where there is no address.
+
+    ``console_url`` is where people open the console, which links in alerts lead to.
+    """
 
     url: str = ""
     secret: str = ""
+    console_url: str = ""
 
 
 class Platform(Resource):

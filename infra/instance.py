@@ -37,6 +37,7 @@ def pod_environment(settings: ClusterSettings) -> dict[str, str]:
         "THROUGHLINE_UI_URL": settings.ui_url,
         "THROUGHLINE_MLFLOW_UI_URL": settings.mlflow_ui_url,
         "THROUGHLINE_ALERTS__WEBHOOK_URL": settings.alerts_webhook_url,
+        "THROUGHLINE_ALERTS__CONSOLE_URL": settings.console_url,
         "THROUGHLINE_COLD_URI": settings.cold_uri,
         "THROUGHLINE_LINEAGE_URL": settings.lineage_url,
         "THROUGHLINE_USE_CASE_PACKAGES": settings.use_case_packages,

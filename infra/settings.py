@@ -52,6 +52,9 @@ class ClusterSettings(BaseModel):
     ui_url: str = Field("", description="Where people find Dagster's pages; alerts link there.")
     mlflow_ui_url: str = Field("", description="Where people find MLflow's pages.")
     alerts_webhook_url: str = Field("", description="Where alerts are posted to; empty: nowhere.")
+    console_url: str = Field(
+        "", description="Where people open the console; alerts that are posted link there."
+    )
     cold_uri: str = Field("", description="Where old files are moved to; empty: nowhere.")
     lineage_url: str = Field("", description="Who is told of runs (OpenLineage); empty: nobody.")
     use_case_packages: str = Field("", description="Packages with use cases in the images.")

@@ -226,7 +226,9 @@ def told(
         if not receiver.url:
             return []
         webhook = Webhook(receiver.url, receiver.secret)
-        return alerts.tell(lambda alert: webhook.post(document_of(alert)), now_ms=now_ms)
+        return alerts.tell(
+            lambda alert: webhook.post(document_of(alert, receiver.console_url)), now_ms=now_ms
+        )
 
 
 def alerts_job(watched: Watchlist) -> dg.JobDefinition:

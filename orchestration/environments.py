@@ -137,5 +137,6 @@ def resources_of(settings: Settings) -> dict[str, Any]:
             secret=dg.EnvVar(f"{PREFIX}ALERTS__WEBHOOK_SECRET")
             if secret.get_secret_value()
             else "",
+            console_url=settings.alerts.console_url,
         ),
     }

@@ -33,6 +33,7 @@ OF_THE_SERVICE = (
     "records",
     "explainer",
     "folder",
+    "kafka",
     "controller",
     "metrics",
     "log",
@@ -92,6 +93,17 @@ class AlertSettings(Section):
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="Secret that signs what is posted (HMAC-SHA256); empty: none."
     )
+    console_url: str = Field(
+        "", description="Where people open the console; what is posted links there if given."
+    )
+
+    @field_validator("console_url")
+    @classmethod
+    def _is_an_address(cls, console_url: str) -> str:
+        """A link without a scheme leads nowhere from a mail or a chat."""
+        if console_url and not console_url.startswith(("http://", "https://")):
+            raise ValueError("give an address that begins with http:// or https://")
+        return console_url
 
 
 class ClusterPods(Section):

@@ -22,6 +22,9 @@ RiskTier = Literal["low", "medium", "high"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 TIER_STEP: Mapping[RiskTier, int] = {"low": -1, "medium": 0, "high": 1}
 RUNBOOKS = "docs/watching.md"
+ALERT_PAGE, RUNBOOKS_PAGE = "/alerts/{}", "/alerts/runbooks"
+"""Where the console shows one alert, and what to do about each kind of finding."""
+
 REMIND_EVERY_MS = DAY_MS
 SHOWN = 5
 ID_LETTERS = 12
@@ -92,6 +95,11 @@ class Alert(Frozen):
     def alert_id(self) -> str:
         """Id of this occurrence: the same cause later is another."""
         return digest_of([self.cause, self.first_ms])[:ID_LETTERS]
+
+    @property
+    def anchor(self) -> str:
+        """Place of its runbook on the page of runbooks."""
+        return self.runbook.rpartition("#")[2]
 
     @property
     def is_open(self) -> bool:
@@ -274,13 +282,30 @@ def use_cases_of(alert: Alert, names: Iterable[str]) -> set[str]:
     return {owner_of(asset, held) for asset in assets} - {""}
 
 
-def document_of(alert: Alert) -> dict[str, Any]:
+def document_of(alert: Alert, console_url: str = "") -> dict[str, Any]:
     """An alert as a receiver gets it. ``id`` and ``state`` together are told once.
 
     ``text`` says all that a receiver needs that shows nothing else. ``acknowledged`` is who gave
     their word on it, why and when, while that holds; else None.
+
+    Parameters
+    ----------
+    console_url
+        Where people open the console, such as ``https://ml.example``. ``runbook`` and ``page``
+        lead there; empty: ``runbook`` is a place in the documentation, ``page`` nothing.
+
+    Examples
+    --------
+    >>> late = Finding(asset="events/payments", name="fresh", why="30 h old", severity="warning",
+    ...     runbook="a-table-stands-still")
+    >>> [alert] = updated([], [late], {}, now_ms=0)
+    >>> document_of(alert)["runbook"], document_of(alert)["page"]
+    ('docs/watching.md#a-table-stands-still', '')
+    >>> told = document_of(alert, "https://ml.example")
+    >>> told["runbook"], told["page"] == f"https://ml.example/alerts/{alert.alert_id}"
+    ('https://ml.example/alerts/runbooks#a-table-stands-still', True)
     """
-    given = alert.word
+    given, root = alert.word, console_url.rstrip("/")
     return {
         "id": alert.alert_id,
         "state": alert.state,
@@ -289,7 +314,8 @@ def document_of(alert: Alert) -> dict[str, Any]:
         "cause": alert.cause,
         "text": f"{_standing(alert)}{alert.sentence()}",
         "findings": [found.model_dump(mode="json") for found in alert.findings],
-        "runbook": alert.runbook,
+        "runbook": f"{root}{RUNBOOKS_PAGE}#{alert.anchor}" if root else alert.runbook,
+        "page": f"{root}{ALERT_PAGE.format(alert.alert_id)}" if root else "",
         "first_ms": alert.first_ms,
         "last_ms": alert.last_ms,
         "over_ms": alert.over_ms,

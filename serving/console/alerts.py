@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from core.access import EVERY_USE_CASE
 from core.clock import DAY_MS
-from core.monitoring.alerts import Alert, Finding, owner_of, use_cases_of
+from core.monitoring.alerts import (
+    ALERT_PAGE,
+    RUNBOOKS_PAGE,
+    Alert,
+    Finding,
+    owner_of,
+    use_cases_of,
+)
 from core.monitoring.runbooks import STEPS, steps_of
 from serving.console.drift import known
 from serving.console.forms import line_of
@@ -53,7 +60,7 @@ class Occurrence:
     @property
     def anchor(self) -> str:
         """Place of its runbook on the page of runbooks."""
-        return self.alert.runbook.rpartition("#")[2]
+        return self.alert.anchor
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -167,7 +174,7 @@ def runbooks(asked: Asking) -> Drawn:
 
 PAGES = (
     Page("/alerts", overview, verb="rollouts"),
-    Page("/alerts/runbooks", runbooks, verb="rollouts"),
-    Page("/alerts/{alert_id}", alert_of, verb="rollouts"),
+    Page(RUNBOOKS_PAGE, runbooks, verb="rollouts"),
+    Page(ALERT_PAGE.format("{alert_id}"), alert_of, verb="rollouts"),
     Page("/alerts/{alert_id}/acknowledge", acknowledge, verb="operate", method="POST"),
 )

@@ -265,10 +265,13 @@ def test_jobs_run_in_the_image_and_the_namespace_of_the_cluster():
 
 
 def test_alerts_go_where_the_cluster_says():
-    cluster = ClusterSettings(alerts_webhook_url="https://alerts.example/hook")
+    cluster = ClusterSettings(
+        alerts_webhook_url="https://alerts.example/hook", console_url="https://console.example"
+    )
     signed = {"THROUGHLINE_ALERTS__WEBHOOK_SECRET": "of the secret"}
     read = BatchSettings.read({**pod_environment(cluster), **signed})
     assert read.alerts.webhook_url == "https://alerts.example/hook"
+    assert read.alerts.console_url == "https://console.example"
     assert read.alerts.webhook_secret.get_secret_value() == "of the secret"
 
 

@@ -130,6 +130,15 @@ def test_one_cause_is_told_once_and_once_more_when_it_is_over(instance, platform
     assert {found["asset"] for found in taken[0]["findings"]} == {"events/payments", "scores/toy"}
 
 
+def test_what_is_posted_leads_to_the_console_where_its_address_is_known(instance, platform):
+    said(instance, CONTRACT, passed=False)
+    with receiving() as (receiver, taken):
+        known = AlertReceiver(url=receiver.url, console_url="https://console.example/")
+        [alert] = told(instance, platform, known, WATCHED)
+    assert taken[0]["runbook"] == "https://console.example/alerts/runbooks#a-check-failed"
+    assert taken[0]["page"] == f"https://console.example/alerts/{alert.alert_id}"
+
+
 def test_an_acknowledged_one_is_told_as_such_then_only_when_worse_or_over(instance, platform):
     said(instance, CONTRACT, passed=False)
     alerts = Alerts(platform.layout.alerts)

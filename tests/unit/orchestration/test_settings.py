@@ -46,6 +46,7 @@ def test_what_is_given_wins_over_a_variable():
         {"THROUGHLINE_SPARK__CORES": "many"},
         {"THROUGHLINE_SPARK__MEMORY": "2 gigabytes"},
         {"THROUGHLINE_ENVIRONMENT": "staging"},
+        {"THROUGHLINE_ALERTS__CONSOLE_URL": "console.example"},
     ],
 )
 def test_a_variable_that_does_not_fit_stops_the_start(variables):
