@@ -185,6 +185,7 @@ def built(
 
     from stores.shelf.bundle import CARD_DATA
     from stores.shelf.shelf import Shelf
+    from stores.view_reports import ViewReports
     from training.evaluation import load_evaluation
     from training.export import build_bundle
     from training.tracking import register_bundle
@@ -205,6 +206,7 @@ def built(
         created_at_ms=now_ms,
         built_by=tags.get(BUILT_BY, ""),
         asked_for=": ".join(tags[tag] for tag in (TRIGGER, WHY) if TRIGGER in tags),
+        view_reports=ViewReports(platform.layout.view_reports).about(plan.views),
     )
     shelf.put(folder)
     version = register_bundle(tracking_of(platform, use_case.name), manifest, folder)

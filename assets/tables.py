@@ -58,6 +58,11 @@ def facts_of(uri: str) -> TableFacts:
     return TableFacts(uri, int(table.version()), int(table.count()), columns)
 
 
+def version_of(uri: str) -> int:
+    """Number of the newest version; NotReadyError when there is no table."""
+    return int(_open(uri).version())
+
+
 def writer_number(uri: str, writer: str, *, version: int | None = None) -> int:
     """Number of a writer's last commit, as of a version of the table, the newest when None.
 

@@ -74,6 +74,11 @@ class Layout:
         return self.root / "monitoring"
 
     @property
+    def view_reports(self) -> Path:
+        """Reports of differences between two versions of a view, a folder a new version."""
+        return self.root / "view_reports"
+
+    @property
     def alerts(self) -> Path:
         """Alerts, open and over; readable by the owner only."""
         return self.root / "alerts"

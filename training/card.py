@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
+from core.features.comparison import ViewReport
 from core.features.plan import Plan
 from core.stats.metrics import METRICS
 from core.stats.slices import Slice
@@ -30,11 +31,15 @@ LIBRARIES = {
 
 @dataclass(frozen=True)
 class Making:
-    """What else is known when the card is written. ``asked_for`` is why it was trained."""
+    """What else is known when the card is written.
+
+    ``asked_for`` is why it was trained; ``view_reports`` compare its views with former versions.
+    """
 
     parity: ParityReport
     evaluation: Evaluation | None = None
     asked_for: str = ""
+    view_reports: Sequence[ViewReport] = ()
 
 
 def card_data(
@@ -67,6 +72,7 @@ def card_data(
             "features": list(plan.vector),
             "label": use_case.label.model_dump(mode="json"),
         },
+        "view_reports": [view_report_data(each) for each in made.view_reports],
         "licences": licences(use_case, report.chosen),
         "parity": made.parity.model_dump(),
         "code_version": report.code_version,
@@ -75,6 +81,17 @@ def card_data(
         "assumptions": assumptions(use_case),
         "limits": limits(use_case, report),
         "failure_modes": failure_modes(use_case, plan, report),
+    }
+
+
+def view_report_data(report: ViewReport) -> dict[str, str]:
+    """A report of differences, as the card names it: what it comes to, where it is, its digest."""
+    return {
+        "old": report.old,
+        "new": report.new,
+        "found": report.sentence(),
+        "file": f"view_reports/{report.new}/{report.old}.json",
+        "digest": report.digest,
     }
 
 

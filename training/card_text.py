@@ -29,6 +29,7 @@ def card_markdown(data: dict[str, Any]) -> str:
         "## Groups of people\n\n" + _fairness(data["fairness"]),
         "## Features, by mean effect on the log-odds\n\n"
         + _table(("feature", "effect"), [(k, f"{v:.4f}") for k, v in data["importance"].items()]),
+        "## Versions of features\n\n" + _view_reports(data["view_reports"]),
         "## How it was made\n\n" + _making(data),
         "## Licences\n\n" + _licences(data["licences"]),
     ]
@@ -129,6 +130,17 @@ def _fairness(found: dict[str, Any] | None) -> str:
     report = FairnessReport.model_validate(found)
     return f"Adverse decisions: {', '.join(report.adverse)}.\n\n" + _bullets(
         [verdict.sentence() for verdict in report.verdicts]
+    )
+
+
+def _view_reports(reports: list[dict[str, str]]) -> str:
+    if not reports:
+        return "No view of it was compared with a former version (`throughline views compare`)."
+    return _bullets(
+        [
+            f"{r['found']}. Report `{r['file']}` of the home, digest `{r['digest']}`."
+            for r in reports
+        ]
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.consent import asked, asked_online
 from core.decisions import DecisionPolicy
 from core.errors import IntegrityError
+from core.features.comparison import ViewReport
 from core.features.plan import Plan, canonical_json
 from core.use_case import UseCase
 from stores.shelf.bundle import (
@@ -49,6 +51,7 @@ def build_bundle(
     created_at_ms: int,
     built_by: str = "",
     asked_for: str = "",
+    view_reports: Sequence[ViewReport] = (),
 ) -> Manifest:
     """Build release ``release`` of a candidate in ``out_dir``.
 
@@ -68,6 +71,8 @@ def build_bundle(
         Who has it built, and so may not sign it off; empty where nobody knows.
     asked_for
         Why it was trained, for the card: what a trigger said.
+    view_reports
+        What compares its views with former versions of them, for the card.
 
     Raises
     ------
@@ -92,7 +97,12 @@ def build_bundle(
     explainer = load_scorer(candidate_dir, report).model.explainer(
         plan.vector, report.winner.calibration
     )
-    made = Making(parity=parity, evaluation=load_evaluation(candidate_dir), asked_for=asked_for)
+    made = Making(
+        parity=parity,
+        evaluation=load_evaluation(candidate_dir),
+        asked_for=asked_for,
+        view_reports=view_reports,
+    )
     card = card_data(use_case, plan, report, release, made)
     files = {
         MODEL: model,

@@ -4,10 +4,11 @@ import argparse
 from collections.abc import Sequence
 
 from core.errors import InvalidInputError
-from core.features.comparison import Difference
+from core.features.comparison import Difference, ViewReport
 from core.features.plan import ViewPlan
 from core.nearest import or_near
 from orchestration.shell import Shell, table
+from stores.view_reports import ViewReports
 
 N_POINTS = 20_000
 
@@ -65,14 +66,13 @@ def _compare(arguments: argparse.Namespace, shell: Shell) -> int:
         )
     known = upheld_by(shell.settings, is_kept=False).views
     old, new = (_view(known, name) for name in (arguments.old, arguments.new))
+    layout, now_ms = shell.settings.layout, shell.clock.now_ms()
     with shell.step(f"{old.name} and {new.name} on the same points") as step:
-        found = compared(shell.settings.layout, old, new, arguments.points)
-        step.detail = f"{found[0].n_points:,} points" if found else "no feature in common"
-    shell.say(_report(found))
-    for name, alone, other in ((old.name, old, new), (new.name, new, old)):
-        names = [each for each in alone.feature_names if each not in other.feature_names]
-        if names:
-            shell.say(f"\nonly in {name}: {', '.join(names)}")
+        report = compared(layout, old, new, arguments.points, at_ms=now_ms)
+        step.detail = f"{report.n_points:,} points"
+    _say(shell, report)
+    kept = ViewReports(layout.view_reports).put(report)
+    shell.say(f"\nkept for the model card of releases that use {new.name}: {kept}")
     shell.next(f"name features of {new.name} in the service, then `throughline train USE_CASE`")
     return 0
 
@@ -88,19 +88,30 @@ def _view(known: "dict[str, ViewPlan]", name: str) -> ViewPlan:
     return known[name]
 
 
-def _report(found: Sequence[Difference]) -> str:
+def _say(shell: Shell, report: ViewReport) -> None:
+    shell.say(_table(report.differences) if report.differences else "no feature in common")
+    for name, names in ((report.old, report.only_in_old), (report.new, report.only_in_new)):
+        if names:
+            shell.say(f"\nonly in {name}: {', '.join(names)}")
+
+
+def _table(found: Sequence[Difference]) -> str:
     head = ("feature", "equal", "lost", "gained", "largest", "mean", "new mean", "correlation")
     rows = [
         (
             each.feature,
-            f"{each.n_equal / each.n_points:.2%}",
+            f"{each.equal_share:.2%}",
             f"{each.n_lost:,}",
             f"{each.n_gained:,}",
             f"{each.largest:,.6g}",
-            f"{each.mean_before:,.6g}",
-            f"{each.mean_after:,.6g}",
-            f"{each.correlation:.4f}",
+            _number(each.mean_before, ",.6g"),
+            _number(each.mean_after, ",.6g"),
+            _number(each.correlation, ".4f"),
         )
         for each in found
     ]
     return table([head, *rows])
+
+
+def _number(value: float | None, how: str) -> str:
+    return "-" if value is None else format(value, how)

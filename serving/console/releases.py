@@ -18,6 +18,7 @@ from stores.plain_files import read_plain
 from stores.shelf.bundle import CARD, Manifest, read_manifest
 from stores.shelf.channels import ChannelState
 from stores.shelf.standing import judged, where_it_is
+from stores.view_reports import ViewReports
 
 MOST_CARD_BYTES, MOST_PICTURE_BYTES = 1 << 20, 4 << 20
 _PICTURE = re.compile(r"[a-z][a-z0-9_]{0,60}\.png")
@@ -56,6 +57,9 @@ def release(asked: Asking) -> Drawn:
         "roles": roles_of(manifest.risk_tier, manifest.sign_offs),
         "approvals": _or_none(lambda: home.shelf.approvals(name, n, keys)) or (),
         "card": _card(folder, manifest),
+        "view_reports": _or_none(
+            lambda: ViewReports(home.layout.view_reports).about(manifest.plan.views)
+        ),
         "pictures": [path.name for path in _pictures(home, manifest)],
         "may_sign": asked.opens("approve", name),
         "may_act": asked.opens("operate", name),
@@ -106,7 +110,7 @@ def _row(asked: Asking, name: str, n: int, state: ChannelState) -> dict[str, Any
 
 
 def _or_none(read: Any) -> Any:
-    """What is read, or None where it was changed: the page has said so already."""
+    """What is read, or None where it was changed: the page says so."""
     try:
         return read()
     except PlatformError:

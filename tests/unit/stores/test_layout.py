@@ -37,6 +37,7 @@ PLACES = {
     "cold": "cold",
     "erasure": "erasure",
     "monitoring": "monitoring",
+    "view_reports": "view_reports",
     "alerts": "alerts",
     "online_path": "online.sqlite",
     "shared_counts": "rollouts.sqlite",

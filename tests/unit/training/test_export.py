@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from compared_views import view_report
 from training_sets import small_use_case
 
 from core.decisions import Decider
@@ -112,11 +113,20 @@ def test_the_profile_decides_as_the_policy(bundle, fitted):
     cases.check(Decider.of(bundle.manifest.decisions, bundle.manifest.plan))
 
 
-def test_two_builds_of_one_candidate_differ_in_the_release_only(bundle, fitted, tmp_path):
-    build_bundle(fitted.use_case, fitted.plan, fitted.directory, 2, tmp_path / "2", created_at_ms=5)
+def test_two_builds_of_one_candidate_differ_in_what_the_card_says_only(bundle, fitted, tmp_path):
+    report, out = view_report(), tmp_path / "2"
+    build_bundle(
+        fitted.use_case, fitted.plan, fitted.directory, 2, out,
+        created_at_ms=5, view_reports=[report],
+    )  # fmt: skip
     again = load_bundle(tmp_path / "2")
     same = {n for n in again.files if again.files[n] == bundle.files[n]}
     assert set(again.files) - same == {CARD, CARD_DATA}
+    assert "No view of it was compared with a former version" in bundle.files[CARD].decode()
+    text = again.files[CARD].decode()
+    assert f"{report.sentence()}. Report `view_reports/card_activity_v1/card_activity_v0" in text
+    (named,) = json.loads(again.files[CARD_DATA])["view_reports"]
+    assert named["digest"] == report.digest
 
 
 def test_a_stale_request_time_function_stops_the_bundle(fitted, tmp_path):

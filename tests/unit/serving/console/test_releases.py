@@ -4,12 +4,14 @@ import json
 
 import pytest
 from bundles import bundle_files, serve, shelve
+from compared_views import view_report
 from console_home import Console
 
 from serving.console.table import pages
 from stores.layout import Layout
 from stores.shelf.bundle import CARD
 from stores.shelf.shelf import Shelf
+from stores.view_reports import ViewReports
 
 RUN = "0" * 31 + "1"
 EVIL = "<script>alert(1)</script>"
@@ -64,6 +66,20 @@ def test_a_release_says_who_signed_who_is_missing_and_what_it_measured(console, 
     for name, digest in manifest["files"].items():
         assert name in reply.words
         assert digest in reply.words
+
+
+def test_a_release_shows_its_views_beside_former_versions(tmp_path):
+    layout = Layout(tmp_path).create()
+    serve(layout, shelve(layout), counter=1)
+    console = Console(layout)
+    assert "Versions of features" not in console.get("/releases/toy/1").words
+    report = view_report()
+    path = ViewReports(layout.view_reports).put(report)
+    reply = console.get("/releases/toy/1")
+    assert report.sentence() in reply.words
+    assert "75.00 %" in reply.words
+    path.write_text("{")
+    assert "throughline views compare" in console.get("/releases/toy/1").words
 
 
 def test_the_card_is_shown_and_nothing_in_it_becomes_markup(console):
