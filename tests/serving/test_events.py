@@ -197,7 +197,8 @@ def test_the_same_on_redis(layout, tmp_path_factory):
             folder(layout, **url) as folding,
             client_of(started) as client,
         ):
-            client.post("/v1/events/payments", json=[event(f"e{n}") for n in range(50)])
+            events = [event(f"e{n}") for n in range(50)]
+            started.wait_until(lambda: client.post("/v1/events/payments", json=events).is_success)
             folding.wait_until(lambda: count_of(client) == 50.0)
             redis.stop()
             answer = client.post("/v1/toy/predictions", json=REQUEST)
