@@ -26,12 +26,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One graph: what it answers, its unit (Grafana's names), its queries."""
+    """One graph: what it answers, its unit (Grafana's names), its queries, its axis' beginning."""
 
     title: str
     about: str
     unit: str
     lines: tuple[Line, ...]
+    least: int | None = 0
 
 
 def _quantile(share: float, metric: str, by: str, where: str) -> str:
@@ -43,11 +44,31 @@ def _rate(metric: str, by: str, where: str = "", job: str = "throughline") -> st
     return f'sum by ({by}) (rate({metric}{{job="{job}"{where}}}[$__rate_interval]))'
 
 
-def _of(metric: str, how: str, by: str, job: str = "throughline") -> str:
-    return f'{how} by ({by}) ({metric}{{job="{job}"}})'
+def _of(metric: str, how: str, by: str, where: str = "") -> str:
+    return f'{how} by ({by}) ({metric}{{job="throughline"{where}}})'
 
 
 _USE_CASE = ',use_case=~"$use_case"'
+_PROMISED = "throughline_objective_requests_total"
+
+
+def _left(month: str = "30d") -> str:
+    """What is left of the error budget: 1 all, 0 none, less where the promise is broken."""
+    missed = _increase(_PROMISED, ',outcome="missed"', month)
+    budget = (
+        f"label_replace(1 - {_of('throughline_objective_availability_ratio', 'max', 'use_case')}, "
+        '"objective", "availability", "", "") or label_replace(0.01 + 0 * '
+        f"{_of('throughline_objective_p99_seconds', 'max', 'use_case')}, "
+        '"objective", "p99", "", "")'
+    )
+    return f"1 - {missed} / {_increase(_PROMISED, '', month)} / ({budget})"
+
+
+def _increase(metric: str, where: str, window: str) -> str:
+    selected = f'{metric}{{job="throughline"{_USE_CASE}{where}}}[{window}]'
+    return f"sum by (use_case, objective) (increase({selected}))"
+
+
 _DEGRADED = _rate("throughline_predictions_total", "use_case", _USE_CASE + ',degraded!=""')
 ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
@@ -66,7 +87,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Time of a prediction",
-                "From the first byte of the body to the answer. The promise: p99 below 100 ms.",
+                "From the first byte of the body to the answer, of all use cases.",
                 "s",
                 tuple(
                     Line(
@@ -98,6 +119,34 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "By the code of the problem.",
                 "reqps",
                 (Line(_rate("throughline_refusals_total", "code"), "{{code}}"),),
+            ),
+        ),
+    ),
+    (
+        "Is kept what is promised",
+        (
+            Panel(
+                "Objective: time of 99 of 100",
+                "Answered requests for one prediction, each use case beside what it promises.",
+                "s",
+                (
+                    Line(
+                        _quantile(0.99, "throughline_prediction_seconds", "use_case", _USE_CASE),
+                        "{{use_case}} p99",
+                    ),
+                    Line(
+                        _of("throughline_objective_p99_seconds", "max", "use_case", _USE_CASE),
+                        "{{use_case}} objective",
+                    ),
+                ),
+            ),
+            Panel(
+                "Objective: what is left of the error budget",
+                "Of 30 days, or of what Prometheus keeps. At 0 it is spent, below the promise is "
+                "broken.",
+                "percentunit",
+                (Line(_left(), "{{use_case}} {{objective}}"),),
+                least=None,
             ),
         ),
     ),
@@ -311,7 +360,11 @@ def _panel(panel: Panel, *, x: int, y: int, width: int) -> Json:
         "description": panel.about,
         "datasource": _DATA,
         "gridPos": {"x": x, "y": y, "w": width, "h": HEIGHT},
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "fieldConfig": {
+            "defaults": {"unit": panel.unit}
+            | ({} if panel.least is None else {"min": panel.least}),
+            "overrides": [],
+        },
         "targets": targets,
     }
 

@@ -16,7 +16,8 @@ from orchestration.processes import free_port
 from stores.layout import Layout
 
 pytestmark = [pytest.mark.slow, pytest.mark.prometheus]
-ALERTS = Path(__file__).parents[2] / "infra" / "monitoring" / "alerts.yaml"
+MONITORING = Path(__file__).parents[2] / "infra" / "monitoring"
+RULES = MONITORING / "alerts.yaml", MONITORING / "objectives.yaml"
 EVENT = {"event_timestamp": 0, "card_id": "c1", "terminal_id": "t1", "amount_minor": 5}
 
 
@@ -41,7 +42,7 @@ def world(tmp_path_factory):
         traffic = threading.Thread(target=_ask, args=(asked.url, stop))
         traffic.start()
         try:
-            with prometheus(home / "prometheus", jobs, rules=ALERTS) as seen:
+            with prometheus(home / "prometheus", jobs, rules=RULES) as seen:
                 seen.wait_for("count(up == 1) == 3")
                 yield asked, jobs, seen
         finally:
@@ -92,6 +93,6 @@ def test_counts_never_go_back_between_two_scrapes(world):
 def test_no_alert_is_on_its_way(world):
     _, _, seen = world
     seen.wait_for('up{job="throughline"}')
-    # On a busy machine one prediction in a hundred is slow.
-    apart = "ThroughlineSourcesUnseen|ThroughlineEvents.*|ThroughlineSlow"
+    # On a busy machine one prediction in a hundred is slow, and the objective p99 is missed.
+    apart = "ThroughlineSourcesUnseen|ThroughlineEvents.*|ThroughlineObjective.*"
     assert not seen.series(f'ALERTS{{alertname!~"{apart}"}}')

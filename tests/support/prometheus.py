@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,14 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(directory: Path, jobs: Mapping[str, str], *, rules: Path) -> Iterator[Prometheus]:
+def prometheus(
+    directory: Path, jobs: Mapping[str, str], *, rules: Sequence[Path]
+) -> Iterator[Prometheus]:
     """A Prometheus that scrapes ``jobs`` (name to ``host:port``) five times a second."""
     binary, port = _binary("prometheus"), free_port()
     config = {
         "global": {"scrape_interval": "200ms", "evaluation_interval": "1s"},
-        "rule_files": [str(rules)],
+        "rule_files": [str(each) for each in rules],
         "scrape_configs": [
             {"job_name": name, "static_configs": [{"targets": [target]}]}
             for name, target in jobs.items()

@@ -20,8 +20,11 @@ from serving.telemetry.process_metrics import ControllerMetrics, FolderMetrics
 
 ROOT = Path(__file__).parents[3]
 MONITORING = ROOT / "infra" / "monitoring"
-ALERTS = yaml.safe_load((MONITORING / "alerts.yaml").read_text())["groups"][0]["rules"]
-CASES = (MONITORING / "alerts_test.yaml").read_text()
+FILES = ("alerts.yaml", "objectives.yaml")
+GROUPS = {name: yaml.safe_load((MONITORING / name).read_text())["groups"] for name in FILES}
+RULES = [(name, rule) for name in FILES for group in GROUPS[name] for rule in group["rules"]]
+ALERTS = [rule for _, rule in RULES if "alert" in rule]
+RECORDED = {rule["record"].split(":")[1] for _, rule in RULES if "record" in rule}
 NAMES = re.compile(r"\b(?:throughline|process)_[a-z0-9_]+")
 
 
@@ -48,34 +51,45 @@ def used(query):
 
 
 @pytest.mark.prometheus
-def test_the_alert_rules_are_valid():
-    done = promtool("check", "rules", MONITORING / "alerts.yaml")
+@pytest.mark.parametrize("name", FILES)
+def test_the_rules_are_valid(name):
+    done = promtool("check", "rules", MONITORING / name)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(ALERTS)} rules found" in done.stdout
+    assert f"{sum(each == name for each, _ in RULES)} rules found" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.prometheus
-def test_every_alert_fires_when_it_should_and_none_on_a_good_day():
-    done = promtool("test", "rules", MONITORING / "alerts_test.yaml")
+@pytest.mark.parametrize("name", FILES)
+def test_every_alert_fires_when_it_should_and_none_on_a_good_day(name):
+    done = promtool("test", "rules", MONITORING / name.replace(".yaml", "_test.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.prometheus
-@pytest.mark.parametrize("alert", [rule["alert"] for rule in ALERTS])
-def test_the_cases_notice_when_an_alert_is_lost(tmp_path, alert):
-    rules = {"groups": [{"name": "g", "rules": [r for r in ALERTS if r["alert"] != alert]}]}
-    (tmp_path / "alerts.yaml").write_text(yaml.safe_dump(rules))
-    (tmp_path / "cases.yaml").write_text(CASES)
+@pytest.mark.parametrize(("name", "alert"), [(n, r["alert"]) for n, r in RULES if "alert" in r])
+def test_the_cases_notice_when_an_alert_is_lost(tmp_path, name, alert):
+    left = [rule for each, rule in RULES if each == name and rule.get("alert") != alert]
+    (tmp_path / name).write_text(yaml.safe_dump({"groups": [{"name": "g", "rules": left}]}))
+    cases = (MONITORING / name.replace(".yaml", "_test.yaml")).read_text()
+    (tmp_path / "cases.yaml").write_text(cases)
     assert promtool("test", "rules", tmp_path / "cases.yaml").returncode == 1
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_an_alert_asks_for_what_is_exported_and_says_what_it_found(rule, exported):
-    assert used(rule["expr"]) <= exported
+    assert used(rule["expr"]) <= exported | RECORDED
     assert "up" in rule["expr"] or used(rule["expr"])
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"].endswith(".")
+
+
+@pytest.mark.parametrize("rule", [rule for _, rule in RULES if "record" in rule],
+                         ids=lambda rule: rule["record"])  # fmt: skip
+def test_what_is_recorded_is_of_what_is_exported(rule, exported):
+    assert used(rule["expr"])
+    assert used(rule["expr"]) <= exported
 
 
 @pytest.mark.parametrize("query", queries())
