@@ -204,6 +204,8 @@ def loaded(path: Path) -> Library:
     library.throughline_compute.restype = None
     library.throughline_prepare.argtypes = [ctypes.c_double, ctypes.c_double, ctypes.c_void_p]
     library.throughline_prepare.restype = None
+    library.throughline_crc.argtypes = [ctypes.c_char_p, number]
+    library.throughline_crc.restype = ctypes.c_uint32
     counts = array("d", hll.LINEAR_COUNTS)
     library.throughline_prepare(hll.RAW_SCALE, hll.LINEAR_LIMIT, counts.buffer_info()[0])
     return library

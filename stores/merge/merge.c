@@ -20,6 +20,8 @@ EXPORT void throughline_prepare(double scale, double limit, const double *counts
     prepare_estimates(scale, limit, counts);
 }
 
+EXPORT uint32_t throughline_crc(const uint8_t *data, int64_t size) { return crc32_of(data, size); }
+
 /* ---- Windows ---- */
 
 static int64_t newest_before(const Part *parts, int64_t at_ms) {

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "checksums.h"
+
 #define MAX_GRIDS 16
 
 /* ---- Numbers in bytes that are not aligned ---- */
@@ -17,36 +19,6 @@ static inline double f64(const uint8_t *at) { double v; memcpy(&v, at, 8); retur
 static inline int64_t floor_div(int64_t a, int64_t b) {
     int64_t q = a / b;
     return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
-}
-
-/* ---- CRC-32, eight bytes a step ---- */
-
-static uint32_t crc_tables[8][256];
-
-static void prepare_crc(void) {
-    for (uint32_t n = 0; n < 256; n++) {
-        uint32_t c = n;
-        for (int k = 0; k < 8; k++) c = c & 1 ? 0xEDB88320u ^ (c >> 1) : c >> 1;
-        crc_tables[0][n] = c;
-    }
-    for (int n = 0; n < 256; n++)
-        for (int k = 1; k < 8; k++) {
-            uint32_t before = crc_tables[k - 1][n];
-            crc_tables[k][n] = crc_tables[0][before & 255] ^ (before >> 8);
-        }
-}
-
-static uint32_t crc32_of(const uint8_t *at, int64_t size) {
-    uint32_t c = 0xFFFFFFFFu;
-    for (; size >= 8; at += 8, size -= 8) {
-        uint32_t low = u32(at) ^ c, high = u32(at + 4);
-        c = crc_tables[7][low & 255] ^ crc_tables[6][(low >> 8) & 255] ^
-            crc_tables[5][(low >> 16) & 255] ^ crc_tables[4][low >> 24] ^
-            crc_tables[3][high & 255] ^ crc_tables[2][(high >> 8) & 255] ^
-            crc_tables[1][(high >> 16) & 255] ^ crc_tables[0][high >> 24];
-    }
-    for (; size > 0; at++, size--) c = crc_tables[0][(c ^ *at) & 255] ^ (c >> 8);
-    return c ^ 0xFFFFFFFFu;
 }
 
 typedef struct {

@@ -30,6 +30,7 @@ from typing import BinaryIO, NamedTuple
 
 from core.clock import Clock
 from core.errors import DependencyError, IntegrityError, InvalidInputError, NotReadyError
+from stores.checksums import crc32
 from stores.durable import sync_directory
 
 # Below 2**24 the first byte of a length is 0, which JSON text never contains: no offset inside
@@ -353,7 +354,7 @@ def _frame(payload: bytes) -> bytes:
             remedy=f"keep it between 1 and {MAX_PAYLOAD_BYTES} bytes",
             code="record_size",
         )
-    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    return _HEADER.pack(len(payload), crc32(payload)) + payload
 
 
 def _read_frame(header: bytes, read: Callable[[int], bytes]) -> bytes:
