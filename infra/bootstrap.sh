@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the project needs beside Python 3.11, git and make: uv, the locked
-# environment, Java 17+ when there is none, Spark's jars. Safe to run again: quick when all is there.
+# environment, Java 17+ when there is none, Spark's jars, a broker for tests. Safe to run again: quick when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 unset PYTHONDONTWRITEBYTECODE
@@ -69,8 +69,9 @@ install_java
 if ! cmp -s uv.lock .tools/synced.lock || ! cmp -s pyproject.toml .tools/synced.toml || [ ! -x .venv/bin/python ]; then
   say "installing the locked environment (some minutes the first time)"
   .tools/bin/uv sync --locked --quiet --python "$python" \
-    --extra orchestration --extra serving --extra explainer --extra tracing --extra console
+    --extra orchestration --extra serving --extra explainer --extra tracing --extra console --extra kafka
   cp uv.lock .tools/synced.lock; cp pyproject.toml .tools/synced.toml
 fi
 .venv/bin/python -m spark_jobs.jars
+.venv/bin/python tests/support/kafka_broker.py  # for its tests
 .venv/bin/python -m stores.merging || say "online values will be merged in Python: correct, and slower"

@@ -9,7 +9,7 @@ dates of both.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import dagster as dg
@@ -109,9 +109,9 @@ def taken(
 
 def last_epoch(platform: Platform, source: str) -> int:
     """Last sealed epoch of a source, after sealing the open one; 0 when there is none."""
-    log = platform.log(source)
-    log.seal(platform.clock.now_ms())
-    epochs = log.epochs()
+    with closing(platform.log(source)) as log:
+        log.seal(platform.clock.now_ms())
+        epochs = log.epochs()
     return epochs[-1].epoch if epochs else 0
 
 

@@ -1,6 +1,7 @@
 """Sensors: each looks, lets a pure function decide, and says in words why nothing happened."""
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -22,7 +23,7 @@ from orchestration.decisions import (
 from orchestration.ingest import announced_epoch, ingest_config, ingest_name
 from orchestration.leftovers import IN_PROGRESS, close_leftovers
 from stores.log import epochs
-from stores.log.open_epoch import Waiting, waiting
+from stores.log.open_epoch import Waiting
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
@@ -41,7 +42,8 @@ def log_state(platform: Platform, source: str) -> LogState:
         return LogState(last_sealed=0, open_bytes=0, ingested=ingested)
     numbers = epochs.sealed_numbers(directory)
     sealed = max(numbers, default=0)
-    waits = waiting(epochs.appended_path(directory, sealed + 1)) or Waiting(0, 0, 0)
+    with closing(platform.log(source)) as log:
+        waits = log.waiting(platform.clock.now_ms()) or Waiting(0, 0, 0)
     at_ms = {n: epochs.read_manifest(directory, n).sealed_at_ms for n in numbers if n >= ingested}
     return LogState(
         last_sealed=sealed,
@@ -86,7 +88,8 @@ def ingest_decided(
     now_ms = platform.clock.now_ms()
     state = log_state(platform, source.name)
     if is_ripe(state, patience, now_ms):
-        platform.log(source.name).seal(now_ms)
+        with closing(platform.log(source.name)) as log:
+            log.seal(now_ms)
         state = log_state(platform, source.name)
     others = {reference.source for reference in source.references}
     return ingest_decision(

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from core.breaker import Breaker
 from core.clock import Clock, SystemClock
 from serving.access import Access
 from serving.background import Background
@@ -22,9 +23,10 @@ from serving.engine.inference import Inference
 from serving.engine.passes import Budgets, Passes
 from serving.engine.splitting import Splitting
 from serving.engine.turns import OneATurn
-from serving.events.appending import GroupAppender
+from serving.events.appending import LogAppenders
 from serving.events.events import EventIntake
 from serving.explainer_client import ExplainerProcess
+from serving.guard import Guard
 from serving.models.loading import new_loader
 from serving.models.releases import Loader, Releases
 from serving.models.trials import Trials
@@ -56,33 +58,12 @@ from serving.transport.rest import Services, build_app
 from stores.home_id import home_id
 from stores.keys.access_keys import AccessKeyFile
 from stores.keys.signing import KeyRing
-from stores.layout import Layout
-from stores.log.source_log import SourceLog
 from stores.masking import Mask, ensure_mask
 from stores.shared_counts import open_shared_counts
 from stores.shelf.rollouts import RolloutBoard
 from stores.shelf.shelf import Shelf
 
 TICK_S = 1.0
-
-
-class LogAppenders:
-    """Logs of all sources, each opened when its first event comes."""
-
-    def __init__(self, layout: Layout, clock: Clock) -> None:
-        self._layout = layout
-        self._clock = clock
-        self._appenders: dict[str, GroupAppender] = {}
-
-    def of(self, source: str) -> GroupAppender:
-        """Appender of one source."""
-        if source not in self._appenders:
-
-            def open_log() -> SourceLog:
-                return SourceLog(self._layout.log_dir(source), source)
-
-            self._appenders[source] = GroupAppender(open_log, self._clock)
-        return self._appenders[source]
 
 
 class Service:
@@ -130,7 +111,7 @@ class Service:
             explain_budget_ms=settings.explainer.record_budget_ms,
             n_kept=0 if settings.models.budget_bytes else KEPT_RELEASES,
         )
-        logs = LogAppenders(layout, clock)
+        logs = LogAppenders(layout, clock, settings.kafka, self._guard_of_brokers())
         intake = EventIntake(self._releases, self._online.store, logs, clock, self._online.claims)
         health = Health(home_id(layout), self._releases, self._watcher, self._online.reader, clock)
         self._scraping = self._new_scraping(registry, health, clock)
@@ -162,6 +143,19 @@ class Service:
             budget_bytes=models.budget_bytes,
             clock=self._clock,
             told=self._told,
+        )
+
+    def _guard_of_brokers(self) -> Guard | None:
+        """None where events go to files. One failure is enough: it took seconds."""
+        if not self._settings.kafka.bootstrap:
+            return None
+        return Guard(
+            "sending events to Kafka",
+            Breaker(most_failures=1, rest_s=1.0),
+            self._clock,
+            budget_ms=None,
+            told=self._told,
+            changed=lambda state: self._telemetry.asked("event_log", is_asked=state == "closed"),
         )
 
     def _new_scraping(self, registry: CollectorRegistry, health: Health, clock: Clock) -> Scraping:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from core.clock import Clock
 from core.contracts import Source
@@ -35,6 +34,8 @@ from stores.shelf.shelf import Shelf
 
 LOOK_AT_SHELF_MS = 500
 PAUSE_AFTER_FAILURE_S = 0.5
+ASK_BROKERS_S = 0.02
+"""How long nothing is asked of brokers that had nothing; each log over Kafka is one question."""
 
 
 class Folder:
@@ -60,12 +61,15 @@ class Folder:
         self._counter = -1
         self._looked_ms = 0
         self._trouble = ""
+        self._logs: dict[str, SourceLog] = {}
         self.sources: dict[str, SourceFolder] = {}
 
-    @property
-    def log_dirs(self) -> list[Path]:
-        """Folders of the logs that are followed."""
-        return [self._layout.log_dir(name) for name in self.sources]
+    def wait(self, watch: LogWatch) -> float:
+        """Wait for something to be written, where the system tells; seconds to pause besides."""
+        if any(log.is_over_kafka for log in self._logs.values()):
+            return ASK_BROKERS_S
+        folders = [self._layout.log_dir(name) for name in self.sources]
+        return 0.0 if watch.wait(folders) else self._settings.poll_ms / 1_000
 
     def turn(self) -> int:
         """One micro-batch of each source; how many records were folded.
@@ -73,11 +77,15 @@ class Folder:
         Raises
         ------
         DependencyError
-            If the online store fails; the next turn goes on where this one was.
+            If the online store fails, or brokers do, once the sources in files have had their
+            turn; the next turn goes on where this one was.
         """
         self._follow_shelf()
         folded = 0
-        for name, source in self.sources.items():
+        by_trouble = sorted(
+            self.sources.items(), key=lambda each: self._logs[each[0]].is_over_kafka
+        )
+        for name, source in by_trouble:
             count = source.step()
             folded += count
             source.beat(self._settings.heartbeat_ms)
@@ -126,6 +134,8 @@ class Folder:
             kept = [view for view in read_by if self._can_be_fed(view, sources[name])]
             if kept:
                 rebuilt[name] = self._source_folder(sources[name], kept)
+        for name in self._logs.keys() - rebuilt.keys():
+            self._logs.pop(name).close()
         self.sources = rebuilt
         self._told(f"folding {', '.join(rebuilt) or 'nothing yet'}")
 
@@ -145,10 +155,15 @@ class Folder:
         return not lacking
 
     def _source_folder(self, source: Source, views: Sequence[ViewPlan]) -> SourceFolder:
+        log = SourceLog(self._layout.log_dir(source.name), source.name)
+        former = self._logs.get(source.name)
+        self._logs[source.name] = log
+        if former is not None:
+            former.close()
         folder = SourceFolder(
             source,
             views,
-            SourceLog(self._layout.log_dir(source.name), source.name),
+            log,
             self._store,
             self._clock,
             batch_events=self._settings.batch_events,
@@ -173,8 +188,7 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told) -> None:
         leave_to_stay()
         while is_ours and not stop(pause_s):
             try:
-                is_told = folder.turn() > 0 or watch.wait(folder.log_dirs)
-                pause_s = 0.0 if is_told else settings.folder.poll_ms / 1_000
+                pause_s = 0.0 if folder.turn() > 0 else folder.wait(watch)
             except DependencyError as error:
                 told(Trouble(error))
                 metrics.failed()

@@ -138,6 +138,20 @@ class FolderSettings(Section):
     heartbeat_ms: int = Field(default=250, ge=10)
 
 
+class KafkaSettings(Section):
+    """Brokers that take events, so that several replicas of the service may; empty for none.
+
+    Without them events go to files of the home. A topic a source is made with ``partitions`` and
+    ``replicas``; ``client_file`` holds further properties of the client, secrets among them.
+    """
+
+    bootstrap: str = ""
+    topic_prefix: str = Field(default="throughline.", pattern=r"^[A-Za-z0-9._-]{0,100}$")
+    partitions: int = Field(default=6, ge=1, le=1_000)
+    replicas: int = Field(default=3, ge=1)
+    client_file: str = ""
+
+
 class ControllerSettings(Section):
     """The process that alone writes the channels: how often it looks at requests, at rollouts.
 
@@ -189,6 +203,7 @@ class Settings(BaseSettings):
     records: RecordSettings = RecordSettings()
     explainer: ExplainerSettings = ExplainerSettings()
     folder: FolderSettings = FolderSettings()
+    kafka: KafkaSettings = KafkaSettings()
     controller: ControllerSettings = ControllerSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()

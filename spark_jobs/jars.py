@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -116,8 +117,8 @@ def archive(folder: Path = JARS) -> Path:
     return folder / f"classes-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}.jsa"
 
 
-def fetch(folder: Path = JARS, *, java_home: str = "") -> list[Path]:
-    """Bring every jar into ``folder``; those already there and right are left alone.
+def fetch(folder: Path = JARS, *, java_home: str = "", jars: Sequence[Jar] = DELTA) -> list[Path]:
+    """Bring every one of ``jars`` into ``folder``; those already there and right are left alone.
 
     Raises
     ------
@@ -129,13 +130,13 @@ def fetch(folder: Path = JARS, *, java_home: str = "") -> list[Path]:
         If a file that arrived is not the one this project was built against.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    absent = [jar for jar in DELTA if _sha256(folder / jar.filename) != jar.sha256]
+    absent = [jar for jar in jars if _sha256(folder / jar.filename) != jar.sha256]
     if absent:
         with tempfile.TemporaryDirectory(dir=folder, prefix="fetch-") as temporary:
             _resolve(absent, Path(temporary), java_command(java_home))
             for jar in absent:
                 _install(jar, Path(temporary) / jar.filename, folder)
-    return [folder / jar.filename for jar in DELTA]
+    return [folder / jar.filename for jar in jars]
 
 
 def _install(jar: Jar, arrived: Path, folder: Path) -> None:
@@ -162,9 +163,9 @@ def _resolve(jars: list[Jar], into: Path, java: str) -> None:
             (line.strip() for line in lines if "UNRESOLVED" in line or "ERROR" in line), ""
         )
         raise DependencyError(
-            "Maven Central did not hand over Spark's jars",
+            "Maven Central did not hand over the jars",
             found=found or f"exit code {done.returncode} of Ivy",
-            remedy=f"connect to a network, or lay the files of `spark_jobs/jars.py` in {JARS}",
+            remedy=f"connect to a network, or lay the files in {into.parent}",
         )
 
 

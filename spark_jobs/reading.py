@@ -1,12 +1,14 @@
 """Epochs of a log as one DataFrame of parsed rows: in the driver when small, else in workers.
 
 Workers read the log themselves, by its path, so the folder of the log must be one that
-every worker sees (the machine's own, or a shared volume in a cluster).
+every worker sees (the machine's own, or a shared volume in a cluster). An epoch over Kafka is
+read from its topic, in workers by one task a partition.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -29,19 +31,25 @@ RAW = pa.schema([("epoch", pa.int64()), ("offset", pa.int64()), ("raw", pa.strin
 
 @dataclass(frozen=True)
 class LogSlice:
-    """Records of one epoch with ``first <= offset < end``; no ``end`` means to its end."""
+    """Records of one epoch with ``first <= offset < end``; no ``end`` means to its end.
+
+    Of an epoch over Kafka, those of one ``partition``, or of all.
+    """
 
     epoch: int
     first: int = 0
     end: int | None = None
+    partition: int | None = None
 
 
 def slices_of(epoch: Epoch) -> list[LogSlice]:
     """Parts of an epoch that one task each should read.
 
     Offsets of Parquet count rows, so it can be cut; lines and CSV are read from the start
-    to know where a record begins, and stay whole.
+    to know where a record begins, and stay whole. A topic is cut by its partitions.
     """
+    if epoch.format == "kafka" and (epoch.rows or 0) > SLICE_ROWS:
+        return [LogSlice(epoch.epoch, partition=each) for each in range(epoch.partitions)]
     if epoch.format != "parquet" or not epoch.rows or epoch.rows <= SLICE_ROWS:
         return [LogSlice(epoch.epoch)]
     cuts = range(0, epoch.rows, SLICE_ROWS)
@@ -61,24 +69,28 @@ class SliceReader:
 
     def read(self, part: LogSlice) -> Iterator[pa.RecordBatch]:
         """Parsed batches of one slice."""
-        epoch, log = self._epoch(part), self._log()
+        epoch = self._epoch(part)
         reader = EpochReader(self.source, epoch, now_ms=self.now_ms, forgotten=self.forgotten)
-        if epoch.format == "parquet":
-            return reader.block_batches(log.blocks(part.epoch, part.first, part.end))
-        return reader.batches(log.records(part.epoch, part.first))
+        with closing(self._log()) as log:
+            if epoch.format == "parquet":
+                yield from reader.block_batches(log.blocks(part.epoch, part.first, part.end))
+            else:
+                records = log.records(part.epoch, part.first, partition=part.partition)
+                yield from reader.batches(records)
 
     def read_raw(self, part: LogSlice) -> Iterator[pa.RecordBatch]:
         """Records of one slice as they came."""
-        records = self._log().records(part.epoch, part.first)
-        if part.end is not None:
-            records = islice(records, part.end - part.first)
-        while block := list(islice(records, BATCH_ROWS)):
-            columns = [
-                pa.array([part.epoch] * len(block), pa.int64()),
-                pa.array([record.offset for record in block], pa.int64()),
-                pa.array([text_of(record.raw) for record in block], pa.string()),
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=RAW)
+        with closing(self._log()) as log:
+            records = log.records(part.epoch, part.first, partition=part.partition)
+            if part.end is not None:
+                records = islice(records, part.end - part.first)
+            while block := list(islice(records, BATCH_ROWS)):
+                columns = [
+                    pa.array([part.epoch] * len(block), pa.int64()),
+                    pa.array([record.offset for record in block], pa.int64()),
+                    pa.array([text_of(record.raw) for record in block], pa.string()),
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=RAW)
 
     def _epoch(self, part: LogSlice) -> Epoch:
         return next(epoch for epoch in self.epochs if epoch.epoch == part.epoch)
@@ -110,7 +122,7 @@ def _frame(
     in_driver_below_bytes: int,
 ) -> DataFrame:
     slices = [part for epoch in reader.epochs for part in slices_of(epoch)]
-    if sum(epoch.bytes for epoch in reader.epochs) < in_driver_below_bytes:
+    if sum(epoch.data_bytes for epoch in reader.epochs) < in_driver_below_bytes:
         batches = [batch for part in slices for batch in read(part)]
         return spark.createDataFrame(pa.Table.from_batches(batches, schema))
     tasks = spark.createDataFrame(_table_of(slices)).repartition(len(slices))
@@ -135,5 +147,6 @@ def _table_of(slices: Sequence[LogSlice]) -> pa.Table:
             "epoch": pa.array([part.epoch for part in slices], pa.int64()),
             "first": pa.array([part.first for part in slices], pa.int64()),
             "end": pa.array([part.end for part in slices], pa.int64()),
+            "partition": pa.array([part.partition for part in slices], pa.int64()),
         }
     )

@@ -7,9 +7,9 @@ RUN apt-get update \
 RUN pip install --no-cache-dir "uv>=0.9"
 WORKDIR /app
 COPY pyproject.toml uv.lock README.md ./
-RUN uv sync --locked --no-dev --no-install-project --extra orchestration
+RUN uv sync --locked --no-dev --no-install-project --extra orchestration --extra kafka
 COPY . .
-RUN uv sync --locked --no-dev --extra orchestration \
+RUN uv sync --locked --no-dev --extra orchestration --extra kafka \
  && .venv/bin/python -m spark_jobs.jars \
  && useradd --uid 10001 --create-home throughline \
  && mkdir -p /opt/dagster /var/lib/throughline \

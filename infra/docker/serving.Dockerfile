@@ -12,7 +12,7 @@ ENV UV_PYTHON_INSTALL_DIR=/opt/python
 WORKDIR /app
 COPY pyproject.toml uv.lock README.md ./
 RUN uv sync --locked --no-dev --no-install-project --extra ${EXTRA} --extra explainer \
-    --extra console
+    --extra console --extra kafka
 COPY core core
 COPY stores stores
 COPY serving serving

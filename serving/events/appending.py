@@ -4,22 +4,46 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from core.clock import Clock
 from serving.engine.grouping import Groups
+from serving.guard import Guard
+from serving.settings import KafkaSettings
+from stores.layout import Layout
+from stores.log.kafka.place import KafkaPlace
+from stores.log.kafka.topics import ensure_topic
 from stores.log.source_log import SourceLog
 
 
-class GroupAppender:
-    """Appends to one source's log. Whoever comes while a group is being synced joins the next."""
+class Line(NamedTuple):
+    """An event as the log keeps it, and the key of whom it is about."""
 
-    def __init__(self, open_log: Callable[[], SourceLog], clock: Clock) -> None:
+    content: bytes
+    key: bytes
+
+
+class GroupAppender:
+    """Appends to one source's log. Whoever comes while a group is being synced joins the next.
+
+    Parameters
+    ----------
+    open_log
+        Opens the log; asked in a thread, when the first event comes.
+    guard
+        Leaves brokers alone that failed again and again; None for a log on a disk.
+    """
+
+    def __init__(
+        self, open_log: Callable[[], SourceLog], clock: Clock, guard: Guard | None = None
+    ) -> None:
         self._open_log = open_log
         self._log: SourceLog | None = None
         self._clock = clock
-        self._groups: Groups[bytes, int] = Groups(self._together, "the disk takes them")
+        self._guard = guard
+        self._groups: Groups[Line, int] = Groups(self._together, "the log takes them")
 
-    async def append(self, lines: Sequence[bytes]) -> list[int]:
+    async def append(self, lines: Sequence[Line]) -> list[int]:
         """Positions of ``lines``, durable when this returns.
 
         Raises
@@ -27,14 +51,49 @@ class GroupAppender:
         OverloadedError
             If too many lines wait already; nothing is kept then.
         DependencyError
-            If the disk does not take them.
+            If the disk, or the broker, does not take them.
         """
         return await self._groups.do(lines)
 
-    async def _together(self, lines: Sequence[bytes]) -> list[int]:
-        return await asyncio.to_thread(self._append, lines)
+    async def _together(self, lines: Sequence[Line]) -> list[int]:
+        if self._guard is None:
+            return await asyncio.to_thread(self._append, lines)
+        return await self._guard.call(lambda: asyncio.to_thread(self._append, lines))
 
-    def _append(self, lines: Sequence[bytes]) -> list[int]:
+    def _append(self, lines: Sequence[Line]) -> list[int]:
         if self._log is None:
             self._log = self._open_log()
-        return self._log.append(lines, now_ms=self._clock.now_ms())
+        contents, keys = zip(*lines, strict=True)
+        return self._log.append(contents, keys=keys, now_ms=self._clock.now_ms())
+
+
+class LogAppenders:
+    """Logs of all sources, each opened when its first event comes: over Kafka where it is named."""
+
+    def __init__(
+        self, layout: Layout, clock: Clock, kafka: KafkaSettings, guard: Guard | None
+    ) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._kafka = kafka
+        self._guard = guard
+        self._appenders: dict[str, GroupAppender] = {}
+
+    def of(self, source: str) -> GroupAppender:
+        """Appender of one source."""
+        if source not in self._appenders:
+            self._appenders[source] = GroupAppender(
+                lambda: self._opened(source), self._clock, self._guard
+            )
+        return self._appenders[source]
+
+    def _opened(self, source: str) -> SourceLog:
+        log, kafka = SourceLog(self._layout.log_dir(source), source), self._kafka
+        if kafka.bootstrap:
+            topic = f"{kafka.topic_prefix}{source}"
+            place = KafkaPlace(
+                bootstrap=kafka.bootstrap, topic=topic, client_file=kafka.client_file
+            )
+            ensure_topic(place, n_partitions=kafka.partitions, n_replicas=kafka.replicas)
+            log.move_to(place, now_ms=self._clock.now_ms())
+        return log

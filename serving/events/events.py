@@ -15,16 +15,19 @@ import msgspec
 
 from core.clock import Clock
 from core.contracts import Source
+from core.features.keys import entity_key
 from core.ports import OnlineStore
 from core.rows.event_versions import CONTRACT_KEY, VersionedParser, newest
 from core.rows.row_parser import ParsedRow, Violation
 from serving.engine.grouping import Groups
 from serving.errors import BrokenContractError, FieldFault, ListTooLongError, NotFoundError
+from serving.events.appending import Line
 from serving.events.contracts import EventContract, event_contract
 from serving.guard import Guard
 from serving.models.releases import Releases, Served
 from serving.ports import Json
 from stores.log.epochs import FIRST_MAJOR
+from stores.log.tail import UNPLACED
 from stores.online.claims import CLAIM_MS, event_claim
 
 MAX_EVENTS = 1_000
@@ -38,7 +41,7 @@ _encoder = msgspec.json.Encoder()
 class Appender(Protocol):
     """A source's log, as seen by who takes events."""
 
-    async def append(self, lines: Sequence[bytes]) -> list[int]:
+    async def append(self, lines: Sequence[Line]) -> list[int]:
         """Positions of ``lines``, durable when this returns."""
         ...
 
@@ -52,7 +55,10 @@ class Appenders(Protocol):
 
 
 class Result(NamedTuple):
-    """What became of one event. ``position`` where it stands in the log, if it was appended."""
+    """What became of one event. ``position`` where it stands in the log, if it was appended.
+
+    Over Kafka an event gets its position only when the log is read.
+    """
 
     status: Status
     position: int | None = None
@@ -133,13 +139,13 @@ class EventIntake:
             for each in parsed
         ]
         rows = {i: each for i, each in enumerate(parsed) if isinstance(each, ParsedRow)}
-        fresh = await self._claimed(source, rows, results)
+        fresh, keys = await self._claimed(source, rows, results), self._join_keys(source)
         positions = await self._appenders.of(source).append(
-            [_line(parser, rows[i]) for i in fresh]
+            [_line(parser, rows[i], keys) for i in fresh]
         ) if fresh else []  # fmt: skip
         for i, position in zip(fresh, positions, strict=True):
             status: Status = "accepted" if results[i] is None else "duplicate"
-            results[i] = Result(status, position)
+            results[i] = Result(status, None if position == UNPLACED else position)
         return [result for result in results if result is not None]
 
     async def _parsed(
@@ -210,6 +216,13 @@ class EventIntake:
         now_ms = self._clock.now_ms()
         return self._store.claim(claims, expires_in_ms=CLAIM_MS, now_ms=now_ms)
 
+    def _join_keys(self, source: str) -> tuple[str, ...]:
+        """What names the entity of the first view that reads a source: its events stay in order."""
+        served = self._releases.roster.use_cases.values()
+        views = (view for each in served for view in each.champion.manifest.plan.views)
+        read_by = {view.name: view.join_keys for view in views if view.source == source}
+        return read_by[min(read_by)] if read_by else ()
+
     def _parser(self, name: str) -> VersionedParser:
         source = self.sources().get(name)
         if source is None:
@@ -252,9 +265,13 @@ def _conflict() -> Result:
     return Result("rejected", violation=Violation("duplicate_conflict", "event_id", message))
 
 
-def _line(parser: EventContract, row: ParsedRow) -> bytes:
+def _line(parser: EventContract, row: ParsedRow, join_keys: Sequence[str]) -> Line:
     """The row as its contract reads it, so that whoever reads the log reads the same."""
     values: dict[str, Any] = dict(zip(parser.names, row.values, strict=True))
     if parser.major != FIRST_MAJOR:
         values[CONTRACT_KEY] = parser.major
-    return _encoder.encode({"event_id": row.event_id, "event_timestamp": row.event_ms, **values})
+    entity: list[Any] = [values.get(name) for name in join_keys]
+    is_known = bool(entity) and None not in entity
+    content = {"event_id": row.event_id, "event_timestamp": row.event_ms, **values}
+    key = entity_key(entity) if is_known else row.event_id.encode()
+    return Line(_encoder.encode(content), key)

@@ -26,7 +26,8 @@ from core.rows.event_versions import VersionedParser
 from serving.events.log_rows import Accepted, LogRows
 from stores.erasing.tombstones import Tombstones
 from stores.log.epochs import Record
-from stores.log.source_log import SourceLog, Tip
+from stores.log.source_log import SourceLog
+from stores.log.tail import Tip
 from stores.online.claims import CLAIM_MS, claimed_position, fold_claim
 from stores.online.watermarks import (
     Watermark,
@@ -104,7 +105,8 @@ class SourceFolder:
             If the store fails: the same batch is folded again by the next step.
         """
         if self._tail is None:
-            self._tail_from_ms, self._tail_tip = self._clock.now_ms(), self._log.tip()
+            self._tail_from_ms = self._clock.now_ms()
+            self._tail_tip = self._log.tip(self._tail_from_ms)
             if self._tail_tip == self._folded_tip:
                 self._available_ms = max(self._available_ms, self._tail_from_ms)
                 return 0
@@ -113,7 +115,7 @@ class SourceFolder:
         records = list(islice(tail, self._batch_events))
         is_end = len(records) < self._batch_events
         # At the end, all that was durable when the look began is folded.
-        until_ms = self._tail_from_ms if is_end else records[-1][1].ingested_at_ms
+        until_ms = self._tail_from_ms if is_end else self._arrived_before(records[-1][1])
         if records:
             self._fold(records, until_ms)
         self._available_ms = max(self._available_ms, until_ms)
@@ -133,6 +135,10 @@ class SourceFolder:
     def lag_ms(self) -> int:
         """How long ago everything available was known to be folded."""
         return max(0, self._clock.now_ms() - self._available_ms)
+
+    def _arrived_before(self, record: Record) -> int:
+        """When all had arrived that stands before a record; over Kafka only its end tells."""
+        return self._available_ms if self._log.is_over_kafka else record.ingested_at_ms
 
     def _fold(self, records: Sequence[tuple[int, Record]], until_ms: int) -> None:
         last = records[-1][0]

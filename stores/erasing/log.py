@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from core.erasing.sought import Sought
+from core.errors import NotReadyError
 from stores.durable import exclusive_lock, sync_directory, write_durably
 from stores.erasing.files import erase_in_file, keeping_age, null_rows
 from stores.erasing.lines import blanked_csv, blanked_lines, needles_in_file
 from stores.erasing.mapped import MappedColumns
-from stores.log.epochs import Epoch, EpochFormat, read_manifest, sealed_numbers, write_manifest
+from stores.log.epochs import Epoch, FileFormat, read_manifest, sealed_numbers, write_manifest
 from stores.log.landing import FORMATS
 from stores.log.source_log import SourceLog
 
@@ -31,7 +33,8 @@ def erase_in_log(directory: Path, sought: Sought, *, now_ms: int) -> int:
     Killed between the two files of an epoch, and run again, it ends with both: the manifest is
     written first, and the same data are made of the same records.
     """
-    SourceLog(directory, directory.name).seal(now_ms)
+    with closing(SourceLog(directory, directory.name)) as log:
+        log.seal(now_ms)
     n_erased = 0
     with exclusive_lock(directory / "lock"):
         for draft in directory.glob(f"*{DRAFT}"):
@@ -71,6 +74,12 @@ def erase_in_landing(folder: Path, log: Path, sought: Sought) -> int:
 
 
 def _erase_in_epoch(directory: Path, epoch: Epoch, sought: Sought) -> int:
+    if epoch.format == "kafka":
+        raise NotReadyError(
+            f"epoch {epoch.epoch} of {epoch.source} is in Kafka, where no event can be taken out",
+            remedy="run this again when its period is over and the sweep has deleted it",
+            code="in_kafka",
+        )
     path = directory / epoch.files[0]
     mapped = [MappedColumns(epoch.mapping, sought.identifier)] if epoch.mapping else []
     if epoch.format != "parquet" and not mapped and not needles_in_file(path, sought):
@@ -90,7 +99,7 @@ def _erase_in_epoch(directory: Path, epoch: Epoch, sought: Sought) -> int:
 
 def _rewritten(
     path: Path,
-    file_format: EpochFormat,
+    file_format: FileFormat,
     draft: Path,
     sought: Sought,
     mapped: Sequence[MappedColumns],

@@ -11,12 +11,18 @@ from core.errors import IntegrityError
 from core.features.plan import Frozen
 from stores.durable import write_durably
 
-EpochFormat = Literal["ndjson", "parquet", "csv"]
+FileFormat = Literal["ndjson", "parquet", "csv"]
+EpochFormat = FileFormat | Literal["kafka"]
 FIRST_MAJOR = 1
+USUAL_EVENT_BYTES = 256
 
 
 def _is_first(major: int) -> bool:
     return major == FIRST_MAJOR
+
+
+def _is_one(count: int) -> bool:
+    return count == 1
 
 
 class Malformed(NamedTuple):
@@ -34,8 +40,9 @@ class Record(NamedTuple):
     """One record of an epoch, before its contract is checked.
 
     ``offset`` tells it from the others of its epoch, in order: the byte where its line
-    starts in NDJSON, its row number (from 0) in Parquet and CSV. ``ingested_at_ms`` is
-    when it was appended, or when its file was landed.
+    starts in NDJSON, its row number (from 0) in Parquet and CSV, its number by the rows of
+    end offsets over Kafka. ``ingested_at_ms`` is when it was appended, or when its file was
+    landed.
     """
 
     offset: int
@@ -63,11 +70,13 @@ class Epoch(Frozen):
     """Manifest of a sealed epoch, one JSON file beside its data.
 
     ``kind`` says how it came: ``events`` were appended one by one, a ``file`` was landed
-    whole. ``rows`` is None where counting would mean parsing (CSV). ``available_at`` of
-    a row is ``ingested_at``, or event time + ``delay_ms`` when ``is_historic``. ``mapping``
-    is the document that turns a record into a row of the contract
-    (``core.mapping.read_mapping``), None for none. ``contract`` is the major of the contract that
-    the rows of a file were written by; events say theirs themselves (`core.rows.event_versions`).
+    whole. The data of an epoch of format ``kafka`` are rows of end offsets over ``partitions``
+    of a topic, and the topic holds the events (`stores.log.kafka.rows`). ``rows`` is None where
+    counting would mean parsing (CSV). ``available_at`` of a row is ``ingested_at``, or event
+    time + ``delay_ms`` when ``is_historic``. ``mapping`` is the document that turns a record
+    into a row of the contract (``core.mapping.read_mapping``), None for none. ``contract`` is
+    the major of the contract that the rows of a file were written by; events say theirs
+    themselves (`core.rows.event_versions`).
     """
 
     epoch: int
@@ -78,11 +87,17 @@ class Epoch(Frozen):
     sha256: str
     bytes: int
     rows: int | None = None
+    partitions: int = Field(default=1, ge=1, exclude_if=_is_one)
     mapping: dict[str, Any] | None = None
     contract: int = Field(default=FIRST_MAJOR, ge=1, exclude_if=_is_first)
     is_historic: bool = False
     delay_ms: int = 0
     sealed_at_ms: int
+
+    @property
+    def data_bytes(self) -> int:
+        """What reading its records means; of events in a topic, as many of a usual size."""
+        return (self.rows or 0) * USUAL_EVENT_BYTES if self.format == "kafka" else self.bytes
 
 
 def manifest_path(directory: Path, epoch: int) -> Path:
@@ -95,7 +110,7 @@ def appended_path(directory: Path, epoch: int) -> Path:
     return directory / f"{epoch:010d}.ndjson"
 
 
-def landed_path(directory: Path, epoch: int, file_format: EpochFormat) -> Path:
+def landed_path(directory: Path, epoch: int, file_format: FileFormat) -> Path:
     """Data file of a landed epoch; never the name of an open one."""
     return directory / f"{epoch:010d}-landed.{file_format}"
 

@@ -6,17 +6,23 @@ import fcntl
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import DependencyError, InvalidInputError
-from stores.log.epochs import EpochFormat
+from core.clock import DAY_MS
+from core.contracts import Source
+from core.errors import ConfigurationError, DependencyError, InvalidInputError
+from core.mapping import Mapping, check_columns, check_unmapped
+from stores.log.epochs import FileFormat
 from stores.log.line_records import BYTE_ORDER_MARK, MAX_LINE_BYTES, csv_columns, numbered_lines
 from stores.log.parquet_records import parquet_rows
 
-FORMATS: dict[str, EpochFormat] = {
+LONGEST_DELAY_MS = 3_660 * DAY_MS
+"""A longer one is a slip of the pen, and would leave the range of instants."""
+
+FORMATS: dict[str, FileFormat] = {
     ".parquet": "parquet",
     ".csv": "csv",
     ".ndjson": "ndjson",
@@ -39,7 +45,7 @@ class StagedFile:
     """
 
     path: Path
-    format: EpochFormat
+    format: FileFormat
     sha256: str
     bytes: int
     rows: int | None
@@ -113,7 +119,7 @@ def _unreadable(wrong: str, found: str = "") -> InvalidInputError:
     )
 
 
-def _format_of(path: Path) -> EpochFormat:
+def _format_of(path: Path) -> FileFormat:
     if not path.exists():
         raise _unreadable("there is no file of that name", f"nothing at {path}")
     if not path.is_file():
@@ -147,7 +153,7 @@ def _copied(path: Path, descriptor: int) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _facts(path: Path, file_format: EpochFormat, size: int) -> tuple[int | None, tuple[str, ...]]:
+def _facts(path: Path, file_format: FileFormat, size: int) -> tuple[int | None, tuple[str, ...]]:
     """Rows, where they can be counted, and columns of a copy that can be read."""
     if size == 0:
         raise _unreadable("the file is empty")
@@ -179,7 +185,7 @@ def _csv_header(path: Path, lines: int) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _text_lines(path: Path, file_format: EpochFormat, size: int) -> int:
+def _text_lines(path: Path, file_format: FileFormat, size: int) -> int:
     """Number of lines that are not blank, of a file that looks like text."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -193,3 +199,33 @@ def _text_lines(path: Path, file_format: EpochFormat, size: int) -> int:
             raise _unreadable("the file has a line longer than any record", "no end of line")
         count += bool(line.strip())
     return count
+
+
+def check_delay(*, is_historic: bool, delay_ms: int) -> None:
+    """Refuse a delay that makes no sense."""
+    if not 0 <= delay_ms <= LONGEST_DELAY_MS or (delay_ms and not is_historic):
+        raise InvalidInputError(
+            "a delay belongs to historic files, is not negative and not beyond ten years",
+            found=f"{delay_ms} ms, historic: {is_historic}",
+            remedy="say that the file is historic, or give another delay",
+            code="bad_delay",
+        )
+
+
+def check_names(columns: Sequence[str], mapping: Mapping | None, contract: Source | None) -> None:
+    """Refuse columns of which no row can come; a format that names none is not looked at."""
+    if columns and mapping is not None:
+        check_columns(mapping, columns)
+    elif columns and contract is not None:
+        check_unmapped(contract, columns)
+
+
+def check_source(mapping: Mapping | None, source: str) -> None:
+    """Refuse a mapping that was written for another source."""
+    if mapping is not None and mapping.source != source:
+        raise ConfigurationError(
+            f"the mapping is not for source {source}",
+            found=f"a mapping for {mapping.source[:64]}",
+            remedy="give the mapping that was written for this source",
+            code="bad_mapping",
+        )

@@ -19,31 +19,44 @@ Readers take no lock, and see of the open epoch only what is on the disk for goo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from core.clock import DAY_MS
 from core.contracts import Source
-from core.errors import ConfigurationError, DependencyError, InvalidInputError
-from core.features.keys import epoch_of, offset_of, position
-from core.mapping import Mapping, check_columns, check_unmapped
+from core.errors import DependencyError, InvalidInputError
+from core.features.keys import epoch_of, offset_of
+from core.mapping import Mapping
 from stores.durable import exclusive_lock, sync_directory
-from stores.log import epochs, open_epoch
+from stores.log import epochs
 from stores.log.epoch_records import (
     damaged,
     data_path,
     digest_of_file,
-    newlines,
-    open_records,
     sealed_blocks,
     sealed_records,
     with_positions,
 )
 from stores.log.epochs import Block, Epoch, Record
-from stores.log.landing import StagedFile, staged, sweep
+from stores.log.kafka.place import (
+    PLACE_FILE,
+    KafkaPlace,
+    check_same_topic,
+    keep_place,
+    place_of,
+)
+from stores.log.kafka.tail import KafkaTail
+from stores.log.landing import (
+    StagedFile,
+    check_delay,
+    check_names,
+    check_source,
+    staged,
+    sweep,
+)
 from stores.log.line_records import MAX_LINE_BYTES
+from stores.log.open_epoch import Waiting
+from stores.log.tail import LOCK, FileTail, Numbers, Tail, Tip
 
 MAX_EVENT_BYTES = MAX_LINE_BYTES - 32
 """Longest event that may be appended: a line less its time of arrival."""
@@ -51,23 +64,12 @@ MAX_EVENT_BYTES = MAX_LINE_BYTES - 32
 ROLL_BYTES = 64 * 2**20
 """An append to a longer open epoch seals it first; hashing it then takes about 0.1 s."""
 
-LONGEST_DELAY_MS = 3_660 * DAY_MS
-"""A longer one is a slip of the pen, and would leave the range of instants."""
-
 
 class Landing(NamedTuple):
     """Outcome of landing a file: the epoch that holds it, and whether it is a new one."""
 
     epoch: Epoch
     is_new: bool
-
-
-class Tip(NamedTuple):
-    """Where a log ends: two that are equal have nothing between them."""
-
-    open_number: int
-    open_bytes: int
-    written_ns: int
 
 
 class SourceLog:
@@ -86,51 +88,70 @@ class SourceLog:
     def __init__(self, directory: Path, source: str, *, roll_bytes: int = ROLL_BYTES) -> None:
         self.directory = directory
         self.source = source
-        self._roll_bytes = roll_bytes
         self._manifests: dict[int, tuple[int, Epoch]] = {}
         directory.mkdir(parents=True, exist_ok=True)
-        self._lock_path = directory / "lock"
-        numbers = epochs.sealed_numbers(directory)
-        self._open_number = numbers[-1] + 1 if numbers else 1
-        self._named_number = 0
+        self._lock_path = directory / LOCK
+        self._numbers = Numbers(directory)
+        self._file = FileTail(directory, source, self._numbers, roll_bytes=roll_bytes)
+        self._kafka: KafkaTail | None = None
 
-    def append(self, lines: Sequence[bytes], *, now_ms: int) -> list[int]:
+    def append(
+        self, lines: Sequence[bytes], *, now_ms: int, keys: Sequence[bytes] = ()
+    ) -> list[int]:
         """Keep events, each one JSON object without a newline; durable when this returns.
 
         The lines of one call lie together, share one sync and the time of arrival
-        ``now_ms``. What a line says is not looked at: the caller has checked it.
+        ``now_ms``. What a line says is not looked at: the caller has checked it. Over Kafka a
+        line goes to the partition of its key, and the broker says when it arrived; without
+        ``keys`` the lines are spread.
 
         Returns
         -------
         list of int
-            Position of each line, in order.
+            Position of each line, in order; `stores.log.tail.UNPLACED` over Kafka.
 
         Raises
         ------
         InvalidInputError
             If a line is empty, too long or holds a newline; nothing is kept then.
         DependencyError
-            If the disk does not take them. Some may have been kept all the same: send
-            them again, the same id with the same payload is ignored.
+            If the disk, or the broker, does not take them. Some may have been kept all the
+            same: send them again, the same id with the same payload is ignored.
         """
-        stamped = [_stamped(line, now_ms) for line in lines]
-        if not stamped:
+        for line in lines:
+            _check_line(line)
+        if not lines:
             return []
+        places: list[int] | None = None
         try:
-            with exclusive_lock(self._lock_path):
-                number = self._number_to_append(now_ms)
-                path = epochs.appended_path(self.directory, number)
-                descriptor, offsets = open_epoch.append_lines(path, stamped)
-            self._make_durable(descriptor, number)
+            while places is None:  # once more where the log was moved to Kafka just now
+                places = self._tail().append(lines, keys, now_ms=now_ms)
         except OSError as error:
             raise _unwritable(error) from error
-        return [position(number, offset) for offset in offsets]
+        return places
 
     def seal(self, now_ms: int) -> int | None:
         """Close the open epoch and return its number; None where it holds no line."""
         try:
             with exclusive_lock(self._lock_path):
                 return self._seal(now_ms)
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    def move_to(self, place: KafkaPlace, *, now_ms: int) -> None:
+        """Let events go to a topic from now on; what is in the open file is sealed first.
+
+        Raises
+        ------
+        ConfigurationError
+            If they go to another topic already.
+        """
+        check_same_topic(self.directory, place)
+        try:
+            with exclusive_lock(self._lock_path):
+                if place_of(self.directory) is None:
+                    self._seal(now_ms)
+                keep_place(self.directory, place)
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -162,11 +183,11 @@ class SourceLog:
         DependencyError
             If there is no room for the copy.
         """
-        _check_delay(is_historic=is_historic, delay_ms=delay_ms)
-        _check_source(mapping, self.source)
+        check_delay(is_historic=is_historic, delay_ms=delay_ms)
+        check_source(mapping, self.source)
         sweep(self.directory)
         with staged(path, self.directory) as file:
-            _check_columns(file.columns, mapping, contract)
+            check_names(file.columns, mapping, contract)
             said = {"is_historic": is_historic, "delay_ms": delay_ms}
             said |= {"contract": contract.major if contract else epochs.FIRST_MAJOR}
             draft = _draft(file, self.source, mapping, now_ms).model_copy(update=said)
@@ -181,15 +202,24 @@ class SourceLog:
         numbers = epochs.sealed_numbers(self.directory)
         return [self._manifest_of(number) for number in numbers if number > after]
 
-    def records(self, epoch: int, from_offset: int = 0) -> Iterator[Record]:
+    def records(
+        self, epoch: int, from_offset: int = 0, *, partition: int | None = None
+    ) -> Iterator[Record]:
         """Records of a sealed epoch, streamed, from the one at ``from_offset`` on.
+
+        ``partition`` leaves out what an epoch over Kafka has in others.
 
         Raises
         ------
         IntegrityError
             If the epoch's data are gone, cut short or can no longer be read.
+        DependencyError
+            If they are in a topic, and the broker does not give them.
         """
-        return sealed_records(self.directory, self._manifest_of(epoch), from_offset)
+        manifest = self._manifest_of(epoch)
+        if manifest.format == "kafka":
+            return self._topic(epoch).sealed_records(manifest, from_offset, partition)
+        return sealed_records(self.directory, manifest, from_offset)
 
     def blocks(self, epoch: int, first: int = 0, end: int | None = None) -> Iterator[Block]:
         """Records of a sealed Parquet epoch with ``first <= offset < end``, as columns.
@@ -212,22 +242,28 @@ class SourceLog:
             start = offset_of(after) if number == first else 0
             yield from _behind(after, with_positions(self.records(number, start), number))
         number = numbers[-1] + 1 if numbers else 1
-        start = offset_of(after) if number == first else 0
-        records = open_records(self.directory, number, start)
+        behind = offset_of(after) if number == first else -1
+        records = self._tail().records(number, behind)
         yield from _behind(after, with_positions(records, number))
 
-    def tip(self) -> Tip:
-        """Where the log ends now: two looks at the names of files, none into them.
+    def tip(self, now_ms: int) -> Tip:
+        """Where the log ends now; over Kafka what has come can be read from here on."""
+        return self._tail().tip(self._numbers.open(), now_ms)
 
-        A torn line may be cut off and one of the same length written, so the size alone
-        does not tell that nothing came.
-        """
-        number = self._open()
-        try:
-            found = epochs.appended_path(self.directory, number).stat()
-        except FileNotFoundError:
-            return Tip(number, 0, 0)
-        return Tip(number, found.st_size, found.st_mtime_ns)
+    def waiting(self, now_ms: int) -> Waiting | None:
+        """What waits in the open epoch; None where that is nothing."""
+        return self._tail().waiting(self._numbers.open(), now_ms)
+
+    @property
+    def is_over_kafka(self) -> bool:
+        """Whether events are with brokers; then a record may stand behind a younger one."""
+        return self._tail().is_over_kafka
+
+    def close(self) -> None:
+        """Give back connections; a log over files has none."""
+        if self._kafka is not None:
+            self._kafka.close()
+            self._kafka = None
 
     def verify(self, epoch: int) -> None:
         """Compare an epoch's data with its manifest.
@@ -241,62 +277,36 @@ class SourceLog:
         if digest_of_file(data_path(self.directory, manifest)) != manifest.sha256:
             raise damaged(epoch, "another digest")
 
-    def _make_durable(self, descriptor: int, number: int) -> None:
-        """Sync lines and, once for each epoch, the name of the file that holds them."""
-        try:
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
-        if self._named_number != number:
-            sync_directory(self.directory)
-            self._named_number = number
-
-    def _number_to_append(self, now_ms: int) -> int:
-        """Number of the open epoch, after sealing one that is long enough."""
-        path = epochs.appended_path(self.directory, self._open())
-        if path.exists() and path.stat().st_size >= self._roll_bytes:
-            self._seal(now_ms)
-        return self._open()
-
-    def _open(self) -> int:
-        while epochs.manifest_path(self.directory, self._open_number).exists():
-            self._open_number += 1
-        return self._open_number
-
     def _seal(self, now_ms: int) -> int | None:
-        number = self._open()
-        path = epochs.appended_path(self.directory, number)
-        if not path.exists():
+        """Close the open epoch; the lock is held."""
+        sealed = self._tail().seal(self._numbers.open(), now_ms)
+        if sealed is None:
             return None
-        descriptor = os.open(path, os.O_RDWR)
-        try:
-            size = open_epoch.cut_torn_end(descriptor)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if size == 0:
-            path.unlink()
-            return None
-        manifest = Epoch(
-            epoch=number,
-            source=self.source,
-            kind="events",
-            format="ndjson",
-            files=(path.name,),
-            sha256=digest_of_file(path),
-            bytes=size,
-            rows=newlines(path),
-            sealed_at_ms=now_ms,
-        )
-        epochs.write_manifest(self.directory, manifest)
-        return number
+        epochs.write_manifest(self.directory, sealed)
+        return sealed.epoch
+
+    def _tail(self) -> Tail:
+        """Where events go now: into a file, until the log was moved to Kafka."""
+        if self._kafka is None:
+            place = place_of(self.directory)
+            if place is None:
+                return self._file
+            self._kafka = KafkaTail(self.directory, self.source, place)
+        return self._kafka
+
+    def _topic(self, epoch: int) -> KafkaTail:
+        """The topic that a sealed epoch is a part of."""
+        tail = self._tail()
+        if not isinstance(tail, KafkaTail):
+            raise damaged(epoch, f"an epoch over Kafka, and no {PLACE_FILE} that says where")
+        return tail
 
     def _landed(self, file: StagedFile, draft: Epoch, *, is_repeat_allowed: bool) -> Landing:
         holder = None if is_repeat_allowed else self._holder(draft)
         if holder is not None:
             return Landing(holder, is_new=False)
         self._seal(draft.sealed_at_ms)
-        number = self._open()
+        number = self._numbers.open()
         name = epochs.landed_path(self.directory, number, file.format).name
         epoch = draft.model_copy(update={"epoch": number, "files": (name,)})
         self._install(file, epoch)
@@ -345,7 +355,7 @@ def _draft(file: StagedFile, source: str, mapping: Mapping | None, now_ms: int) 
     )
 
 
-def _stamped(line: bytes, now_ms: int) -> bytes:
+def _check_line(line: bytes) -> None:
     if not line or b"\n" in line or len(line) > MAX_EVENT_BYTES:
         raise InvalidInputError(
             "an event cannot become a line of the log",
@@ -353,41 +363,10 @@ def _stamped(line: bytes, now_ms: int) -> bytes:
             remedy=f"send one JSON object of 1 to {MAX_EVENT_BYTES} bytes, without newlines",
             code="bad_event",
         )
-    return b"%d\t%s\n" % (now_ms, line)
 
 
 def _behind(after: int, records: Iterator[tuple[int, Record]]) -> Iterator[tuple[int, Record]]:
     return ((place, record) for place, record in records if place > after)
-
-
-def _check_delay(*, is_historic: bool, delay_ms: int) -> None:
-    if not 0 <= delay_ms <= LONGEST_DELAY_MS or (delay_ms and not is_historic):
-        raise InvalidInputError(
-            "a delay belongs to historic files, is not negative and not beyond ten years",
-            found=f"{delay_ms} ms, historic: {is_historic}",
-            remedy="say that the file is historic, or give another delay",
-            code="bad_delay",
-        )
-
-
-def _check_columns(
-    columns: Sequence[str], mapping: Mapping | None, contract: Source | None
-) -> None:
-    """Refuse columns of which no row can come; a format that names none is not looked at."""
-    if columns and mapping is not None:
-        check_columns(mapping, columns)
-    elif columns and contract is not None:
-        check_unmapped(contract, columns)
-
-
-def _check_source(mapping: Mapping | None, source: str) -> None:
-    if mapping is not None and mapping.source != source:
-        raise ConfigurationError(
-            f"the mapping is not for source {source}",
-            found=f"a mapping for {mapping.source[:64]}",
-            remedy="give the mapping that was written for this source",
-            code="bad_mapping",
-        )
 
 
 def _unwritable(error: OSError) -> DependencyError:

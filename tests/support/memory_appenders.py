@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.errors import DependencyError
+from serving.events.appending import Line
 
 
 class MemoryAppenders:
@@ -25,10 +26,10 @@ class MemoryAppender:
         self.appenders = appenders
         self.source = source
 
-    async def append(self, lines: Sequence[bytes]) -> list[int]:
+    async def append(self, lines: Sequence[Line]) -> list[int]:
         if self.appenders.failing:
             self.appenders.failing -= 1
             raise DependencyError("the disk is full")
         kept = self.appenders.lines.setdefault(self.source, [])
-        kept.extend(lines)
+        kept.extend(line.content for line in lines)
         return list(range(len(kept) - len(lines), len(kept)))

@@ -90,6 +90,8 @@ def test_bare_numbers_carry_their_unit(section):
         "batch_rows",
         "share",
         "controller_port",
+        "partitions",
+        "replicas",
     }
     field = Settings.model_fields[section].annotation
     if isinstance(field, type) and issubclass(field, BaseModel):

@@ -13,7 +13,7 @@ from core.errors import DependencyError, OverloadedError
 from core.rows.row_parser import RowParser
 from serving.engine.grouping import MAX_WAITING
 from serving.errors import BrokenContractError, ListTooLongError, NotFoundError
-from serving.events.appending import GroupAppender
+from serving.events.appending import GroupAppender, Line
 from serving.events.events import MAX_EVENTS, EventIntake
 from stores.layout import Layout
 from stores.log.source_log import SourceLog
@@ -182,9 +182,9 @@ def test_no_result_repeats_a_value(intake):
 class CountingLog(SourceLog):
     calls = 0
 
-    def append(self, lines, *, now_ms):
+    def append(self, lines, *, now_ms, keys=()):
         type(self).calls += 1
-        return super().append(lines, now_ms=now_ms)
+        return super().append(lines, now_ms=now_ms, keys=keys)
 
 
 def test_requests_that_come_together_share_a_sync(tmp_path):
@@ -193,7 +193,10 @@ def test_requests_that_come_together_share_a_sync(tmp_path):
 
     async def append_all():
         return await asyncio.gather(
-            *(appender.append([b'{"n":%d}' % n, b'{"m":%d}' % n]) for n in range(100))
+            *(
+                appender.append([Line(b'{"n":%d}' % n, b""), Line(b'{"m":%d}' % n, b"")])
+                for n in range(100)
+            )
         )
 
     positions = asyncio.run(append_all())
@@ -207,19 +210,19 @@ def test_a_group_that_fails_fails_for_all_of_it_and_for_no_other(tmp_path):
     class FailingOnce(SourceLog):
         is_failing = True
 
-        def append(self, lines, *, now_ms):
+        def append(self, lines, *, now_ms, keys=()):
             if self.is_failing:
                 type(self).is_failing = False
                 raise DependencyError("the disk is full")
-            return super().append(lines, now_ms=now_ms)
+            return super().append(lines, now_ms=now_ms, keys=keys)
 
     appender = GroupAppender(lambda: FailingOnce(tmp_path, "payments"), FixedClock(NOW_MS))
 
     async def append_all():
         together = await asyncio.gather(
-            *(appender.append([b"{}"]) for _ in range(5)), return_exceptions=True
+            *(appender.append([Line(b"{}", b"")]) for _ in range(5)), return_exceptions=True
         )
-        return together, await appender.append([b"{}"])
+        return together, await appender.append([Line(b"{}", b"")])
 
     together, after = asyncio.run(append_all())
     assert any(isinstance(result, DependencyError) for result in together)
@@ -231,11 +234,11 @@ def test_who_comes_to_a_full_queue_is_told_so(tmp_path):
 
     async def overfill():
         waiting = asyncio.gather(
-            *(appender.append([b"{}"] * 1_000) for _ in range(MAX_WAITING // 1_000))
+            *(appender.append([Line(b"{}", b"")] * 1_000) for _ in range(MAX_WAITING // 1_000))
         )
         await asyncio.sleep(0)
         with pytest.raises(OverloadedError) as refused:
-            await appender.append([b"{}"])
+            await appender.append([Line(b"{}", b"")])
         await waiting
         return refused.value.code
 

@@ -87,19 +87,19 @@ def test_records_of_a_sealed_epoch_start_where_asked(log):
 
 
 def test_the_tip_moves_with_every_write_and_with_nothing_else(log, tmp_path):
-    tips = [log.tip()]
+    tips = [log.tip(0)]
     log.append([event(1)], now_ms=1)
-    tips.append(log.tip())
+    tips.append(log.tip(0))
     log.append([event(2)], now_ms=2)
-    tips.append(log.tip())
+    tips.append(log.tip(0))
     log.seal(3)
-    tips.append(log.tip())
+    tips.append(log.tip(0))
     (tmp_path / "file.ndjson").write_bytes(event(3) + b"\n")
     log.land(tmp_path / "file.ndjson", now_ms=4)
-    tips.append(log.tip())
+    tips.append(log.tip(0))
     assert len(set(tips)) == 5
     assert len(list(log.read_open())) == 3
-    assert log.tip() == SourceLog(log.directory, log.source).tip() == tips[-1]
+    assert log.tip(0) == SourceLog(log.directory, log.source).tip(0) == tips[-1]
 
 
 def test_the_tip_moves_when_a_torn_line_gives_way_to_one_of_its_length(log):
@@ -107,12 +107,12 @@ def test_the_tip_moves_when_a_torn_line_gives_way_to_one_of_its_length(log):
     path = log.directory / "0000000001.ndjson"
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:-1] + b"x")
-    torn = log.tip()
+    torn = log.tip(0)
     os.utime(path, ns=(0, 0))  # the writer died some time ago
-    dead = log.tip()
+    dead = log.tip(0)
     log.append([event(1)], now_ms=1)
-    assert log.tip().open_bytes == dead.open_bytes == torn.open_bytes
-    assert log.tip() != dead
+    assert log.tip(0).open_bytes == dead.open_bytes == torn.open_bytes
+    assert log.tip(0) != dead
 
 
 @pytest.mark.parametrize("line", [b"", b"{}\n", b'{"a":\n1}', b"x" * (MAX_EVENT_BYTES + 1)])
