@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import dagster as dg
@@ -13,7 +14,7 @@ from assets.resources import Launcher, Platform
 from assets.results import Result, check
 from assets.retention_cold import Kept
 from assets.retention_pieces import Inventory
-from assets.retention_runs import dagster_runs, mlflow_runs, scratch
+from assets.retention_runs import RUNS, SCRATCH, dagster_runs, mlflow_runs, scratch
 from core.clock import event_date
 from core.errors import PlatformError
 from core.retention import TargetPlan, target_plan
@@ -101,6 +102,13 @@ def sweep_of(
     return Sweep(platform, [*kept, *tracked, runs, scratch(platform.layout)], now_ms)
 
 
+def target_names(declared: Declared, platform: Platform) -> list[str]:
+    """Names of all targets of the report, of which a hold names one, or a pattern of some."""
+    kept = Inventory(declared, platform, platform.clock.now_ms()).kept()
+    tracked = [mlflow_runs(platform, use_case) for use_case in declared.use_cases.values()]
+    return [*(each.target for each in (*kept, *tracked)), RUNS, SCRATCH]
+
+
 def retention_asset(
     declared: Declared, checks: Sequence[dg.AssetCheckKey] = ()
 ) -> dg.AssetsDefinition:
@@ -172,10 +180,20 @@ REPORT = (
     "what", "days", "due", "rows", "bytes", "within its period", "kept beyond it", "next due",
     "to the cold tier", "next there", "in it",
 )  # fmt: skip
+COLD_FROM = REPORT.index("to the cold tier")
 
 
 def report_rows(plans: Sequence[TargetPlan]) -> list[tuple[str, ...]]:
-    """Report as cells: what goes, how much, what stays and why, what moves, when the next."""
+    """Report as cells, the header first: what goes, how much, what stays and why, when the next.
+
+    Of the cold tier it speaks where something moves there, will, or lies there.
+    """
+    rows = [REPORT, *_cells(plans)]
+    is_said = [n < COLD_FROM or any(row[n] != "-" for row in rows[1:]) for n in range(len(REPORT))]
+    return [tuple(compress(row, is_said)) for row in rows]
+
+
+def _cells(plans: Sequence[TargetPlan]) -> list[tuple[str, ...]]:
     return [
         (
             plan.target,
@@ -206,5 +224,6 @@ def _moving(plan: TargetPlan) -> str:
 
 def report_text(plans: Sequence[TargetPlan]) -> str:
     """Report as a Markdown table."""
-    lines = [REPORT, tuple("---" for _ in REPORT), *report_rows(plans)]
+    head, *rows = report_rows(plans)
+    lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

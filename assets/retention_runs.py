@@ -20,6 +20,7 @@ from core.use_case import UseCase
 from stores.layout import Layout
 from stores.shelf.shelf import Shelf
 
+RUNS, SCRATCH = "runs/dagster", "scratch"
 MOST_AT_ONCE = 2_000
 ON_SHELF = "its release is on the shelf"
 SCRATCH_DAYS = 7
@@ -67,7 +68,7 @@ def dagster_runs(
             shutil.rmtree(storage / run_id, ignore_errors=True)
             instance.delete_run(run_id)
 
-    return Kept("runs/dagster", days, pieces, remove)
+    return Kept(RUNS, days, pieces, remove)
 
 
 def _records(instance: dg.DagsterInstance, limit: int, **when: datetime) -> Sequence[dg.RunRecord]:
@@ -130,7 +131,7 @@ def scratch(layout: Layout) -> Kept:
             else:
                 Path(name).unlink(missing_ok=True)
 
-    return Kept("scratch", SCRATCH_DAYS, pieces, remove)
+    return Kept(SCRATCH, SCRATCH_DAYS, pieces, remove)
 
 
 def _leftover(entry: Path) -> Piece:

@@ -2,10 +2,12 @@
 
 import argparse
 from datetime import date, timedelta
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from core.clock import date_start_ms, event_date
 from core.errors import InvalidInputError
+from core.nearest import or_near
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.cold.tier import LOAN_DAYS, ColdTier
@@ -82,9 +84,9 @@ def _dry_run(shell: Shell) -> int:
 
 
 def _say_plans(shell: Shell, plans: "list[TargetPlan]") -> None:
-    from assets.retention import REPORT, report_rows
+    from assets.retention import report_rows
 
-    shell.say(table([REPORT, *report_rows(plans)]))
+    shell.say(table(report_rows(plans)))
 
 
 def _list(shell: Shell) -> int:
@@ -110,12 +112,14 @@ def _last_date(hold: "Hold") -> str:
 
 def _hold(arguments: argparse.Namespace, shell: Shell) -> int:
     _check_given(arguments, "target", "until", "who", "why")
+    until_ms = _end_ms(arguments.until)
+    _check_target(arguments.target, shell)
     hold = Holds(shell.settings.layout.holds).place(
         arguments.target,
         who=arguments.who,
         why=arguments.why,
         now_ms=shell.clock.now_ms(),
-        until_ms=_end_ms(arguments.until),
+        until_ms=until_ms,
     )
     shell.say(f"hold {hold.hold_id} on {hold.target} until {_last_date(hold)}")
     shell.next(f"throughline retention lift {hold.hold_id} --who NAME --why REASON")
@@ -176,6 +180,23 @@ def _bring(arguments: argparse.Namespace, shell: Shell) -> int:
     for file in paper.files:
         shell.say(f"  {shell.settings.layout.root / file.path}")
     return 0
+
+
+def _check_target(target: str, shell: Shell) -> None:
+    """Refuse a hold that would keep nothing: whoever places it would rely on it."""
+    from assets.retention import target_names
+    from orchestration.environments import platform_of
+    from orchestration.runs import Runs
+
+    with Runs(shell.settings, shell.say) as runs:
+        names = target_names(runs.declared, platform_of(shell.settings))
+    if not any(fnmatchcase(name, target) for name in names):
+        raise InvalidInputError(
+            "a hold on that would keep nothing",
+            found=f"no target of the report is called {target!r}",
+            remedy=f"{or_near(target, names)}; `throughline retention --dry-run` lists all, "
+            "and a pattern such as 'events/*' names several",
+        )
 
 
 def _check_given(arguments: argparse.Namespace, *names: str) -> None:

@@ -20,7 +20,7 @@ from training_sets import small_use_case
 from assets import names
 from assets.declared import Declared
 from assets.resources import Launcher
-from assets.retention import DONE, retention_asset, sweep_of
+from assets.retention import DONE, retention_asset, sweep_of, target_names
 from assets.retention_pieces import SERVED, Inventory
 from assets.retention_runs import LATEST, dagster_runs, scratch
 from core.clock import DAY_MS, event_date
@@ -183,6 +183,10 @@ def test_an_epoch_stays_until_the_table_and_the_online_values_have_it(plans):
         "not ingested yet": 1,
         "the online values of card_activity_v1 do not hold it yet": 1,
     }
+
+
+def test_a_hold_may_name_whatever_the_report_names(made, plans):
+    assert set(target_names(DECLARED, platform_of(made, made))) == set(plans)
 
 
 def test_looking_changes_nothing(platform, instance, layout):

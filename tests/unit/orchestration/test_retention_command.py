@@ -52,7 +52,8 @@ def test_a_hold_is_placed_listed_and_lifted(shell):
         (("hold", "--target", "x", *PAPER), "no until"),
         (("hold", "--target", "x", "--until", "2026-03-05", "--who", "Legal"), "no why"),
         (("hold", "--target", "x", "--until", "tomorrow", *PAPER), "date"),
-        (("hold", "--target", "x", "--until", "2026-02-27", *PAPER), "over"),
+        (("hold", "--target", "events/*", "--until", "2026-02-27", *PAPER), "over"),
+        (("hold", "--target", "event/transactions", "--until", "2026-03-05", *PAPER), "nothing"),
         (("lift", *PAPER), "no id"),
         (("bring",), "no id"),
     ],
@@ -61,6 +62,12 @@ def test_a_hold_that_says_too_little_or_the_wrong_thing_is_refused(shell, words,
     with pytest.raises(InvalidInputError, match=wrong):
         called(shell, *words)
     assert Holds(shell.settings.layout.holds).all() == []
+
+
+def test_a_mistyped_target_is_told_the_nearest(shell):
+    words = ("--target", "events/transaction", "--until", "2026-03-05", *PAPER)
+    with pytest.raises(InvalidInputError, match=r"did you mean events/transactions\?"):
+        called(shell, "hold", *words)
 
 
 def test_a_hold_that_is_not_there_cannot_be_lifted(shell):
@@ -110,3 +117,4 @@ def test_a_dry_run_over_an_empty_home_names_everything_that_has_a_period(shell):
     ):
         assert f"  {target} " in said
     assert "nothing was changed" in said
+    assert "cold tier" not in said  # there is none
