@@ -1,8 +1,6 @@
 """``name=value`` words of the command line, as values of the declared types."""
 
 import argparse
-import getpass
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,14 +19,6 @@ def port(text: str) -> int:
     if not text.isdecimal() or int(text) > LAST_PORT:
         raise argparse.ArgumentTypeError(f"write a port from 0 to {LAST_PORT}")
     return int(text)
-
-
-def user_name() -> str:
-    """Who runs this, for the record; a container may have a number and no name for it."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return f"user {os.getuid()}"
 
 
 def name_on_paper(text: str) -> str:

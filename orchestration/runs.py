@@ -19,11 +19,11 @@ from assets.models import BUILT_BY
 from core.clock import SystemClock
 from core.errors import InvalidInputError, PlatformError
 from orchestration.code_location import beta_is_known, code_location, upheld_by
-from orchestration.fields import user_name
 from orchestration.instance import open_instance
 from orchestration.leftovers import TAG, close_leftovers, process_mark
 from orchestration.settings import Settings
 from orchestration.step_failures import error_told, failure_text
+from stores.audit.user import user_name
 from stores.process_logs import open_log
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

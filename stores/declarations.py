@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from core.errors import IntegrityError
 from core.features.plan import Frozen
+from core.monitoring.objectives import Objectives
 from core.use_case import UseCase
 from stores.durable import write_durably
 from stores.layout import Layout
@@ -22,13 +23,14 @@ FILE = "declared.json"
 
 
 class Declaration(Frozen):
-    """What a page says of a use case that has made nothing yet."""
+    """What pages say of a declaration; ``objectives`` is None where it was put down without."""
 
     name: str
     description: str
     owners: tuple[str, ...]
     risk_tier: Literal["low", "medium", "high"]
     sources: tuple[str, ...]
+    objectives: Objectives | None = None
 
 
 class _Kept(Frozen):
@@ -52,6 +54,7 @@ def _of(use_case: UseCase) -> Declaration:
         owners=use_case.owners,
         risk_tier=use_case.risk_tier,
         sources=tuple(source.name for source in use_case.sources),
+        objectives=use_case.objectives,
     )
 
 

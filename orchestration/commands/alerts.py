@@ -5,8 +5,9 @@ import argparse
 from core.clock import DAY_MS, event_date
 from core.monitoring.alerts import Alert
 from orchestration.commands.predict import duration
-from orchestration.fields import name_on_paper, reason_on_paper, user_name
+from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell
+from stores.audit.user import user_name
 from stores.monitoring.alerts import KEPT_MS, Alerts
 
 OPEN_ONES = 1

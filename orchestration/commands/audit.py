@@ -12,10 +12,11 @@ from core.audit.filter import Wanted, particulars
 from core.audit.records import Record
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from orchestration.commands.train import instant_ms
-from orchestration.fields import name_on_paper, reason_on_paper, user_name
+from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.audit.files import SignedCheckpoint
 from stores.audit.log import AuditLog
+from stores.audit.user import user_name
 from stores.audit.verified import put_verified
 from stores.durable import is_read_only
 from stores.keys.signing import KeyRing

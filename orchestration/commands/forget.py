@@ -10,8 +10,9 @@ from core.erasing.erasure import Certificate, Tombstone
 from core.erasing.sought import Sought
 from core.errors import InvalidInputError
 from orchestration.commands.subject import identifier_of
-from orchestration.fields import name_on_paper, reason_on_paper, user_name
+from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
+from stores.audit.user import user_name
 
 if TYPE_CHECKING:
     from orchestration.erasing.forgetting import Erasing

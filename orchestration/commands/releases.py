@@ -12,9 +12,10 @@ from core.use_case import UseCase
 from orchestration.channels import channels_of
 from orchestration.commands.predict import declared
 from orchestration.commands.train import instant_ms
-from orchestration.fields import name_on_paper, reason_on_paper, user_name
+from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.audit.log import AuditLog
+from stores.audit.user import user_name
 from stores.cold.tier import ColdTier
 from stores.keys.signing import KeyRing
 from stores.shelf.archives import restore

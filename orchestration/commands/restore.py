@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.audit.records import Entry
-from orchestration.fields import name_on_paper, user_name
+from orchestration.fields import name_on_paper
 from orchestration.shell import Shell
 from stores.audit.log import AuditLog
+from stores.audit.user import user_name
 from stores.backups import put_back
 
 

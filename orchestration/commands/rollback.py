@@ -5,8 +5,9 @@ import argparse
 from core.errors import InvalidInputError
 from orchestration.channels import answered, channels_of
 from orchestration.commands.predict import declared
-from orchestration.fields import name_on_paper, reason_on_paper, user_name
+from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell
+from stores.audit.user import user_name
 from stores.shelf.returning import refusal_of, seen_by
 from stores.shelf.shelf import Shelf
 

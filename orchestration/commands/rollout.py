@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from core.errors import NotReadyError
 from orchestration.channels import answered, channels_of
 from orchestration.commands.predict import declared
-from orchestration.fields import name_on_paper, reason_on_paper, user_name
+from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
+from stores.audit.user import user_name
 from stores.keys.signing import ensure_signer
 from stores.shelf.channels import Asked, ChannelState
 from stores.shelf.papers import StageApproval

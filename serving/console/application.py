@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import inspect
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -31,6 +30,7 @@ from serving.settings import HttpSettings
 from serving.telemetry.log_lines import tell_failed
 from serving.telemetry.repeats import Repeats
 from serving.transport.problems import status_of
+from stores.audit.user import user_name
 from stores.home_id import home_id
 from stores.keys.access_keys import AccessKeyFile
 
@@ -165,7 +165,7 @@ class Console:
             query=dict(request.query_params),
             form=form,
             key=key,
-            who=_user() if key is None else key.owner,
+            who=user_name() if key is None else key.owner,
             now_ms=self._home.clock.now_ms(),
             check=partial(self._check, request, key, route),
         )
@@ -334,10 +334,3 @@ def _unforeseen() -> PlatformError:
         remedy="what it was stands in the log of the console",
         code="internal",
     )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container may have no name for its user
-        return "somebody on this machine"

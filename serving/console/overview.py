@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import PlatformError
 from core.monitoring.alerts import Alert, use_cases_of
 from serving.console.beginnings import beginning, beginnings
+from serving.console.objectives import promised
 from serving.console.pages import Asking, Drawn, Home, Page
 from serving.console.tables import score_dates
 from serving.errors import NotFoundError
@@ -48,6 +49,7 @@ def use_case(asked: Asking) -> Drawn:
     facts = {
         "card": card,
         "plan": manifest.plan if manifest else None,
+        "promised": promised(home, name, manifest, asked.now_ms) if manifest else None,
         "state": state,
         "shown_alerts": SHOWN_ALERTS,
     }

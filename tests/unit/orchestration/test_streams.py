@@ -1,12 +1,9 @@
 """What is said reaches every kind of terminal, and who said it has a name everywhere."""
 
-import getpass
 import io
-import os
 import sys
 
 from orchestration import cli
-from orchestration.fields import user_name
 from orchestration.streams import open_to_any_text
 
 
@@ -23,11 +20,3 @@ def test_who_closed_the_output_is_told_nothing_and_that_is_no_fault(monkeypatch)
     monkeypatch.setattr(sys, "stdout", None)
     assert cli.main([]) == 0
     sys.stdout.close()
-
-
-def test_a_user_without_a_name_is_known_by_the_number(monkeypatch):
-    def nobody():
-        raise KeyError("getpwuid(): uid not found: 12345")
-
-    monkeypatch.setattr(getpass, "getuser", nobody)
-    assert user_name() == f"user {os.getuid()}"
