@@ -99,7 +99,7 @@ class Erasing:
     def _log(self, folder: Path) -> Counts:
         if folder.parent.name == "landing":
             log = self.layout.root / "log" / folder.name
-            return {"records": erase_in_landing(folder, log, self.sought)}
+            return erase_in_landing(folder, log, self.sought)
         return {"log_records": erase_in_log(folder, self.sought, now_ms=self._now_ms)}
 
     def _tables(self) -> Iterator[Step]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from core.erasing.sought import Sought
@@ -31,17 +32,20 @@ def erase_in_cold(tier: ColdTier, target: str, sought: Sought, *, now_ms: int) -
         found = [_bundle_removed(tier, paper, folder, sought) for paper in tier.papers(target)]
         return {"bundles": sum(found)}
     log = tier.layout.log_dir(name)
-    return {"records": sum(_blanked(tier, p, log, sought) for p in tier.papers(target))}
+    done: Counter[str] = Counter()
+    for paper in tier.papers(target):
+        done.update(_blanked(tier, paper, log, sought))
+    return dict(done)
 
 
-def _blanked(tier: ColdTier, paper: ColdPaper, log: Path, sought: Sought) -> int:
-    """Places that held them in one landed file, which is blanked, and renamed if named so."""
+def _blanked(tier: ColdTier, paper: ColdPaper, log: Path, sought: Sought) -> dict[str, int]:
+    """What of them was in one landed file, which is blanked, and renamed if named so."""
     with tier.fetched(paper) as files:
         folder = files[0].parent
-        n_found = erase_in_landing(folder, log, sought)
-        if n_found:
+        found = erase_in_landing(folder, log, sought)
+        if any(found.values()):
             tier.rewrite(paper, sorted(folder.iterdir()))
-    return n_found
+    return found
 
 
 def _bundle_removed(tier: ColdTier, paper: ColdPaper, releases: Path, sought: Sought) -> int:

@@ -14,6 +14,7 @@ from stores.durable import exclusive_lock, sync_directory, write_durably
 from stores.erasing.files import erase_in_file, keeping_age, null_rows
 from stores.erasing.lines import blanked_csv, blanked_lines, needles_in_file
 from stores.erasing.mapped import MappedColumns
+from stores.erasing.scanning import scan_file
 from stores.log.epochs import Epoch, FileFormat, read_manifest, sealed_numbers, write_manifest
 from stores.log.landing import FORMATS
 from stores.log.source_log import SourceLog
@@ -48,29 +49,36 @@ def erase_in_log(directory: Path, sought: Sought, *, now_ms: int) -> int:
     return n_erased
 
 
-def erase_in_landing(folder: Path, log: Path, sought: Sought) -> int:
-    """Blank somebody's rows in files put down to be landed; how many places held them.
+def erase_in_landing(folder: Path, log: Path, sought: Sought) -> dict[str, int]:
+    """Blank somebody's rows in files put down to be landed.
 
-    A file is read by every mapping that its source was ever landed with.
+    Returns how many records were theirs, and how many places beside them: names of files, files
+    that are not made of records. A file is read by every mapping that its source was ever landed
+    with.
     """
     numbers = sealed_numbers(log) if log.is_dir() else []
     documents = [read_manifest(log, number).mapping for number in numbers]
     distinct = [each for n, each in enumerate(documents) if each and each not in documents[:n]]
     mapped = [MappedColumns(document, sought.identifier) for document in distinct]
-    n_erased = 0
+    n_records = n_places = 0
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         file_format = FORMATS.get(path.suffix.lower())
-        if file_format is None or not mapped:
-            n_erased += erase_in_file(path, sought)
-            continue
-        draft = path.with_name(path.name + DRAFT)
-        n_rows = _rewritten(path, file_format, draft, sought, mapped)
-        if n_rows:
-            with keeping_age(path):
-                draft.replace(path)
-        draft.unlink(missing_ok=True)
-        n_erased += n_rows + erase_in_file(path, sought)
-    return n_erased
+        if file_format is not None and (mapped or scan_file(path, path.name, sought)):
+            n_records += _rewritten_in_place(path, file_format, sought, mapped)
+        n_places += erase_in_file(path, sought)
+    return {"records": n_records, "places_in_files": n_places}
+
+
+def _rewritten_in_place(
+    path: Path, file_format: FileFormat, sought: Sought, mapped: Sequence[MappedColumns]
+) -> int:
+    draft = path.with_name(path.name + DRAFT)
+    n_records = _rewritten(path, file_format, draft, sought, mapped)
+    if n_records:
+        with keeping_age(path):
+            draft.replace(path)
+    draft.unlink(missing_ok=True)
+    return n_records
 
 
 def _erase_in_epoch(directory: Path, epoch: Epoch, sought: Sought) -> int:

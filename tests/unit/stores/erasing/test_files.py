@@ -204,7 +204,8 @@ def test_who_stands_under_another_name_in_a_mapped_file_is_found_by_its_mapping(
         os.utime(path, (1, 1))
     card = Sought("card-596")
     assert erase_in_log(log.directory, card, now_ms=2) == 3
-    assert erase_in_landing(landing, log.directory, card) == 3
+    done = erase_in_landing(landing, log.directory, card)
+    assert done == {"records": 3, "places_in_files": 0}
     assert {int(path.stat().st_mtime) for path in landing.iterdir()} == {1}
     for epoch in log.epochs():
         kept = [record.raw for record in log.records(epoch.epoch)]
@@ -212,3 +213,20 @@ def test_who_stands_under_another_name_in_a_mapped_file_is_found_by_its_mapping(
         assert ids == [5961, 95]
     landed = {hashlib.sha256(path.read_bytes()).hexdigest() for path in landing.iterdir()}
     assert landed == {epoch.sha256 for epoch in log.epochs()}  # still known as landed
+
+
+def test_a_certificate_counts_records_of_landed_files_and_not_places(tmp_path):
+    """Eight rows in one column of one file are eight records, and one place."""
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    rows = [{"id": f"e{n}", "card": OTHER if n % 3 else THEIRS, "n": n} for n in range(24)]
+    pq.write_table(pa.Table.from_pylist(rows), landing / "a.parquet")
+    (landing / "b.ndjson").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (landing / f"{THEIRS}.md").write_text(f"about {THEIRS}")
+    done = erase_in_landing(landing, tmp_path / "log", SOUGHT)
+    assert done["records"] == 16
+    assert done["places_in_files"] == 2
+    assert erase_in_landing(landing, tmp_path / "log", SOUGHT) == {
+        "records": 0,
+        "places_in_files": 0,
+    }
