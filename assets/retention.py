@@ -37,7 +37,7 @@ class Sweep:
 
     def plans(self) -> list[TargetPlan]:
         """What is due, and what moves, target by target; nothing is changed."""
-        holds, now_ms = Holds(self.platform.layout.holds).all(), self.now_ms
+        holds, now_ms = Holds(self.platform.layout).all(), self.now_ms
         return [
             target_plan(k.target, k.days, k.pieces(), holds, now_ms=now_ms, moving_why=k.moving_why)
             for k in self.kept
@@ -45,12 +45,8 @@ class Sweep:
 
     def tables(self, plans: Sequence[TargetPlan]) -> list[dict[str, Any]]:
         """Tables for the job, held ones left out: a purge of their history would undo a hold."""
-        held = {
-            plan.target
-            for plan in plans
-            for hold in Holds(self.platform.layout.holds).all()
-            if hold.covers(plan.target, self.now_ms)
-        }
+        holds = Holds(self.platform.layout).all()
+        held = {p.target for p in plans for hold in holds if hold.covers(p.target, self.now_ms)}
         return [
             {
                 "target": kept.target,

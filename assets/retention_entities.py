@@ -64,5 +64,5 @@ def ended(
 
 
 def _due(platform: Platform, kept: Kept, now_ms: int) -> tuple[str, ...]:
-    holds = Holds(platform.layout.holds).all()
+    holds = Holds(platform.layout).all()
     return target_plan(kept.target, kept.days, kept.pieces(), holds, now_ms=now_ms).due

@@ -90,7 +90,7 @@ def _say_plans(shell: Shell, plans: "list[TargetPlan]") -> None:
 
 
 def _list(shell: Shell) -> int:
-    holds = Holds(shell.settings.layout.holds).all()
+    holds = Holds(shell.settings.layout).all()
     now_ms = shell.clock.now_ms()
     if not holds:
         shell.say("there is no legal hold")
@@ -114,7 +114,7 @@ def _hold(arguments: argparse.Namespace, shell: Shell) -> int:
     _check_given(arguments, "target", "until", "who", "why")
     until_ms = _end_ms(arguments.until)
     _check_target(arguments.target, shell)
-    hold = Holds(shell.settings.layout.holds).place(
+    hold = Holds(shell.settings.layout).place(
         arguments.target,
         who=arguments.who,
         why=arguments.why,
@@ -143,7 +143,7 @@ def _end_ms(text: str) -> int:
 def _lift(arguments: argparse.Namespace, shell: Shell) -> int:
     _check_given(arguments, "id", "who", "why")
     now_ms = shell.clock.now_ms()
-    holds = Holds(shell.settings.layout.holds)
+    holds = Holds(shell.settings.layout)
     hold = holds.lift(arguments.id, who=arguments.who, why=arguments.why, now_ms=now_ms)
     shell.say(f"hold {hold.hold_id} on {hold.target} was lifted by {hold.lifted_by}")
     return 0

@@ -237,7 +237,7 @@ class Erasing:
         return journal
 
     def _done(self, step: Step, at_ms: int) -> StepDone:
-        holds = Holds(self.layout.holds).all()
+        holds = Holds(self.layout).all()
         held = next((hold.words for hold in holds if _keeps(hold, step.target, at_ms)), "")
         counts = {} if held else {name: n for name, n in step.run().items() if n}
         words = held or ", ".join(f"{n:,} {name}" for name, n in counts.items()) or "nothing"

@@ -246,7 +246,7 @@ def test_a_sweep_removes_files_and_tells_the_job_what_to_delete(
 
 
 def test_a_held_target_keeps_its_rows_and_its_history(platform, instance, layout, tmp_path):
-    holds = Holds(layout.holds)
+    holds = Holds(layout)
     for target in ("events/*", "log/payments"):
         holds.place(target, who="Legal", why="case 7", now_ms=0, until_ms=AT_MS + DAY_MS)
     result, _, tables = swept(platform, instance, tmp_path)

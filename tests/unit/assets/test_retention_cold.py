@@ -125,7 +125,7 @@ def test_a_release_that_was_restored_while_the_sweep_was_at_work_stays(platform)
 
 
 def test_a_period_ends_in_the_cold_tier_but_for_what_is_held(platform):
-    holds = Holds(platform.layout.holds)
+    holds = Holds(platform.layout)
     until_ms = NOW_MS + 10_000 * DAY_MS
     hold = holds.place("landing/*", who="Lee", why="case 7", now_ms=0, until_ms=until_ms)
     swept(platform)

@@ -86,7 +86,7 @@ def kept_of(layout, target, *, is_asking=False):
     platform = platform_at(layout.root, AT_MS, online_url=layout.online_url)
     found = Inventory(declared(is_asking=is_asking), platform, AT_MS).kept()
     (kept,) = [each for each in found if each.target == target]
-    holds = Holds(layout.holds).all()
+    holds = Holds(layout).all()
     return kept, target_plan(target, kept.days, kept.pieces(), holds, now_ms=AT_MS)
 
 
@@ -128,7 +128,7 @@ def test_values_go_with_the_last_row_of_their_entity(layout, store):
 
 @pytest.mark.parametrize("target", ["events/*", "online/*"])
 def test_a_hold_on_rows_or_values_keeps_values(layout, store, target):
-    Holds(layout.holds).place(target, who="Legal", why="case 7", now_ms=0, until_ms=AT_MS + DAY_MS)
+    Holds(layout).place(target, who="Legal", why="case 7", now_ms=0, until_ms=AT_MS + DAY_MS)
     kept, plan = kept_of(layout, f"online/{WISH.name}")
     kept.remove(plan.due)
     assert len(cards_in(store)) == 4

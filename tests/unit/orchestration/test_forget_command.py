@@ -263,7 +263,7 @@ def replace_run(step):
     [("events/payments", "table events/payments"), ("bundles/toy", "bundles")],
 )
 def test_a_hold_keeps_what_it_covers_until_it_is_lifted(settings, target, step):
-    holds = Holds(settings.layout.holds)
+    holds = Holds(settings.layout)
     hold = holds.place(target, who="Lee", why="case 7", now_ms=1, until_ms=NOW_MS * 2)
     code, said = called(settings, "--why", "asked in a letter")
     assert code == 1

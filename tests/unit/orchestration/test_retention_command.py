@@ -37,7 +37,7 @@ def test_a_hold_is_placed_listed_and_lifted(shell):
     assert called(shell, "holds") == (0, "there is no legal hold\n")
     code, said = called(shell, "hold", "--target", "events/*", "--until", "2026-03-05", *PAPER)
     assert code == 0
-    (hold,) = Holds(shell.settings.layout.holds).all()
+    (hold,) = Holds(shell.settings.layout).all()
     assert hold.until_ms == date_start_ms("2026-03-06")
     assert f"hold {hold.hold_id} on events/* until 2026-03-05" in said
     assert "in force" in called(shell, "holds")[1]
@@ -61,7 +61,7 @@ def test_a_hold_is_placed_listed_and_lifted(shell):
 def test_a_hold_that_says_too_little_or_the_wrong_thing_is_refused(shell, words, wrong):
     with pytest.raises(InvalidInputError, match=wrong):
         called(shell, *words)
-    assert Holds(shell.settings.layout.holds).all() == []
+    assert Holds(shell.settings.layout).all() == []
 
 
 def test_a_mistyped_target_is_told_the_nearest(shell):
