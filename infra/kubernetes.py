@@ -232,13 +232,33 @@ def _online(settings: ClusterSettings, name: str, image: str, limits: Manifest) 
     return container
 
 
+def _events(settings: ClusterSettings) -> list[Manifest]:
+    """The one replica that takes events where they go to files; nothing where brokers do."""
+    if settings.kafka_bootstrap:
+        return []
+    container = _online(settings, "events", settings.serving_image, {"memory": "1Gi"})
+    return [
+        _deployment(settings, "events", container, is_single=True, metrics_port=SERVICE_PORT),
+        _service(settings, "events", SERVICE_PORT),
+    ]
+
+
+def _event_variable(settings: ClusterSettings) -> Manifest:
+    """What a replica among several does with events: sends them to brokers, or refuses them."""
+    if settings.kafka_bootstrap:
+        return {"name": "THROUGHLINE_KAFKA__BOOTSTRAP", "value": settings.kafka_bootstrap}
+    return {"name": "THROUGHLINE_HTTP__MAY_TAKE_EVENTS", "value": "false"}
+
+
 def serving(settings: ClusterSettings) -> list[Manifest]:
     """The service (CPU, and GPU where asked), the folder and the controller.
 
     Folder and controller are the one writer of online deltas and of the channels: one
-    replica each, the old one gone before the new one starts.
+    replica each, the old one gone before the new one starts. So is, without Kafka, who takes
+    events.
     """
     cpu = _online(settings, "serving", settings.serving_image, {"memory": "1Gi"})
+    cpu["env"].append(_event_variable(settings))
     objects = [
         _deployment(
             settings,
@@ -248,11 +268,13 @@ def serving(settings: ClusterSettings) -> list[Manifest]:
             metrics_port=SERVICE_PORT,
         ),
         _service(settings, "serving", SERVICE_PORT),
+        *_events(settings),
     ]
     if settings.has_gpu:
         limits = {"memory": "4Gi", "nvidia.com/gpu": 1}
         gpu = _online(settings, "serving-gpu", settings.serving_gpu_image, limits)
         gpu["env"].append({"name": "THROUGHLINE_MODELS__DEVICE", "value": "cuda"})
+        gpu["env"].append(_event_variable(settings))
         objects += [
             _deployment(settings, "serving-gpu", gpu, metrics_port=SERVICE_PORT),
             _service(settings, "serving-gpu", SERVICE_PORT),

@@ -48,6 +48,9 @@ class ClusterSettings(BaseModel):
     postgres_database: str = "throughline"
     postgres_user: str = "throughline"
     redis_url: str = Field("redis://redis:6379/0", description="Online values.")
+    kafka_bootstrap: str = Field(
+        "", description="Brokers that take events; empty: one replica takes them, into files."
+    )
     mlflow_uri: str = Field("http://mlflow:5000", description="MLflow's tracking server.")
     ui_url: str = Field("", description="Where people find Dagster's pages; alerts link there.")
     mlflow_ui_url: str = Field("", description="Where people find MLflow's pages.")

@@ -111,7 +111,7 @@ class Service:
             explain_budget_ms=settings.explainer.record_budget_ms,
             n_kept=0 if settings.models.budget_bytes else KEPT_RELEASES,
         )
-        logs = LogAppenders(layout, clock, settings.kafka, self._guard_of_brokers())
+        logs = self._new_logs()
         intake = EventIntake(self._releases, self._online.store, logs, clock, self._online.claims)
         health = Health(home_id(layout), self._releases, self._watcher, self._online.reader, clock)
         self._scraping = self._new_scraping(registry, health, clock)
@@ -145,18 +145,19 @@ class Service:
             told=self._told,
         )
 
-    def _guard_of_brokers(self) -> Guard | None:
-        """None where events go to files. One failure is enough: it took seconds."""
-        if not self._settings.kafka.bootstrap:
-            return None
-        return Guard(
-            "sending events to Kafka",
-            Breaker(most_failures=1, rest_s=1.0),
-            self._clock,
-            budget_ms=None,
-            told=self._told,
-            changed=lambda state: self._telemetry.asked("event_log", is_asked=state == "closed"),
-        )
+    def _new_logs(self) -> LogAppenders:
+        """Logs that events go to: of brokers one failure is enough, as it took seconds."""
+        settings, clock, guard = self._settings, self._clock, None
+        if settings.kafka.bootstrap:
+            guard = Guard(
+                "sending events to Kafka",
+                Breaker(most_failures=1, rest_s=1.0),
+                clock,
+                budget_ms=None,
+                told=self._told,
+                changed=lambda is_: self._telemetry.asked("event_log", is_asked=is_ == "closed"),
+            )
+        return LogAppenders(settings, clock, guard, machine=platform.node())
 
     def _new_scraping(self, registry: CollectorRegistry, health: Health, clock: Clock) -> Scraping:
         layout = self._settings.layout

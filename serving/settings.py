@@ -68,6 +68,7 @@ class HttpSettings(Section):
     patience_ms: int = Field(default=40, ge=1)  # who would wait for longer is sent away
     keep_alive_s: int = Field(default=30, ge=1)
     shutdown_s: int = Field(default=10, ge=0)
+    may_take_events: bool = True  # else they are refused, for another replica to take
 
 
 class ConsoleSettings(Section):

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from core.clock import Clock
+from core.errors import NotReadyError
 from serving.engine.grouping import Groups
 from serving.guard import Guard
-from serving.settings import KafkaSettings
-from stores.layout import Layout
+from serving.settings import Settings
 from stores.log.kafka.place import KafkaPlace
 from stores.log.kafka.topics import ensure_topic
 from stores.log.source_log import SourceLog
+from stores.log.takers import Taker
 
 
 class Line(NamedTuple):
@@ -68,15 +69,21 @@ class GroupAppender:
 
 
 class LogAppenders:
-    """Logs of all sources, each opened when its first event comes: over Kafka where it is named."""
+    """Logs of all sources, each opened when its first event comes: over Kafka where it is named.
+
+    Logs in files are appended to by the processes of one machine; on every other one events are
+    refused, as they are where settings say so.
+    """
 
     def __init__(
-        self, layout: Layout, clock: Clock, kafka: KafkaSettings, guard: Guard | None
+        self, settings: Settings, clock: Clock, guard: Guard | None, *, machine: str
     ) -> None:
-        self._layout = layout
+        self._layout = settings.layout
         self._clock = clock
-        self._kafka = kafka
+        self._kafka = settings.kafka
+        self._may_take_events = settings.http.may_take_events
         self._guard = guard
+        self._taker = Taker(self._layout.state / "event_taker", machine)
         self._appenders: dict[str, GroupAppender] = {}
 
     def of(self, source: str) -> GroupAppender:
@@ -88,6 +95,13 @@ class LogAppenders:
         return self._appenders[source]
 
     def _opened(self, source: str) -> SourceLog:
+        if not self._may_take_events:
+            raise NotReadyError(
+                "this replica of the service takes no events",
+                found="THROUGHLINE_HTTP__MAY_TAKE_EVENTS=false",
+                remedy="send them to the one that does; in a cluster that is http://events:8080",
+                code="events_elsewhere",
+            )
         log, kafka = SourceLog(self._layout.log_dir(source), source), self._kafka
         if kafka.bootstrap:
             topic = f"{kafka.topic_prefix}{source}"
@@ -96,4 +110,6 @@ class LogAppenders:
             )
             ensure_topic(place, n_partitions=kafka.partitions, n_replicas=kafka.replicas)
             log.move_to(place, now_ms=self._clock.now_ms())
+        elif not log.is_over_kafka:
+            self._taker.hold()
         return log

@@ -73,6 +73,9 @@ PROBLEMS: dict[str, Known] = {
         503, "The record cannot be kept, so no answer leaves.", is_retryable=True
     ),
     "log_unwritable": Known(503, "The event log cannot be written.", is_retryable=True),
+    "events_elsewhere": Known(
+        503, "Another replica of the service takes events.", is_retryable=True
+    ),
     "kafka_unavailable": Known(
         503, "The brokers that hold the event log do not take events.", is_retryable=True
     ),
@@ -116,7 +119,7 @@ PREDICTION = (*BODY, *KEY, *POINTS, "unknown_contract", "contract_ended", "not_r
               "at_too_old", "record_not_kept", "dependency")  # fmt: skip
 EVENT = (*BODY, *KEY, "over_burst", "unknown_source", "unknown_contract", "contract_ended",
          "duplicate_conflict", "events_waiting", "dependency", "log_unwritable",
-         "kafka_unavailable", "busy")  # fmt: skip
+         "kafka_unavailable", "events_elsewhere", "busy")  # fmt: skip
 RECORD = (*KEY, "unknown_record", "damaged_record", "damaged_segment", "busy")
 REPLAY = (*RECORD, "another_manifest", "integrity", "not_ready")
 ROLLOUT = (*KEY, "unknown_use_case", "integrity", "busy")

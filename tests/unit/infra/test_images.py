@@ -64,7 +64,7 @@ def test_the_extras_of_the_images_are_declared():
     declared = set(document["project"]["optional-dependencies"])
     asked = set(re.findall(r"--extra (\w+)|EXTRA=([\w-]+)", SERVING + ORCHESTRATION))
     names = {name for pair in asked for name in pair if name}
-    asked_for = {"serving", "serving-gpu", "explainer", "console", "orchestration"}
+    asked_for = {"serving", "serving-gpu", "explainer", "console", "kafka", "orchestration"}
     assert asked_for == names <= declared
 
 

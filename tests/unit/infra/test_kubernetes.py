@@ -286,3 +286,38 @@ def test_the_settings_that_the_page_shows_are_settings():
     cluster = ClusterSettings(**yaml.safe_load(shown))
     assert BatchSettings.read(pod_environment(cluster)).retention.run_days == 30
     assert all(f"`{name}`" in page.read_text() for name in SECRET_VARIABLES)
+
+
+def deployments(settings):
+    found = [m for m in manifests(settings) if m["kind"] == "Deployment"]
+    return {each["metadata"]["name"]: each["spec"] for each in found}
+
+
+def service_settings(spec):
+    env = spec["template"]["spec"]["containers"][0]["env"]
+    ours = {e["name"]: e["value"] for e in env if e["name"].startswith("THROUGHLINE_")}
+    return read_settings(ours)
+
+
+def test_without_brokers_one_replica_takes_events_and_every_other_refuses_them():
+    found = deployments(SETTINGS)
+    taking = {n for n in ("serving", "serving-gpu", "events")
+              if service_settings(found[n]).http.may_take_events}  # fmt: skip
+    assert taking == {"events"}
+    assert found["events"]["replicas"] == 1
+    assert found["events"]["strategy"] == {"type": "Recreate"}
+    assert found["serving"]["replicas"] > 1
+    services = {m["metadata"]["name"] for m in manifests(SETTINGS) if m["kind"] == "Service"}
+    assert "events" in services
+
+
+def test_with_brokers_every_replica_takes_events():
+    settings = SETTINGS.model_copy(update={"kafka_bootstrap": "kafka:9092"})
+    found = deployments(settings)
+    assert "events" not in found
+    for name in ("serving", "serving-gpu"):
+        told = service_settings(found[name])
+        assert told.http.may_take_events
+        assert told.kafka.bootstrap == "kafka:9092"
+    for manifest in manifests(settings):
+        validate(manifest)
