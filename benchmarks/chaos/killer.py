@@ -7,8 +7,9 @@ import signal
 import threading
 from pathlib import Path
 
+from serving.rollouts.shadow_keeper import SCORER_NAME
+
 KILL_EVERY_S = 0.3
-SCORER = b"serving.rollouts.shadow_scorer"
 
 
 class Killer(threading.Thread):
@@ -49,15 +50,15 @@ class Killer(threading.Thread):
             if entry in self._others:
                 continue
             try:
-                fields = Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()
-                is_scorer = SCORER in Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
-            except (OSError, IndexError):
+                name, _, rest = Path(f"/proc/{entry}/stat").read_text().rpartition(")")
+            except OSError:
                 continue
+            fields = rest.split()
             if int(fields[1]) not in ours and entry not in ours:
                 self._others.add(entry)
                 continue
             ours.add(entry)
-            if is_scorer and fields[0] != "Z":
+            if name.endswith(f"({SCORER_NAME}") and fields[0] != "Z":
                 self._kill(entry)
 
     def _kill(self, pid: int) -> None:

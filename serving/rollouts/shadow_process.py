@@ -1,11 +1,18 @@
-"""The service's side of the shadow's process: one request at a time, killed when it hangs."""
+"""The service's side of a shadow: a request written, an answer read, nothing waited for in between.
+
+All the rest is its keeper's (`serving.rollouts.shadow_keeper`): a scorer forked, watched, killed.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import os
+import signal
+import socket
 import sys
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -13,27 +20,29 @@ import numpy as np
 
 from core.errors import DependencyError
 from serving.models.releases import LoadedRelease
-from serving.rollouts.shadow_scorer import Reply, Request
+from serving.rollouts.shadow_messages import Answer, Request
 from serving.rollouts.shadows import PROCESS_FAILED, Scored, Vectors
+from serving.spawning import spawned
+from stores.shelf.bundle import MODEL, MODEL_INPUT, MODEL_OUTPUT
 
-COMMAND = (sys.executable, "-m", "serving.rollouts.shadow_scorer")
-MAX_REPLY_BYTES = 1 << 20
-START_PATIENCE_S = 30.0
-"""Until a process has a release ready: the lowest priority makes for a slow start."""
+COMMAND = (sys.executable, "-m", "serving.rollouts.shadow_keeper")
+MAX_ANSWER_BYTES = 16 << 20
+LONGEST_S = 300.0
+"""For an answer, by the clock. Scorers have their patience; this is for a keeper that hangs."""
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Reply)
+_decoder = msgspec.json.Decoder(Answer)
 
 
 class ShadowProcess:
-    """Scores vectors in a process of its own, started when first needed.
+    """Scores vectors in processes of its own, started when first needed.
 
     Parameters
     ----------
     bundle_of
         Folder of a release's bundle.
     patience_s
-        Longest wait for the scores of a pass; a process that takes longer is killed.
+        Longest time of its own that a scorer may take for a pass before it is killed.
     """
 
     def __init__(
@@ -46,14 +55,10 @@ class ShadowProcess:
         self._bundle_of = bundle_of
         self.patience_s = patience_s
         self._command = tuple(command)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._is_warm_for = ""
-
-    @property
-    def pid(self) -> int | None:
-        """Process that scores now; None when there is none."""
-        is_there = self._process is not None and self._process.poll() is None
-        return self._process.pid if is_there and self._process is not None else None
+        self._streams: tuple[StreamReader, StreamWriter] | None = None
+        self.keeper: int | None = None
+        """Its process, and that of the scorer which was asked last."""
+        self.scorer: int | None = None
 
     async def score(self, release: LoadedRelease, passes: Sequence[Vectors]) -> list[Scored]:
         """What each pass came to, in order; fewer than asked where the process failed at the next.
@@ -63,74 +68,56 @@ class ShadowProcess:
         DependencyError
             If it failed before the first: it ended, hung, or has no such release.
         """
-        done: list[Reply] = []
         line = _encoder.encode(
             Request(
-                str(self._bundle_of(*release.key).absolute()),
-                release.manifest_digest,
+                str(self._bundle_of(*release.key).absolute() / MODEL),
+                release.manifest.files[MODEL],
+                MODEL_INPUT,
+                MODEL_OUTPUT,
+                self.patience_s,
                 [len(vectors) for vectors in passes],
                 np.concatenate([vector for vectors in passes for vector in vectors]).tobytes(),
             )
         )
-        is_warm = self._is_warm_for == release.manifest_digest and self.pid is not None
         try:
-            await self._asked(line + b"\n", 1 + len(passes), done, is_warm=is_warm)
+            async with asyncio.timeout(LONGEST_S):
+                answer = await self._asked(line + b"\n")
         except (OSError, ValueError, EOFError) as error:  # TimeoutError is an OSError
             await self.close()
-            if len(done) < 2:  # at most that it is ready
-                raise DependencyError(
-                    "the shadow's process failed", found=repr(error), code=PROCESS_FAILED
-                ) from None
-        else:
-            self._is_warm_for = release.manifest_digest
-        return [Scored(reply.scores, reply.spent_ms, reply.trouble) for reply in done[1:]]
+            raise _failed(repr(error)) from None
+        self.scorer = answer.scorer
+        if answer.failure and not answer.replies:
+            raise _failed(answer.failure)
+        return [Scored(each.scores, each.spent_ms, each.trouble) for each in answer.replies]
 
     async def close(self) -> None:
-        """End the process."""
-        process, self._process = self._process, None
-        self._is_warm_for = ""
-        if process is not None:
-            process.kill()
-            await asyncio.to_thread(process.communicate)
+        """End its processes."""
+        keeper, self.keeper, self.scorer = self.keeper, None, None
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            streams[1].close()
+        if keeper is not None:
+            with suppress(ProcessLookupError):
+                os.kill(keeper, signal.SIGKILL)
+            await asyncio.to_thread(os.waitpid, keeper, 0)
 
-    async def _asked(self, line: bytes, n: int, done: list[Reply], *, is_warm: bool) -> None:
-        """Fill ``done`` with ``n`` replies; a process that gives none for too long is killed."""
-        asking = asyncio.create_task(asyncio.to_thread(self._ask, line, n, done))
-        n_before, silent_s = len(done), 0.0
-        try:
-            while not asking.done():
-                # No longer at once: it may be ready long before the patience with a start is over.
-                await asyncio.wait([asking], timeout=self.patience_s)
-                silent_s = silent_s + self.patience_s if len(done) == n_before else 0.0
-                n_before = len(done)
-                longest_s = self.patience_s if is_warm or done else START_PATIENCE_S
-                if not asking.done() and silent_s >= longest_s:
-                    raise TimeoutError(f"no answer for {silent_s:g} s")
-        finally:
-            if not asking.done():
-                if self._process is not None:
-                    self._process.kill()
-                await asyncio.gather(asking, return_exceptions=True)
-        asking.result()
+    async def _asked(self, line: bytes) -> Answer:
+        reader, writer = self._streams or await self._started()
+        writer.write(line)
+        await writer.drain()
+        answer = await reader.readline()
+        if not answer:
+            raise EOFError("it ended")
+        return _decoder.decode(answer)
 
-    def _ask(self, line: bytes, n: int, done: list[Reply]) -> None:
-        """Write a line, read ``n``; in a thread, where to start a process holds up no request."""
-        process = self._process
-        if process is None or process.poll() is not None:
-            process = self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C is ours to hear
-            )
-        assert process.stdin is not None  # noqa: S101 - pipes were asked for
-        assert process.stdout is not None  # noqa: S101
-        process.stdin.write(line)
-        process.stdin.flush()
-        while len(done) < n:
-            reply = process.stdout.readline(MAX_REPLY_BYTES)
-            if not reply:
-                raise EOFError("it ended")
-            done.append(_decoder.decode(reply))
-            if len(done) == 1 and done[0].trouble:
-                raise ValueError(done[0].trouble)
+    async def _started(self) -> tuple[StreamReader, StreamWriter]:
+        """Start the keeper, in a thread: until it runs, its parent waits."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.keeper = await asyncio.to_thread(spawned, self._command, stdin=theirs.fileno())
+        self._streams = await asyncio.open_unix_connection(sock=ours, limit=MAX_ANSWER_BYTES)
+        return self._streams
+
+
+def _failed(found: str) -> DependencyError:
+    return DependencyError("the shadow's process failed", found=found, code=PROCESS_FAILED)

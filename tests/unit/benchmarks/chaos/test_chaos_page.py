@@ -23,6 +23,7 @@ from benchmarks.chaos.shipping import segment_of, shipped_of
 from benchmarks.chaos.tests import told_by
 from benchmarks.networks import drawn_rows
 from benchmarks.servers import PROJECT
+from serving.rollouts.shadow_keeper import SCORER_NAME
 from stores.shelf.bundle import MODEL_INPUT
 from training.graph import GraphBuilder
 from training.onnx_export import OnnxScorer
@@ -140,11 +141,13 @@ def test_a_hanging_model_scores_like_its_twin_until_it_is_asked_for_something():
 
 def test_a_scorer_under_the_root_is_killed_and_nobody_else(monkeypatch):
     monkeypatch.setattr(chaos_killer, "KILL_EVERY_S", 0.05)
-    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}, {!r}])"
-    wait = "import time; time.sleep(60)"
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}])"
+    wait = "import time; from serving.child import be_called; be_called({!r}); time.sleep(60)"
     ours, other = (
-        subprocess.Popen([sys.executable, "-c", child.format(wait, name)], start_new_session=True)
-        for name in ("serving.rollouts.shadow_scorer", "another")
+        subprocess.Popen(
+            [sys.executable, "-c", child.format(wait.format(name))], start_new_session=True
+        )
+        for name in (SCORER_NAME, "another")
     )
     try:
         with Killer(ours.pid) as killer, Killer(other.pid) as idle:
