@@ -3,18 +3,21 @@
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.erasing.erasure import Certificate, Tombstone
 from core.erasing.sought import Sought
 from core.errors import InvalidInputError
+from core.nearest import or_near
 from orchestration.commands.subject import identifier_of
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.audit.user import user_name
 
 if TYPE_CHECKING:
+    from core.use_case import UseCase
     from orchestration.erasing.forgetting import Erasing
 
 ACTIONS = ("erase", "verify", "list")
@@ -58,6 +61,8 @@ def erasing_of(arguments: argparse.Namespace, shell: Shell) -> "Erasing":
     from use_cases import discover
 
     settings = shell.settings
+    use_cases = discover(settings.use_case_packages)
+    _check_key(arguments.entity.partition("=")[0], use_cases.values())
     key, identifier = _entity(arguments.entity, shell)
     token = ensure_mask(settings.layout.keys).of(identifier)
     sought = Sought(identifier, [token])
@@ -71,11 +76,24 @@ def erasing_of(arguments: argparse.Namespace, shell: Shell) -> "Erasing":
         settings,
         sought,
         Tombstone(key=key, token=token, at_ms=shell.clock.now_ms()),
-        use_cases=list(discover(settings.use_case_packages)),
+        use_cases=list(use_cases),
         others=folders_besides(settings, arguments.also),
         code_version=code_version(),
         told=lambda words: shell.say(f"  {words}"),
     )
+
+
+def _check_key(key: str, use_cases: Iterable["UseCase"]) -> None:
+    """Return when a declared entity is joined by a key; what was typed is not repeated."""
+    entities = [keys for use_case in use_cases for keys in use_case.entities.values()]
+    known = sorted({name for keys in entities for name in keys})
+    if key not in known:
+        raise InvalidInputError(
+            "no declared entity has that join key",
+            found=f"the declared ones are {', '.join(known) or 'none'}",
+            remedy=or_near(key, known),
+            code="unknown_join_key",
+        )
 
 
 def _entity(text: str, shell: Shell) -> tuple[str, str]:

@@ -8,7 +8,13 @@ from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.audit.log import AuditLog
 from stores.keys.signing import ROLES, Role, public_keys, revoked_keys
-from stores.keys.signing_keys import current_keys, revoke_key, rotated_signer
+from stores.keys.signing_keys import (
+    current_keys,
+    refuse_mounted,
+    revocable_role,
+    revoke_key,
+    rotated_signer,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +46,13 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
         former = current_keys(layout.keys).get(role)
         if former is None:
             raise InvalidInputError(f"nothing was ever signed as {role} here", code="unknown_key")
+        refuse_mounted(layout.keys)
         said("signing_key_rotation", role=role, former=former)
         signer = rotated_signer(layout.keys, role)
         said("signing_key_rotated", role=role, former=former, key=signer.key_id)
         shell.say(f"{role} signs with {signer.key_id}; what {former} signed holds until revoked")
         return 0
+    revocable_role(layout.keys, arguments.key_id)  # nothing is put down that cannot be done
     said("signing_key_revocation", key=arguments.key_id)
     revoked = revoke_key(
         layout.keys, arguments.key_id, who=arguments.who, why=arguments.why, at_ms=now_ms

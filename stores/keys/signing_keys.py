@@ -48,13 +48,7 @@ def rotated_signer(directory: Path, role: Role) -> Signer:
     InvalidInputError
         If keys come from a secret store.
     """
-    if is_mounted(directory):
-        raise InvalidInputError(
-            "the keys that sign come from a secret store",
-            found=f"files in {directory / MOUNTED}",
-            remedy="put a new one there; what the old one signed holds until you revoke it",
-            code="mounted_keys",
-        )
+    refuse_mounted(directory)
     with exclusive_lock(directory / ".lock"):
         former = load_signer(directory, role)
         key = Ed25519PrivateKey.generate()
@@ -67,6 +61,17 @@ def rotated_signer(directory: Path, role: Role) -> Signer:
     return signer
 
 
+def refuse_mounted(directory: Path) -> None:
+    """Return when the keys that sign are the home's own; InvalidInputError else."""
+    if is_mounted(directory):
+        raise InvalidInputError(
+            "the keys that sign come from a secret store",
+            found=f"files in {directory / MOUNTED}",
+            remedy="put a new one there; what the old one signed holds until you revoke it",
+            code="mounted_keys",
+        )
+
+
 def revoke_key(directory: Path, key_id: str, *, who: str, why: str, at_ms: int) -> RevokedKey:
     """Believe nothing that a key signed, from now on and for good.
 
@@ -76,26 +81,33 @@ def revoke_key(directory: Path, key_id: str, *, who: str, why: str, at_ms: int) 
         If there is no such key, it is revoked already, or it is the one that signs.
     """
     with exclusive_lock(directory / ".lock"):
-        known = {(role, key): key for role, key in public_keys(directory)}
-        found = [role for role, key in known if key == key_id]
+        role = revocable_role(directory, key_id)
         before = revoked_keys(directory)
-        if not found or key_id in {each.key_id for each in before.keys}:
-            raise InvalidInputError(
-                "there is no such key, or it is revoked already",
-                found=f"{len(known)} keys, {len(before.keys)} of them revoked",
-                remedy="name one as `throughline signing list` shows it",
-                code="unknown_signing_key",
-            )
-        if key_id in current_keys(directory).values():
-            raise InvalidInputError(
-                f"the key is the one that signs as {found[0]}",
-                remedy=f"`throughline signing rotate {found[0]}` first",
-                code="signing_key_in_use",
-            )
-        revoked = RevokedKey(key_id=key_id, role=found[0], who=who, why=why, at_ms=at_ms)
+        revoked = RevokedKey(key_id=key_id, role=role, who=who, why=why, at_ms=at_ms)
         content = document_bytes(RevokedKeys(keys=(*before.keys, revoked)))
         write_durably(revoked_path(directory), content)
     return revoked
+
+
+def revocable_role(directory: Path, key_id: str) -> Role:
+    """What a key signed as, when it can be revoked; raises as `revoke_key`."""
+    known = public_keys(directory)
+    found = [role for role, key in known if key == key_id]
+    revoked = {each.key_id for each in revoked_keys(directory).keys}
+    if not found or key_id in revoked:
+        raise InvalidInputError(
+            "there is no such key, or it is revoked already",
+            found=f"{len(known)} keys, {len(revoked)} of them revoked",
+            remedy="name one as `throughline signing list` shows it",
+            code="unknown_signing_key",
+        )
+    if key_id in current_keys(directory).values():
+        raise InvalidInputError(
+            f"the key is the one that signs as {found[0]}",
+            remedy=f"`throughline signing rotate {found[0]}` first",
+            code="signing_key_in_use",
+        )
+    return found[0]
 
 
 def current_keys(directory: Path) -> dict[Role, str]:

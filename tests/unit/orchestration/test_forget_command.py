@@ -67,6 +67,24 @@ def called(settings, *words, person=THEIRS):
     return code, out.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"), [("card", "did you mean card_id?"), ("zzz", "name one of these")]
+)
+def test_a_key_that_no_entity_declares_is_refused_with_those_there_are(settings, key, hint):
+    command = next(command for command in cli.COMMANDS if command.name == "forget")
+    told = cli.parser_of(command).parse_args(["--entity", f"{key}={THEIRS}", "--why", "a letter"])
+    with pytest.raises(InvalidInputError) as refused:
+        forget.run(told, Shell(settings, clock=FixedClock(NOW_MS), out=StringIO()))
+    assert refused.value.code == "unknown_join_key"
+    said = str(refused.value)
+    assert "card_id" in said
+    assert "terminal_id" in said
+    assert said.endswith(hint)
+    assert f"{key}=" not in said
+    assert THEIRS not in said
+    assert Erasures(settings.layout).all() == []
+
+
 def certificate_in(said):
     return Path(said.partition("certificate: ")[2].splitlines()[0])
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from functools import partial
 
 import pytest
@@ -8,6 +9,8 @@ from desks import Desk
 
 from core.errors import IntegrityError
 from stores.audit.log import AuditLog
+from stores.keys.signing import MOUNTED
+from stores.keys.signing_keys import current_keys
 from stores.layout import Layout
 
 SAID = ("--who", "Ada", "--why", "a laptop was lost")
@@ -73,3 +76,20 @@ def test_what_cannot_be_done_is_said(signing):
     assert signing("list") == (0, "nothing was signed yet\n")
     assert signing("rotate", "release", *SAID)[0] == 2
     assert signing("revoke", "0" * 16, *SAID)[0] == 2
+
+
+def test_what_is_refused_leaves_nothing_in_the_audit_log(signing, desk):
+    desk.ask("promote", shelve(desk.layout))
+    in_use = current_keys(desk.layout.keys)["release"]
+    log = AuditLog.of(desk.layout, is_signing=False)
+    before = log.latest(99, lambda _record: True)
+    for key in ("0" * 16, in_use):
+        assert signing("revoke", key, *SAID)[0] == 2
+    mounted = desk.layout.keys / MOUNTED
+    mounted.mkdir()
+    for private in desk.layout.keys.glob("*.private.pem"):
+        shutil.copy(private, mounted)
+    code, said = signing("rotate", "release", *SAID)
+    assert code == 2
+    assert "secret store" in said
+    assert log.latest(99, lambda _record: True) == before
