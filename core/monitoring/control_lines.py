@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
-from core.stats.control_charts import Chart, ewma, level_of, shewhart
+from core.stats.control_charts import Chart, ewma, level_of, shewhart, usual_points
 from core.stats.histogram import Categories
 from core.stats.profile import TableProfile
 
@@ -18,6 +18,7 @@ DECISION = "decision"
 LEAST_NULLS = 0.001
 DAYS_OF_WEEK = 7
 FEWEST_WEEKS = 2
+WIDTH = 3.0  # of Shewhart's limits, in spreads
 MEDIAN_VARIANCE = 1.57  # of a median of normal values, in variances of a mean: pi / 2
 
 
@@ -83,6 +84,8 @@ def charted(line: Line, dates: Sequence[str], n_baseline: int) -> Charted | None
     """A line's charts, by the level of its first ``n_baseline`` days; None where they give none.
 
     A week's rhythm is taken out where each weekday was there twice: a Sunday is held to Sundays.
+    Days of the baseline that are themselves far off (an outage, the beginning of a shift) say
+    nothing about what is usual, and the mean that remembers does not remember them.
 
     Examples
     --------
@@ -93,14 +96,17 @@ def charted(line: Line, dates: Sequence[str], n_baseline: int) -> Charted | None
     """
     week = _week(line.values, dates, n_baseline)
     values, wider = (line.values, 1.0) if week is None else (line.values - week[0], week[1])
+    is_usual = usual_points(values[:n_baseline], WIDTH * wider)
     try:
-        level = level_of(values[:n_baseline])
+        level = level_of(values[:n_baseline][is_usual])
     except InvalidInputError:  # too few days, or all alike: there is no spread to judge by
         return None
     spread = level.spread * wider
-    days = shewhart(values, level.centre, spread)
+    days = shewhart(values, level.centre, spread, WIDTH)
+    remembered = values.copy()
+    remembered[:n_baseline][~is_usual] = np.nan
     title = line.title if week is None else f"{line.title}, a week's rhythm taken out"
-    return Charted(title, tuple(dates), days, ewma(values, level.centre, spread))
+    return Charted(title, tuple(dates), days, ewma(remembered, level.centre, spread))
 
 
 def _week(

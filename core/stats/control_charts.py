@@ -71,7 +71,7 @@ def level_of(reference: ArrayLike) -> Level:
     """
     values = np.asarray(reference, dtype=np.float64)
     values = values[~np.isnan(values)]
-    spread = float(np.abs(np.diff(values)).mean()) / MOVING_RANGE if len(values) > 1 else 0.0
+    spread = _spread(values)
     if len(values) < FEWEST_POINTS or not spread > 0:
         raise InvalidInputError(
             "a reference period must hold eight points that differ",
@@ -79,6 +79,50 @@ def level_of(reference: ArrayLike) -> Level:
             remedy="take a longer one",
         )
     return Level(float(values.mean()), spread)
+
+
+def usual_points(reference: ArrayLike, width: float = 3.0) -> NDArray[np.bool_]:
+    """Points of a reference that may say what is usual: those without a special cause.
+
+    A reference may hold a day of an outage, or the first days of the very shift that a chart is to
+    find; limits that such days widen find nothing. So points beyond ``width`` spreads of the
+    median are left out and the spread is taken anew, until none is left out. Medians and steps
+    between neighbours hardly follow a few points far away, but half of a reference cannot be told
+    from the other half: of 28 points up to four alone, or ten in a row, are.
+
+    Nothing is left out where fewer than eight points would stay, or equal ones. A missing point
+    (NaN) is not usual.
+
+    Parameters
+    ----------
+    reference
+        Shape ``(n,)``.
+
+    References
+    ----------
+    Montgomery (2009), Introduction to Statistical Quality Control, 6th ed., section 6.2 (trial
+    control limits, revised without points that are out of control).
+
+    Examples
+    --------
+    >>> usual_points([10.0, 12.0, 11.0, 10.0, 60.0, 12.0, 11.0, 10.0, 12.0]).tolist().index(False)
+    4
+    """
+    values = np.asarray(reference, dtype=np.float64)
+    is_usual = ~np.isnan(values)
+    while True:
+        kept = values[is_usual]
+        spread = _spread(kept)
+        is_near = np.abs(values - np.median(kept)) <= width * spread if len(kept) else is_usual
+        left = is_usual & is_near
+        if left.sum() == is_usual.sum() or left.sum() < FEWEST_POINTS or not _spread(values[left]):
+            return is_usual
+        is_usual = left
+
+
+def _spread(values: Array) -> float:
+    """Mean step between neighbours, as a standard deviation of normal values."""
+    return float(np.abs(np.diff(values)).mean()) / MOVING_RANGE if len(values) > 1 else 0.0
 
 
 def shewhart(values: ArrayLike, centre: ArrayLike, spread: ArrayLike, width: float = 3.0) -> Chart:

@@ -60,3 +60,38 @@ def test_lines_are_rows_missing_shares_and_other_decisions():
         "t: share of decisions other than APPROVE": pytest.approx(0.2),
     }
     assert all(np.isnan(values[1]) for values in lines.values())
+
+
+def out_of_limits(make, n_runs=80):
+    """Shares of the judged days that either chart, and Shewhart's alone, finds outside."""
+    either, alone = [], []
+    for seed in range(n_runs):
+        values = make(np.random.default_rng(seed))
+        chart = charted(Line("rows", values), DATES, N_BASELINE)
+        assert chart is not None
+        either.append(len(chart.out(DATES[N_BASELINE:])) / (N - N_BASELINE))
+        alone.append(chart.shewhart.is_out[N_BASELINE:].mean())
+    return float(np.mean(either)), float(np.mean(alone))
+
+
+def days(rng, *, outage=(), since=N, shift=0.0):
+    """A number a day, of spread 1: an outage of ten spreads on some days, a shift since another."""
+    values = rng.normal(0.0, 1.0, N)
+    values[list(outage)] -= 10.0
+    values[since:] += shift
+    return values
+
+
+def test_an_outage_in_the_baseline_hides_no_shift_and_raises_no_alarm():
+    """Three days of outage, ten spreads down, would widen limits beyond a shift of five."""
+    _, found = out_of_limits(lambda rng: days(rng, outage=(4, 13, 22), since=28, shift=5.0))
+    assert found > 0.35  # 0.001 by all days of the baseline
+    alarms, _ = out_of_limits(lambda rng: days(rng, outage=(4, 13, 22)))
+    assert alarms < 0.03
+
+
+def test_a_shift_that_began_in_the_baseline_is_found_though_it_is_in_it():
+    """Of five spreads, eight days before those that are judged."""
+    either, found = out_of_limits(lambda rng: days(rng, since=20, shift=5.0))
+    assert found > 0.35  # 0.2 by all days of the baseline
+    assert either > 0.95

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidInputError
-from core.stats.control_charts import ewma, level_of, shewhart
+from core.stats.control_charts import ewma, level_of, shewhart, usual_points
 
 
 def run_length(chart):
@@ -72,3 +72,25 @@ def test_a_level_is_not_widened_by_a_drift_within_its_reference():
 def test_what_gives_no_level_is_refused(reference):
     with pytest.raises(InvalidInputError, match="eight points"):
         level_of(reference)
+
+
+@pytest.mark.parametrize("places", [[5], [3, 9, 20], [1, 7, 14, 23], list(range(18, 28))])
+def test_days_far_off_say_nothing_about_what_is_usual(places):
+    values = np.random.default_rng(3).normal(0.0, 1.0, 28)
+    values[places] += 12.0
+    is_usual = usual_points(values)
+    assert not is_usual[places].any()
+    assert is_usual.sum() >= 28 - len(places) - 1
+
+
+def test_few_days_of_noise_are_taken_for_far_off():
+    rng = np.random.default_rng(4)
+    left_out = [28 - usual_points(rng.normal(0.0, 1.0, 28)).sum() for _ in range(300)]
+    assert np.mean(left_out) < 28 * 0.01
+
+
+def test_what_would_leave_too_few_or_equal_days_is_not_left_out():
+    assert usual_points([0.0] * 27 + [1.0]).all()
+    assert usual_points([1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 90.0]).all()
+    assert usual_points([np.nan, 1.0]).tolist() == [False, True]
+    assert usual_points([]).tolist() == []
