@@ -8,8 +8,11 @@ import threading
 import time
 from contextlib import closing
 
+import httpx
 import pytest
+from bundles import REQUEST, serve, shelve
 from folding_world import CrashingStore, World
+from online_processes import folder, service
 from payments import NOW_MS, PAYMENTS, payment
 
 from core.clock import SystemClock
@@ -17,6 +20,7 @@ from core.errors import ConfigurationError, DependencyError, IntegrityError
 from core.features.keys import epoch_of, offset_of, position
 from spark_jobs.crash import CrashPoints
 from spark_jobs.reading import LogSlice, SliceReader
+from stores.layout import Layout
 from stores.log.kafka.clients import ADMIN, delete_before, library, new_admin
 from stores.log.kafka.place import KafkaPlace
 from stores.log.kafka.topics import ensure_topic
@@ -27,6 +31,7 @@ pytestmark = pytest.mark.slow
 CARDS = [f"c{n}" for n in range(5)]
 PATIENCE_S = 60
 now_ms = SystemClock().now_ms
+START_MS = now_ms()
 
 
 @pytest.fixture
@@ -39,16 +44,6 @@ def over(directory, place):
     log = SourceLog(directory, "payments")
     log.move_to(place, now_ms=now_ms())
     return log
-
-
-def again(work):
-    """What work gives as soon as brokers do: one that just began knows no leaders yet."""
-    until_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return work()
-        except DependencyError:
-            assert time.monotonic() < until_s
 
 
 def send(log, numbers, key=b"k"):
@@ -193,26 +188,6 @@ def test_readers_sealers_and_senders_at_once_agree_on_every_position(tmp_path, p
         assert len(log.epochs()) > 1
 
 
-def test_what_was_acknowledged_outlives_a_broker_that_is_killed(broker, log):
-    send(log, range(100), spread)
-    before = read(log)
-    broker.kill()
-    with pytest.raises(DependencyError) as error:
-        send(log, range(100, 110), spread)
-    assert error.value.code == "kafka_unavailable"
-    with pytest.raises(DependencyError):
-        log.tip(now_ms())
-    broker.start()
-    # What a sender does that heard of no answer, and a folder that heard of none.
-    again(lambda: send(log, range(100, 110), spread))
-    found = again(lambda: read(log))
-    assert found[:100] == before
-    # The client may have sent the ten when the broker was back: then they are there twice.
-    assert set(numbers(found)) == set(range(110))
-    with closing(SourceLog(log.directory, "payments")) as other:
-        assert read(other) == found
-
-
 def test_events_that_brokers_lost_are_told_and_not_passed_over(log, place):
     send(log, range(20), spread)
     read(log)
@@ -333,3 +308,76 @@ def rows_of(log, parts):
             row["event_date"] = None  # a refused row is filed under the day it came
     kept = [{k: v for k, v in row.items() if k not in differing} for row in rows]
     return sorted(kept, key=repr)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    layout = Layout(tmp_path / "home").create()
+    serve(layout, shelve(layout), counter=1)
+    return layout
+
+
+def test_events_sent_to_two_services_are_served_once_whatever_is_killed(broker, layout):
+    """A service, the folder and the broker die by kill -9; senders repeat what was not answered."""
+    kafka = {"KAFKA__BOOTSTRAP": broker.bootstrap, "KAFKA__REPLICAS": 1, "KAFKA__PARTITIONS": 3}
+    with (
+        service(layout, **kafka) as one,
+        service(layout, **kafka) as two,
+        folder(layout) as folding,
+    ):
+        taken = [sent(each.url, n) for n, each in enumerate([one, two] * 5)]
+        assert all("position" not in result for result in taken)
+        folding.wait_until(lambda: counted(one.url) == 10)
+        log = SourceLog(layout.log_dir("payments"), "payments")
+        before = read(log)
+        one.kill()
+        folding.kill()
+        broker.kill()
+        refused = httpx.post(f"{two.url}/v1/events/payments", json=paid(10), timeout=PATIENCE_S)
+        assert (refused.status_code, refused.json()["code"]) == (503, "kafka_unavailable")
+        assert int(refused.headers["Retry-After"]) >= 1
+        with pytest.raises(DependencyError):
+            log.tip(now_ms())
+        broker.start()
+        for n in range(5, 15):
+            sent(two.url, n)
+        with folder(layout) as another:
+            another.wait_until(lambda: counted(two.url) == 15)
+    with closing(log):
+        found = again(lambda: read(log))
+        assert found[:10] == before
+        assert {record.raw["event_id"] for _, record in found} == {f"p{n}" for n in range(15)}
+
+
+def again(work):
+    """What work gives as soon as brokers do: one that just began knows no leaders yet."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return work()
+        except DependencyError:
+            assert time.monotonic() < until_s
+
+
+def paid(n):
+    return payment(f"p{n}", START_MS)
+
+
+def sent(url, n):
+    """What became of an event, sent until it was taken."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        answer = httpx.post(f"{url}/v1/events/payments", json=paid(n), timeout=PATIENCE_S)
+        if answer.status_code == 200:
+            return answer.json()["results"][0]
+        assert answer.status_code == 503
+        assert time.monotonic() < until_s
+        time.sleep(0.1)
+
+
+def counted(url):
+    """How many payments of the last day the model is given."""
+    request = {**REQUEST, "entities": {"card_id": "c1", "terminal_id": "t1"}}
+    record_id = httpx.post(f"{url}/v1/toy/predictions", json=request).json()["prediction_id"]
+    record = httpx.get(f"{url}/v1/predictions/{record_id}").json()
+    return record["features"]["card_activity_v1"]["values"]["amount_minor_count_1d"]
