@@ -8,7 +8,7 @@ from typing import Any
 from core.audit.records import Record
 from core.features.plan import Frozen
 
-LONGEST_SHOWN = 24
+LONGEST_SHOWN, LONGEST_LIST = 30, 60  # a token is 27 long
 LEFT_OUT = ("_ms", "_digest", "event")
 
 
@@ -70,18 +70,32 @@ def is_about(about: Any, use_case: str) -> bool:
 def particulars(record: Record) -> str:
     """What a record is about, in a line: use case and release, then what else is short.
 
-    Instants, digests and lists are left to who opens the record.
+    Instants, digests and lists of more than names are left to who opens the record.
 
     Examples
     --------
     >>> about = {"role": "risk", "use_case": "fraud", "release": 2, "expires_at_ms": 9, "gates": []}
     >>> particulars(Record(at_ms=5, what="x", who="ann", about=about, n=1, before="0" * 64))
     'use_case=fraud release=2 role=risk'
+    >>> about = {"process": "service", "settings": ["home", "http.port"]}
+    >>> particulars(Record(at_ms=5, what="x", who="ann", about=about, n=1, before="0" * 64))
+    'process=service settings=home,http.port'
     """
-    shown: dict[str, str | int] = {
-        name: value
+    shown = {
+        name: _short(value)
         for name, value in record.about.items()
-        if isinstance(value, str | int) and not name.endswith(LEFT_OUT)
+        if _is_short(value) and not name.endswith(LEFT_OUT)
     }
     first = {name: shown[name] for name in ("use_case", "release") if name in shown}
-    return " ".join(f"{k}={str(v)[:LONGEST_SHOWN]}" for k, v in (first | shown).items())
+    return " ".join(f"{name}={text}" for name, text in (first | shown).items())
+
+
+def _is_short(value: object) -> bool:
+    is_names = isinstance(value, list) and value and all(isinstance(each, str) for each in value)
+    return isinstance(value, str | int) or bool(is_names)
+
+
+def _short(value: Any) -> str:
+    is_list = isinstance(value, list)
+    text, most = (",".join(value), LONGEST_LIST) if is_list else (str(value), LONGEST_SHOWN)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
