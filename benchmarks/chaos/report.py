@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from benchmarks.chaos.batch import Live
 from benchmarks.chaos.crowd import Crowd
 from benchmarks.chaos.faults import Figures
 from benchmarks.chaos.kills import Kills
@@ -86,6 +87,25 @@ class Report:
                   is_ceiling=True)  # fmt: skip
         self.hold("shipped: records that never came", found.missing, 0, is_ceiling=True)
         self.hold("shipped: records looked at", found.records, 1_000, is_ceiling=False)
+
+    def live(self, found: Live) -> None:
+        """What batch beside events left."""
+        self.tell("batch", found.said, asdict(found), found.rows)
+        under, rest, events = found.under_load, found.at_rest, found.events
+        self.hold("batch: acknowledged events not in the table", events.missing, 0, is_ceiling=True)
+        self.hold("batch: events that are in the table twice", events.doubled, 0, is_ceiling=True)
+        self.hold("batch: values served meanwhile, not the oracle's", under.wrong, 0,
+                  is_ceiling=True)  # fmt: skip
+        self.hold("batch: values at rest, not the oracle's", rest.wrong, 0, is_ceiling=True)
+        at_least = {
+            "events acknowledged": (events.acknowledged, 2_000),
+            "reads looked at under load": (under.reads, 500),
+            "reads looked at at rest": (rest.reads, 500),
+            "rounds": (found.rounds, 4),
+            "kills": (found.kills, 5),
+        }
+        for what, (value, limit) in at_least.items():
+            self.hold(f"batch: {what}", value, limit, is_ceiling=False)
 
     def crowd(self, found: Crowd) -> None:
         """What a crowd met."""

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import servers
+from benchmarks.chaos.batch import live_batch
 from benchmarks.chaos.crowd import crowded, missing
 from benchmarks.chaos.faults import Fault, LockedFile, run_fault
 from benchmarks.chaos.faulty_proxy import FaultyProxy, to_unix_socket
@@ -157,11 +158,17 @@ def shadows(report: Report, folder: Path) -> None:
         report.shadows(beside_shadows(folder, redis.url, ROUTE, folder / "points.ndjson"))
 
 
+def live(report: Report, folder: Path) -> None:
+    """The folder killed at random while events come and the pipeline's own runs go round."""
+    report.live(live_batch(folder))
+
+
 PARTS: dict[str, Callable[[Report, Path], None]] = {
     "redis": redis_faults,
     "overload": overload,
     "sqlite": sqlite_faults,
     "folder": folder_killed,
+    "batch": live,
     "shadow": shadows,
     "rollouts": rollouts,
     "input": bad_input,

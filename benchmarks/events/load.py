@@ -12,7 +12,7 @@ import asyncio
 import json
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ import numpy as np
 import uvloop
 
 from benchmarks.load import OpenLoop, arrivals, request_bytes
-from core.clock import SystemClock
+from core.clock import DAY_MS, MINUTE_MS, SystemClock
 
 HOST, PATH = "127.0.0.1", "/v1/events/transactions"
-STATUSES = ("accepted", "duplicate", "rejected")
+AGES_MS, AGE_SHARES = (2_000, 10 * MINUTE_MS, 3 * DAY_MS), (0.7, 0.2, 0.1)
+"""How old an event is when it is sent: at most so old, in such a share."""
+SEED = 3
 
 
 def payments(count: int, *, cards: int, run: str, now_ms: int) -> Iterator[dict[str, Any]]:
@@ -42,6 +44,34 @@ def payments(count: int, *, cards: int, run: str, now_ms: int) -> Iterator[dict[
             "terminal_id": f"t{t}",
             "amount_minor": minor,
         }
+
+
+def strewn(
+    events: Iterator[dict[str, Any]], due_s: Sequence[float], *, now_ms: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Events dated by when they leave: most of them just then, some minutes or days before."""
+    draw = np.random.default_rng(seed)
+    oldest_ms = draw.choice(AGES_MS, size=len(due_s), p=AGE_SHARES)
+    ages_ms = (draw.random(len(due_s)) * oldest_ms).astype(np.int64).tolist()
+    for event, due, age_ms in zip(events, due_s, ages_ms, strict=True):
+        yield event | {"event_timestamp": now_ms + int(1_000 * due) - age_ms}
+
+
+def repeated(requests: list[bytes], share: float, *, seed: int) -> list[bytes]:
+    """Requests of which a share is one that was sent before, as of senders that heard nothing.
+
+    Examples
+    --------
+    >>> repeated([b"a", b"b", b"c"], 0, seed=1)
+    [b'a', b'b', b'c']
+    >>> repeated([b"a", b"b", b"c"], 1, seed=1)
+    [b'a', b'a', b'a']
+    """
+    draw, found = np.random.default_rng(seed), requests[:1]
+    for n in range(1, len(requests)):
+        is_again = draw.random() < share
+        found.append(found[int(draw.integers(n))] if is_again else requests[n])
+    return found
 
 
 def bodies(events: Iterator[dict[str, Any]], size: int) -> list[bytes]:
@@ -96,13 +126,18 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1, help="events a request")
     parser.add_argument("--cards", type=int, required=True)
     parser.add_argument("--run", required=True, help="what event ids begin with")
+    parser.add_argument("--late", action="store_true", help="date some minutes or days before")
+    parser.add_argument("--again", type=float, default=0.0, help="share that is sent once more")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--to", type=Path, required=True, help="where to write what came of it")
     given = parser.parse_args()
     due_s = arrivals(given.rate / given.size, given.seconds)
     count, now_ms = len(due_s) * given.size, SystemClock().now_ms()
     drawn = payments(count, cards=given.cards, run=given.run, now_ms=now_ms)
+    if given.late:
+        drawn = strewn(drawn, np.repeat(due_s, given.size).tolist(), now_ms=now_ms, seed=SEED)
     requests = [request_bytes(HOST, given.port, PATH, body) for body in bodies(drawn, given.size)]
+    requests = repeated(requests, given.again, seed=SEED)
     given.to.write_text(json.dumps(sent(given.port, requests, due_s, given.connections)))
 
 

@@ -21,7 +21,6 @@ from typing import Any
 
 from benchmarks import online, servers
 from benchmarks.chaos.world import folder_process, folding
-from benchmarks.events.kills import Bench, killed_and_rebased, load_of, started
 from benchmarks.events.load import bodies, payments
 from benchmarks.floors import Floor, Section
 from benchmarks.load import percentile
@@ -46,7 +45,6 @@ PACE, STREAM, STREAM_SIZE = 1_000, 10_000, 100
 OVERLOAD, OVERLOAD_SIZE = 100_000, 1_000
 TAKES_AT_MOST_S, LOOK_EVERY_S = 120.0, 0.01
 BEHIND_LIMIT_S = 2.0
-KILLS = 4
 FIRST_EPOCH = 2  # what was there before is told to be in epoch 1
 
 
@@ -137,8 +135,6 @@ def _measured(section: Section, world: World) -> None:
     wrong = abs(world.rows() - kept)
     what = f"rows too many or too few in the values, of {kept:,} events in the log"
     section.floors.append(Floor(what, wrong, 0, is_ceiling=True))
-    with servers.ours(world.layout.root, world.url, world.folder) as service:
-        _killed(section, world, service)
 
 
 def _readable(section: Section, world: World, service: Server) -> None:
@@ -207,26 +203,6 @@ def _backlog(section: Section, world: World) -> None:
     section.notes.append(f"with a core of its own the folder folds {n / cpu_s:,.0f} events/s")
     what = "events a second that the folder folds of a backlog"
     section.floors.append(Floor(what, rate, FOLDED_FLOOR))
-
-
-def _killed(section: Section, world: World, service: Server) -> None:
-    """The folder killed at random and re-based while single events come."""
-    size = world.size
-    to, layout = world.folder / "killed.json", world.layout
-    bench = Bench(
-        layout.root, world.url, world.folder, world.views, world.log, world.store, FIRST_EPOCH,
-        size.cards,
-    )  # fmt: skip
-    start_s = time.monotonic()
-    command = load_of(service.port, size.cards, to, rate=PACE / 2, seconds=size.seconds)
-    with started(command) as load:
-        found = killed_and_rebased(bench, load, kills=KILLS)
-    seconds = time.monotonic() - start_s
-    said = f"{found.kills} kills, {found.rebases} re-bases, {found.kept:,} events in the log"
-    name = f"{PACE // 2} events/s, folder killed and re-based"
-    section.add(Measurement(name, seconds, 0.0, {"seconds": seconds, "profile": said}))
-    what = "events that reads count twice or not at all after that"
-    section.floors.append(Floor(what, found.wrong, 0, is_ceiling=True))
 
 
 def _between(world: World) -> int:
