@@ -55,13 +55,9 @@ Question = tuple[int, int, int, int]
 """Number of a view; places of one entity's base and delta among the values; the instant (ms)."""
 
 
-class Merged(NamedTuple):
-    """An answer: as `core.features.reading.ViewReading`, but NaN for null."""
-
-    values: Sequence[float]
-    status: Status
-    newest_ms: int | None
-    seen_position: int
+Merged = tuple[Sequence[float], Status, int | None, int]
+"""An answer as `core.features.reading.ViewReading`, as a tuple: values (NaN for null), status, the
+newest row's instant (ms, None for none), the position that was seen (-1 for none)."""
 
 
 class Answers(NamedTuple):
@@ -134,12 +130,12 @@ class Merging:
         ):
             if status == _ASK_PYTHON:
                 found = self._in_python(question, values, first_ms)
-                numbers[start : start + len(found.values)] = array("d", found.values)
+                numbers[start : start + len(found[0])] = array("d", found[0])
                 merged.append(found)
             else:
                 of_it = listed[start : start + self._widths[question[0]]]
                 newest = None if newest_ms == _NEVER_MS else newest_ms
-                merged.append(Merged(of_it, _STATUSES[status], newest, seen))
+                merged.append((of_it, _STATUSES[status], newest, seen))
         return Answers(merged, np.frombuffer(numbers), starts)
 
     def _compiled(
@@ -172,7 +168,7 @@ class Merging:
         view, base, delta, at_ms = question
         found = self._readers[view].read(values[base], values[delta], at_ms, first_ms[view])
         numbers = [math.nan if value is None else value for value in found.values]
-        return Merged(numbers, found.status, found.newest_ms, found.seen_position)
+        return numbers, found.status, found.newest_ms, found.seen_position
 
 
 @cache

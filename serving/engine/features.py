@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +64,12 @@ class Readings(list[Reading]):
 
 
 class _Group(NamedTuple):
-    """Views of one entity: their join keys, and for each its number and how its keys begin."""
+    """Views of one entity: what takes its join keys, and for each its number and its keys' starts.
 
-    join_keys: tuple[str, ...]
+    Of several keys they are taken as a tuple, one is taken as it is.
+    """
+
+    taken: Callable[[Mapping[str, str | int]], Any]
     views: list[tuple[int, bytes, bytes]]
 
 
@@ -96,7 +100,7 @@ class FeatureReading:
         for number, view in enumerate(plan.views):
             group = by_keys.get(view.join_keys)
             if group is None:
-                group = by_keys[view.join_keys] = _Group(view.join_keys, [])
+                group = by_keys[view.join_keys] = _Group(itemgetter(*view.join_keys), [])
                 self._groups.append(group)
             self._places.append((view.name, self._groups.index(group), len(group.views)))
             group.views.append((number, *key_starts(view.name)))
@@ -132,10 +136,7 @@ class FeatureReading:
         watermarks = [_watermark(values[k]) for k in self._watermarks]
         first_ms = [first_ms_of(values[k]) for k in self._covered]
         merged, numbers, starts = self._merging.merge(questions, values, first_ms)
-        found = [
-            self._values(question, each, watermarks)
-            for question, each in zip(questions, merged, strict=True)
-        ]
+        found = self._found(questions, merged, watermarks)
         begins = np.array([[starts[first] for first in firsts] for firsts in asked], dtype=np.intp)
         rows = begins.T.take(self._group_of_row, axis=0) + self._place_in_group
         places = self._places
@@ -189,15 +190,16 @@ class FeatureReading:
         The candidates of one request share entities.
         """
         firsts_of_groups = []
-        for join_keys, views in self._groups:
-            known: dict[tuple[tuple[str | int, ...], int], int] = {}
+        for taken, views in self._groups:
+            known: dict[object, int] = {}
             firsts = []
             for point in points:
-                keys, at_ms = _keys(join_keys, point), point.at_ms
+                keys, at_ms = _taken(taken, point), point.at_ms
                 first = known.get((keys, at_ms))
                 if first is None:
                     first = known[keys, at_ms] = len(questions)
-                    ending = entity_key(keys) + KEY_END
+                    parts = keys if type(keys) is tuple else (keys,)
+                    ending = entity_key(parts) + KEY_END
                     for view, base, delta in views:
                         # Delta first: between two commands batch may cover what the folder drops.
                         at_delta = wanted.setdefault(delta + ending, len(wanted))
@@ -207,30 +209,37 @@ class FeatureReading:
             firsts_of_groups.append(firsts)
         return list(zip(*firsts_of_groups, strict=True)) if firsts_of_groups else [()] * len(points)
 
-    def _values(
-        self, question: Question, found: Merged, watermarks: Sequence[Watermark | None]
-    ) -> ViewValues:
-        view, at_ms = question[0], question[3]
-        values, status, newest_ms, seen = found
-        watermark = watermarks[view]
-        source_age_ms = None
-        if watermark is not None:
-            source_age_ms = max(0, at_ms - watermark.available_ms)
-            seen = max(seen, watermark.position)
-        if self._has_windows[view]:
+    def _found(
+        self,
+        questions: Sequence[Question],
+        merged: Sequence[Merged],
+        watermarks: Sequence[Watermark | None],
+    ) -> list[ViewValues]:
+        found = []
+        for (view, _, _, at_ms), answer in zip(questions, merged, strict=True):
+            values, status, newest_ms, seen = answer
+            watermark, source_age_ms = watermarks[view], None
+            if watermark is not None:
+                available_ms, position, _ = watermark
+                source_age_ms = at_ms - available_ms if at_ms > available_ms else 0
+                if position > seen:
+                    seen = position
             age_ms = source_age_ms
-        else:
-            age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
-        return ViewValues(values, status, age_ms, seen if seen >= 0 else None, source_age_ms)
+            if not self._has_windows[view]:
+                age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
+            found.append(
+                ViewValues(values, status, age_ms, seen if seen >= 0 else None, source_age_ms)
+            )
+        return found
 
 
 def _watermark(data: bytes | None) -> Watermark | None:
     return None if data is None else decode_watermark(data)
 
 
-def _keys(join_keys: Sequence[str], point: Point) -> tuple[str | int, ...]:
+def _taken(taken: Callable[[Mapping[str, str | int]], Any], point: Point) -> Any:
     try:
-        return tuple([point.keys[name] for name in join_keys])
+        return taken(point.keys)
     except KeyError as error:
         raise InvalidInputError(
             "a view needs a join key that the contract does not carry",

@@ -70,9 +70,9 @@ class CompiledRead:
             mine = self._merging[id(view)] = _Counted(view, self._library, self)
         self.n_read += 1
         ((found,), _, _) = mine.merge([(0, 0, 1, at_ms)], [base, delta], [first_ms])
-        values = tuple(None if math.isnan(value) else value for value in found.values)
-        seen = found.seen_position
-        return ViewReading(values, found.status, found.newest_ms, max(seen >> 32, -1), seen)
+        merged, status, newest_ms, seen = found
+        values = tuple(None if math.isnan(value) else value for value in merged)
+        return ViewReading(values, status, newest_ms, max(seen >> 32, -1), seen)
 
 
 class _Counted(Merging):

@@ -282,9 +282,9 @@ def test_many_questions_of_several_views_are_answered_in_order():
 
     for library in (built(), None):
         found, numbers, starts = Merging(plan, library).merge(questions, values, [None] * 3)
-        assert [merged.values[0] for merged in found] == [1.0, 0.0, 1.0, 0.0]
-        assert [merged.status for merged in found] == [*["PRESENT"] * 3, "NOT_FOUND"]
-        end_to_end = [value for merged in found for value in merged.values]
+        assert [values[0] for values, *_ in found] == [1.0, 0.0, 1.0, 0.0]
+        assert [status for _, status, *_ in found] == [*["PRESENT"] * 3, "NOT_FOUND"]
+        end_to_end = [value for values, *_ in found for value in values]
         np.testing.assert_array_equal(numbers, end_to_end)
         assert [numbers[start] for start in starts] == [1.0, 0.0, 1.0, 0.0]
 
