@@ -51,6 +51,20 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def lock_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock file ``path`` where nobody has it, without waiting; whether it is held."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
 def is_read_only(directory: Path) -> bool:
     """Whether ``directory`` lies on a disk that nobody can write to, such as a mounted copy."""
     return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)

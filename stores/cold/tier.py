@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from core.clock import DAY_MS
 from core.errors import InvalidInputError, NotReadyError
@@ -27,7 +27,7 @@ from core.features.plan import canonical_json
 from core.retention import Piece
 from stores.cold.papers import ColdFile, ColdPaper, fetch, verify
 from stores.cold.places import ColdPlace, open_cold
-from stores.durable import exclusive_lock, sync_directory, write_durably
+from stores.durable import exclusive_lock, lock_if_free, sync_directory, write_durably
 from stores.home_id import home_id
 from stores.layout import Layout
 from stores.log.epoch_records import digest_of_file
@@ -38,6 +38,7 @@ LOAN_DAYS = 7
 MARK = "cold:"
 """What the name of a piece begins with that lies in the cold tier; its paper's id follows."""
 _SCRATCH = ".scratch-"
+_LOCK = ".lock"
 
 
 class ColdTier:
@@ -237,21 +238,35 @@ class ColdTier:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder in the home, gone with the block; one of a process that died goes later."""
+        """A folder in the home, gone with the block; one of a process that died goes later.
+
+        Beside it lies a lock that is held as long as it is used.
+        """
         self.layout.cold.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=self.layout.cold))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        while True:
+            folder = self.layout.cold / f"{_SCRATCH}{uuid4().hex}"
+            lock = _lock_of(folder)
+            with exclusive_lock(lock):
+                if not lock.exists():  # taken away as left over, before it was held
+                    continue
+                try:
+                    folder.mkdir(mode=0o700)
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    lock.unlink(missing_ok=True)
+            return
 
     def drop_scratches(self) -> None:
-        """Remove copies that a process which died had fetched."""
+        """Remove copies that a process which died had fetched; those in use stay."""
         if not self.layout.cold.is_dir():
             return
-        with self.alone():
-            for left in self.layout.cold.glob(f"{_SCRATCH}*"):
-                shutil.rmtree(left)
+        left = {path.name.removesuffix(_LOCK) for path in self.layout.cold.glob(f"{_SCRATCH}*")}
+        for folder in (self.layout.cold / name for name in left):
+            with lock_if_free(_lock_of(folder)) as is_free:
+                if is_free:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    _lock_of(folder).unlink(missing_ok=True)
 
     def place_of(self, paper: ColdPaper) -> ColdPlace:
         """Where a thing lies."""
@@ -329,3 +344,7 @@ class ColdTier:
             place.remove(key)
         self._path(paper).unlink()
         sync_directory(self.layout.cold)
+
+
+def _lock_of(scratch: Path) -> Path:
+    return scratch.with_name(scratch.name + _LOCK)

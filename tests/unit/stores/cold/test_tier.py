@@ -30,7 +30,7 @@ from stores.layout import Layout
 TARGET, NAME = "bundles/toy", "3"
 CONTENT = {"shelf/a.bin": b"one" * 1_000, "shelf/b.bin": b"two"}
 NOW_MS = 10 * DAY_MS
-CHANGES = ("put(", "_write(", "unlink(", "replace(", "remove(", "rmtree(", "mkdtemp(", "mkdir(")
+CHANGES = ("put(", "_write(", "unlink(", "replace(", "remove(", "rmtree(", "mkdir(")
 TRACED = {module.__file__ for module in (cold, cold_papers, cold_places)}
 
 
@@ -156,6 +156,18 @@ def test_an_unknown_id_and_an_unknown_store_are_refused(tier):
         tier.bring("0" * 32, now_ms=NOW_MS)
     with pytest.raises(ConfigurationError, match="the cold tier's address"):
         open_cold("nonsense://x")
+
+
+def test_scratch_folders_in_use_outlive_a_sweep_and_those_of_the_dead_do_not(tier):
+    paper = moved(tier)
+    dead = tier.layout.cold / ".scratch-of-a-dead-one"
+    dead.mkdir()
+    (dead / "a.bin").write_bytes(b"half")
+    with tier.fetched(paper) as files:
+        tier.settle(NOW_MS)
+        assert [file.read_bytes() for file in files] == list(CONTENT.values())
+        assert not dead.exists()
+    assert not list(tier.layout.cold.glob(".scratch-*"))
 
 
 def die_at(number):
