@@ -7,35 +7,17 @@ import json
 
 import pytest
 from bundles import CONTRACT, serve, shelve
-from engines import Bench
 from folding_world import World
 from grown_payments import GROWN, WAS
-from memory_appenders import MemoryAppenders
 from memory_store import MemoryOnlineStore
 from payments import NOW_MS, payment
 
 from core.clock import FixedClock, date_start_ms
 from serving.errors import ContractEndedError, NotFoundError
-from serving.events.events import EventIntake
 from serving.folder import Folder
 from serving.settings import Settings
 from serving.telemetry.process_metrics import FolderMetrics
 from stores.layout import Layout
-
-
-@pytest.fixture
-def bench(tmp_path):
-    return Bench(Layout(tmp_path).create())
-
-
-@pytest.fixture
-def appenders():
-    return MemoryAppenders()
-
-
-@pytest.fixture
-def intake(bench, appenders):
-    return EventIntake(bench.releases, bench.store, appenders, bench.clock, bench.guard)
 
 
 def take(intake, raw, said=None):

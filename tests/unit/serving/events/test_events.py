@@ -3,8 +3,6 @@ import json
 
 import pytest
 from bundles import serve, shelve
-from engines import Bench
-from memory_appenders import MemoryAppenders
 from memory_store import MemoryOnlineStore
 from payments import NOW_MS, PAYMENTS, payment
 
@@ -15,24 +13,8 @@ from serving.engine.grouping import MAX_WAITING
 from serving.errors import BrokenContractError, ListTooLongError, NotFoundError
 from serving.events.appending import GroupAppender, Line
 from serving.events.events import MAX_EVENTS, EventIntake
-from stores.layout import Layout
 from stores.log.source_log import SourceLog
 from stores.online.claims import CLAIM_MS
-
-
-@pytest.fixture
-def bench(tmp_path):
-    return Bench(Layout(tmp_path).create())
-
-
-@pytest.fixture
-def appenders():
-    return MemoryAppenders()
-
-
-@pytest.fixture
-def intake(bench, appenders):
-    return EventIntake(bench.releases, bench.store, appenders, bench.clock, bench.guard)
 
 
 def take(intake, raw, source="payments"):
