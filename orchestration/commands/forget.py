@@ -11,6 +11,7 @@ from core.erasing.erasure import Certificate, Tombstone
 from core.erasing.sought import Sought
 from core.errors import InvalidInputError
 from core.nearest import or_near
+from core.plural import counted
 from orchestration.commands.subject import identifier_of
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
@@ -122,7 +123,7 @@ def _dry_run(erasing: "Erasing", shell: Shell) -> int:
 
     with shell.step("search everything") as step:
         found, searched = erasing.search()
-        step.detail = ", ".join(f"{n:,} {name}" for name, n in searched.items())
+        step.detail = ", ".join(counted(n, name) for name, n in searched.items())
     root = erasing.layout.root
     places: Counter[str] = Counter()
     for sighting in found:
@@ -153,8 +154,8 @@ def _erase(erasing: "Erasing", arguments: argparse.Namespace, shell: Shell) -> i
 
 def in_words(certificate: Certificate) -> list[str]:
     """What a certificate says."""
-    searched = ", ".join(f"{n:,} {name}" for name, n in certificate.searched.items())
-    lines = [f"\nsearched {searched}: found in {len(certificate.left):,} places"]
+    searched = ", ".join(counted(n, name) for name, n in certificate.searched.items())
+    lines = [f"\nsearched {searched}: found in {counted(len(certificate.left), 'places')}"]
     lines += [f"  left in {place}" for place in certificate.left[:SHOWN]]
     lines += [f"  held: {step.name}, {step.held}" for step in certificate.steps if step.held]
     for model in certificate.models:
@@ -177,7 +178,7 @@ def _verify(arguments: argparse.Namespace, shell: Shell) -> int:
     )
     shell.say(f"signed by this home: {certificate.tombstone.key} {certificate.tombstone.token}")
     for step in certificate.steps:
-        counts = ", ".join(f"{n:,} {name}" for name, n in step.counts.items())
+        counts = ", ".join(counted(n, name) for name, n in step.counts.items())
         shell.say(f"  {step.name}: {step.held or counts or 'nothing'}")
     for line in in_words(certificate):
         shell.say(line)
@@ -192,7 +193,9 @@ def _list(shell: Shell) -> int:
     rows = [("key", "token", "by", "state", "certificate")]
     for journal in erasures.all():
         certificates = erasures.certificates(journal.tombstone.erasure_id)
-        state = "over" if journal.is_over else f"cut short after {len(journal.done)} steps"
+        state = (
+            "over" if journal.is_over else f"cut short after {counted(len(journal.done), 'steps')}"
+        )
         last = str(certificates[-1]) if certificates else "-"
         stone = journal.tombstone
         rows.append((stone.key, stone.token, journal.who, state, last))

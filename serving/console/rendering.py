@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from core.plural import counted
 from serving.console.pages import Section
 
 _HERE = Path(__file__).parent
@@ -102,6 +103,7 @@ def _templates() -> Environment:
         "percent": percent,
         "duration": duration,
         "words": words,
+        "counted": counted,
         "short": short,
         "marked": marked,
     }

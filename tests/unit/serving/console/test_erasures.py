@@ -118,3 +118,10 @@ def test_who_may_audit_one_use_case_sees_nobody_who_was_forgotten_in_all(layout)
     one, every = (made_key(layout, [scope]) for scope in ("toy:audit", "*:audit"))
     assert Console(layout).get("/erasures", one).status == 403
     assert Console(layout).get("/erasures", every).status == 200
+
+
+def test_one_record_is_no_records(console, layout):
+    certified(layout, 5, steps=(StepDone(name="records", counts={"records": 1, "rows": 2}),))
+    words = console.get(f"/erasures/{stone(5).erasure_id}").words
+    assert "1 record, 2 rows" in words
+    assert "1 records" not in words
