@@ -36,7 +36,8 @@ class Comparison(Frozen):
     """Counts of a shadow and of the champion on the same points; merged exactly, in any order.
 
     ``latencies`` of both arms are those of scoring alone, ``request_latencies`` those of the
-    champion's requests in whole. ``n_dropped`` are points for which there was no room.
+    champion's requests in whole. ``n_dropped`` are points for which there was no room, ``n_ended``
+    how often the shadow's process hung or died.
     ``flips`` counts changed decisions as ``"APPROVE -> BLOCK"``, the champion's first.
     Differences of scores, shadow minus champion, are sums in millionths.
     """
@@ -45,6 +46,7 @@ class Comparison(Frozen):
     shadow: Counters = Counters()
     request_latencies: tuple[NonNegativeInt, ...] = (0,) * LATENCY_BINS
     n_dropped: NonNegativeInt = 0
+    n_ended: NonNegativeInt = 0
     flips: dict[str, NonNegativeInt] = Field(default_factory=dict)
     difference_ppm: int = 0
     absolute_difference_ppm: NonNegativeInt = 0
@@ -59,6 +61,7 @@ class Comparison(Frozen):
             shadow=self.shadow.merged(other.shadow),
             request_latencies=tuple(a + b for a, b in pairs),
             n_dropped=self.n_dropped + other.n_dropped,
+            n_ended=self.n_ended + other.n_ended,
             flips=dict(sorted(flips.items())),
             difference_ppm=self.difference_ppm + other.difference_ppm,
             absolute_difference_ppm=self.absolute_difference_ppm + other.absolute_difference_ppm,
@@ -69,7 +72,7 @@ class ComparisonCount:
     """A comparison while it grows."""
 
     def __init__(self) -> None:
-        self.n_dropped = 0
+        self.n_dropped = self.n_ended = 0
         self._champion, self._shadow = ArmCount(), ArmCount()
         self._requests = [0] * LATENCY_BINS
         self._flips: Counter[str] = Counter()
@@ -107,6 +110,7 @@ class ComparisonCount:
             shadow=self._shadow.counters(),
             request_latencies=tuple(self._requests),
             n_dropped=self.n_dropped,
+            n_ended=self.n_ended,
             flips=dict(self._flips),
             difference_ppm=self._difference_ppm,
             absolute_difference_ppm=self._absolute_ppm,
@@ -160,6 +164,11 @@ def _answered(comparison: Comparison, limits: Limits) -> tuple[str, bool, dict[s
         f"{n_bad} of {n} points got no finite score from the shadow, {limits.error_share:.1%} is "
         f"allowed; {comparison.n_dropped} more were left out for want of room"
     )
+    if comparison.n_ended:
+        sentence += (
+            f"; its process hung or died {comparison.n_ended} times, and is left alone after each "
+            "for a while, up to a minute"
+        )
     is_beyond = share > limits.error_share and n_bad >= MINIMUM_FAILURES
     return sentence, is_beyond, {"n_points": float(n), "failed_share": share}
 

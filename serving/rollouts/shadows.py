@@ -9,6 +9,7 @@ and not beside each.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -30,9 +31,13 @@ GATHER_S = 0.1
 """Until what the champion answered is looked at: a call of the process costs the loop as much as
 five comparisons."""
 
+POINTS_A_CALL, POINTS_A_TURN = 500, 32
+"""Sent in one call, if they are of several passes, and counted before requests go in between: more
+would hold up the loop for a third of a millisecond."""
+
 REST_S, LONGEST_REST_S = 1.0, 60.0
-"""After a failure of the process; twice as long after each that follows within the longest. To
-start one stops the loop for some milliseconds: a shadow that always hangs must not do so often."""
+"""After a failure of the process; twice as long after each that follows within the longest. One
+that always hangs would have a processor for itself all the time."""
 
 READ_BUDGET_S = 0.25
 PROCESS_FAILED = "shadow_process_failed"
@@ -157,7 +162,7 @@ class Shadows:
                 first = await self._queue.get()
                 await asyncio.sleep(self._gather_s)
                 waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-                for batch in _by_shadow([first, *waiting]):
+                for batch in _calls([first, *waiting]):
                     await self._compare(batch[0].shadow, batch)
         finally:
             await self._scores.close()
@@ -171,11 +176,12 @@ class Shadows:
         found = await self._scored(shadow, [each.vectors for each in asked])
         for each, scored in zip(asked, found, strict=False):
             try:
-                _count(each, scored)
+                await _count(each, scored)
             except Exception:  # a shadow may do what it likes: it did not answer
                 _fail(each.taken)
             await asyncio.sleep(0)  # requests go in between
         if len(found) < len(asked):
+            asked[0].taken.count.n_ended += 1
             _fail(asked[len(found)].taken)
             for each in asked[len(found) + 1 :]:
                 _drop(each.taken)
@@ -225,12 +231,20 @@ class Shadows:
         return list(shadow.features.vectors(values)), values
 
 
-def _by_shadow(waiting: Sequence[_Pass]) -> list[list[_Pass]]:
-    """Passes that wait, those of one shadow together, each in its order."""
-    found: dict[int, list[_Pass]] = {}
+def _calls(waiting: Sequence[_Pass]) -> list[list[_Pass]]:
+    """Passes that wait, in order: in a call those of one shadow, one or so few points in all."""
+    calls: list[list[_Pass]] = []
+    open_calls: dict[int, list[_Pass]] = {}
+    room: Counter[int] = Counter()
     for taken in waiting:
-        found.setdefault(id(taken.shadow), []).append(taken)
-    return list(found.values())
+        shadow, n = id(taken.shadow), len(taken.outcomes)
+        if room[shadow] < n:
+            open_calls[shadow] = []
+            calls.append(open_calls[shadow])
+            room[shadow] = max(n, POINTS_A_CALL)
+        open_calls[shadow].append(taken)
+        room[shadow] -= n
+    return calls
 
 
 def _fail(taken: _Pass) -> None:
@@ -242,8 +256,8 @@ def _drop(taken: _Pass) -> None:
     taken.count.n_dropped += len(taken.outcomes)
 
 
-def _count(asked: _Asked, scored: Scored) -> None:
-    """Compare one pass with what the shadow made of it."""
+async def _count(asked: _Asked, scored: Scored) -> None:
+    """Compare one pass with what the shadow made of it, a turn of the loop for so many points."""
     taken = asked.taken
     if scored.trouble or len(scored.scores) != len(taken.outcomes):
         _fail(taken)
@@ -252,7 +266,10 @@ def _count(asked: _Asked, scored: Scored) -> None:
     # What is no number is decided by nobody; the rest is, all at once.
     decided = taken.shadow.decider.decide(np.nan_to_num(scores), asked.values)
     taken.count.requested(taken.spent_ms, taken.scoring_ms, scored.spent_ms)
-    for outcome, score, decision in zip(taken.outcomes, scored.scores, decided, strict=True):
+    compared = zip(taken.outcomes, scored.scores, decided, strict=True)
+    for number, (outcome, score, decision) in enumerate(compared, start=1):
+        if number % POINTS_A_TURN == 0:
+            await asyncio.sleep(0)
         if score is None or outcome.score is None:
             taken.count.nonfinite()
         else:

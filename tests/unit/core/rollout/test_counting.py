@@ -126,6 +126,15 @@ def test_a_shadow_that_does_not_answer_fails():
     assert shadow_verdict(count.comparison(), Limits()).state == "fails"
 
 
+def test_a_process_that_ended_is_told_and_counted_together():
+    count = ComparisonCount()
+    assert "process" not in shadow_verdict(count.comparison(), Limits()).because[0]
+    count.n_ended += 3
+    found = count.comparison()
+    both = Comparison.model_validate_json(found.merged(found).model_dump_json())
+    assert "hung or died 6 times" in shadow_verdict(both, Limits()).because[0]
+
+
 def test_few_points_give_no_verdict():
     assert shadow_verdict(compared(SAME[:99]), Limits()).state == "too_few"
     assert shadow_verdict(compared(SAME[:9], failures=2), Limits()).state == "too_few"

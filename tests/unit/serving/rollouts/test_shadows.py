@@ -17,7 +17,7 @@ from rollouts import request_of, roll_out
 
 from core.errors import DependencyError
 from serving.rollouts.shadow_process import ShadowProcess
-from serving.rollouts.shadows import PROCESS_FAILED, QUEUE_PASSES
+from serving.rollouts.shadows import POINTS_A_CALL, POINTS_A_TURN, PROCESS_FAILED, QUEUE_PASSES
 from stores.keys.signing import ensure_signer
 from stores.layout import Layout
 from stores.shelf.bundle import MODEL
@@ -171,6 +171,40 @@ def test_a_pass_that_ends_the_process_fails_and_what_waited_behind_it_is_dropped
     asyncio.run(asked())
     found = bench.comparison
     assert (found.shadow.n_scores, found.shadow.n_errors, found.n_dropped) == (2, 1, 7)
+    assert found.n_ended == 1
+
+
+class Telling(InProcessScores):
+    """Tells how many points it was asked for in each call."""
+
+    def __init__(self):
+        self.sizes = []
+
+    async def score(self, release, passes):
+        self.sizes.append([len(vectors) for vectors in passes])
+        return await super().score(release, passes)
+
+
+def test_a_call_holds_so_many_points_or_one_pass_and_others_get_turns_while_they_are_compared(
+    tmp_path,
+):
+    telling, seen = Telling(), [0]
+    bench = ShadowBench(tmp_path, scores=telling)
+    sizes = [POINTS_A_CALL - 10, 10, 1, POINTS_A_CALL + 1, 2]
+
+    async def asked():
+        for size in sizes:
+            points = [request_of(card) for card in range(size)]
+            await bench.engine.predict_many("toy", {"points": points})
+        following = asyncio.create_task(bench.shadows.follow())
+        while seen[-1] < sum(sizes):
+            seen.append(bench.comparison.champion.n_scores)
+            await asyncio.sleep(0)
+        following.cancel()
+
+    asyncio.run(asyncio.wait_for(asked(), 60))
+    assert telling.sizes == [sizes[:2], sizes[2:3], sizes[3:4], sizes[4:]]
+    assert max(after - before for before, after in itertools.pairwise(seen)) <= POINTS_A_TURN
 
 
 class Hanging(InProcessScores):
