@@ -27,13 +27,13 @@ BY_STATUS: dict[int, type[PlatformError]] = {
     500: IntegrityError,
     503: NotReadyError,
 }
-PORT = "THROUGHLINE_HTTP__PORT"
+URL, PORT = "THROUGHLINE_SERVICE_URL", "THROUGHLINE_HTTP__PORT"
 CONTRACT = "throughline-contract"
 MAX_FAULTS_SHOWN = 5
 
 
 def service_address(shell: Shell) -> str:
-    """Base address of this home's service: as `up` said, else by the port in the environment.
+    """Base address of the service: as the settings say, as `up` said, or by the port given to it.
 
     No port is guessed: the service of another home may listen there, and it would take our
     events.
@@ -41,15 +41,17 @@ def service_address(shell: Shell) -> str:
     Raises
     ------
     NotReadyError
-        If neither says where it is, or another home's service has taken its place.
+        If none says where it is, or another home's service has taken its place.
     """
     layout = shell.settings.layout
+    if shell.settings.service_url:
+        return shell.settings.service_url.rstrip("/")
     said = read_addresses(layout).service
     port = shell.environment.get(PORT)
     if not said and not port:
         raise NotReadyError(
             "the service is not running",
-            found=f"no address below {layout.root}, and no {PORT}",
+            found=f"no address below {layout.root}, no {URL} and no {PORT}",
             remedy="start it with `throughline up`, or say with --home whose service you mean",
             code="service_down",
         )

@@ -88,6 +88,16 @@ def test_the_own_service_is_asked(other, capsys):
     assert "class=waterfall" in httpx.get(page, headers={"Accept": "text/html"}, timeout=60).text
 
 
+def test_an_address_that_the_settings_give_is_asked_before_any_other(
+    stale, other, capsys, monkeypatch
+):
+    record_id = httpx.post(f"{other[1]}/v1/toy/predictions", json=REQUEST).json()["prediction_id"]
+    monkeypatch.setenv("THROUGHLINE_SERVICE_URL", f"{other[1]}/")
+    code, said = told(capsys, stale, "why", record_id)
+    assert code == 0
+    assert f"as a page: {other[1]}/v1/predictions/{record_id}" in said
+
+
 def test_another_program_on_the_port_is_not_asked(tmp_path, capsys):
     layout = Layout(tmp_path / "home").create()
     home_id(layout)
