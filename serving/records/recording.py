@@ -47,7 +47,7 @@ class _Own(msgspec.Struct, gc=False):
     rule: int | None
     explanation: Json | None
     degraded: Json | None
-    timings_ms: Json
+    timings_ms: object
     request_id: str | None
     traceparent: str | None
 
@@ -105,7 +105,8 @@ class Recording:
         """
         form = self._form(release, model)
         kept = [form.share >= 1 or self._is_in_sample(form, outcome) for outcome in outcomes]
-        parts = (_SharedParts if _share_views(outcomes) else _Parts)(form, self._mask)
+        shared = _shared_views(outcomes)
+        parts = _SharedParts(form, self._mask, shared) if shared else _Parts(form, self._mask)
         payloads = [
             _payload(form, outcome, spent_ms, parts)
             for outcome, is_kept, spent_ms in zip(outcomes, kept, timings_ms, strict=True)
@@ -151,6 +152,10 @@ class _Parts:
         """All views of one point."""
         return {name: self._view(name, read) for name, read in reading.items()}
 
+    def timings_ms(self, spent_ms: Json) -> object:
+        """Stages of one point."""
+        return spent_ms
+
     def _masked(self, key: str | int) -> str:
         return self._mask.of(key)
 
@@ -160,12 +165,26 @@ class _Parts:
 
 
 class _SharedParts(_Parts):
-    """The same where outcomes share entities: each is masked, and each view put into JSON, once."""
+    """The same where outcomes share entities: what they share is masked and put into JSON once.
 
-    def __init__(self, form: _Form, mask: Mask) -> None:
+    Parameters
+    ----------
+    shared
+        Views that are looked for among those in JSON; of others nearly each is another.
+    """
+
+    def __init__(self, form: _Form, mask: Mask, shared: frozenset[str]) -> None:
         super().__init__(form, mask)
-        self._encoded: dict[int, msgspec.Raw] = {}  # by what the outcomes hold on to
+        self._shared = shared
+        self._encoded: dict[int, msgspec.Raw] = {}  # by what the caller holds on to
         self._known: dict[str | int, str] = {}
+
+    def timings_ms(self, spent_ms: Json) -> object:
+        """Stages of one point: those of its request."""
+        found = self._encoded.get(id(spent_ms))
+        if found is None:
+            found = self._encoded[id(spent_ms)] = _raw(spent_ms)
+        return found
 
     def _masked(self, key: str | int) -> str:
         found = self._known.get(key)
@@ -174,16 +193,21 @@ class _SharedParts(_Parts):
         return found
 
     def _view(self, name: str, read: ViewValues) -> object:
+        if name not in self._shared:
+            return super()._view(name, read)
         found = self._encoded.get(id(read))
         if found is None:
             found = self._encoded[id(read)] = _raw(super()._view(name, read))
         return found
 
 
-def _share_views(outcomes: Sequence[Outcome]) -> bool:
-    """Whether points read the same entity: the candidates of one request do."""
+def _shared_views(outcomes: Sequence[Outcome]) -> frozenset[str]:
+    """Views that points read of the same entity, as the candidates of one request do."""
     first, *others = outcomes
-    return any(read is others[0].reading[name] for name, read in first.reading.items() if others)
+    if not others:
+        return frozenset()
+    second = others[0].reading
+    return frozenset(name for name, read in first.reading.items() if read is second[name])
 
 
 def _payload(form: _Form, outcome: Outcome, timings_ms: Json, parts: _Parts) -> bytes:
@@ -204,7 +228,7 @@ def _payload(form: _Form, outcome: Outcome, timings_ms: Json, parts: _Parts) -> 
         outcome.rule,
         None if explanation is None else explanation.to_json(),
         outcome.degraded,
-        timings_ms,
+        parts.timings_ms(timings_ms),
         None if point.trace is None else point.trace.request_id,
         None if point.trace is None else point.trace.traceparent,
     )

@@ -23,6 +23,9 @@ KEYS_A_COMMAND = 1_000
 
 Values = list[bytes | None]
 
+_LENGTHS = tuple(b"$%d" % n_bytes for n_bytes in range(256))
+"""What is said of a key's length, as nearly every key has one of these."""
+
 
 @dataclass(slots=True, eq=False)
 class _Ask:
@@ -173,8 +176,7 @@ class _Link(asyncio.Protocol):
         self._batches.append(_Batch(asks, places, len(chunks), due_s))
         if self._watch is None:
             self._watch = self._loop.call_at(due_s, self._look)
-        commands = [hiredis.pack_command((b"MGET", *chunk)) for chunk in chunks]
-        self._transport.write(b"".join(commands))
+        self._transport.write(b"".join(map(_mget, chunks)))
 
     def _look(self) -> None:
         """See that the oldest answer is not late. One clock for all: a timer a batch costs more."""
@@ -233,6 +235,16 @@ class _Link(asyncio.Protocol):
             if not ask.values.done():
                 asked = found if places is None else [found[places[key]] for key in ask.keys]
                 ask.values.set_result(asked)
+
+
+def _mget(keys: Sequence[bytes]) -> bytes:
+    """The command as Redis reads it; hiredis takes six times as many instructions to say it."""
+    parts = [b"*%d" % (len(keys) + 1), b"$4", b"MGET"]
+    for key in keys:
+        n_bytes = len(key)
+        parts += (_LENGTHS[n_bytes] if n_bytes < len(_LENGTHS) else b"$%d" % n_bytes, key)
+    parts.append(b"")
+    return b"\r\n".join(parts)
 
 
 def _fail(asks: Sequence[_Ask], because: str) -> None:

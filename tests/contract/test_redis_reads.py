@@ -50,7 +50,8 @@ def n_mget(server):
 
 @pytest.mark.parametrize("scheme", ["url", "socket_url"])
 def test_values_are_those_of_the_store_whoever_asks_for_what(server, scheme):
-    keys = [f"k{n}/\x00{n}".encode() for n in range(2 * KEYS_A_COMMAND + 7)]
+    keys = [f"k{n}/\x00{n}\r\n".encode() for n in range(2 * KEYS_A_COMMAND + 7)]
+    keys += [b"k" * size for size in (1, 255, 256, 257, 70_000)]
     store = RedisOnlineStore.at(server.url)
     store.write({key: key * (n % 3) for n, key in enumerate(keys) if n % 5})
     asked = [keys, keys[3:1_500:7], [keys[1], keys[0], keys[1]], [b"never"], []]

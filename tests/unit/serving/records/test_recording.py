@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import pytest
 from bundles import CONTRACT, POLICY, REQUEST, TOY_PLAN
 from engines import Bench
 
@@ -104,9 +105,13 @@ def test_a_high_risk_tier_is_never_sampled_whatever_the_manifest_says(tmp_path):
     assert all(predict(bench, f"card-{n}")["prediction_id"] for n in range(50))
 
 
-def test_records_of_candidates_say_what_each_says_alone(tmp_path):
+@pytest.mark.parametrize("terminals", [["t1"] * 3, ["t1", "t2", "t3"], ["t1", "t1", "t2"]])
+def test_records_of_candidates_say_what_each_says_alone(tmp_path, terminals):
     bench = bench_of(tmp_path)
-    raws = [{**REQUEST, "inputs": {"amount_minor": 1_250 + 500 * n}} for n in range(3)]
+    raws = [
+        {"entities": {"card_id": "c1", "terminal_id": name}, "inputs": {"amount_minor": amount}}
+        for name, amount in zip(terminals, (1_250, 1_750, 2_250), strict=True)
+    ]
     asyncio.run(bench.engine.predict_many("toy", {"points": raws}))
     together = [json.loads(payload) for payload in bench.records.payloads]
     for raw in raws:
