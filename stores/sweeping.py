@@ -14,6 +14,7 @@ from core.retention import Piece
 from stores.durable import sync_directory
 from stores.log.epoch_records import digest_of_file
 from stores.log.epochs import manifest_path, read_manifest, sealed_numbers
+from stores.log.kafka.leaving import cut_topic
 from stores.log.source_log import SourceLog
 from stores.records.segments import parse_segment_name
 from stores.shelf.bundle import read_manifest as read_bundle_manifest
@@ -57,7 +58,10 @@ def epoch_pieces(log: SourceLog, *, ingested: int, covered: int, uncovered_by: s
 
 
 def remove_epochs(directory: Path, names: Iterable[str]) -> None:
-    """Remove sealed epochs, manifest first: an epoch without one was never there."""
+    """Remove sealed epochs, manifest first: an epoch without one was never there.
+
+    What a topic then holds before the first that is left is deleted there, too.
+    """
     for name in names:
         path = manifest_path(directory, int(name))
         files = read_manifest(directory, int(name)).files if path.exists() else ()
@@ -66,6 +70,7 @@ def remove_epochs(directory: Path, names: Iterable[str]) -> None:
         for file in files:
             (directory / file).unlink(missing_ok=True)
     _remove_orphans(directory)
+    cut_topic(directory)
 
 
 def _remove_orphans(directory: Path) -> None:

@@ -29,7 +29,7 @@ def erase_below(
         done["rows"] += erase_in_table(str(table), sought)["rows"]
         whole.append(table)
     for log in logs_below(root, whole):
-        done["log_records"] += erase_in_log(log, sought, now_ms=now_ms)
+        done["log_records"] += erase_in_log(log, sought, now_ms=now_ms, is_copy=True)
     for path in files_below(root, whole):
         kind, n_found = erase_one(path, sought)
         done[kind] += n_found

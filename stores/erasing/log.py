@@ -9,15 +9,17 @@ from contextlib import closing
 from pathlib import Path
 
 from core.erasing.sought import Sought
-from core.errors import NotReadyError
 from stores.durable import exclusive_lock, sync_directory, write_durably
 from stores.erasing.files import erase_in_file, keeping_age, null_rows
 from stores.erasing.lines import blanked_csv, blanked_lines, needles_in_file
 from stores.erasing.mapped import MappedColumns
 from stores.erasing.scanning import scan_file
-from stores.log.epochs import Epoch, FileFormat, read_manifest, sealed_numbers, write_manifest
+from stores.log.epochs import Epoch, EpochFormat, read_manifest, sealed_numbers, write_manifest
+from stores.log.kafka.leaving import copy_out, cut_topic
+from stores.log.kafka.place import place_of
 from stores.log.landing import FORMATS
 from stores.log.source_log import SourceLog
+from stores.log.tail import LOCK
 
 DRAFT = ".erasing"
 
@@ -28,16 +30,25 @@ def is_log(directory: Path) -> bool:
     return any(any(directory.glob(f"{number}.{kind}")) for kind in ("json", "ndjson"))
 
 
-def erase_in_log(directory: Path, sought: Sought, *, now_ms: int) -> int:
+def erase_in_log(directory: Path, sought: Sought, *, now_ms: int, is_copy: bool = False) -> int:
     """Blank somebody's records in all epochs, the open one sealed first; how many they were.
+
+    Events in Kafka are taken out of the topic before. ``is_copy`` says that the folder is that of
+    a backup: a topic is not in it, and is left to the log in use.
 
     Killed between the two files of an epoch, and run again, it ends with both: the manifest is
     written first, and the same data are made of the same records.
     """
-    with closing(SourceLog(directory, directory.name)) as log:
-        log.seal(now_ms)
+    has_topic = place_of(directory) is not None
+    if not (is_copy and has_topic):
+        with closing(SourceLog(directory, directory.name)) as log:
+            log.seal(now_ms)
+    if has_topic and not is_copy:
+        with exclusive_lock(directory / LOCK):
+            copy_out(directory, sought.stands_in)
+            cut_topic(directory)
     n_erased = 0
-    with exclusive_lock(directory / "lock"):
+    with exclusive_lock(directory / LOCK):
         for draft in directory.glob(f"*{DRAFT}"):
             draft.unlink()
         epochs = [read_manifest(directory, number) for number in sealed_numbers(directory)]
@@ -70,7 +81,7 @@ def erase_in_landing(folder: Path, log: Path, sought: Sought) -> dict[str, int]:
 
 
 def _rewritten_in_place(
-    path: Path, file_format: FileFormat, sought: Sought, mapped: Sequence[MappedColumns]
+    path: Path, file_format: EpochFormat, sought: Sought, mapped: Sequence[MappedColumns]
 ) -> int:
     draft = path.with_name(path.name + DRAFT)
     n_records = _rewritten(path, file_format, draft, sought, mapped)
@@ -83,11 +94,7 @@ def _rewritten_in_place(
 
 def _erase_in_epoch(directory: Path, epoch: Epoch, sought: Sought) -> int:
     if epoch.format == "kafka":
-        raise NotReadyError(
-            f"epoch {epoch.epoch} of {epoch.source} is in Kafka, where no event can be taken out",
-            remedy="run this again when its period is over and the sweep has deleted it",
-            code="in_kafka",
-        )
+        return 0  # rows of offsets; the events were looked through in the topic
     path = directory / epoch.files[0]
     mapped = [MappedColumns(epoch.mapping, sought.identifier)] if epoch.mapping else []
     if epoch.format != "parquet" and not mapped and not needles_in_file(path, sought):
@@ -107,7 +114,7 @@ def _erase_in_epoch(directory: Path, epoch: Epoch, sought: Sought) -> int:
 
 def _rewritten(
     path: Path,
-    file_format: FileFormat,
+    file_format: EpochFormat,
     draft: Path,
     sought: Sought,
     mapped: Sequence[MappedColumns],

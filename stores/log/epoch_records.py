@@ -27,6 +27,8 @@ def sealed_records(directory: Path, manifest: Epoch, start: int) -> Iterator[Rec
         return parquet_records(path, start=start, ingested_at_ms=arrived_ms)
     if manifest.format == "csv":
         return line_records.csv_records(path, start=start, ingested_at_ms=arrived_ms)
+    if manifest.format == "numbered":
+        return line_records.numbered_events(path, start=start, end=manifest.bytes)
     if manifest.kind == "file":
         return line_records.ndjson_records(
             path, start=start, end=manifest.bytes, ingested_at_ms=arrived_ms

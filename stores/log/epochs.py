@@ -12,7 +12,7 @@ from core.features.plan import Frozen
 from stores.durable import write_durably
 
 FileFormat = Literal["ndjson", "parquet", "csv"]
-EpochFormat = FileFormat | Literal["kafka"]
+EpochFormat = FileFormat | Literal["kafka", "numbered"]
 FIRST_MAJOR = 1
 USUAL_EVENT_BYTES = 256
 
@@ -71,7 +71,8 @@ class Epoch(Frozen):
 
     ``kind`` says how it came: ``events`` were appended one by one, a ``file`` was landed
     whole. The data of an epoch of format ``kafka`` are rows of end offsets over ``partitions``
-    of a topic, and the topic holds the events (`stores.log.kafka.rows`). ``rows`` is None where
+    of a topic, and the topic holds the events (`stores.log.kafka.rows`); taken out of it, they
+    are ``numbered`` lines (`stores.log.kafka.leaving`). ``rows`` is None where
     counting would mean parsing (CSV). ``available_at`` of a row is ``ingested_at``, or event
     time + ``delay_ms`` when ``is_historic``. ``mapping`` is the document that turns a record
     into a row of the contract (``core.mapping.read_mapping``), None for none. ``contract`` is
@@ -113,6 +114,11 @@ def appended_path(directory: Path, epoch: int) -> Path:
 def landed_path(directory: Path, epoch: int, file_format: FileFormat) -> Path:
     """Data file of a landed epoch; never the name of an open one."""
     return directory / f"{epoch:010d}-landed.{file_format}"
+
+
+def numbered_path(directory: Path, epoch: int) -> Path:
+    """Data file of an epoch that was taken out of a topic."""
+    return directory / f"{epoch:010d}.numbered"
 
 
 def sealed_numbers(directory: Path) -> list[int]:

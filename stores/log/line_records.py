@@ -40,6 +40,18 @@ def appended_records(
             yield Record(offset, _malformed(line, "has no time of arrival"), fallback_ms)
 
 
+def numbered_events(path: Path, *, start: int, end: int) -> Iterator[Record]:
+    """Records of events taken out of a topic: ``<number> TAB <ingested_at_ms> TAB <JSON>``.
+
+    From number ``start`` on; a line that was blanked behind its number is passed over.
+    """
+    for _, line in numbered_lines(path, 0, end):
+        number, _, rest = line.partition(b"\t")
+        stamp, _, text = rest.partition(b"\t")
+        if stamp.strip() and int(number) >= start:
+            yield Record(int(number), parsed_line(text), int(stamp))
+
+
 def ndjson_records(path: Path, *, start: int, end: int, ingested_at_ms: int) -> Iterator[Record]:
     """Records of a landed NDJSON file; blank lines are passed over."""
     for offset, line in numbered_lines(path, start, end):

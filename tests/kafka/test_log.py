@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import threading
+import shutil
 import time
 from contextlib import closing
 
@@ -14,23 +14,24 @@ from bundles import REQUEST, serve, shelve
 from folding_world import CrashingStore, World
 from online_processes import folder, service
 from payments import NOW_MS, PAYMENTS, payment
+from topic_log import PATIENCE_S, Party, again, now_ms, numbers, over, raws, read, send, spread
 
-from core.clock import SystemClock
+from core.erasing.sought import Sought
 from core.errors import ConfigurationError, DependencyError, IntegrityError
 from core.features.keys import epoch_of, offset_of, position
 from spark_jobs.crash import CrashPoints
 from spark_jobs.reading import LogSlice, SliceReader
+from stores.erasing.log import erase_in_log
 from stores.layout import Layout
-from stores.log.kafka.clients import ADMIN, delete_before, library, new_admin
+from stores.log.kafka.clients import ADMIN, delete_before, first_offsets, library, new_admin
 from stores.log.kafka.place import KafkaPlace
 from stores.log.kafka.topics import ensure_topic
 from stores.log.source_log import SourceLog
 from stores.log.tail import UNPLACED
+from stores.sweeping import remove_epochs
 
 pytestmark = pytest.mark.slow
 CARDS = [f"c{n}" for n in range(5)]
-PATIENCE_S = 60
-now_ms = SystemClock().now_ms
 START_MS = now_ms()
 
 
@@ -38,31 +39,6 @@ START_MS = now_ms()
 def log(tmp_path, place):
     with closing(over(tmp_path / "log", place)) as log:
         yield log
-
-
-def over(directory, place):
-    log = SourceLog(directory, "payments")
-    log.move_to(place, now_ms=now_ms())
-    return log
-
-
-def send(log, numbers, key=b"k"):
-    lines = [b'{"n":%d}' % n for n in numbers]
-    keys = [key(n) if callable(key) else key for n in numbers]
-    return log.append(lines, keys=keys, now_ms=0)
-
-
-def spread(n):
-    return b"key%d" % (n % 7)
-
-
-def read(log, after=0):
-    log.tip(now_ms())
-    return list(log.read_open(after))
-
-
-def numbers(found):
-    return [record.raw["n"] for _, record in found]
 
 
 def test_every_event_has_one_position_whoever_reads(log):
@@ -130,41 +106,6 @@ def test_a_log_in_a_file_goes_on_over_kafka_and_nowhere_else(tmp_path, place):
         log.move_to(place.model_copy(update={"topic": "other"}), now_ms=6)
 
 
-class Party:
-    """Threads on one log, each with a connection of its own."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.faults, self.is_over = [], threading.Event()
-
-    def start(self, work, *arguments):
-        def guarded():
-            try:
-                with closing(SourceLog(self.directory, "payments")) as log:
-                    work(log, *arguments)
-            except BaseException as error:
-                self.faults.append(error)
-
-        thread = threading.Thread(target=guarded)
-        thread.start()
-        return thread
-
-    def send(self, log, start):
-        for first in range(start, start + 1_000, 50):
-            send(log, range(first, first + 50), spread)
-
-    def read(self, log, into):
-        after, has_more = 0, True
-        while has_more or not self.is_over.is_set():
-            found = read(log, after)
-            into.update({at: record.raw["n"] for at, record in found})
-            after, has_more = max(into, default=0), bool(found)
-
-    def seal(self, log):
-        while not self.is_over.is_set():
-            log.seal(now_ms())
-
-
 def test_readers_sealers_and_senders_at_once_agree_on_every_position(tmp_path, place):
     """Two senders, two who number, one who seals; each reader's positions are those of all."""
     over(tmp_path, place).close()
@@ -197,6 +138,59 @@ def test_events_that_brokers_lost_are_told_and_not_passed_over(log, place):
     with closing(other), pytest.raises(IntegrityError, match="no longer holds") as error:
         list(other.read_open())
     assert error.value.code == "log_damaged"
+
+
+def first_kept(place):
+    admin = new_admin(place)
+    return first_offsets(admin, place.topic, 3)
+
+
+def test_who_is_forgotten_leaves_the_topic_and_no_other_event_moves(log, place):
+    """In the middle of three sealed epochs and in the open one; run again after a kill."""
+    for start in (0, 20, 40, 60):
+        send(log, range(start, start + 20), spread)
+        if start in (20, 60):
+            log.append([b'{"n":1000,"card":"card-77"}'], now_ms=0)
+        read(log)
+        if start < 60:
+            log.seal(now_ms())
+    before = read(log)
+    sought = Sought("card-77")
+    assert erase_in_log(log.directory, sought, now_ms=now_ms()) == 2
+    kept = [each for each in before if numbers([each]) != [1000]]
+    with closing(SourceLog(log.directory, "payments")) as other:
+        assert read(other) == kept
+        assert {epoch.format for epoch in other.epochs()} == {"numbered"}
+        for epoch in other.epochs():
+            other.verify(epoch.epoch)
+    assert sum(first_kept(place)) == len(before)
+    assert erase_in_log(log.directory, sought, now_ms=now_ms()) == 0
+    send(log, range(100, 105), spread)
+    assert read(log)[: len(kept)] == kept
+    assert len(read(log)) == len(kept) + 5
+
+
+def test_the_log_of_a_backup_leaves_the_topic_alone(tmp_path, log, place):
+    log.append([b'{"n":1,"card":"card-77"}'], now_ms=0)
+    log.seal(now_ms())
+    copy = tmp_path / "copy"
+    shutil.copytree(log.directory, copy)
+    send(log, range(5))
+    assert erase_in_log(copy, Sought("card-77"), now_ms=now_ms(), is_copy=True) == 0
+    assert len(read(log)) == 6
+
+
+def test_epochs_that_are_swept_leave_the_topic_too(log, place):
+    for start in range(0, 60, 20):
+        send(log, range(start, start + 20), spread)
+        log.seal(now_ms())
+    after = read(log)[40:]
+    remove_epochs(log.directory, ["2"])  # the first is held: nothing behind it can go
+    assert first_kept(place) == (0, 0, 0)
+    remove_epochs(log.directory, ["1"])
+    assert sum(first_kept(place)) == 40
+    with closing(SourceLog(log.directory, "payments")) as other:
+        assert read(other) == after
 
 
 def test_a_topic_that_would_lose_events_is_refused(broker):
@@ -346,17 +340,7 @@ def test_events_sent_to_two_services_are_served_once_whatever_is_killed(broker, 
     with closing(log):
         found = again(lambda: read(log))
         assert found[:10] == before
-        assert {record.raw["event_id"] for _, record in found} == {f"p{n}" for n in range(15)}
-
-
-def again(work):
-    """What work gives as soon as brokers do: one that just began knows no leaders yet."""
-    until_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return work()
-        except DependencyError:
-            assert time.monotonic() < until_s
+        assert {raw["event_id"] for raw in raws(found)} == {f"p{n}" for n in range(15)}
 
 
 def paid(n):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from core.errors import IntegrityError
-from stores.log.epochs import Malformed, Record
+from stores.log.epochs import Record
 from stores.log.kafka.clients import as_dependency, new_consumer, unanswered
 from stores.log.kafka.place import KafkaPlace
 from stores.log.kafka.rows import Stretch
@@ -44,10 +44,15 @@ class TopicReader:
         DependencyError
             If the brokers do not give it.
         """
+        for number, at_ms, text in self.lines(stretches):
+            yield Record(number, parsed_line(text), at_ms)
+
+    def lines(self, stretches: Iterable[Stretch]) -> Iterator[tuple[int, int, bytes]]:
+        """Numbers of events, when they arrived, and what they say; raises as `read` does."""
         for stretch in stretches:
             for message in self._messages(stretch):
                 number = stretch.number + (message.offset() or 0) - stretch.first
-                yield Record(number, _raw(message), message.timestamp()[1])
+                yield number, message.timestamp()[1], bytes(message.value() or b"")
 
     def close(self) -> None:
         """Give the connection back."""
@@ -117,8 +122,3 @@ class TopicReader:
             )
         elif not error.retriable():
             raise unanswered("asked for events", error)
-
-
-def _raw(message: Message) -> dict[str, object] | Malformed:
-    value = message.value()
-    return Malformed("", "has no value") if value is None else parsed_line(bytes(value))

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import IntegrityError
-from stores.durable import sync_directory
+from stores.durable import sync_directory, write_durably
 from stores.log.open_epoch import append_lines
 
+ENDS_FILE = "kafka.ends"
 Row = tuple[int, ...]
 """For each partition the offset behind the last event that counts."""
 
@@ -53,13 +54,27 @@ def rows_path(directory: Path, epoch: int) -> Path:
     return directory / f"{epoch:010d}.rows"
 
 
+def keep_end(directory: Path, row: Row) -> None:
+    """Say where the last sealed epoch ends, so that the next begins there and nowhere else."""
+    write_durably(directory / ENDS_FILE, " ".join(map(str, row)).encode())
+
+
+def kept_end(directory: Path) -> Row:
+    """Where the last sealed epoch ends; empty where none was sealed."""
+    try:
+        text = (directory / ENDS_FILE).read_text(encoding="ascii")
+    except FileNotFoundError:
+        return ()
+    return tuple(int(each) for each in text.split())
+
+
 class EpochRows:
     """Rows of one epoch. Reads what others write; one at a time writes, under the log's lock.
 
     Attributes
     ----------
-    ends
-        The last row, or where the epoch starts; empty where nothing is written.
+    starts, ends
+        Where the epoch starts, and its last row; empty where nothing is written.
     count
         Events of all rows.
     first_ms
@@ -70,6 +85,7 @@ class EpochRows:
         self._path = path
         self._read_bytes = 0
         self._stretches: list[Stretch] = []
+        self.starts: Row = ()
         self.ends: Row = ()
         self.count = 0
         self.first_ms: int | None = None
@@ -142,4 +158,6 @@ class EpochRows:
                     self.count += end - first
             if self.first_ms is None:
                 self.first_ms = at_ms
+        else:
+            self.starts = row
         self.ends = row

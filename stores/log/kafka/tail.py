@@ -12,23 +12,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stores.durable import exclusive_lock, write_durably
+from stores.durable import exclusive_lock
 from stores.log import epochs
 from stores.log.epoch_records import digest_of_file
 from stores.log.epochs import Epoch, Record
 from stores.log.kafka import clients
 from stores.log.kafka.place import KafkaPlace
 from stores.log.kafka.reading import TopicReader
-from stores.log.kafka.rows import EpochRows, Row, at_least, rows_path
+from stores.log.kafka.rows import EpochRows, Row, at_least, keep_end, kept_end, rows_path
 from stores.log.open_epoch import Waiting
 from stores.log.tail import LOCK, UNPLACED, Tip
 
 if TYPE_CHECKING:
     from confluent_kafka import Producer
     from confluent_kafka.admin import AdminClient
-
-ENDS_FILE = "kafka.ends"
-"""Where the last sealed epoch ended, so that the next begins there and nowhere else."""
 
 ROLL_EVENTS = 1_000_000
 """An open epoch of so many is sealed by who reads it, should nobody else do so."""
@@ -107,10 +104,6 @@ class KafkaTail:
             return None
         return Waiting(rows.count, rows_path(self._directory, number).stat().st_size, rows.first_ms)
 
-    def forget_before(self, row: Row) -> None:
-        """Let the brokers delete every event before a row."""
-        clients.delete_before(self._connected(), self._place.topic, row)
-
     def close(self) -> None:
         """Give back connections."""
         if self._reader is not None:
@@ -170,17 +163,13 @@ class KafkaTail:
 
     def _start(self) -> Row:
         """Where the next epoch begins: where the last one ended, or with the topic."""
-        try:
-            text = (self._directory / ENDS_FILE).read_text(encoding="ascii")
-        except FileNotFoundError:
-            admin = self._connected()
-            return clients.first_offsets(admin, self._place.topic, self._n_partitions)
-        return tuple(int(each) for each in text.split())
+        admin = self._connected()
+        kept = kept_end(self._directory)
+        return kept or clients.first_offsets(admin, self._place.topic, self._n_partitions)
 
     def _sealed(self, number: int, rows: EpochRows, now_ms: int) -> Epoch:
         path = rows_path(self._directory, number)
-        ends = " ".join(map(str, rows.ends)).encode()
-        write_durably(self._directory / ENDS_FILE, ends)  # while rows are open, it is not read
+        keep_end(self._directory, rows.ends)  # while rows are open, it is not read
         return Epoch(
             epoch=number,
             source=self._source,

@@ -46,7 +46,7 @@ def ensure_topic(place: KafkaPlace, *, n_partitions: int, n_replicas: int) -> No
     admin = new_admin(place)
     if not partitions_of(admin, place.topic):
         _make(admin, place, n_partitions, n_replicas)
-    _check(admin, place)
+    check_topic(admin, place)
 
 
 def _make(admin: AdminClient, place: KafkaPlace, n_partitions: int, n_replicas: int) -> None:
@@ -70,7 +70,8 @@ def _make(admin: AdminClient, place: KafkaPlace, n_partitions: int, n_replicas: 
                 raise
 
 
-def _check(admin: AdminClient, place: KafkaPlace) -> None:
+def check_topic(admin: AdminClient, place: KafkaPlace) -> None:
+    """Refuse a topic that would lose events; ConfigurationError says how it is to be set up."""
     kafka = library(ADMIN)
     topic = kafka.ConfigResource(kafka.ResourceType.TOPIC, place.topic)
     with as_dependency("asked about a topic"):
