@@ -204,7 +204,12 @@ class ShelfWatcher:
 
 
 def _spelled(roster: Roster) -> str:
-    parts = []
+    """What is served, and champions that are still to be loaded or cannot be."""
+    parts = [
+        f"{name} {state.champion} not yet"
+        for name, state in roster.channels.use_cases.items()
+        if state.champion is not None and name not in roster.use_cases
+    ]
     for name, served in roster.use_cases.items():
         state, others = served.state, []
         if served.challenger is not None:

@@ -29,6 +29,14 @@ def test_a_new_champion_is_swapped_in(bench):
     assert bench.told[-1] == "serving channels 2: toy 2"
 
 
+def test_a_champion_that_is_not_loaded_is_told_of_as_one(bench):
+    release = shelve(bench.layout, use_case="other")
+    (bench.shelf.bundle("other", release) / "model.onnx").write_bytes(b"")
+    serve(bench.layout, release, counter=2, use_case="other")
+    bench.watcher.look()
+    assert bench.told[-2] == "serving channels 2: other 1 not yet, toy 1"
+
+
 def test_channels_that_stand_still_are_not_read_again(bench):
     roster = bench.releases.roster
     assert not bench.watcher.look()
