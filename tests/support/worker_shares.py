@@ -8,7 +8,11 @@ from xdist.scheduler import LoadFileScheduling
 # A JVM is started once a process, and for the same settings. Candidates are fitted once a process.
 # MLflow and Great Expectations take two seconds to import.
 SHARES = {
-    "spark": ("tests/spark/", "tests/feast/test_from_spark.py"),
+    "spark": (
+        "tests/spark/",
+        "tests/feast/test_from_spark.py",
+        "tests/e2e/test_retraining_loop.py",
+    ),
     "models": (
         "tests/unit/training/",
         "tests/unit/assets/test_registry.py",
