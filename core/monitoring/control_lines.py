@@ -103,7 +103,7 @@ def charted(line: Line, dates: Sequence[str], n_baseline: int) -> Charted | None
         return None
     spread = level.spread * wider
     days = shewhart(values, level.centre, spread, WIDTH)
-    remembered = values.copy()
+    remembered = values.astype(np.float64)  # counts are whole numbers, which know no NaN
     remembered[:n_baseline][~is_usual] = np.nan
     title = line.title if week is None else f"{line.title}, a week's rhythm taken out"
     return Charted(title, tuple(dates), days, ewma(remembered, level.centre, spread))

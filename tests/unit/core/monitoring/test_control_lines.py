@@ -44,6 +44,16 @@ def test_a_weekday_as_small_as_a_sunday_is_found_and_a_sunday_is_not():
     assert chart.title == "rows, a week's rhythm taken out"
 
 
+def test_whole_numbers_with_an_outage_among_them_have_a_chart():
+    """Rows a day are counts: an outage cannot be a NaN among whole numbers."""
+    values = volumes(1).astype(np.int64)
+    values[10] = 0
+    short = values[:14]
+    chart = charted(Line("rows", short), DATES[:14], 12)
+    assert chart is not None
+    assert not chart.out(DATES[12:14])
+
+
 @pytest.mark.parametrize("values", [np.full(N, 5.0), np.full(N, np.nan)])
 def test_lines_without_spread_or_values_have_no_chart(values):
     assert charted(Line("rows", values), DATES, N_BASELINE) is None
