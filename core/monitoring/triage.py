@@ -22,8 +22,7 @@ performance, enough labels)::
         reason = triage.sentence()                          # names columns and sizes
 
 A hold ends by itself when a later triage finds no fault: the data was mended, or the dates have
-left the window. ``triage.triage_id`` is the same for the same finding, so it may stand in a run
-key: one retraining for one drift.
+left the window.
 
 What it cannot tell: a fault that leaves schema, volume, missing values, units and checks as they
 were (values of one customer under another's key) looks like the world changing.
@@ -36,7 +35,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from core.features.plan import Frozen, digest_of
+from core.features.plan import Frozen
 
 Kind = Literal["stable", "data_incident", "real_drift"]
 Drift = Literal["none", "covariate", "concept", "prediction"]
@@ -52,7 +51,6 @@ Cause = Literal[
 ]
 What = Literal["source", "feature", "prediction", "error"]
 
-ID_LETTERS = 12
 SHOWN = 3
 
 
@@ -111,14 +109,6 @@ class Triage(Frozen):
     def is_held(self) -> bool:
         """Whether retraining has to wait until the data is mended."""
         return self.kind == "data_incident"
-
-    @property
-    def triage_id(self) -> str:
-        """The same for the same finding, whenever it was looked for."""
-        faults = sorted((f.cause, f.asset, f.partition, *f.columns) for f in self.faults)
-        moved = sorted((m.what, m.column) for m in self.moved)
-        found = [self.use_case, self.kind, faults if faults else moved]
-        return digest_of(found)[:ID_LETTERS]
 
     def sentence(self) -> str:
         """One line for people: the use case, the verdict and what it rests on."""

@@ -45,7 +45,8 @@ class ColumnSeen(Frozen):
     ``effect`` is a share of rows, between ``effect`` and ``effect_at_most`` if it were computed
     without bins; ``since`` the first date of the unbroken run of drifted days that ends with the
     newest, "" where there is none. ``bars`` are shares of values in the baseline and over the
-    newest days together; none in a look from before they were kept.
+    newest days together; none in a look from before they were kept, nor ``psi_p_value``: how often
+    chance alone makes a PSI as large.
     """
 
     column: str
@@ -61,6 +62,7 @@ class ColumnSeen(Frozen):
     since: str
     days: tuple[DaySeen, ...]
     bars: tuple[Bar, ...] = ()
+    psi_p_value: float | None = None
 
 
 class TimelineSeen(Frozen):
@@ -216,6 +218,7 @@ def _column(line: Timeline, verdict: ColumnVerdict) -> ColumnSeen:
         n_rows=shift.n_current,
         since=line.since(name),
         bars=line.bars.get(name, ()),
+        psi_p_value=shift.psi_p_value,
         days=tuple(
             _day(date, verdicts[name], is_current=date in line.days)
             for date, verdicts in sorted({**line.before, **line.days}.items())

@@ -52,7 +52,9 @@ class Shift:
         """One line for people; every number from bins with the bounds of the exact one."""
         moved = "" if self.wasserstein is None else f", Wasserstein {self.wasserstein}"
         return (
-            f"effect {self.effect}, p {self.p_value:.2g}, PSI {self.psi:.4f}, "
+            f"effect {self.effect}, p {self.p_value:.2g}, "
+            f"PSI {self.psi:.4f} (p {self.psi_p_value:.2g}), "
+            f"chi-square {self.chi_square:.4g} (p {self.chi_square_p_value:.2g}), "
             f"Jensen-Shannon {self.jensen_shannon:.4f}{moved}, "
             f"missing {self.missing_reference_share:.2%} -> {self.missing_current_share:.2%}, "
             f"rows {self.n_reference} -> {self.n_current}"

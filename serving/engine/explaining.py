@@ -57,14 +57,3 @@ class Explaining(Protocol):
     ) -> list[Explanation]:
         """One explanation a vector, within the budget or late."""
         ...
-
-
-class NoExplainer:
-    """For installations without the explainer's package."""
-
-    async def explain(
-        self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]], *, budget_ms: int
-    ) -> list[Explanation]:
-        """Nothing, said so."""
-        del release, budget_ms
-        return [Explanation("unavailable")] * len(vectors)

@@ -125,8 +125,6 @@ REPLAY = (*RECORD, "another_manifest", "integrity", "not_ready")
 ROLLOUT = (*KEY, "unknown_use_case", "integrity", "busy")
 INFERENCE = (*BODY, *KEY, *POINTS, "unknown_version")
 MODEL = (*KEY, "unknown_use_case", "unknown_version")
-NOWHERE = ("not_found", "method_not_allowed")
-"""What is answered where there is no route."""
 
 
 def example_of(code: str) -> Json:

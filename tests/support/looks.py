@@ -60,8 +60,9 @@ def column(name: str, effect: float) -> ColumnSeen:
     ]
     return ColumnSeen(
         column=name, state="drifted" if is_drifted else "stable", effect=effect,
-        effect_at_most=effect, threshold=0.1, p_value=0.01, psi=0.2, missing_before=0.0,
-        missing_now=0.25, n_rows=300, since=DATES[-1] if is_drifted else "", days=tuple(days),
+        effect_at_most=effect, threshold=0.1, p_value=0.01, psi=0.2, psi_p_value=0.004,
+        missing_before=0.0, missing_now=0.25, n_rows=300,
+        since=DATES[-1] if is_drifted else "", days=tuple(days),
         bars=(
             Bar(label="missing", before=0.0, now=0.25), Bar(label="below 30", before=1.0, now=0.75)
         ),

@@ -42,13 +42,6 @@ def test_new_code_is_a_fault_only_from_the_date_on_which_a_column_moved():
     assert triage([], [code]).kind == "stable"
 
 
-def test_an_id_is_that_of_the_finding_and_not_of_the_look():
-    one = triaged("fraud", [moved()], [], at_ms=1, window=WINDOW)
-    two = triaged("fraud", [moved()], [], at_ms=2, window=("2026-01-02", "2026-01-08"))
-    other = triaged("fraud", [moved("country")], [], at_ms=1, window=WINDOW)
-    assert one.triage_id == two.triage_id != other.triage_id
-
-
 def test_the_sentence_names_three_and_counts_the_rest():
     found = triage([moved(f"column_{n}") for n in range(5)])
     assert found.sentence().count("moved") == 3

@@ -54,6 +54,7 @@ def test_equal_profiles_have_not_moved():
         shift = shift_of(profile, profile.merged(profile))
         assert shift.effect.value == shift.psi == shift.kullback_leibler == 0.0
         assert shift.p_value == shift.psi_p_value == 1.0
+        assert "PSI 0.0000 (p 1), chi-square 0 (p 1)" in shift.sentence()
 
 
 def test_a_column_without_any_value_is_compared_by_its_missing_ones():

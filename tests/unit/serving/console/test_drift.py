@@ -76,6 +76,7 @@ def test_a_column_has_a_page_with_the_numbers_of_its_drawing(console):
     assert f"{DATES[-1]} 40.00 % 10.0 % 100 drifted {DATES[-2]} 1.00 %" in table
     assert table.count("not judged") == 7
     assert "0.00 % before, 25.00 % now" in reply.words
+    assert "PSI 0.2000 nats; chance alone makes as much in 0.4 % of looks" in reply.words
 
 
 def test_a_column_is_drawn_before_and_now_where_that_was_kept(console, layout):

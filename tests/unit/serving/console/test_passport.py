@@ -7,11 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 from bundles import REQUEST
-from engines import Bench
+from engines import Bench, KnownExplainer
 
 from serving.console.passport import passport_page
 from serving.console.passport_drawing import ROWS, Line, Push, score_bar, waterfall
-from serving.engine.explaining import NoExplainer
 from serving.records.passports import Passports
 from stores.layout import Layout
 
@@ -24,7 +23,7 @@ def record(tmp_path_factory):
         records=bench.records,
         releases=bench.releases,
         loader=bench.loader,
-        explaining=NoExplainer(),
+        explaining=KnownExplainer("unavailable"),
         explain_budget_ms=1,
     )
     return asyncio.run(passports.record("toy-0"))
