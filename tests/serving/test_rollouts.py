@@ -218,7 +218,7 @@ ROUND_S = 2.0
 def test_a_shadow_whatever_it_does_costs_no_answer(town, fault):
     files = challenger_files("none" if fault == "killed" else fault)
     shadow = shelve(town.layout, files=files, rollout=fast_rollout(**PATIENT))
-    with town.serving(workers=1, ENGINE__SHADOW_PATIENCE_MS=200) as (deciding, started):
+    with town.serving(workers=1, ENGINE__SHADOW_PATIENCE_MS=50) as (deciding, started):
         p99_ms: dict[bool, list[float]] = {False: [], True: []}
         for round_number in range(2 * ROUNDS):
             is_on = bool(round_number % 2)
