@@ -11,6 +11,7 @@ from orchestration import cli
 from stores.audit.log import AuditLog
 from stores.backups import backups_in
 from stores.layout import Layout
+from stores.monitoring.measured import measured_until
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,8 @@ def test_a_restored_home_gives_the_same_score_and_replays_what_was_decided(tmp_p
         before = folding.wait_until(lambda: (r := asked(started)) and count_of(r) == 1.0 and r)
         assert cli.main(["backup", str(kept), "--home", str(home)]) == 0
         first = httpx.get(f"{started.url}/readyz").json()["serving"]
+    asked_before = measured_until(layout, SystemClock().now_ms())["toy"]
+    assert asked_before.n_asked == asked_before.n_timed > 0  # left when the service ended
     (backup,) = backups_in(kept)
     assert cli.main(["backup", str(kept), "--verify"]) == 0
     assert cli.main(["restore", str(backup), "--home", str(back), "--who", "Ada"]) == 0
