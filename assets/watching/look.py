@@ -18,10 +18,11 @@ from assets.watching.counting import (
 from assets.watching.evidence import answers_histories, source_history, tiles_history
 from assets.watching.window import Window, window_of
 from core.features.plan import Plan
-from core.monitoring.timeline import Timeline, timeline
+from core.monitoring.timeline import JUDGED, Timeline, timeline
 from core.monitoring.triage import Moved, Triage, What, triaged
 from core.monitoring.upstream import AssetHistory, all_faults
 from core.stats.profile import TableProfile, merged_profile
+from core.stats.verdicts import DriftLimits
 from core.use_case import UseCase
 from stores.shelf.bundle import Bundle, load_bundle
 from stores.shelf.channels import read_channels
@@ -135,7 +136,13 @@ class Looking:
             {date: profiles[date] for date in dates if date in profiles}
             for dates in (window.current, window.baseline)
         )
-        return timeline(what, baseline, current, self.use_case.watching.limits, before)
+        return timeline(what, baseline, current, self.limits, before)
+
+    @property
+    def limits(self) -> DriftLimits:
+        """Limits of one comparison, of all that a look makes."""
+        n_timelines = len(self.use_case.sources) + len((SERVED, BATCH, TRAINED))
+        return self.use_case.watching.limits.shared_by(n_timelines * JUDGED)
 
     def _histories(
         self, window: Window, profiles: Mapping[str, Profiles]

@@ -15,6 +15,9 @@ from core.stats.bars import Bar, bars_of
 from core.stats.profile import TableProfile, merged_profile
 from core.stats.verdicts import ColumnVerdict, DriftLimits, verdicts_of
 
+JUDGED = 2
+"""Comparisons that a timeline is judged by: the newest day, and all days of the window together."""
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -77,6 +80,9 @@ def timeline(
 
     Parameters
     ----------
+    limits
+        What counts as drift in one comparison; a look at several timelines shares its own by
+        `JUDGED` of each, else it cries wolf more often than it says.
     before
         Days that come before, compared in the same way and not judged.
 

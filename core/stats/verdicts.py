@@ -37,6 +37,16 @@ class DriftLimits(Frozen):
     alpha: float = Field(default=0.05, gt=0, lt=1)
     correction: Correction = "holm"
 
+    def shared_by(self, n_comparisons: int) -> DriftLimits:
+        """Limits of each of several comparisons, so that ``alpha`` bounds all of them together.
+
+        Examples
+        --------
+        >>> DriftLimits(alpha=0.05).shared_by(10).alpha
+        0.005
+        """
+        return self.model_copy(update={"alpha": self.alpha / max(n_comparisons, 1)})
+
 
 @dataclass(frozen=True)
 class ColumnVerdict:
