@@ -28,6 +28,7 @@ from serving.process import (
 )
 from serving.settings import HttpSettings
 from serving.telemetry.log_lines import Trouble
+from serving.transport.accepting import Held, WorkerServer
 from serving.workers import CANNOT_START, Workers
 from stores.keys.access_keys import AccessKeyFile
 
@@ -89,8 +90,10 @@ def _serve(http: HttpSettings, listener: socket, told: Told) -> int:
     for module in IMPORTED_ONCE:
         import_module(module)
 
-    def work() -> None:
-        server = uvicorn.Server(config)
+    held = Held(http.workers)
+
+    def work(place: int) -> None:
+        server = WorkerServer(config, held, place)
         server.run(sockets=[listener])
         if not server.started:
             sys.exit(CANNOT_START)

@@ -31,11 +31,13 @@ LOOK_EVERY_S, BEAT_EVERY_S, SILENT_S = 0.1, 1.0, 10.0
 REST_S = 1.0
 """A worker that ended sooner is replaced only then: one that ends at once shall not spin."""
 
-Work = Callable[[], object]
+Work = Callable[[int], object]
+"""What a worker does, by its place among them: that of one that has ended is its successor's."""
 
 
 @dataclass(slots=True)
 class _Worker:
+    place: int
     pid: int
     beats: int  # descriptor
     started_s: float
@@ -71,8 +73,8 @@ class Workers:
         """Run them until told to stop; the exit status."""
         gc.collect()
         leave_to_stay()  # not looked at, its pages stay shared
-        for _ in range(self._n):
-            self._workers.append(self._started())
+        for place in range(self._n):
+            self._workers.append(self._started(place))
         status = 0
         looked_s = self._clock.monotonic_s()
         while not status and not self._stop(LOOK_EVERY_S):
@@ -101,10 +103,10 @@ class Workers:
                 return CANNOT_START
             self._told(f"worker {worker.pid} ended with status {status}; another starts")
             self._stop(max(0.0, worker.started_s + REST_S - now_s))
-            self._workers.append(self._started())
+            self._workers.append(self._started(worker.place))
         return 0
 
-    def _started(self) -> _Worker:
+    def _started(self, place: int) -> _Worker:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         pid = os.fork()
@@ -112,19 +114,19 @@ class Workers:
             for worker in self._workers:
                 os.close(worker.beats)
             os.close(reader)
-            self._be_worker(writer)
+            self._be_worker(place, writer)
         os.close(writer)
         now_s = self._clock.monotonic_s()
-        return _Worker(pid, reader, now_s, now_s)
+        return _Worker(place, pid, reader, now_s, now_s)
 
-    def _be_worker(self, beats: int) -> NoReturn:
+    def _be_worker(self, place: int, beats: int) -> NoReturn:
         """Work in this process, and never come back from it."""
         status = 1
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             threading.Thread(target=_beat, args=(beats,), daemon=True).start()
-            self._work()
+            self._work(place)
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1

@@ -26,7 +26,7 @@ PROGRAM = """
     workers.SILENT_S, workers.BEAT_EVERY_S, workers.REST_S = 4.0, 0.1, 0.1
     folder, what = Path(sys.argv[1]), sys.argv[2]
 
-    def work():
+    def work(place):
         (folder / str(os.getpid())).touch()
         if what == "cannot start" and len(list(folder.iterdir())) > 1:
             sys.exit(workers.CANNOT_START)
