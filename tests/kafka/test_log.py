@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import shutil
@@ -16,9 +17,14 @@ from online_processes import folder, service
 from payments import NOW_MS, PAYMENTS, payment
 from topic_log import PATIENCE_S, Party, again, now_ms, numbers, over, raws, read, send, spread
 
+from core.clock import SystemClock
 from core.erasing.sought import Sought
 from core.errors import ConfigurationError, DependencyError, IntegrityError
 from core.features.keys import epoch_of, offset_of, position
+from serving.events.appending import Line, LogAppenders
+from serving.folder import Folder
+from serving.settings import read_settings
+from serving.telemetry.process_metrics import FolderMetrics
 from spark_jobs.crash import CrashPoints
 from spark_jobs.reading import LogSlice, SliceReader
 from stores.erasing.log import erase_in_log
@@ -28,6 +34,7 @@ from stores.log.kafka.place import KafkaPlace
 from stores.log.kafka.topics import ensure_topic
 from stores.log.source_log import SourceLog
 from stores.log.tail import UNPLACED
+from stores.online import open_online_store
 from stores.sweeping import remove_epochs
 
 pytestmark = pytest.mark.slow
@@ -311,32 +318,36 @@ def layout(tmp_path):
     return layout
 
 
-def test_events_sent_to_two_services_are_served_once_whatever_is_killed(broker, layout):
-    """A service, the folder and the broker die by kill -9; senders repeat what was not answered."""
+def test_events_of_two_replicas_are_served_once_whatever_is_killed(broker, layout):
+    """The folder and the broker die by kill -9; senders repeat what was not answered."""
     kafka = {"KAFKA__BOOTSTRAP": broker.bootstrap, "KAFKA__REPLICAS": 1, "KAFKA__PARTITIONS": 3}
-    with (
-        service(layout, **kafka) as one,
-        service(layout, **kafka) as two,
-        folder(layout) as folding,
-    ):
-        taken = [sent(each.url, n) for n, each in enumerate([one, two] * 5)]
-        assert all("position" not in result for result in taken)
-        folding.wait_until(lambda: counted(one.url) == 10)
-        log = SourceLog(layout.log_dir("payments"), "payments")
-        before = read(log)
-        one.kill()
-        folding.kill()
+    given = {f"THROUGHLINE_{name}": str(value) for name, value in kafka.items()}
+    settings = read_settings({"THROUGHLINE_HOME": str(layout.root), **given})
+    other = LogAppenders(settings, SystemClock(), None, machine="another").of("payments")
+    log = SourceLog(layout.log_dir("payments"), "payments")
+    with service(layout, **kafka) as started:
+        with folder(layout) as folding:
+            assert all("position" not in sent(started.url, n) for n in range(5))
+            lines = [Line(json.dumps(paid(n)).encode(), b"c1") for n in range(5, 10)]
+            assert asyncio.run(other.append(lines)) == [UNPLACED] * 5
+            folding.wait_until(lambda: counted(started.url) == 10)
+            before = read(log)
+            folding.kill()
         broker.kill()
-        refused = httpx.post(f"{two.url}/v1/events/payments", json=paid(10), timeout=PATIENCE_S)
+        refused = httpx.post(f"{started.url}/v1/events/payments", json=paid(10), timeout=PATIENCE_S)
         assert (refused.status_code, refused.json()["code"]) == (503, "kafka_unavailable")
         assert int(refused.headers["Retry-After"]) >= 1
-        with pytest.raises(DependencyError):
-            log.tip(now_ms())
         broker.start()
         for n in range(5, 15):
-            sent(two.url, n)
-        with folder(layout) as another:
-            another.wait_until(lambda: counted(two.url) == 15)
+            sent(started.url, n)
+        with closing(open_online_store(settings.online)) as store:
+            another = Folder(layout, store, SystemClock(), settings, print, FolderMetrics())
+            until_s = time.monotonic() + PATIENCE_S
+            while counted(started.url) < 15:
+                again(another.turn)
+                assert time.monotonic() < until_s
+            again(another.turn)
+            assert counted(started.url) == 15
     with closing(log):
         found = again(lambda: read(log))
         assert found[:10] == before

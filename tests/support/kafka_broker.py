@@ -26,7 +26,9 @@ from stores.durable import exclusive_lock
 
 START_WITHIN_S = 120
 FOLDER = JARS.parent / "kafka"
-JAVA = ("java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+FORMATTED = FOLDER / "formatted"
+"""An empty folder of data, made once: every broker begins with a copy."""
+JAVA = ("java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{FOLDER}/*")
 CLUSTER = "MkU3OEVBNTcwNTJENDM2Qk"
 PROPERTIES = """
 process.roles=broker,controller
@@ -69,18 +71,13 @@ class Broker:
         text = PROPERTIES.format(port=self._port, controller=controller, data=directory / "data")
         self._properties.write_text(text, encoding="utf-8")
         self.bootstrap = f"127.0.0.1:{self._port}"
-        format_it = ("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", self._properties)
-        subprocess.run([*self._command, *format_it], check=True, capture_output=True)
-
-    @property
-    def _command(self) -> list[str | Path]:
-        return [*JAVA, "-cp", f"{FOLDER}/*"]
+        shutil.copytree(FORMATTED, directory / "data")
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with (self._directory / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._command, "kafka.Kafka", self._properties],
+                [*JAVA, "kafka.Kafka", self._properties],
                 stdout=log,
                 stderr=log,
                 preexec_fn=die_with_parent,
@@ -122,10 +119,21 @@ def kafka_broker(directory: Path) -> Iterator[Broker]:
 
 
 def fetched() -> None:
-    """Bring the jars here, once for all who ask at the same time."""
+    """Bring the jars here and format a folder, once for all who ask at the same time."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(FOLDER / "lock"):
         fetch(FOLDER, java_home=os.environ.get("JAVA_HOME", ""), jars=jars())
+        if not FORMATTED.exists():
+            _format()
+
+
+def _format() -> None:
+    draft, properties = FOLDER / "draft", FOLDER / "draft.properties"
+    shutil.rmtree(draft, ignore_errors=True)
+    properties.write_text(PROPERTIES.format(port=1, controller=2, data=draft), encoding="utf-8")
+    words = ("kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", properties)
+    subprocess.run([*JAVA, *words], check=True, capture_output=True)
+    draft.rename(FORMATTED)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ HEAVY = (
     "sklearn",
     "scipy",
     "deltalake",
+    "confluent_kafka",  # but where a log is over brokers
     "orchestration",
     "assets",
     "training",
