@@ -27,8 +27,9 @@ from stores.shelf.bundle import MODEL, MODEL_INPUT, MODEL_OUTPUT
 
 COMMAND = (sys.executable, "-m", "serving.rollouts.shadow_keeper")
 MAX_ANSWER_BYTES = 16 << 20
-LONGEST_S = 300.0
-"""For an answer, by the clock. Scorers have their patience; this is for a keeper that hangs."""
+LONGEST_S = 900.0
+"""For an answer, by the clock. Scorers have their patience; this is for a keeper that hangs, and a
+busy machine may keep it waiting for minutes."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Answer)
