@@ -18,7 +18,8 @@ MAX_FAULTS = 20
 class Call:
     """Raw requests, where each stood in what was sent, and when they came.
 
-    ``arm`` is where a rollout assigned them, None where none runs.
+    ``arm`` is where a rollout assigned them, None where none runs; ``is_counted`` is False where
+    all are synthetic.
     """
 
     use_case: str
@@ -27,6 +28,7 @@ class Call:
     received_at_ms: int
     trace: Trace | None = None
     arm: Arm | None = None
+    is_counted: bool = True
 
     def part(self, places: Sequence[int]) -> Call:
         """Some of the requests."""
@@ -37,6 +39,7 @@ class Call:
             self.received_at_ms,
             self.trace,
             self.arm,
+            self.is_counted,
         )
 
 

@@ -82,9 +82,10 @@ class Engine:
     ) -> list[Json]:
         served, now_ms = self._releases.served(use_case), self._clock.now_ms()
         asked = speaker(served, said, now_ms)
-        observer = UNSEEN if is_synthetic(raws) else self._observer
-        observer.spoken(use_case, asked.major)
-        call = Call(use_case, raws, pointers, now_ms, current.get())
+        is_counted = not is_synthetic(raws)
+        if is_counted:
+            self._observer.spoken(use_case, asked.major)
+        call = Call(use_case, raws, pointers, now_ms, current.get(), is_counted=is_counted)
         rollout = served.state.rollout
         if rollout is None or asked.kept is not None:
             return await self._run(call, asked.release, asked.channel, None)
@@ -93,7 +94,7 @@ class Engine:
     async def _run(
         self, call: Call, release: LoadedRelease, channel: str, instead: Json | None
     ) -> list[Json]:
-        observer = UNSEEN if is_synthetic(call.raws) else self._observer
+        observer = self._observer if call.is_counted else UNSEEN
         timer = Timer(self._clock, observer, call.use_case)
         timer.begin("validate")
         try:

@@ -29,7 +29,7 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self.objectives = Meters(registry, _BUCKETS_S)
+        self.objectives = Meters(registry)
         self._predictions = QuickCounter(
             "throughline_predictions_total",
             "Points answered, by decision; `degraded` is the level, empty when whole.",

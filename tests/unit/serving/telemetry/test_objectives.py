@@ -36,7 +36,7 @@ def registry():
 
 @pytest.fixture
 def meters(registry):
-    meters = Meters(registry, (0.05, 0.1))
+    meters = Meters(registry)
     meters.serving({"toy": served(Objectives(p99_ms=P99_MS, availability_share=0.99))})
     return meters
 
@@ -72,8 +72,10 @@ def test_slow_answers_miss_one_objective_and_none_the_other(meters, registry):
     asked(meters, (0.01, 200), (0.04, 200), (0.041, 200), (0.5, 503, "dependency"))
     assert [exported(registry, "p99", each) for each in ("kept", "missed")] == [2, 1]
     assert [exported(registry, "availability", each) for each in ("kept", "missed")] == [3, 1]
-    bucket = {"use_case": "toy", "le": "0.05"}
-    assert registry.get_sample_value("throughline_prediction_seconds_bucket", bucket) == 3
+    name, labels = "throughline_prediction_seconds", {"use_case": "toy"}
+    for bound, n in (("0.0334898", 1), ("0.0482253", 3), ("0.1", 3), ("+Inf", 3)):
+        assert registry.get_sample_value(f"{name}_bucket", labels | {"le": bound}) == n
+    assert registry.get_sample_value(f"{name}_sum", labels) == pytest.approx(0.091)
 
 
 def test_of_lists_no_time_is_promised(meters, registry):
