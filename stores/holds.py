@@ -127,7 +127,7 @@ def _not_as_said(hold_id: str) -> IntegrityError:
         "a legal hold is not what was placed, so nothing may be removed",
         found=f"{hold_id}.json is missing or was changed",
         remedy="restore the file from a backup, or end the hold on record: `throughline retention "
-        f"lift {hold_id}`",
+        f"lift {hold_id} --who NAME --why REASON`",
         code="bad_hold",
     )
 

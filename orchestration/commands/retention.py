@@ -194,8 +194,9 @@ def _check_target(target: str, shell: Shell) -> None:
         raise InvalidInputError(
             "a hold on that would keep nothing",
             found=f"no target of the report is called {target!r}",
-            remedy=f"{or_near(target, names)}; `throughline retention --dry-run` lists all, "
-            "and a pattern such as 'events/*' names several",
+            remedy=f"{or_near(target, names, 'name one of them')}; "
+            "`throughline retention --dry-run` lists them, and a pattern such as 'events/*' names "
+            "several",
         )
 
 
