@@ -13,6 +13,8 @@ SIGNING_MOUNT = f"{SHELF_MOUNT}/keys/private"
 GROUP = 10_001
 """Group of the images' user (`infra/docker`), which mounted secrets are given to."""
 SERVICE_PORT = 8080
+KAFKA_CLIENT_MOUNT = "/etc/throughline-kafka"
+KAFKA_CLIENT_FILE = f"{KAFKA_CLIENT_MOUNT}/client.properties"
 TICKS_KEPT = {
     "schedule": {"purge_after_days": 90},
     "sensor": {"purge_after_days": {"skipped": 3, "failure": 90, "success": 90, "started": 90}},
@@ -59,6 +61,22 @@ def shelf_mount() -> dict[str, Any]:
     return {"name": "shelf", "mountPath": SHELF_MOUNT}
 
 
+def shared_volumes(settings: ClusterSettings) -> list[dict[str, Any]]:
+    """Volumes of every pod: the shared folder, and where brokers ask who comes, how to say so."""
+    if not settings.kafka_client_secret:
+        return [shelf_volume(settings)]
+    secret = {"secretName": settings.kafka_client_secret, "defaultMode": 0o440}
+    return [shelf_volume(settings), {"name": "kafka-client", "secret": secret}]
+
+
+def shared_mounts(settings: ClusterSettings) -> list[dict[str, Any]]:
+    """Where the volumes of every pod stand: at the same path in each."""
+    if not settings.kafka_client_secret:
+        return [shelf_mount()]
+    mount = {"name": "kafka-client", "mountPath": KAFKA_CLIENT_MOUNT, "readOnly": True}
+    return [shelf_mount(), mount]
+
+
 def signing_volume(settings: ClusterSettings) -> dict[str, Any]:
     """Volume of the private keys, for those who sign; the service has none of it."""
     return {
@@ -96,8 +114,8 @@ def run_launcher(settings: ClusterSettings) -> dict[str, Any]:
         "load_incluster_config": True,
         "env_secrets": [settings.secret],
         "env_vars": [f"{name}={value}" for name, value in pod_environment(settings).items()],
-        "volumes": [shelf_volume(settings), signing_volume(settings), instance_volume()],
-        "volume_mounts": [shelf_mount(), signing_mount(), *instance_mounts()],
+        "volumes": [*shared_volumes(settings), signing_volume(settings), instance_volume()],
+        "volume_mounts": [*shared_mounts(settings), signing_mount(), *instance_mounts()],
         "resources": {
             "requests": {"cpu": "500m", "memory": "1Gi"},
             "limits": {"memory": "4Gi"},
@@ -133,14 +151,14 @@ def pipes_pod(settings: ClusterSettings) -> dict[str, Any]:
     return {
         "serviceAccountName": settings.service_account,
         "restartPolicy": "Never",
-        "volumes": [shelf_volume(settings)],
+        "volumes": shared_volumes(settings),
         "containers": [
             {
                 "name": "spark-driver",
                 "image": settings.orchestration_image,
                 "env": [{"name": k, "value": v} for k, v in pod_environment(settings).items()],
                 "envFrom": [{"secretRef": {"name": settings.secret}}],
-                "volumeMounts": [shelf_mount()],
+                "volumeMounts": shared_mounts(settings),
                 "resources": {
                     "requests": {"cpu": "2", "memory": "6Gi"},
                     "limits": {"memory": "8Gi"},

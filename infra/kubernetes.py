@@ -10,13 +10,14 @@ from infra.instance import (
     DAGSTER_HOME,
     GROUP,
     INSTANCE_CONFIG_MAP,
+    KAFKA_CLIENT_FILE,
     SERVICE_PORT,
     dagster_yaml,
     instance_mounts,
     instance_volume,
     pod_environment,
-    shelf_mount,
-    shelf_volume,
+    shared_mounts,
+    shared_volumes,
     signing_mount,
     signing_volume,
 )
@@ -48,7 +49,7 @@ def _container(settings: ClusterSettings, name: str, image: str, command: list[s
         "command": command,
         "env": [{"name": k, "value": v} for k, v in pod_environment(settings).items()],
         "envFrom": [{"secretRef": {"name": settings.secret}}],
-        "volumeMounts": [shelf_mount()],
+        "volumeMounts": shared_mounts(settings),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -73,7 +74,7 @@ def _deployment(
     ``is_signing`` gives it private keys; ``metrics_port`` is written where Prometheus looks for
     pods to scrape.
     """
-    volumes = [shelf_volume(settings), *(volumes or [])]
+    volumes = [*shared_volumes(settings), *(volumes or [])]
     if is_signing:
         container["volumeMounts"].append(signing_mount())
         volumes.append(signing_volume(settings))
@@ -243,11 +244,14 @@ def _events(settings: ClusterSettings) -> list[Manifest]:
     ]
 
 
-def _event_variable(settings: ClusterSettings) -> Manifest:
+def _event_variables(settings: ClusterSettings) -> list[Manifest]:
     """What a replica among several does with events: sends them to brokers, or refuses them."""
-    if settings.kafka_bootstrap:
-        return {"name": "THROUGHLINE_KAFKA__BOOTSTRAP", "value": settings.kafka_bootstrap}
-    return {"name": "THROUGHLINE_HTTP__MAY_TAKE_EVENTS", "value": "false"}
+    if not settings.kafka_bootstrap:
+        return [{"name": "THROUGHLINE_HTTP__MAY_TAKE_EVENTS", "value": "false"}]
+    given = {"THROUGHLINE_KAFKA__BOOTSTRAP": settings.kafka_bootstrap}
+    if settings.kafka_client_secret:
+        given["THROUGHLINE_KAFKA__CLIENT_FILE"] = KAFKA_CLIENT_FILE
+    return [{"name": name, "value": value} for name, value in given.items()]
 
 
 def serving(settings: ClusterSettings) -> list[Manifest]:
@@ -258,7 +262,7 @@ def serving(settings: ClusterSettings) -> list[Manifest]:
     events.
     """
     cpu = _online(settings, "serving", settings.serving_image, {"memory": "1Gi"})
-    cpu["env"].append(_event_variable(settings))
+    cpu["env"] += _event_variables(settings)
     objects = [
         _deployment(
             settings,
@@ -274,7 +278,7 @@ def serving(settings: ClusterSettings) -> list[Manifest]:
         limits = {"memory": "4Gi", "nvidia.com/gpu": 1}
         gpu = _online(settings, "serving-gpu", settings.serving_gpu_image, limits)
         gpu["env"].append({"name": "THROUGHLINE_MODELS__DEVICE", "value": "cuda"})
-        gpu["env"].append(_event_variable(settings))
+        gpu["env"] += _event_variables(settings)
         objects += [
             _deployment(settings, "serving-gpu", gpu, metrics_port=SERVICE_PORT),
             _service(settings, "serving-gpu", SERVICE_PORT),

@@ -51,6 +51,9 @@ class ClusterSettings(BaseModel):
     kafka_bootstrap: str = Field(
         "", description="Brokers that take events; empty: one replica takes them, into files."
     )
+    kafka_client_secret: str = Field(
+        "", description="Secret with client.properties, how brokers are spoken to; empty: plainly."
+    )
     mlflow_uri: str = Field("http://mlflow:5000", description="MLflow's tracking server.")
     ui_url: str = Field("", description="Where people find Dagster's pages; alerts link there.")
     mlflow_ui_url: str = Field("", description="Where people find MLflow's pages.")

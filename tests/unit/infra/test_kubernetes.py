@@ -321,3 +321,21 @@ def test_with_brokers_every_replica_takes_events():
         assert told.kafka.bootstrap == "kafka:9092"
     for manifest in manifests(settings):
         validate(manifest)
+
+
+def test_every_pod_has_the_file_by_which_brokers_are_spoken_to():
+    given = {"kafka_bootstrap": "kafka:9093", "kafka_client_secret": "kafka-client"}
+    settings = SETTINGS.model_copy(update=given)
+    pods = [spec["template"]["spec"] for spec in deployments(settings).values()]
+    pods.append(pipes_pod(settings))
+    places = [pod["containers"][0]["volumeMounts"] for pod in pods]
+    launched = run_launcher(settings)
+    for mounts in (*places, launched["volume_mounts"]):
+        (path,) = (each["mountPath"] for each in mounts if each["name"] == "kafka-client")
+    for volumes in (*(pod["volumes"] for pod in pods), launched["volumes"]):
+        (secret,) = (each["secret"] for each in volumes if each["name"] == "kafka-client")
+        assert secret["secretName"] == "kafka-client"
+    client_file = service_settings(deployments(settings)["serving"]).kafka.client_file
+    assert client_file == f"{path}/client.properties"
+    for manifest in manifests(settings):
+        validate(manifest)
