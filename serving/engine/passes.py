@@ -83,7 +83,7 @@ class Timer:
             self._name = ""
 
     def _note(self, spent_s: float) -> None:
-        # To whole microseconds: rounding to digits takes six times as many instructions.
+        # To whole microseconds: to round to digits Python prints the number and reads it again.
         self.stages_ms[self._name] = round(spent_s * 1_000_000) / 1_000
         self._observer.stage(self._use_case, self._name, spent_s)
 

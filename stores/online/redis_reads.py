@@ -238,7 +238,7 @@ class _Link(asyncio.Protocol):
 
 
 def _mget(keys: Sequence[bytes]) -> bytes:
-    """The command as Redis reads it; hiredis takes six times as many instructions to say it."""
+    """The command as Redis reads it; hiredis would print the length of each key anew."""
     parts = [b"*%d" % (len(keys) + 1), b"$4", b"MGET"]
     for key in keys:
         n_bytes = len(key)
