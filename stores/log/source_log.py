@@ -248,7 +248,11 @@ class SourceLog:
 
     def tip(self, now_ms: int) -> Tip:
         """Where the log ends now; over Kafka what has come can be read from here on."""
-        return self._tail().tip(self._numbers.open(), now_ms)
+        while True:
+            number = self._numbers.open()
+            tip = self._tail().tip(number, now_ms)
+            if self._numbers.open() == number:  # else sealed meanwhile, and there may be more
+                return tip
 
     def waiting(self, now_ms: int) -> Waiting | None:
         """What waits in the open epoch; None where that is nothing."""
