@@ -247,14 +247,13 @@ def lived(world: World) -> Live:
             rounds += round_of(runs, world.views)
             resting |= resting_reads(service.port)
         asking.end()
-    reads = served(world, asking.cards), served(world, resting)
     rows = {view.name: event_rows(world.layout, view) for view in world.views}
     return Live(
         kills=killing.kills,
         rounds=rounds,
         events=kept(acknowledged(world.log, sending.told), world.layout, SOURCE),
-        under_load=compared(reads[0], world.views, rows),
-        at_rest=compared(reads[1], world.views, rows, is_whole=True),
+        under_load=compared(served(world, asking.cards), world.views, rows),
+        at_rest=compared(served(world, resting), world.views, rows, is_whole=True),
     )
 
 
