@@ -342,7 +342,7 @@ def test_keys_of_one_go_from_a_redis_and_those_of_others_stay(settings):
             code, said = called(online, "--why", "asked in a letter")
             assert code == 0, said
             assert "online: 3 online keys" in said
-            assert "6 online_values" in said
+            assert "6 online values" in said
             assert client.dbsize() == 6
             client.set("base{terminal_v1/x}", f"of {THEIRS}")
             code, said = called(online, "--why", "asked in a letter")

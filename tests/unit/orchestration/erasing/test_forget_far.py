@@ -138,7 +138,7 @@ def test_killed_at_a_write_to_s3_and_run_again_one_is_gone_from_every_object(set
     assert code == 0, said
     assert sought(settings)[0] == 0  # which reads the same objects, and found them before
     assert "going on with what was cut short" in said
-    assert "lake_objects" in said
+    assert "lake object" in said
     after = bucket_in(settings, tmp_path / "after")
     assert encodings_of(settings, tmp_path / "after", THEIRS) == {}
     assert encodings_of(settings, tmp_path / "after", PEOPLE[0]) == stood[PEOPLE[0]]
