@@ -66,7 +66,8 @@ def test_what_a_declaration_dropped_is_kept_up_while_a_release_reads_it(layout):
     assert found.views[OLD] == TOY_PLAN.view(OLD)
     assert "payments" in found.sources
     assert "tests@example.org" in found.owners_of_view(OLD)
-    assert [kept.days for kept in retired(layout)] == [found.sources["payments"].retention_days]
+    tiles, values = retired(layout)
+    assert (tiles.days, values.target) == (found.sources["payments"].retention_days, f"online/{OLD}")
 
 
 def test_it_is_kept_up_while_one_can_go_back_to_the_release(layout):
