@@ -67,7 +67,10 @@ def test_what_a_declaration_dropped_is_kept_up_while_a_release_reads_it(layout):
     assert "payments" in found.sources
     assert "tests@example.org" in found.owners_of_view(OLD)
     tiles, values = retired(layout)
-    assert (tiles.days, values.target) == (found.sources["payments"].retention_days, f"online/{OLD}")
+    assert (tiles.days, values.target) == (
+        found.sources["payments"].retention_days,
+        f"online/{OLD}",
+    )
 
 
 def test_it_is_kept_up_while_one_can_go_back_to_the_release(layout):
