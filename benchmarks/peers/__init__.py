@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,10 @@ def environment_of(name: str, *packages: str) -> Path:
     if not marker.exists() or marker.read_text() != wanted:
         uv = str(PROJECT / ".tools" / "bin" / "uv")
         quietly = ["--quiet", "--python"]
+        # The machine's own certificates, as for our environment: infra/bootstrap.sh says why.
+        trusting = {"UV_SYSTEM_CERTS": "1", **os.environ}
         subprocess.run([uv, "venv", "--clear", *quietly, sys.executable, str(folder)], check=True)
-        subprocess.run([uv, "pip", "install", *quietly, str(python), *packages], check=True)
+        install = [uv, "pip", "install", *quietly, str(python), *packages]
+        subprocess.run(install, check=True, env=trusting)
         marker.write_text(wanted)
     return python

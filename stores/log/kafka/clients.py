@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.errors import ConfigurationError, DependencyError
 from stores.log.kafka.place import KafkaPlace
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer
     from confluent_kafka.admin import AdminClient
 
+T = TypeVar("T")
+
 ADMIN = "confluent_kafka.admin"
 ANSWER_S = 5.0
 """Longest wait for the answer of a broker."""
-NO_LEADER_S = 0.1
+NOT_KNOWN_S = 0.1
 MOST_MESSAGE_BYTES = 2 * MAX_LINE_BYTES
 """An event, its key, and what Kafka adds."""
 
@@ -124,23 +126,37 @@ def unanswered(asked: str, found: object) -> DependencyError:
     )
 
 
-def _offsets(admin: AdminClient, topic: str, n_partitions: int, spec: Any) -> Row:
-    """Offsets that the leaders of all partitions say; one that is being elected is waited for."""
-    names = library()
-    wanted = {names.TopicPartition(topic, place): spec for place in range(n_partitions)}
-    until_s = time.monotonic() + ANSWER_S
+def once_known(asked: str, ask: Callable[[], T]) -> T:
+    """Answer of brokers; what they do not know yet, as a topic just made, is asked for again.
+
+    Raises
+    ------
+    DependencyError
+        If they cannot say it within `ANSWER_S`, or refuse.
+    """
+    names, until_s = library(), time.monotonic() + ANSWER_S
     while True:
-        with as_dependency("asked where a topic ends"):
+        with as_dependency(asked):
             try:
-                found = admin.list_offsets(wanted, request_timeout=ANSWER_S)
-                return tuple(found[each].result(ANSWER_S).offset for each in wanted)
+                return ask()
             except names.KafkaException as error:
-                if time.monotonic() > until_s or not _has_no_leader(error.args[0]):
+                if time.monotonic() > until_s or not _is_known_soon(error.args[0]):
                     raise
-        time.sleep(NO_LEADER_S)
+        time.sleep(NOT_KNOWN_S)
 
 
-def _has_no_leader(error: Any) -> bool:
+def _offsets(admin: AdminClient, topic: str, n_partitions: int, spec: Any) -> Row:
+    """Offsets that the leaders of all partitions say."""
+    wanted = {library().TopicPartition(topic, place): spec for place in range(n_partitions)}
+
+    def ask() -> Row:
+        found = admin.list_offsets(wanted, request_timeout=ANSWER_S)
+        return tuple(found[each].result(ANSWER_S).offset for each in wanted)
+
+    return once_known("asked where a topic ends", ask)
+
+
+def _is_known_soon(error: Any) -> bool:
     kinds = library().KafkaError
     return error.code() in (
         kinds._NOENT,  # so the library calls a partition whose leader it does not know

@@ -13,12 +13,13 @@ from stores.log.kafka.clients import (
     as_dependency,
     library,
     new_admin,
+    once_known,
     partitions_of,
 )
 from stores.log.kafka.place import KafkaPlace
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import AdminClient, ConfigEntry
 
 _DECLARED = {
     "cleanup.policy": "delete",
@@ -74,9 +75,11 @@ def check_topic(admin: AdminClient, place: KafkaPlace) -> None:
     """Refuse a topic that would lose events; ConfigurationError says how it is to be set up."""
     kafka = library(ADMIN)
     topic = kafka.ConfigResource(kafka.ResourceType.TOPIC, place.topic)
-    with as_dependency("asked about a topic"):
-        found = admin.describe_configs([topic], request_timeout=ANSWER_S)
-        entries = found[topic].result(ANSWER_S)
+
+    def ask() -> dict[str, ConfigEntry]:
+        return admin.describe_configs([topic], request_timeout=ANSWER_S)[topic].result(ANSWER_S)
+
+    entries = once_known("asked about a topic", ask)
     wrong = {n: entries[n].value for n in _HELD if entries[n].value != _DECLARED[n]}
     if wrong:
         said = ", ".join(f"{name}={value}" for name, value in wrong.items())

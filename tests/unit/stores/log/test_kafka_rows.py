@@ -3,11 +3,12 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import ConfigurationError, IntegrityError
-from stores.log.kafka.clients import configured
+from core.errors import ConfigurationError, DependencyError, IntegrityError
+from stores.log.kafka.clients import configured, once_known
 from stores.log.kafka.place import KafkaPlace, keep_place, place_of
 from stores.log.kafka.rows import EpochRows, Stretch, at_least, rows_path
 
@@ -118,3 +119,26 @@ def test_a_file_of_properties_that_is_none_is_told(tmp_path, content):
         path.write_text(content)
     with pytest.raises(ConfigurationError, match="properties of Kafka's client"):
         configured(PLACE.model_copy(update={"client_file": str(path)}))
+
+
+def test_a_topic_that_brokers_do_not_know_yet_is_asked_for_again():
+    codes = [KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE]
+
+    def ask():
+        if codes:
+            raise KafkaException(KafkaError(codes.pop()))
+        return "known"
+
+    assert once_known("asked about a topic", ask) == "known"
+
+
+def test_what_brokers_refuse_is_not_asked_for_again():
+    asked = []
+
+    def ask():
+        asked.append(1)
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    with pytest.raises(DependencyError, match="TOPIC_AUTHORIZATION_FAILED"):
+        once_known("asked about a topic", ask)
+    assert asked == [1]
