@@ -46,7 +46,7 @@ from stores.online.watermarks import decode_position, folded_key
 
 SOURCE = "transactions"
 CARDS, HISTORY, HISTORY_DAYS = 120, 6_000, 20
-RATE, AGAIN, LOAD_S, ROUNDS = 150, 0.02, 15, 3
+RATE, AGAIN, LOAD_S, ROUNDS, KILLS = 150, 0.02, 15, 3, 5
 LONGEST_LIFE_S, LONGEST_AWAY_S = 4.0, 6.0
 ASK_EVERY_S, OLDEST_ASKED_MS = 0.05, 240_000
 AGES_MS = (0, 60_000, 200_000)
@@ -238,7 +238,9 @@ def lived(world: World) -> Live:
         asking = Asking(service.port)
         for each in (sending, killing, asking):
             each.start()
-        rounds = sum(round_of(runs, world.views) for _ in range(ROUNDS))
+        rounds = 0
+        while rounds < ROUNDS or killing.kills < KILLS:  # one that finds nothing does not count
+            rounds += round_of(runs, world.views)
         sending.end()
         killing.end()
         with folder_process(world.layout.root, world.url, world.folder):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.clock import DAY_MS
 from core.errors import ConfigurationError
@@ -19,7 +19,7 @@ from stores.log.kafka.clients import (
 from stores.log.kafka.place import KafkaPlace
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, ConfigEntry
+    from confluent_kafka.admin import AdminClient
 
 _DECLARED = {
     "cleanup.policy": "delete",
@@ -76,7 +76,7 @@ def check_topic(admin: AdminClient, place: KafkaPlace) -> None:
     kafka = library(ADMIN)
     topic = kafka.ConfigResource(kafka.ResourceType.TOPIC, place.topic)
 
-    def ask() -> dict[str, ConfigEntry]:
+    def ask() -> Any:
         return admin.describe_configs([topic], request_timeout=ANSWER_S)[topic].result(ANSWER_S)
 
     entries = once_known("asked about a topic", ask)
