@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _PLURAL = re.compile(r"(ies|s)\b")
 
@@ -21,3 +22,14 @@ def counted(n: int, things: str) -> str:
     if n == 1:
         said = _PLURAL.sub(lambda ending: "y" if ending[1] == "ies" else "", said, count=1)
     return f"{n:,} {said}"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Several numbers with what each counts.
+
+    Examples
+    --------
+    >>> listed({"rows": 2, "purged_files": 1})
+    '2 rows, 1 purged file'
+    """
+    return ", ".join(counted(n, things) for things, n in counts.items())

@@ -11,7 +11,7 @@ from core.erasing.erasure import Certificate, Tombstone
 from core.erasing.sought import Sought
 from core.errors import InvalidInputError
 from core.nearest import or_near
-from core.plural import counted
+from core.plural import counted, listed
 from orchestration.commands.subject import identifier_of
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
@@ -123,7 +123,7 @@ def _dry_run(erasing: "Erasing", shell: Shell) -> int:
 
     with shell.step("search everything") as step:
         found, searched = erasing.search()
-        step.detail = ", ".join(counted(n, name) for name, n in searched.items())
+        step.detail = listed(searched)
     root = erasing.layout.root
     places: Counter[str] = Counter()
     for sighting in found:
@@ -154,7 +154,7 @@ def _erase(erasing: "Erasing", arguments: argparse.Namespace, shell: Shell) -> i
 
 def in_words(certificate: Certificate) -> list[str]:
     """What a certificate says."""
-    searched = ", ".join(counted(n, name) for name, n in certificate.searched.items())
+    searched = listed(certificate.searched)
     lines = [f"\nsearched {searched}: found in {counted(len(certificate.left), 'places')}"]
     lines += [f"  left in {place}" for place in certificate.left[:SHOWN]]
     lines += [f"  held: {step.name}, {step.held}" for step in certificate.steps if step.held]
@@ -178,7 +178,7 @@ def _verify(arguments: argparse.Namespace, shell: Shell) -> int:
     )
     shell.say(f"signed by this home: {certificate.tombstone.key} {certificate.tombstone.token}")
     for step in certificate.steps:
-        counts = ", ".join(counted(n, name) for name, n in step.counts.items())
+        counts = listed(step.counts)
         shell.say(f"  {step.name}: {step.held or counts or 'nothing'}")
     for line in in_words(certificate):
         shell.say(line)

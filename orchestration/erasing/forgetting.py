@@ -15,7 +15,7 @@ from core.audit.records import Entry
 from core.erasing.erasure import Certificate, Journal, StepDone, Tombstone
 from core.erasing.sought import MASKED, Sought
 from core.errors import NotReadyError
-from core.plural import counted
+from core.plural import listed
 from core.retention import Hold
 from orchestration.erasing.lake import erase_besides, far_lake, sightings_in, tables_in
 from orchestration.erasing.models import remove_bundles_of, trained_on
@@ -241,7 +241,7 @@ class Erasing:
         holds = Holds(self.layout).all()
         held = next((hold.words for hold in holds if _keeps(hold, step.target, at_ms)), "")
         counts = {} if held else {name: n for name, n in step.run().items() if n}
-        words = held or ", ".join(counted(n, name) for name, n in counts.items()) or "nothing"
+        words = held or listed(counts) or "nothing"
         self.told(f"{step.name}: {words}")
         return StepDone(name=step.name, counts=counts, held=held)
 
