@@ -4,28 +4,20 @@ A closed loop waits for an answer before it asks again, so while a server stands
 nothing and one slow answer hides all that others would have waited. Here a latency counts from
 the **intended** instant: a request that had to wait for a free connection waited all the same.
 
-``python -m benchmarks.load HOST PORT PATH BODIES RATE SECONDS [--constant]`` is the generator as
-a process of its own; ``BODIES`` is a file with one JSON body a line. Its last line is an
-`Outcome` as JSON.
+Whoever asks for its rate and hardly looks at an answer takes `benchmarks.open_loop` instead.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import ctypes
-import json
 import math
-import selectors
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from itertools import cycle, islice
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import cycle
 from typing import cast
 
 import numpy as np
-import uvloop
 
 from core.errors import DependencyError
 
@@ -33,7 +25,6 @@ CONNECTIONS = 128
 PATIENCE_S = 10.0
 LEAD_S = 0.05  # between connecting and the first request
 REFUSED = ("429", "503")
-PR_SET_TIMERSLACK = 29
 CLOSED, UNANSWERED, UNREADABLE = "closed", "unanswered", "unreadable"
 
 Kept = Callable[[float, float, str, bytes], None]
@@ -327,50 +318,3 @@ class OpenLoop:
             lateness_p99_ms=percentile(late, 0.99),
             refused_p99_ms=percentile(sorted(1_000 * each for each in self._refusals), 0.99),
         )
-
-
-def open_loop(
-    host: str, port: int, requests: Sequence[bytes], due_s: Sequence[float],
-    *, connections: int = CONNECTIONS, patience_s: float = PATIENCE_S, is_coarse: bool = False,
-) -> Outcome:  # fmt: skip
-    """One load, from its own event loop. A coarse one costs less; it is a millisecond late."""
-
-    async def run() -> Outcome:
-        load = OpenLoop(host, port, connections=connections)
-        return await load.run(requests, due_s, patience_s=patience_s)
-
-    # epoll rounds a wait up to whole milliseconds; select does not, and the kernel adds 50 us
-    # to a wait unless told otherwise: more than some of the latencies to be measured.
-    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if is_coarse else _fine_loop) as runner:
-        return runner.run(run())
-
-
-def _fine_loop() -> asyncio.AbstractEventLoop:
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.load")
-    parser.add_argument("host")
-    parser.add_argument("port", type=int)
-    parser.add_argument("path")
-    parser.add_argument("bodies", type=Path)
-    parser.add_argument("rate", type=float)
-    parser.add_argument("seconds", type=float)
-    parser.add_argument("--constant", action="store_true", help="evenly spaced, not Poisson")
-    parser.add_argument("--connections", type=int, default=CONNECTIONS)
-    parser.add_argument("--coarse", action="store_true", help="a millisecond late, for high rates")
-    given = parser.parse_args()
-    due_s = arrivals(given.rate, given.seconds, is_poisson=not given.constant)
-    bodies = islice(given.bodies.read_bytes().splitlines(), len(due_s))
-    requests = [request_bytes(given.host, given.port, given.path, body) for body in bodies]
-    outcome = open_loop(
-        given.host, given.port, requests, due_s,
-        connections=given.connections, is_coarse=given.coarse,
-    )  # fmt: skip
-    print(json.dumps({**asdict(outcome), "profile": outcome.said}))
-
-
-if __name__ == "__main__":
-    main()

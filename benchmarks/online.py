@@ -8,14 +8,17 @@ import math
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import wrk
+from benchmarks import open_loop, wrk
 from benchmarks.floors import Section
+from benchmarks.load import CONNECTIONS as LOADED
+from benchmarks.load import request_bytes
 from benchmarks.measure import Measurement, measure
 from benchmarks.peers import PROJECT, environment_of
 from benchmarks.servers import Probe, Server, running
@@ -76,25 +79,23 @@ def _costs(cpu_s: float, answers: float) -> dict[str, float]:
 
 def open_looped(target: Target, *, rate: float, seconds: float) -> Measurement:
     """One open-loop load against a target, from a process of its own; memory is a worker's."""
-    command = [sys.executable, "-m", "benchmarks.load", "127.0.0.1", str(target.server.port)]
-    command += [target.path, str(target.bodies), f"{rate:.1f}", str(seconds)]
     name = f"{target.name}, open loop at {rate:,.0f}/s"
-    before = target.server.cpu_s
+    server, bodies = target.server, target.bodies.read_bytes().splitlines()
+    requests = [request_bytes("127.0.0.1", server.port, target.path, each) for each in bodies]
+    before = server.cpu_s
     try:  # not by `measure`: what it looks at ten times a second would be in the tail
-        done = subprocess.run(
-            command, cwd=PROJECT, capture_output=True, text=True, timeout=seconds + 60, check=True
-        )
-    except subprocess.CalledProcessError as error:
-        return failed(
-            name, RuntimeError((error.stderr.strip().splitlines() or ["nothing said"])[-1])
-        )
-    except subprocess.TimeoutExpired as error:
+        with tempfile.TemporaryDirectory() as folder:
+            found = open_loop.asked(
+                server.port, requests, rate=rate, seconds=seconds,
+                connections=LOADED, folder=Path(folder), is_woken=True,
+            )  # fmt: skip
+    except (PlatformError, subprocess.TimeoutExpired) as error:
         return failed(name, error)
-    result = json.loads(done.stdout.splitlines()[-1])
-    result |= _costs(target.server.cpu_s - before, result["answered"])
-    result["profile"] += f", {result['cpu_us']:,.0f} us of CPU each"
-    failure = f"not all was answered well: {result['profile']}" if result["errors"] else ""
-    return Measurement(name, seconds, target.server.worker_mb, result, failure)
+    outcome = open_loop.outcome_of(found)
+    result = asdict(outcome) | _costs(server.cpu_s - before, outcome.answered)
+    result["profile"] = f"{outcome.said}, {result['cpu_us']:,.0f} us of CPU each"
+    failure = f"not all was answered well: {result['profile']}" if outcome.errors else ""
+    return Measurement(name, seconds, server.worker_mb, result, failure)
 
 
 def failed(name: str, error: Exception) -> Measurement:

@@ -1,11 +1,15 @@
 /* Open-loop load over HTTP/1.1, cheap enough to ask for more than a service can answer.
 
-   open_loop PORT REQUESTS RATE SECONDS CONNECTIONS SEED OUT
+   open_loop PORT REQUESTS RATE SECONDS CONNECTIONS SEED OUT WOKEN
 
    Requests leave at instants drawn beforehand (a Poisson process), whether or not answers came.
    Each takes the connection that has been free for longest; where none is free it waits, and that
    counts. REQUESTS holds whole requests, each behind its length (4 bytes, little end first); they
-   are sent in turn. OUT gets one `result` a request, in the order in which they were due. */
+   are sent in turn. OUT gets one `result` a request, in the order in which they were due.
+
+   Where WOKEN is 1 each answer is taken as it comes. To be woken costs whoever sends it, so a crowd
+   that comes for the rate and not for the microseconds looks for answers instead (WOKEN is 0): when
+   it sends, and twice a millisecond. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -52,7 +56,7 @@ static connection *connections;
 static request *requests;
 static result *results;
 static long n_requests, n_due, n_settled, *free_ring, free_head, free_count, n_connections;
-static int polling;
+static int polling, is_woken;
 static double start_s;
 
 static void fail(const char *what)
@@ -215,11 +219,13 @@ static void run(void)
             due++;
         while (asked < due && free_count)
             ask(asked++);
-        /* Not a wait for answers: to be woken by each would cost whoever sends it. */
         double rest_s = due < n_due ? results[due].due_s - (now_s() - start_s) : LOOK_S;
-        struct timespec rest = {0, (long)(fmax(0, fmin(rest_s, LOOK_S)) * 1e9)};
-        nanosleep(&rest, NULL);
-        int n = epoll_wait(polling, events, MOST_EVENTS, 0);
+        struct timespec rest = {0, (long)(fmax(0, fmin(rest_s, LOOK_S)) * 1e9)}, none = {0};
+        if (!is_woken)
+            nanosleep(&rest, NULL);
+        int n = epoll_pwait2(polling, events, MOST_EVENTS, is_woken ? &rest : &none, NULL);
+        if (n < 0 && errno != EINTR)
+            fail("cannot be waited for");
         for (int i = 0; i < n; i++)
             take((long)events[i].data.u64);
     }
@@ -227,8 +233,8 @@ static void run(void)
 
 int main(int count, char **given)
 {
-    if (count != 8) {
-        fprintf(stderr, "open_loop PORT REQUESTS RATE SECONDS CONNECTIONS SEED OUT\n");
+    if (count != 9) {
+        fprintf(stderr, "open_loop PORT REQUESTS RATE SECONDS CONNECTIONS SEED OUT WOKEN\n");
         return 2;
     }
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
@@ -242,6 +248,7 @@ int main(int count, char **given)
     connections = calloc((size_t)n_connections, sizeof *connections);
     free_ring = calloc((size_t)n_connections, sizeof *free_ring);
     polling = epoll_create1(0);
+    is_woken = atoi(given[8]);
     if (!n_requests || n_connections < 1 || !connections || !free_ring || !results || polling < 0)
         fail("nothing to do, or no memory for it");
     for (long place = 0; place < n_connections; place++) {

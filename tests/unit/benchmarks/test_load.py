@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import socket
-import subprocess
-import sys
 import threading
 import time
 from itertools import pairwise
 
 import pytest
 
-from benchmarks.load import Outcome, answer_in, arrivals, open_loop, percentile, request_bytes
+from benchmarks.load import OpenLoop, answer_in, arrivals, percentile, request_bytes
 
 STALL_S = 0.05
 ASKED = 400
@@ -79,6 +76,14 @@ class Serving(asyncio.Protocol):
                 self._transport.write(answer)
 
 
+def asked(port, due_s, connections=128, patience_s=10.0):
+    async def run():
+        load = OpenLoop("127.0.0.1", port, connections=connections)
+        return await load.run([REQUEST], due_s, patience_s=patience_s)
+
+    return asyncio.run(run())
+
+
 def stall_at(number):
     """The whole server stands still once, for 50 ms."""
     return lambda asked: time.sleep(STALL_S) if asked == number else None
@@ -99,7 +104,7 @@ def closed_loop_p99_ms(port):
 def test_a_stall_shows_in_the_open_loop_and_hides_in_a_closed_one():
     due_s = arrivals(RATE, ASKED / RATE, is_poisson=False)
     with Planted(stall_at(ASKED // 2)) as planted:
-        opened = open_loop("127.0.0.1", planted.port, [REQUEST], due_s)
+        opened = asked(planted.port, due_s)
     with Planted(stall_at(ASKED // 2)) as planted:
         closed_p99_ms = closed_loop_p99_ms(planted.port)
     assert (opened.sent, opened.answered, opened.errors) == (ASKED, ASKED, {})
@@ -111,7 +116,7 @@ def test_a_stall_shows_in_the_open_loop_and_hides_in_a_closed_one():
 def test_waiting_for_a_connection_counts():
     due_s = [0.0] * 10
     with Planted(lambda _: time.sleep(0.01)) as planted:
-        outcome = open_loop("127.0.0.1", planted.port, [REQUEST], due_s, connections=1)
+        outcome = asked(planted.port, due_s, connections=1)
     assert outcome.answered == 10
     assert outcome.max_ms >= 100  # the last one waited for the nine before it
     assert planted.connections == 1
@@ -120,28 +125,28 @@ def test_waiting_for_a_connection_counts():
 def test_errors_are_counted_by_status_and_left_out_of_the_latencies():
     busy = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"
     with Planted(answer=busy) as planted:
-        outcome = open_loop("127.0.0.1", planted.port, [REQUEST], [0.0, 0.01])
+        outcome = asked(planted.port, [0.0, 0.01])
     assert (outcome.answered, outcome.errors) == (0, {"503": 2})
     assert math.isnan(outcome.p99_ms)
 
 
 def test_what_is_never_answered_counts_with_the_time_it_waited():
     with Planted(answer=b"") as planted:
-        outcome = open_loop("127.0.0.1", planted.port, [REQUEST], [0.0, 0.0], patience_s=0.2)
+        outcome = asked(planted.port, [0.0, 0.0], patience_s=0.2)
     assert (outcome.sent, outcome.answered, outcome.errors) == (2, 0, {"unanswered": 2})
     assert outcome.p50_ms >= 200
 
 
 def test_a_closed_connection_is_an_error_and_another_is_opened():
     with Planted(answer=None) as planted:
-        outcome = open_loop("127.0.0.1", planted.port, [REQUEST], [0.0, 0.05, 0.1], connections=1)
+        outcome = asked(planted.port, [0.0, 0.05, 0.1], connections=1)
     assert outcome.errors == {"closed": 3}
     assert planted.connections >= 3
 
 
 def test_an_answer_without_a_length_is_unreadable():
     with Planted(answer=b"HTTP/1.1 200 OK\r\n\r\n") as planted:
-        outcome = open_loop("127.0.0.1", planted.port, [REQUEST], [0.0], patience_s=2.0)
+        outcome = asked(planted.port, [0.0], patience_s=2.0)
     assert outcome.errors == {"unreadable": 1}
 
 
@@ -164,17 +169,3 @@ def test_an_answer_is_read_once_it_is_whole(cut):
 def test_what_is_not_http_is_refused():
     with pytest.raises(ValueError, match=r"HTTP/1\.1"):
         answer_in(b"SSH-2.0\r\n\r\n")
-
-
-def test_the_process_says_its_outcome_on_the_last_line(tmp_path):
-    bodies = tmp_path / "bodies.ndjson"
-    bodies.write_text('{"a":1}\n{"a":2}\n')
-    with Planted() as planted:
-        command = [sys.executable, "-m", "benchmarks.load", "127.0.0.1", str(planted.port), "/"]
-        command += [str(bodies), "50", "0.2", "--constant"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    said = json.loads(done.stdout.splitlines()[-1])
-    profile = said.pop("profile")
-    outcome = Outcome(**said)
-    assert (outcome.sent, outcome.answered) == (planted.asked, 10) == (10, 10)
-    assert profile == outcome.said

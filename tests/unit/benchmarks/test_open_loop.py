@@ -6,6 +6,7 @@ import socketserver
 import threading
 from itertools import takewhile
 
+import numpy as np
 import pytest
 
 from benchmarks import open_loop
@@ -54,11 +55,13 @@ def port():
 
 
 @pytest.mark.skipif(not open_loop.is_there(), reason=open_loop.MISSING)
-def test_every_request_leaves_in_turn_and_comes_back_with_its_status(port, tmp_path):
+@pytest.mark.parametrize("is_woken", [False, True])
+def test_every_request_leaves_in_turn_and_comes_back_with_its_status(port, tmp_path, is_woken):
     requests = [request_bytes("127.0.0.1", port, "/x", body) for body in ANSWERS]
     found = open_loop.asked(
-        port, requests, rate=RATE, seconds=SECONDS, connections=8, folder=tmp_path
-    )
+        port, requests, rate=RATE, seconds=SECONDS, connections=8, folder=tmp_path,
+        is_woken=is_woken,
+    )  # fmt: skip
     expected = [200, 503, 429, -2, -1] * (len(found) // len(ANSWERS))
     assert len(found) == RATE * SECONDS
     assert found["status"].tolist() == expected
@@ -68,3 +71,15 @@ def test_every_request_leaves_in_turn_and_comes_back_with_its_status(port, tmp_p
     assert due_s[-1] == pytest.approx(SECONDS, rel=0.5)
     assert (found["ms"] >= found["left_ms"]).all()
     assert (found["left_ms"] >= 0).all()
+    outcome = open_loop.outcome_of(found)
+    n_each = len(found) // len(ANSWERS)
+    assert outcome.answered == n_each
+    assert outcome.errors == {"503": n_each, "429": n_each, "unreadable": n_each, "closed": n_each}
+    assert 0 < outcome.p50_ms <= outcome.max_ms
+
+
+def test_what_was_never_answered_counts_with_the_time_it_waited():
+    rows = [(0.0, 0.0, 2.0, 200, 0), (1.0, 0.0, 0.0, 0, 0), (3.0, 0.0, 500.0, 200, 0)]
+    outcome = open_loop.outcome_of(np.array(rows, dtype=open_loop.RESULT))
+    assert (outcome.sent, outcome.answered, outcome.errors) == (3, 2, {"unanswered": 1})
+    assert outcome.max_ms == 2_500
