@@ -42,8 +42,9 @@ SHARED = ("-fPIC", "-shared", "-fvisibility=hidden")
 LIBRARIES = ("-lm",)
 BUILD_WITHIN_S = 60.0
 
-_STATUSES: tuple[Status, ...] = ("PRESENT", "NOT_FOUND", "fresh", "stale", "missing")
-_ASK_PYTHON = len(_STATUSES)
+STATUSES: tuple[Status, ...] = ("PRESENT", "NOT_FOUND", "fresh", "stale", "missing")
+"""In the order of their numbers in ``merge/merge.c``."""
+_ASK_PYTHON = len(STATUSES)
 _NO_PROGRAM = -1
 _NEVER_MS = -(2**63)
 _JOB_NUMBERS = 6
@@ -135,7 +136,7 @@ class Merging:
             else:
                 of_it = listed[start : start + self._widths[question[0]]]
                 newest = None if newest_ms == _NEVER_MS else newest_ms
-                merged.append((of_it, _STATUSES[status], newest, seen))
+                merged.append((of_it, STATUSES[status], newest, seen))
         return Answers(merged, np.frombuffer(numbers), starts)
 
     def _compiled(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,10 +74,16 @@ class ValueTable(Mapping[str, Array]):
         """What the model takes, shape ``(columns, n)``, in the plan's order."""
         return self.array.take(self.layout.vector, axis=0)
 
-    def made(self) -> list[list[float]]:
-        """What transforms made of each point, in the order of the plan."""
-        found: list[list[float]] = self.array[self.layout.first_made :].T.tolist()
+    def made(self, place: int) -> list[float]:
+        """What transforms made of one point, in the order of the plan."""
+        found: list[float] = self.array[self.layout.first_made :, place].tolist()
         return found
+
+    def some(self, places: Sequence[int]) -> ValueTable:
+        """Values of some of the points, in that order."""
+        table = ValueTable(self.layout, len(places))
+        table.array[:] = self.array[:, places]
+        return table
 
     def __getitem__(self, name: str) -> Array:
         """Values of one name."""

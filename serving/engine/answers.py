@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from serving.engine.contract import Point
-from serving.engine.explaining import Explanation
-from serving.engine.features import Reading
+from serving.engine.outcomes import Outcome, Outcomes
+from serving.engine.readings import Reading
 from serving.models.releases import LoadedRelease
 from serving.ports import Json
 
 TOP_CONTRIBUTIONS = 5
-
-
-class Outcome(NamedTuple):
-    """All that is known about one decided point. ``rule`` is the place of the one that fired.
-
-    ``transforms`` are the outputs of all transforms in the plan's order. ``score`` is None where
-    nothing could score.
-    """
-
-    point: Point
-    reading: Reading
-    transforms: Sequence[float]
-    vector: NDArray[np.float32]
-    score: float | None
-    rule: int | None
-    decision: str
-    reason: str
-    explanation: Explanation | None
-    degraded: Json | None
 
 
 def model_of(release: LoadedRelease, channel: str) -> Json:
@@ -47,7 +23,7 @@ def model_of(release: LoadedRelease, channel: str) -> Json:
 
 
 def answers_of(
-    outcomes: Sequence[Outcome],
+    outcomes: Outcomes,
     record_ids: Sequence[str | None],
     model: Json,
     timings_ms: Sequence[Json],

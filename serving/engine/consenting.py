@@ -7,10 +7,11 @@ so it is there a moment after it came, after a restart, and in the record.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from core.consent import NOT_KNOWN, OPTED_OUT, Asked
 from core.degradation import MISSING, WITHHELD, Lapse
-from serving.engine.features import Reading
+from serving.engine.readings import STATUSES, Readings
 
 
 class Consenting:
@@ -20,8 +21,8 @@ class Consenting:
         self.asked = asked
 
     def followed(
-        self, readings: list[Reading], lapses: list[Lapse | None] | None
-    ) -> tuple[list[Reading], list[Lapse | None] | None]:
+        self, readings: Readings, lapses: list[Lapse | None] | None
+    ) -> tuple[Readings, list[Lapse | None] | None]:
         """Readings and lapses of points, those of subjects who opted out without their views.
 
         Whose word could not be read, or is too old to be used by the limit that the ladder has for
@@ -30,34 +31,33 @@ class Consenting:
         found: list[Lapse | None] = [None] * len(readings)
         if lapses is not None:
             found = [*lapses]
-        out = [
-            (place, because)
-            for place, reading in enumerate(readings)
-            if (because := self._said(reading, found[place]))
-        ]
-        if not out:
-            return readings, lapses
-        changed = [*readings]
-        for place, because in out:
-            changed[place] = self._without(readings[place])
-            found[place] = self._lapse(found[place], because)
-        return changed, found
-
-    def _said(self, reading: Reading, lapse: Lapse | None) -> str:
-        """Why a subject's views are withheld; nothing where they are not."""
         view, place, _, _ = self.asked
-        if lapse is not None and view in lapse.missing:
+        row = readings.rows.of_values[readings.rows.places[view]].start + place
+        words = readings.numbers[row].tolist()
+        withheld: list[Collection[str]] = [()] * len(found)
+        is_any = False
+        for point, word in enumerate(words):
+            because = self._said(word, found[point])
+            if because:
+                withheld[point] = self._read(readings, point)
+                found[point] = self._lapse(found[point], because)
+                is_any = True
+        return (readings.without(withheld, WITHHELD), found) if is_any else (readings, lapses)
+
+    def _said(self, word: float, lapse: Lapse | None) -> str:
+        """Why a subject's views are withheld; nothing where they are not."""
+        if lapse is not None and self.asked.view in lapse.missing:
             return NOT_KNOWN
-        word = reading[view].values[place]
         return OPTED_OUT if word and not math.isnan(word) else ""
 
-    def _without(self, reading: Reading) -> Reading:
-        return {
-            name: read._replace(values=(math.nan,) * len(read.values), status=WITHHELD)
-            if name in self.asked.withheld and read.status not in MISSING
-            else read
-            for name, read in reading.items()
-        }
+    def _read(self, readings: Readings, point: int) -> list[str]:
+        """Views to be withheld that are not missing anyway."""
+        places = readings.rows.places
+        return [
+            view
+            for view in self.asked.withheld
+            if STATUSES[readings.statuses[places[view], point]] not in MISSING
+        ]
 
     def _lapse(self, lapse: Lapse | None, because: str) -> Lapse:
         if lapse is None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from core.features.keys import entity_key
 from core.features.plan import Plan
 from core.features.value_table import ValueLayout, ValueTable
 from serving.engine.contract import Point
+from serving.engine.readings import NONE, STATUSES, Readings, ViewRows
 from serving.ports import Reader
 from stores.computing import Computing
 from stores.merging import Library, Merged, Merging, Question
@@ -26,41 +26,6 @@ from stores.online.watermarks import (
     first_ms_of,
     watermark_key,
 )
-
-UNAVAILABLE = "unavailable"
-
-
-class ViewValues(NamedTuple):
-    """What was read of one view for one point.
-
-    ``values`` has NaN for null. ``age_ms`` is that of the source for windows, of the row in force
-    for attributes; ``source_age_ms`` is that of the source for both; None when unknown. ``seen``:
-    the read knew exactly the entity's rows up to that position, be it from its values or from how
-    far the folder had come for everybody; None when nobody knows.
-    """
-
-    values: Sequence[float]
-    status: str
-    age_ms: int | None
-    seen: int | None
-    source_age_ms: int | None
-
-
-Reading = dict[str, ViewValues]
-
-
-class Readings(list[Reading]):
-    """Readings of points in order, as they were read; ``table`` has all their values at once.
-
-    Shape of ``table``: ``(values, n)``, in the order of the plan's views. Whoever changes a
-    reading makes a list of another kind.
-    """
-
-    __slots__ = ("table",)
-
-    def __init__(self, readings: Iterable[Reading], table: NDArray[np.float64]) -> None:
-        super().__init__(readings)
-        self.table = table
 
 
 class _Group(NamedTuple):
@@ -85,7 +50,7 @@ class FeatureReading:
     def __init__(self, plan: Plan, library: Library | None) -> None:
         self._merging = Merging(plan, library)
         self._has_windows = [bool(view.windows) for view in plan.views]
-        self._widths = [(view.name, len(view.feature_names)) for view in plan.views]
+        self._rows = ViewRows(plan)
         self._layout = ValueLayout(plan)
         self._computing = Computing(self._layout, library)
         self._requests = [field.name for field in plan.request_fields]
@@ -96,30 +61,30 @@ class FeatureReading:
         self._covered = [self._common[key] for key in covered]
         self._groups: list[_Group] = []
         by_keys: dict[tuple[str, ...], _Group] = {}
-        self._places: list[tuple[str, int, int]] = []  # name, group, place among its views
+        self._places: list[tuple[int, int]] = []  # of each view: group, place among its views
         for number, view in enumerate(plan.views):
             group = by_keys.get(view.join_keys)
             if group is None:
                 group = by_keys[view.join_keys] = _Group(itemgetter(*view.join_keys), [])
                 self._groups.append(group)
-            self._places.append((view.name, self._groups.index(group), len(group.views)))
+            self._places.append((self._groups.index(group), len(group.views)))
             group.views.append((number, *key_starts(view.name)))
-        self._group_of_row, self._place_in_group = self._rows(plan)
+        self._group_of_row, self._place_in_group = self._rows_of(plan)
 
-    def _rows(self, plan: Plan) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def _rows_of(self, plan: Plan) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """For each value in the order of views its group, and its place among the group's values.
 
         Questions of one group and point follow each other, and so do the values of their answers.
         """
         widths = [len(view.feature_names) for view in plan.views]
         of_rows: list[tuple[int, int]] = []
-        for view, (_, group, place) in enumerate(self._places):
+        for view, (group, place) in enumerate(self._places):
             before = sum(widths[number] for number, _, _ in self._groups[group].views[:place])
             of_rows += [(group, before + column) for column in range(widths[view])]
         groups, places = zip(*of_rows, strict=True) if of_rows else ((), ())
         return np.array(groups, dtype=np.intp), np.array(places, dtype=np.intp)[:, None]
 
-    async def read(self, points: Sequence[Point], reader: Reader) -> list[Reading]:
+    async def read(self, points: Sequence[Point], reader: Reader) -> Readings:
         """Values of every view of the plan for every point.
 
         Raises
@@ -136,40 +101,35 @@ class FeatureReading:
         watermarks = [_watermark(values[k]) for k in self._watermarks]
         first_ms = [first_ms_of(values[k]) for k in self._covered]
         merged, numbers, starts = self._merging.merge(questions, values, first_ms)
-        found = self._found(questions, merged, watermarks)
+        told = self._told(questions, merged, watermarks)
         begins = np.array([[starts[first] for first in firsts] for firsts in asked], dtype=np.intp)
         rows = begins.T.take(self._group_of_row, axis=0) + self._place_in_group
-        places = self._places
-        readings = [
-            {name: found[firsts[group] + place] for name, group, place in places}
-            for firsts in asked
-        ]
-        return Readings(readings, numbers.take(rows))
+        firsts = np.array(asked, dtype=np.int64).reshape(len(points), len(self._groups)).T
+        groups, places = np.array(self._places, dtype=np.int64).reshape(-1, 2).T
+        asked_of = firsts[groups] + places[:, None]
+        statuses, ages_ms, seen, source_ages_ms = told[:, asked_of]
+        return Readings(
+            self._rows,
+            numbers.take(rows),
+            statuses.astype(np.uint8),
+            ages_ms=ages_ms,
+            seen=seen,
+            source_ages_ms=source_ages_ms,
+            asked=asked_of,
+        )
 
-    def nothing(self, n_points: int) -> list[Reading]:
+    def nothing(self, n_points: int) -> Readings:
         """Readings where nothing could be read: every value null, every view unavailable."""
-        nulls = {
-            name: ViewValues((math.nan,) * width, UNAVAILABLE, None, None, None)
-            for name, width in self._widths
-        }
-        return [nulls] * n_points
+        return Readings.nothing(self._rows, n_points)
 
-    def inputs(self, points: Sequence[Point], readings: Sequence[Reading]) -> ValueTable:
+    def inputs(self, points: Sequence[Point], readings: Readings) -> ValueTable:
         """Values by qualified name, as transforms and the vector take them."""
         table = ValueTable(self._layout, len(points))
         rows = table.array
         rows[0] = [point.at_ms for point in points]
         for row, name in enumerate(self._requests, 1):
             rows[row] = np.array([point.inputs.get(name) for point in points], dtype=np.float64)
-        read = rows[self._layout.first_read : self._layout.first_read + self._layout.n_read]
-        if isinstance(readings, Readings):
-            read[:] = readings.table
-            return table
-        start = 0
-        for name, width in self._widths:
-            values = [reading[name].values for reading in readings]
-            read[start : start + width] = np.array(values, dtype=np.float64).T
-            start += width
+        rows[self._layout.first_read : self._layout.first_made] = readings.numbers
         return table
 
     def vectors(self, values: ValueTable) -> NDArray[np.float32]:
@@ -209,28 +169,26 @@ class FeatureReading:
             firsts_of_groups.append(firsts)
         return list(zip(*firsts_of_groups, strict=True)) if firsts_of_groups else [()] * len(points)
 
-    def _found(
+    def _told(
         self,
         questions: Sequence[Question],
         merged: Sequence[Merged],
         watermarks: Sequence[Watermark | None],
-    ) -> list[ViewValues]:
-        found = []
-        for (view, _, _, at_ms), answer in zip(questions, merged, strict=True):
-            values, status, newest_ms, seen = answer
-            watermark, source_age_ms = watermarks[view], None
+    ) -> NDArray[np.int64]:
+        """Of each question status, age, position seen and the source's age, shape ``(4, n)``."""
+        told = []
+        for (view, _, _, at_ms), (_, status, newest_ms, seen) in zip(
+            questions, merged, strict=True
+        ):
+            watermark, source_age_ms, position = watermarks[view], NONE, seen
             if watermark is not None:
-                available_ms, position, _ = watermark
-                source_age_ms = at_ms - available_ms if at_ms > available_ms else 0
-                if position > seen:
-                    seen = position
+                source_age_ms = max(0, at_ms - watermark.available_ms)
+                position = max(seen, watermark.position)
             age_ms = source_age_ms
             if not self._has_windows[view]:
-                age_ms = None if newest_ms is None else max(0, at_ms - newest_ms)
-            found.append(
-                ViewValues(values, status, age_ms, seen if seen >= 0 else None, source_age_ms)
-            )
-        return found
+                age_ms = NONE if newest_ms is None else max(0, at_ms - newest_ms)
+            told.append((STATUSES.index(status), age_ms, max(position, NONE), source_age_ms))
+        return np.array(told, dtype=np.int64).reshape(-1, 4).T
 
 
 def _watermark(data: bytes | None) -> Watermark | None:

@@ -6,7 +6,6 @@ three of them. What the rungs are is declared (`core.degradation`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from core.degradation import (
 )
 from core.features.plan import Plan
 from core.ports import ModelRunner
-from serving.engine.features import Reading, ViewValues
+from serving.engine.readings import NONE, Readings
 from serving.ports import Scorer
 
 
@@ -48,41 +47,33 @@ class Ladder:
         self, degradation: Degradation, plan: Plan, fallbacks: Sequence[LoadedFallback]
     ) -> None:
         self._limits = Limits(degradation)
-        self._width = {view.name: len(view.feature_names) for view in plan.views}
+        self._views = {view.name: place for place, view in enumerate(plan.views)}
         self.fallbacks = tuple(fallbacks)
         self.unscored = unscored_decider(degradation, plan)
 
-    def lapses(self, readings: Sequence[Reading]) -> list[Lapse | None] | None:
+    def lapses(self, readings: Readings) -> list[Lapse | None] | None:
         """How each point falls short of being fresh; None when no point does."""
-        limits = self._limits.fresh_ms
-        for reading in readings:
-            for view, fresh_ms in limits:
-                age_ms = reading[view].source_age_ms
-                if age_ms is None or age_ms > fresh_ms:
-                    return [self._lapse(each) for each in readings]
+        ages_ms = readings.source_ages_ms
+        for view, fresh_ms in self._limits.fresh_ms:
+            for age_ms in ages_ms[self._views[view]].tolist():
+                if age_ms == NONE or age_ms > fresh_ms:
+                    return [self._lapse(of_point) for of_point in ages_ms.T.tolist()]
         return None
 
     def nothing(self, because: str, n_points: int) -> list[Lapse | None]:
         """Lapses where nothing could be read."""
-        return [Lapse(frozenset(self._width), because)] * n_points
+        return [Lapse(frozenset(self._views), because)] * n_points
 
     def fallback(self, missing: Collection[str]) -> LoadedFallback | None:
         """The fallback that is asked where these views are missing."""
         chosen = fallback_for([each.without for each in self.fallbacks], missing)
         return None if chosen is None else self.fallbacks[chosen]
 
-    def without(self, reading: Reading, lapse: Lapse | None) -> Reading:
-        """The reading without what is too old: its values null, its status saying so."""
-        if lapse is None or not lapse.missing:
-            return reading
-        return {
-            view: self._expired(view, reading) if view in lapse.missing else values
-            for view, values in reading.items()
-        }
+    def without(self, readings: Readings, lapses: Sequence[Lapse | None]) -> Readings:
+        """Readings without what is too old: its values null, its status saying so."""
+        missing = [frozenset() if lapse is None else lapse.missing for lapse in lapses]
+        return readings.without(missing, EXPIRED) if any(missing) else readings
 
-    def _lapse(self, reading: Reading) -> Lapse | None:
-        return self._limits.lapse({view: read.source_age_ms for view, read in reading.items()})
-
-    def _expired(self, view: str, reading: Reading) -> ViewValues:
-        nulls = (math.nan,) * self._width[view]
-        return reading[view]._replace(values=nulls, status=EXPIRED)
+    def _lapse(self, ages_ms: Sequence[int]) -> Lapse | None:
+        named = zip(self._views, ages_ms, strict=True)
+        return self._limits.lapse({view: None if ms == NONE else ms for view, ms in named})

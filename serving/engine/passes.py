@@ -19,12 +19,13 @@ from core.clock import Clock
 from core.degradation import Lapse
 from core.errors import DependencyError, IntegrityError
 from core.synthetic import is_marked
-from serving.engine.answers import Outcome, answers_of, model_of
+from serving.engine.answers import answers_of, model_of
 from serving.engine.contract import Point
 from serving.engine.deadline import READING_SHARE, Deadline
 from serving.engine.descent import judged
 from serving.engine.explaining import Explaining, Explanation
-from serving.engine.features import Reading
+from serving.engine.outcomes import Outcomes
+from serving.engine.readings import Readings
 from serving.guard import RESTING, SLOW
 from serving.models.releases import LoadedRelease
 from serving.ports import UNSEEN, Json, Observer, Reader
@@ -156,12 +157,13 @@ class Passes:
         following = iter(answers)
         return [[next(following) for _ in request.points] for request in requests]
 
-    def _count(self, use_case: str, channel: str, outcomes: Sequence[Outcome]) -> None:
+    def _count(self, use_case: str, channel: str, outcomes: Outcomes) -> None:
         found: dict[tuple[str, str], int] = {}
-        for each in outcomes:
-            if is_marked(each.point.event_id):
+        of_each = zip(outcomes.points, outcomes.decided, outcomes.degraded, strict=True)
+        for point, decided, degraded in of_each:
+            if is_marked(point.event_id):
                 continue
-            kind = each.decision, each.degraded["level"] if each.degraded else ""
+            kind = decided.decision, degraded["level"] if degraded else ""
             found[kind] = found.get(kind, 0) + 1
         for (decision, level), n_points in found.items():
             self._observer.predicted(use_case, channel, decision, degraded=level, n_points=n_points)
@@ -174,7 +176,7 @@ class Passes:
         points: Sequence[Point],
         labels: Sequence[Json | None],
         timer: Timer,
-    ) -> list[Outcome]:
+    ) -> Outcomes:
         timer.begin("read")
         budget_s = self._reading_s(requests)
         readings, degraded, lapses = await self._read(release, points, budget_s)
@@ -189,20 +191,17 @@ class Passes:
         timer.begin("explain")
         explanations = await self._explain(release, points, vectors, found.is_of_model)
         timer.end()
-        computed = values.made()
-        return [
-            Outcome(
-                point,
-                readings[i],
-                computed[i],
-                vectors[i],
-                found.scores[i],
-                *found.decided[i],
-                explanations[i],
-                found.degraded[i] or degraded or labels[i],
-            )
-            for i, point in enumerate(points)
-        ]
+        of_each = zip(found.degraded, labels, strict=True)
+        return Outcomes(
+            points,
+            readings,
+            values,
+            vectors,
+            scores=found.scores,
+            decided=found.decided,
+            explanations=explanations,
+            degraded=[its_own or degraded or label for its_own, label in of_each],
+        )
 
     def _check_time(self, requests: Sequence[Asked]) -> None:
         if len(requests) == 1 and requests[0].deadline is not None:
@@ -222,7 +221,7 @@ class Passes:
 
     async def _read(
         self, release: LoadedRelease, points: Sequence[Point], budget_s: float | None
-    ) -> tuple[list[Reading], Json | None, list[Lapse | None] | None]:
+    ) -> tuple[Readings, Json | None, list[Lapse | None] | None]:
         """Readings, how to label all answers, and how points fall short of a declared ladder.
 
         Without its features an answer still leaves: where no ladder is declared, scored by the
@@ -234,8 +233,7 @@ class Passes:
                 readings = await release.features.read(points, self._reader)
             lapses = None if ladder is None else ladder.lapses(readings)
             if ladder is not None and lapses is not None:
-                pairs = zip(readings, lapses, strict=True)
-                readings = [ladder.without(reading, lapse) for reading, lapse in pairs]
+                readings = ladder.without(readings, lapses)
         except DependencyError as error:
             because = error.wrong if error.code in (SLOW, RESTING) else SILENT
         except OSError as error:

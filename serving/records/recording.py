@@ -13,8 +13,8 @@ import msgspec
 
 from core.decisions import DecisionPolicy
 from core.rollout.assignment import assignment_point
-from serving.engine.answers import Outcome
-from serving.engine.features import Reading, ViewValues
+from serving.engine.outcomes import Outcome
+from serving.engine.readings import Reading, ViewValues
 from serving.models.releases import LoadedRelease
 from serving.ports import Json, Records
 from stores.masking import Mask, is_masked
@@ -104,6 +104,7 @@ class Recording:
             If they cannot be kept; none is kept then.
         """
         form = self._form(release, model)
+        outcomes = [*outcomes]  # made as they are looked at
         kept = [form.share >= 1 or self._is_in_sample(form, outcome) for outcome in outcomes]
         shared = _shared_views(outcomes)
         parts = _SharedParts(form, self._mask, shared) if shared else _Parts(form, self._mask)

@@ -21,7 +21,7 @@ from core.clock import Clock
 from core.errors import DependencyError
 from core.rollout.comparison import ComparisonCount
 from core.synthetic import is_marked
-from serving.engine.answers import Outcome
+from serving.engine.outcomes import Outcomes
 from serving.models.releases import LoadedRelease, Releases
 from serving.ports import Reader
 from serving.rollouts.counting import Counting
@@ -81,7 +81,7 @@ class _Pass:
     shadow: LoadedRelease
     champion: LoadedRelease
     count: ComparisonCount
-    outcomes: Sequence[Outcome]
+    outcomes: Outcomes
     scoring_ms: float
     spent_ms: float
 
@@ -126,7 +126,7 @@ class Shadows:
         self,
         champion: LoadedRelease,
         channel: str,
-        outcomes: Sequence[Outcome],
+        outcomes: Outcomes,
         stages_ms: Mapping[str, float],
     ) -> None:
         """Take what a pass answered, where its use case has a shadow and there is room."""
@@ -134,9 +134,11 @@ class Shadows:
         if served is None or served.shadow is None or channel != "champion":
             return
         whole = [
-            outcome
-            for outcome in outcomes
-            if outcome.degraded is None and not is_marked(outcome.point.event_id)
+            place
+            for place, (point, degraded) in enumerate(
+                zip(outcomes.points, outcomes.degraded, strict=True)
+            )
+            if degraded is None and not is_marked(point.event_id)
         ]
         if not whole:
             return
@@ -149,7 +151,7 @@ class Shadows:
                 served.shadow,
                 champion,
                 count,
-                whole,
+                outcomes if len(whole) == len(outcomes) else outcomes.some(whole),
                 stages_ms["score"],
                 sum(stages_ms.values()),
             )
@@ -218,16 +220,11 @@ class Shadows:
     async def _inputs(self, taken: _Pass) -> tuple[Vectors, Mapping[str, NDArray[np.float64]]]:
         """Vectors, and what rules may read; read again only where the shadow's plan is another."""
         shadow, outcomes = taken.shadow, taken.outcomes
-        is_same = shadow.plan_digest == taken.champion.plan_digest
-        vectors = [outcome.vector for outcome in outcomes]
-        if is_same and not shadow.decider.reads:
-            return vectors, {}
-        points = [outcome.point for outcome in outcomes]
-        readings = [outcome.reading for outcome in outcomes]
-        if not is_same:
-            async with asyncio.timeout(READ_BUDGET_S):
-                readings = await shadow.features.read(points, self._reader)
-        values = shadow.features.inputs(points, readings)
+        if shadow.plan_digest == taken.champion.plan_digest:
+            return list(outcomes.vectors), outcomes.values
+        async with asyncio.timeout(READ_BUDGET_S):
+            readings = await shadow.features.read(outcomes.points, self._reader)
+        values = shadow.features.inputs(outcomes.points, readings)
         return list(shadow.features.vectors(values)), values
 
 
@@ -266,11 +263,12 @@ async def _count(asked: _Asked, scored: Scored) -> None:
     # What is no number is decided by nobody; the rest is, all at once.
     decided = taken.shadow.decider.decide(np.nan_to_num(scores), asked.values)
     taken.count.requested(taken.spent_ms, taken.scoring_ms, scored.spent_ms)
-    compared = zip(taken.outcomes, scored.scores, decided, strict=True)
-    for number, (outcome, score, decision) in enumerate(compared, start=1):
+    outcomes = taken.outcomes
+    compared = zip(outcomes.scores, outcomes.decided, scored.scores, decided, strict=True)
+    for number, (score, decision, by_shadow, shadows) in enumerate(compared, start=1):
         if number % POINTS_A_TURN == 0:
             await asyncio.sleep(0)
-        if score is None or outcome.score is None:
+        if score is None or by_shadow is None:
             taken.count.nonfinite()
         else:
-            taken.count.answered((outcome.score, outcome.decision), (score, decision.decision))
+            taken.count.answered((score, decision.decision), (by_shadow, shadows.decision))

@@ -14,6 +14,7 @@ from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, position
 from core.features.oracle import Row
 from serving.engine.calls import Call, points_of
+from serving.engine.readings import NONE, STATUSES, ViewValues
 from serving.ports import DirectReader
 from stores.layout import Layout
 
@@ -50,15 +51,75 @@ def test_the_table_of_a_read_holds_the_values_of_its_readings(tmp_path, pairs):
     points = _points(release, pairs, bench.clock.now_ms())
 
     readings = asyncio.run(release.features.read(points, reader))
-    at_once = release.features.inputs(points, readings)
-    one_by_one = release.features.inputs(points, list(readings))
+    table = release.features.inputs(points, readings)
 
-    assert list(at_once) == list(one_by_one)
-    np.testing.assert_array_equal(at_once.array, one_by_one.array)
-    for point, reading in zip(points, readings, strict=True):
+    for place, (point, reading) in enumerate(zip(points, readings, strict=True)):
         alone = asyncio.run(release.features.read([point], reader))
         assert repr(alone[0]) == repr(reading)  # as text: a null is not equal to itself
-    assert np.nanmax(at_once.array[2:]) >= 3  # there was something to read
+        for view in release.plan.views:
+            of_table = [table[f"{view.name}:{name}"][place] for name in view.feature_names]
+            np.testing.assert_array_equal(of_table, reading[view.name].values)
+    assert np.nanmax(table.array[2:]) >= 3  # there was something to read
+
+
+def _reading_of_three(bench, release):
+    for card in ("c1", "c2"):
+        view = release.plan.view("card_activity_v1")
+        event = FoldEvent(1, 0, "e", NOW_MS - 60_000, NOW_MS - 60_000, {"amount_minor": 7})
+        delta = fold(view, None, [event], now_ms=NOW_MS, base_epoch=-1)
+        bench.store.write({delta_key(view.name, entity_key([card])): delta})
+    points = _points(release, [("c1", "t1"), ("c2", "t1"), ("c1", "t1")], bench.clock.now_ms())
+    return points, asyncio.run(release.features.read(points, DirectReader(bench.store)))
+
+
+def test_columns_say_of_each_point_what_its_reading_says(tmp_path):
+    bench = Bench(Layout(tmp_path).create())
+    release = bench.releases.served("toy").champion
+    _, readings = _reading_of_three(bench, release)
+    for place, reading in enumerate(readings):
+        for n, view in enumerate(release.plan.views):
+            read = reading[view.name]
+            assert read.status == STATUSES[readings.statuses[n, place]]
+            for said, column in (
+                (read.age_ms, readings.ages_ms),
+                (read.seen, readings.seen),
+                (read.source_age_ms, readings.source_ages_ms),
+            ):
+                assert column[n, place] == (NONE if said is None else said)
+    of_card, of_terminal = (
+        [view.join_keys == (key,) for view in release.plan.views]
+        for key in ("card_id", "terminal_id")
+    )
+    first, second, third = readings.asked.T
+    assert (first == third).all()
+    assert (first == second)[of_terminal].all()
+    assert not (first == second)[of_card].any()
+
+
+def test_what_is_taken_away_is_null_and_its_status_another_and_nothing_else_changes(tmp_path):
+    bench = Bench(Layout(tmp_path).create())
+    release = bench.releases.served("toy").champion
+    _, readings = _reading_of_three(bench, release)
+    before = repr([*readings])
+    found = readings.without([(), (), {"card_activity_v1"}], "expired")
+    assert repr([*readings]) == before
+    whole, other, lacking = found
+    assert (repr(whole), repr(other)) == (repr(readings[0]), repr(readings[1]))
+    nulls = [np.nan] * len(whole["card_activity_v1"].values)
+    without = readings[2]["card_activity_v1"]._replace(values=nulls, status="expired")
+    assert repr(lacking) == repr({**readings[2], "card_activity_v1": without})
+    assert repr([*found.some([2, 0])]) == repr([lacking, whole])
+
+
+def test_where_nothing_could_be_read_all_is_null_and_unavailable(tmp_path):
+    release = Bench(Layout(tmp_path).create()).releases.served("toy").champion
+    found = release.features.nothing(2)
+    assert len(found) == 2
+    for reading in found:
+        for view in release.plan.views:
+            nulls = [np.nan] * len(view.feature_names)
+            expected = ViewValues(nulls, "unavailable", None, None, None)
+            assert repr(reading[view.name]) == repr(expected)
 
 
 class Torn:
