@@ -18,7 +18,7 @@ from core.rollout.counters import Period
 from core.rollout.evidence import Array, log_e_over_stages
 from core.rollout.limits import GATE_NAMES, Limits
 from core.rollout.tallies import Arms
-from core.rollout.verdicts import Gate, State, Verdict
+from core.rollout.verdicts import Gate, Observation, State, Verdict
 
 _FUNCTIONS = (
     (health_gates.errors_log_e, health_gates.errors_observed),
@@ -103,15 +103,26 @@ def _verdict(gate: Gate, arms: Sequence[Arms], limits: Limits, n_stages: int) ->
     evidence = float(log_evidence(gate, arms, limits, n_stages=n_stages))
     log_limit = -math.log(limits.alpha_of_a_gate)
     seen = gate.observed(arms[-1], limits)
-    state: State = "doubtful" if seen.is_beyond else "passed"
-    if evidence >= log_limit:
-        state = "broken"
-    proof = {"broken": "; proven", "doubtful": "; not proven", "passed": ""}[state]
+    state = _state(seen, is_proven=evidence >= log_limit)
     return Verdict(
         gate=gate.name,
         state=state,
-        because=seen.sentence + proof,
+        because=seen.sentence + _proof(state, arms[-1].weight),
         log_evidence=evidence,
         log_limit=log_limit,
         numbers=seen.numbers,
     )
+
+
+def _state(seen: Observation, *, is_proven: bool) -> State:
+    if is_proven:
+        return "broken"
+    if seen.is_empty:
+        return "nothing_to_compare"
+    return "doubtful" if seen.is_beyond else "passed"
+
+
+def _proof(state: State, weight: float) -> str:
+    if state == "nothing_to_compare":  # where all meet the challenger no champion's count will come
+        return " yet" if weight < 1 else ""
+    return {"broken": "; proven", "doubtful": "; not proven"}.get(state, "")

@@ -17,7 +17,7 @@ from core.rollout.evidence import (
 )
 from core.rollout.limits import Limits
 from core.rollout.tallies import Arms, Tally
-from core.rollout.verdicts import Observation
+from core.rollout.verdicts import Observation, nothing_to_compare
 
 TAIL_SHARE = 0.01
 _ROUNDING = 1e-9
@@ -33,6 +33,8 @@ def errors_log_e(arms: Arms, limits: Limits) -> Array:
 def errors_observed(arms: Arms, limits: Limits) -> Observation:
     """Error share of the challenger beside the limit."""
     n, share = float(arms.challenger.requests), _share(arms.challenger)
+    if not n:
+        return nothing_to_compare("no challenger request to compare")
     return Observation(
         f"{share:.2%} of {n:.0f} challenger requests failed, the limit is {limits.error_share:.2%}",
         is_beyond=share > limits.error_share,
@@ -57,7 +59,7 @@ def errors_against_champion_observed(arms: Arms, limits: Limits) -> Observation:
     share, reference = _share(arms.challenger), _share(arms.champion)
     n, n_reference = float(arms.challenger.requests), float(arms.champion.requests)
     if not (n and n_reference):
-        return Observation("no requests of both arms to compare", is_beyond=False, numbers={})
+        return nothing_to_compare("no requests of both arms to compare")
     limit = reference + limits.error_margin_share
     return Observation(
         f"{share:.2%} of {n:.0f} challenger requests failed and {reference:.2%} of "
@@ -149,6 +151,8 @@ def _latency_ms(tally: Tally, tail_share: float) -> float:
 def latency_observed(arms: Arms, limits: Limits) -> Observation:
     """Challenger's 99th percentile beside the limit."""
     value, n = p99_ms(arms.challenger), float(arms.challenger.latencies.sum())
+    if not n:
+        return nothing_to_compare("no latency of the challenger to compare")
     over = float(_over_limit(arms.challenger, limits))
     return Observation(
         f"p99 of {n:.0f} challenger requests is {value:.1f} ms, the limit is {limits.p99_ms:g} ms",
@@ -161,7 +165,7 @@ def latency_against_champion_observed(arms: Arms, limits: Limits) -> Observation
     """99th percentiles of both arms beside each other."""
     value, reference = p99_ms(arms.challenger), p99_ms(arms.champion)
     if not (value and reference):
-        return Observation("no latencies of both arms to compare", is_beyond=False, numbers={})
+        return nothing_to_compare("no latencies of both arms to compare")
     return Observation(
         f"p99 is {value:.1f} ms against the champion's {reference:.1f} ms, "
         f"{limits.p99_ratio:g} times is allowed",
@@ -192,6 +196,8 @@ def soundness_observed(arms: Arms, limits: Limits) -> Observation:
     """Scores that were no numbers, and whether all others were one number."""
     challenger = arms.challenger
     nonfinite, finite = float(challenger.nonfinite), float(challenger.n_scores)
+    if not nonfinite + finite:
+        return nothing_to_compare("no challenger score to compare")
     share = float(share_of(challenger.nonfinite, challenger.nonfinite + challenger.n_scores))
     is_constant = bool(challenger.is_constant)
     equal = ", and all the others are equal" if is_constant else ""

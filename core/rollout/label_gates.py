@@ -13,7 +13,7 @@ from core.rollout.counters import SCORE_EDGE_LOGITS
 from core.rollout.evidence import Array, log_e_above, log_mean
 from core.rollout.limits import Limits
 from core.rollout.tallies import Arms, Tally
-from core.rollout.verdicts import Observation
+from core.rollout.verdicts import Observation, nothing_to_compare
 
 # A rate of fewer labels than this is noise to look at; the evidence needs no such limit.
 FEWEST_LABELS = 100
@@ -87,11 +87,10 @@ def calibration_observed(arms: Arms, limits: Limits) -> Observation:
     """Positives of each arm per positive that its scores foretold, beside what is allowed."""
     n, n_champion = float(arms.challenger.labelled.sum()), float(arms.champion.labelled.sum())
     if min(n, n_champion) < FEWEST_LABELS:
-        return Observation(
-            f"{n:.0f} challenger and {n_champion:.0f} champion labels, too few to look at: "
-            "miscalibration can only show as a shift of the scores",
-            is_beyond=False,
-            numbers={"n_labels": n},
+        return nothing_to_compare(
+            "miscalibration can only show as a shift of the scores: "
+            f"{n:.0f} challenger and {n_champion:.0f} champion labels, too few to compare",
+            n_labels=n,
         )
     tilt, reference = _tilt(arms.challenger), _tilt(arms.champion)
     allowed = limits.calibration_logits + BIN_LOGITS / 2
@@ -142,10 +141,9 @@ def outcome_observed(arms: Arms, limits: Limits) -> Observation:
     """Brier scores of both arms beside each other."""
     n, n_champion = float(arms.challenger.labelled.sum()), float(arms.champion.labelled.sum())
     if min(n, n_champion) < FEWEST_LABELS:
-        return Observation(
+        return nothing_to_compare(
             f"{n:.0f} challenger and {n_champion:.0f} champion labels, too few to compare",
-            is_beyond=False,
-            numbers={"n_labels": n},
+            n_labels=n,
         )
     brier = float(brier_sum(arms.challenger)) / n
     reference = float(brier_sum(arms.champion)) / n_champion

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from core.rollout.evidence import Array, log_gamma
 from core.rollout.limits import Limits
 from core.rollout.tallies import Arms
-from core.rollout.verdicts import Observation
+from core.rollout.verdicts import Observation, nothing_to_compare
 
 PRIOR = 0.5  # Jeffreys' Dirichlet
 
@@ -76,9 +76,9 @@ def exposure_observed(arms: Arms, limits: Limits) -> Observation:
     challenger, champion = float(arms.challenger.entities), float(arms.champion.entities)
     total = challenger + champion
     if total == 0:
-        return Observation(
-            "no new entity in this stage", is_beyond=False, numbers={"n_entities": 0.0}
-        )
+        return nothing_to_compare("no new entity in this stage to compare", n_entities=0.0)
+    if arms.weight >= 1:
+        return nothing_to_compare("everybody meets the challenger: no ratio", n_entities=total)
     share = challenger / total
     return Observation(
         f"{share:.2%} of {total:.0f} new entities met the challenger, {arms.weight:.2%} were to",

@@ -13,7 +13,7 @@ from core.rollout.counters import SCORE_EDGES
 from core.rollout.evidence import Array, log_e_above, log_mean
 from core.rollout.limits import Limits
 from core.rollout.tallies import Arms
-from core.rollout.verdicts import Observation
+from core.rollout.verdicts import Observation, nothing_to_compare
 from core.stats.distances import population_stability_index
 
 
@@ -49,7 +49,7 @@ def scores_observed(arms: Arms, limits: Limits) -> Observation:
     """Kolmogorov's distance and the population stability index of both arms' scores."""
     n, n_champion = float(arms.challenger.n_scores), float(arms.champion.n_scores)
     if not (n and n_champion):
-        return Observation("no scores of both arms to compare", is_beyond=False, numbers={})
+        return nothing_to_compare("no scores of both arms to compare")
     below = _below(arms.challenger.scores) / n
     reference = _below(arms.champion.scores) / n_champion
     distances = np.abs(below - reference)
@@ -89,7 +89,7 @@ def decisions_observed(arms: Arms, limits: Limits) -> Observation:
     counts, reference_counts = arms.challenger.decisions, arms.champion.decisions
     n, n_champion = float(counts.sum()), float(reference_counts.sum())
     if not (n and n_champion):
-        return Observation("no decisions of both arms to compare", is_beyond=False, numbers={})
+        return nothing_to_compare("no decisions of both arms to compare")
     share, reference = counts / n, reference_counts / n_champion
     ratio, margin = limits.decision_ratio, limits.decision_margin_share
     excess = np.maximum(share - ratio * reference, reference - ratio * share) - margin

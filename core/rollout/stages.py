@@ -6,8 +6,9 @@ r"""The stages of a rollout, and the next step from where it stands: a pure stat
        \____________\________________\______-> rolled back
 
 A broken gate rolls back at once, from any stage. Else a stage is left once it has run for its
-time, with its requests, with no gate in doubt, and with a person's approval where the tier asks
-for it. Everything else holds, and says in numbers what is missing.
+time, with its requests, with no gate in doubt (one that has nothing to compare is not), and with a
+person's approval where the tier asks for it. Everything else holds, and says in numbers what is
+missing.
 """
 
 from __future__ import annotations
@@ -227,7 +228,7 @@ def next_step(plan: RolloutPlan, progress: Progress) -> Step:
 
 
 def _onwards(plan: RolloutPlan, progress: Progress, because: str) -> Step:
-    because = f"{because} in {progress.elapsed_ms} ms, all {len(progress.verdicts)} gates passed"
+    because = f"{because} in {progress.elapsed_ms} ms, {_passed_in_words(progress)}"
     following = progress.stage + 1
     if following == len(plan.stages):
         weight = plan.stages[-1].weight
@@ -236,8 +237,22 @@ def _onwards(plan: RolloutPlan, progress: Progress, because: str) -> Step:
     return Step(action="advance", stage=following, weight=weight, because=because)
 
 
+def _compared(progress: Progress) -> list[Verdict]:
+    """Verdicts of the gates that had something to look at."""
+    return [verdict for verdict in progress.verdicts if verdict.state != "nothing_to_compare"]
+
+
+def _passed_in_words(progress: Progress) -> str:
+    compared = _compared(progress)
+    if len(compared) == len(progress.verdicts):
+        return f"all {len(compared)} gates passed"
+    silent = [v.gate for v in progress.verdicts if v.state == "nothing_to_compare"]
+    return f"{len(compared)} gates passed, nothing to compare for {', '.join(silent)}"
+
+
 def _missing(stage: Stage, progress: Progress) -> tuple[Missing, ...]:
-    passed = sum(verdict.state == "passed" for verdict in progress.verdicts)
+    compared = _compared(progress)
+    passed = sum(verdict.state == "passed" for verdict in compared)
     needs_person = progress.risk_tier in stage.waits_for_person
     is_approved = progress.stage in progress.approved_stages
     wanted = (
@@ -245,7 +260,7 @@ def _missing(stage: Stage, progress: Progress) -> tuple[Missing, ...]:
         Missing(what="entities", has=progress.n_entities, needs=stage.minimum_entities),
         Missing(what="labels", has=progress.n_labels, needs=stage.minimum_labels),
         Missing(what="ms", has=progress.elapsed_ms, needs=stage.minimum_ms),
-        Missing(what="gates", has=passed, needs=len(progress.verdicts)),
+        Missing(what="gates", has=passed, needs=len(compared)),
         Missing(what="approvals", has=int(is_approved), needs=int(needs_person)),
     )
     return tuple(each for each in wanted if each.has < each.needs)

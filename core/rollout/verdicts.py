@@ -11,7 +11,7 @@ from core.rollout.evidence import Array
 from core.rollout.limits import Limits
 from core.rollout.tallies import Arms
 
-State = Literal["passed", "doubtful", "broken"]
+State = Literal["passed", "nothing_to_compare", "doubtful", "broken"]
 
 
 class Verdict(Frozen):
@@ -19,7 +19,8 @@ class Verdict(Frozen):
 
     ``broken``: the limit is proven to be broken (``log_evidence >= log_limit``, in nats).
     ``doubtful``: what was observed in this stage is beyond the limit, without proof.
-    ``passed``: neither. ``because`` says it in a sentence, ``numbers`` holds its figures.
+    ``nothing_to_compare``: this stage has not counted what the gate looks at, in one arm or both.
+    ``passed``: none of these. ``because`` says it in a sentence, ``numbers`` holds its figures.
     """
 
     gate: str
@@ -32,11 +33,26 @@ class Verdict(Frozen):
 
 @dataclass(frozen=True)
 class Observation:
-    """What was observed in one period, beside the evidence: for people and for holding."""
+    """What was observed in one period, beside the evidence: for people and for holding.
+
+    ``is_empty``: too little was counted to be held beside anything, and ``sentence`` says what.
+    """
 
     sentence: str
     is_beyond: bool
     numbers: dict[str, float]
+    is_empty: bool = False
+
+
+def nothing_to_compare(sentence: str, **numbers: float) -> Observation:
+    """Observation of a period in which what a gate looks at was not counted.
+
+    Examples
+    --------
+    >>> nothing_to_compare("no scores of both arms to compare").is_beyond
+    False
+    """
+    return Observation(sentence, is_beyond=False, numbers=numbers, is_empty=True)
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def _say_rollout(shell: Shell, rollout: RolloutReport, state: ChannelState) -> N
     if rollout.step is not None:
         shell.say(f"{rollout.step.action.replace('_', ' ')}: {rollout.step.because}")
     if rollout.verdicts:
-        rows = [(v.gate, v.state, v.because) for v in rollout.verdicts]
+        rows = [(v.gate, v.state.replace("_", " "), v.because) for v in rollout.verdicts]
         shell.say(table([("gate", "", "what was seen"), *rows]))
 
 

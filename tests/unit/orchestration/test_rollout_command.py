@@ -114,6 +114,7 @@ def test_from_the_first_share_to_the_last(home):
     code, said = home("status", "fraud")
     assert (code, "challenger 2 at 5% of entities" in said) == (0, True)
     assert "sample_ratio" in said
+    assert "nothing to compare" in said  # no label has come
     assert home("hold", "fraud", *WHO)[0] == 0
     assert "held by a person" in home("status", "fraud")[1]
     assert home("resume", "fraud", *WHO)[0] == 0

@@ -34,7 +34,9 @@ def test_there_is_one_gate_for_each_name():
 def test_a_gate_is_silent_before_anything_was_counted(gate):
     arms = Arms.of(Period(stage=0, weight=0.05))
     assert float(gate.log_evidence(arms, LIMITS)) <= 1e-12
-    assert gate.observed(arms, LIMITS).is_beyond is False
+    assert gate.observed(arms, LIMITS).is_empty
+    verdict = verdict_of(gate.name, Counters())
+    assert (verdict.state, verdict.because[-15:]) == ("nothing_to_compare", " to compare yet")
     assert gate.log_evidence.__doc__
     assert gate.observed.__doc__
 
@@ -55,7 +57,10 @@ DOUBTFUL = {
         Counters(n_requests=1_000, n_errors=5),
         Counters(n_requests=1_000, n_errors=1),
     ),
-    "latency": (Counters(latencies=latencies((5.0, 987), (101.0, 13))), Counters()),
+    "latency": (
+        Counters(latencies=latencies((5.0, 987), (101.0, 13))),
+        Counters(latencies=latencies((5.0, 100))),
+    ),
     "latency_against_champion": (
         Counters(latencies=latencies((30.0, 100))),
         Counters(latencies=latencies((20.0, 100))),
@@ -152,9 +157,11 @@ def test_at_full_weight_the_absolute_gates_still_watch():
     healthy = Counters(n_requests=9_000, latencies=latencies((5.0, 9_000)), n_entities=10)
     period = Period(stage=0, weight=1.0, challenger=healthy)
     verdicts = judged([period], LIMITS, n_stages=1)
-    assert {verdict.state for verdict in verdicts} == {"passed"}
-    compared = [verdict for verdict in verdicts if "of both arms to compare" in verdict.because]
-    assert len(compared) == 4
+    passed = {verdict.gate for verdict in verdicts if verdict.state == "passed"}
+    assert passed == {"errors", "latency"}
+    silent = [verdict for verdict in verdicts if verdict.state == "nothing_to_compare"]
+    assert len(passed) + len(silent) == len(verdicts)
+    assert not any("yet" in verdict.because for verdict in silent)
     failing = Counters(n_requests=900, n_errors=90)
     assert verdict_of("errors", failing, weight=1.0).state == "broken"
 

@@ -36,8 +36,9 @@ def test_calibration_forgives_what_the_champion_does_too_and_welcomes_its_mendin
 
 def test_without_labels_calibration_says_that_only_a_shift_can_show():
     verdict = verdict_of("calibration", scored((0.1, 1_000)))
-    assert verdict.state == "passed"
+    assert verdict.state == "nothing_to_compare"
     assert "can only show as a shift of the scores" in verdict.because
+    assert verdict.because.endswith("too few to compare yet")
 
 
 @pytest.mark.parametrize("sign", [1, -1])

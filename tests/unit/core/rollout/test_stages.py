@@ -1,5 +1,7 @@
 """The state machine: every way to hold, advance, promote and roll back, with its numbers."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from core.rollout.stages import (
     Stage,
     next_step,
 )
-from core.rollout.verdicts import Verdict
+from core.rollout.verdicts import State, Verdict
 
 PLAN = RolloutPlan()
 LAST = len(DEFAULT_STAGES) - 1
@@ -37,7 +39,7 @@ def _progress(**fields):
 
 @st.composite
 def progresses(draw):
-    states = draw(st.lists(st.sampled_from(["passed", "doubtful", "broken"]), min_size=1))
+    states = draw(st.lists(st.sampled_from(get_args(State)), min_size=1))
     return Progress(
         stage=draw(st.integers(0, LAST)),
         risk_tier=draw(st.sampled_from(["low", "medium", "high"])),
@@ -61,6 +63,15 @@ def test_a_stage_with_all_it_needs_advances_to_the_next(at):
     assert (step.action, step.stage) == ("advance", at + 1)
     assert step.weight == DEFAULT_STAGES[at + 1].weight
     assert "all 1 gates passed" in step.because
+
+
+def test_a_move_names_the_gates_that_had_nothing_to_compare():
+    verdicts = (_verdict(), _verdict("outcome", "nothing_to_compare"))
+    assert "1 gates passed, nothing to compare for outcome" in (
+        next_step(PLAN, _progress(verdicts=verdicts)).because
+    )
+    doubted = next_step(PLAN, _progress(verdicts=(*verdicts, _verdict("latency", "doubtful"))))
+    assert doubted.missing == (Missing(what="gates", has=1, needs=2),)
 
 
 def test_the_last_stage_promotes():
@@ -127,7 +138,7 @@ def test_every_step_follows_the_rule(progress):
         progress.n_requests >= stage.minimum_requests
         and progress.n_entities >= stage.minimum_entities
         and progress.elapsed_ms >= stage.minimum_ms
-        and states == {"passed"}
+        and "doubtful" not in states
         and (
             progress.risk_tier not in stage.waits_for_person
             or progress.stage in progress.approved_stages
