@@ -3,22 +3,19 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.erasing.erasure import Certificate, Tombstone
 from core.erasing.sought import Sought
 from core.errors import InvalidInputError
-from core.nearest import or_near
 from core.plural import counted, listed
-from orchestration.commands.subject import identifier_of
+from orchestration.commands.subject import entity_of
 from orchestration.fields import name_on_paper, reason_on_paper
 from orchestration.shell import Shell, table
 from stores.audit.user import user_name
 
 if TYPE_CHECKING:
-    from core.use_case import UseCase
     from orchestration.erasing.forgetting import Erasing
 
 ACTIONS = ("erase", "verify", "list")
@@ -63,8 +60,8 @@ def erasing_of(arguments: argparse.Namespace, shell: Shell) -> "Erasing":
 
     settings = shell.settings
     use_cases = discover(settings.use_case_packages)
-    _check_key(arguments.entity.partition("=")[0], use_cases.values())
-    key, identifier = _entity(arguments.entity, shell)
+    key, given = entity_of(arguments.entity, use_cases.values())
+    identifier = _read_in(key, shell) if given == STANDARD_INPUT else given
     token = ensure_mask(settings.layout.keys).of(identifier)
     sought = Sought(identifier, [token])
     if any(sought.is_in(text) for text in (arguments.why, arguments.who, str(arguments.also))):
@@ -84,26 +81,10 @@ def erasing_of(arguments: argparse.Namespace, shell: Shell) -> "Erasing":
     )
 
 
-def _check_key(key: str, use_cases: Iterable["UseCase"]) -> None:
-    """Return when a declared entity is joined by a key; what was typed is not repeated."""
-    entities = [keys for use_case in use_cases for keys in use_case.entities.values()]
-    known = sorted({name for keys in entities for name in keys})
-    if key not in known:
-        raise InvalidInputError(
-            "no declared entity has that join key",
-            found=f"the declared ones are {', '.join(known) or 'none'}",
-            remedy=or_near(key, known),
-            code="unknown_join_key",
-        )
-
-
-def _entity(text: str, shell: Shell) -> tuple[str, str]:
-    key, value = text.partition("=")[0], identifier_of(text)
-    if value != STANDARD_INPUT:
-        return key, value
+def _read_in(key: str, shell: Shell) -> str:
     if sys.stdin.isatty():
         shell.say(f"{key}, on one line:")
-    return key, sys.stdin.readline().strip()
+    return sys.stdin.readline().strip()
 
 
 def _check_given(arguments: argparse.Namespace) -> None:

@@ -1,15 +1,21 @@
 """``subject``: everywhere a person's identifier stands, in every file and in every online value."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.erasing.sought import MASKED, Sought
 from core.errors import InvalidInputError
+from core.nearest import or_near
 from orchestration.erasing.lake import far_lake, sightings_in
 from orchestration.shell import Shell, table
 from stores.cold.tier import ColdTier
 from stores.erasing.cold import cold_sightings
 from stores.erasing.scanning import Sighting, scan_tree, scan_values
+
+if TYPE_CHECKING:
+    from core.use_case import UseCase
 
 SHOWN = 200
 
@@ -27,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, shell: Shell) -> int:
     """Search and print; the identifier itself is never repeated."""
-    sought = sought_for(identifier_of(arguments.entity), shell)
+    from use_cases import discover
+
+    use_cases = discover(shell.settings.use_case_packages)
+    _, identifier = entity_of(arguments.entity, use_cases.values())
+    sought = sought_for(identifier, shell)
     found: list[Sighting] = []
     backups = shell.settings.erasure.backups
     roots = [shell.settings.layout.root, *lake_on_disk(shell), *backups, *arguments.also]
@@ -59,14 +69,23 @@ def run(arguments: argparse.Namespace, shell: Shell) -> int:
     return _said(shell, found, is_failure=arguments.expect_none)
 
 
-def identifier_of(text: str) -> str:
-    """Value behind the equals sign; it is not repeated in an error."""
-    name, sign, value = text.partition("=")
-    if not sign or not name or not value:
+def entity_of(text: str, use_cases: Iterable["UseCase"]) -> tuple[str, str]:
+    """Join key and value around the equals sign; what was typed is not repeated in an error."""
+    key, _, value = text.partition("=")
+    if not key or not value:
         raise InvalidInputError(
             "an entity is a join key and a value", remedy="write --entity card_id=VALUE"
         )
-    return value
+    entities = [keys for use_case in use_cases for keys in use_case.entities.values()]
+    known = sorted({name for keys in entities for name in keys})
+    if key not in known:
+        raise InvalidInputError(
+            "no declared entity has that join key",
+            found=f"the declared ones are {', '.join(known) or 'none'}",
+            remedy=or_near(key, known),
+            code="unknown_join_key",
+        )
+    return key, value
 
 
 def sought_for(identifier: str, shell: Shell) -> Sought:

@@ -48,7 +48,9 @@ def _list(shell: Shell) -> int:
     rows = [("view", "entity", "source", "tiles", "read by")]
     known = {view.name: view for view in declared_once(layout)} | declared.views
     for name, view in sorted(known.items()):
-        tiles = "attributes" if view.attributes else str(is_table(layout.tiles(name))).lower()
+        tiles = "built" if is_table(layout.tiles(name)) else "not built yet"
+        if view.attributes:
+            tiles = "none: attributes"
         read_by = ", ".join(readers.get(name, [])) or "nobody; goes with the next sweep"
         rows.append((name, view.entity, view.source, tiles, read_by))
     shell.say(table(rows))

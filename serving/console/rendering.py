@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from core.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from core.plural import counted
+from serving.console.metrics import sentence
 from serving.console.pages import Section
 
 _HERE = Path(__file__).parent
@@ -106,6 +107,7 @@ def _templates() -> Environment:
         "counted": counted,
         "short": short,
         "marked": marked,
+        "sentence": sentence,
     }
     return templates
 

@@ -106,6 +106,22 @@ def test_what_cannot_be_sought_is_refused_without_repeating_it(settings, entity)
     assert "c1" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"), [("card", "did you mean card_id?"), (CARD, "name one of these")]
+)
+def test_a_key_that_no_entity_declares_is_refused_with_those_there_are(settings, key, hint):
+    plant(settings)
+    command = next(command for command in cli.COMMANDS if command.name == "subject")
+    told = cli.parser_of(command).parse_args(["--entity", f"{key}={CARD}"])
+    with pytest.raises(InvalidInputError) as refused:
+        subject.run(told, Shell(settings, out=StringIO()))
+    assert refused.value.code == "unknown_join_key"
+    said = str(refused.value)
+    assert "card_id, " in said
+    assert said.endswith(hint)
+    assert CARD not in said
+
+
 @pytest.mark.redis
 def test_every_key_and_value_of_a_redis_is_searched(settings):
     with tempfile.TemporaryDirectory(prefix="tl") as folder, redis_server(Path(folder)) as server:

@@ -95,6 +95,8 @@ def test_the_list_says_who_reads_a_view(layout, capsys):
     assert cli.main(["views", "list", "--home", str(layout.root)]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert lines["card_state_of_toys_v1"].endswith("release toy/1")
+    assert "  none: attributes  " in lines["card_state_of_toys_v1"]
+    assert "  not built yet  " in lines["terminal_risk_v1"]
     assert lines["terminal_risk_v1"].endswith("use case fraud, use case handbook")
     assert (
         cli.main(["views", "compare", "terminal_risk_v1", "none", "--home", str(layout.root)]) == 2
