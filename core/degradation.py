@@ -239,6 +239,19 @@ def rung_taken(record: Mapping[str, Any], fallbacks: Sequence[Iterable[str]]) ->
     return None if place is None else Rung(is_scored=True, fallback=place)
 
 
+def is_of_model(record: Mapping[str, Any]) -> bool:
+    """Whether a record's score is that of its release's own model, which alone can be explained.
+
+    Examples
+    --------
+    >>> is_of_model({"degraded": {"level": "stale"}, "features": {}})
+    True
+    >>> is_of_model({"degraded": {"level": "rules"}, "features": {}})
+    False
+    """
+    return rung_taken(record, ()) == MODEL
+
+
 def _said(view: str, age_ms: int | None, limit_ms: int, what: str) -> str:
     if age_ms is None:
         return f"how old the events of {view} are is not known"

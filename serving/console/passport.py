@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.degradation import is_of_model
 from core.features.keys import LAST_OFFSET, epoch_of, offset_of
 from serving.console.passport_drawing import Line, Push, probability, score_bar, waterfall
 from serving.console.rendering import duration, html, number
@@ -14,6 +15,7 @@ _UNEXPLAINED = {
     "unavailable": "The explainer did not answer.",
     "not_offered": "This model declares that it has no exact explanation.",
 }
+_NOT_OF_MODEL = "The release's own model did not give this answer, so there is nothing to explain."
 NULL = "null"
 
 
@@ -33,15 +35,20 @@ def passport_facts(record: Json) -> dict[str, Any]:
         "drawing": _drawing(record, lines) if is_explained else "",
         "pushes": _pushes(record) if is_explained else [],
         "reading": _reading(record) if is_explained else "",
-        "unexplained": _UNEXPLAINED.get(
-            explanation.get("status", ""), "No explanation was asked for."
-        ),
+        "unexplained": _unexplained(record, explanation.get("status", "")),
+        "may_be_explained": is_of_model(record),
         "rules": _rules(record),
         "asked": _asked(record),
         "known": [_known(view, read) for view, read in record["features"].items()],
         "transforms": _cells(record["transforms"]),
         "made": _made(record),
     }
+
+
+def _unexplained(record: Json, status: str) -> str:
+    if not is_of_model(record):
+        return _NOT_OF_MODEL
+    return _UNEXPLAINED.get(status, "No explanation was asked for.")
 
 
 def _lines(record: Json) -> list[Line]:

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from core.degradation import is_of_model
 from core.errors import IntegrityError
-from serving.engine.explaining import Explaining
+from serving.engine.explaining import Explaining, Explanation
 from serving.models.releases import LoadedRelease, Loader, Releases
 from serving.ports import Json, Records
 from serving.records.replay import replayed
@@ -47,10 +48,16 @@ class Passports:
         return await asyncio.to_thread(self._read, record_id)
 
     async def explained(self, record_id: str) -> Json:
-        """The record, with the exact contributions to its score added if it has none."""
+        """The record, with the exact contributions to its score added if it has none.
+
+        Where a lower rung of the ladder answered, there are none: the model's own are not those of
+        that score.
+        """
         record = await self.record(record_id)
         if (record["explanation"] or {}).get("status") == "exact":
             return record
+        if not is_of_model(record):
+            return {**record, "explanation": Explanation("unavailable").to_json()}
         release = await self._release(record)
         vector = np.array(record["vector"], dtype=np.float32)
         (explanation,) = await self._explaining.explain(

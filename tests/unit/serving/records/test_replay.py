@@ -4,8 +4,10 @@ import json
 import pytest
 from bundles import REQUEST, serve, shelve
 from engines import Bench, KnownExplainer
+from ladders import Failing, break_fallbacks, laddered
 
 from core.errors import IntegrityError, NotReadyError
+from serving.console.passport import passport_page
 from serving.records.passports import Passports
 from serving.records.replay import replayed
 from stores.layout import Layout
@@ -134,3 +136,20 @@ def test_a_record_that_is_no_json_is_damage(bench):
 
 def test_every_value_of_a_record_survives_json(bench, record):
     assert json.loads(json.dumps(record)) == record
+
+
+def test_an_answer_from_a_lower_rung_is_not_explained_by_the_model(tmp_path):
+    """The model's contributions do not add up to a fallback's score, nor to none at all."""
+    bench = Bench(Layout(tmp_path).create(), reader=Failing(), **laddered())
+    asyncio.run(bench.engine.predict("toy", REQUEST))
+    break_fallbacks(bench)
+    asyncio.run(bench.engine.predict("toy", REQUEST))
+    explaining = KnownExplainer()
+    for record_id, level in (("toy-0", "fallback"), ("toy-1", "default")):
+        record = asyncio.run(passports(bench, explaining).explained(record_id))
+        assert record["degraded"]["level"] == level
+        assert record["explanation"]["status"] == "unavailable"
+        page = passport_page(record)
+        assert "own model did not give this answer" in page
+        assert "explain=true" not in page
+    assert explaining.asked == []
