@@ -9,6 +9,7 @@ asks for, it gets so much memory and no more.
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,9 @@ from core.errors import PlatformError
 from serving.child import limit_oneself
 from stores.explainer import Explainer, load_explainer
 from stores.shelf.bundle import load_bundle
+
+KEPT = 4
+"""Explainers held at a time: those of champion and challenger take turns while a rollout runs."""
 
 
 class Request(msgspec.Struct):
@@ -40,11 +44,10 @@ class Reply(msgspec.Struct):
 
 
 class ExplainerHost:
-    """Holds the explainer of one release at a time: the champion's."""
+    """Holds the explainers of the releases that were asked for last."""
 
     def __init__(self) -> None:
-        self._digest = ""
-        self._explainer: Explainer | None = None
+        self._kept: OrderedDict[str, Explainer | None] = OrderedDict()  # by manifests' digests
 
     def reply(self, request: Request) -> Reply:
         """Exact contributions, or a status that says why not."""
@@ -59,10 +62,13 @@ class ExplainerHost:
         return Reply(request.number, "exact", list(explainer.features), contributions.tolist())
 
     def _of(self, bundle: Path, digest: str) -> Explainer | None:
-        if digest != self._digest:
-            self._explainer = load_explainer(load_bundle(bundle, digest).files)
-            self._digest = digest
-        return self._explainer
+        if digest in self._kept:
+            self._kept.move_to_end(digest)
+            return self._kept[digest]
+        found = self._kept[digest] = load_explainer(load_bundle(bundle, digest).files)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return found
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:

@@ -1,4 +1,7 @@
-"""The service's side of the explainer: starts it when first asked, waits no longer than told."""
+"""The service's side of the explainer: starts it when first asked, waits no longer than told.
+
+One that has crashed is started anew by who asks next; so is one that hangs, once it was killed.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import PlatformError
 from serving.engine.explaining import Explanation, Status
 from serving.explainer import Reply, Request
 from serving.models.releases import LoadedRelease
 
 COMMAND = (sys.executable, "-m", "serving.explainer")
 MAX_REPLY_BYTES = 64 << 20
+HANGS_AFTER_S = 30.0
+"""A process that somebody waits for and that says nothing for so long is killed: it has stopped or
+hangs. Longer than it takes to start on a busy machine, or to explain the longest list."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Reply)
@@ -48,7 +55,8 @@ class ExplainerProcess:
         self._listener: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._number = 0
-        self._is_warm_for = ""
+        self._warm: set[str] = set()
+        self._silent: asyncio.TimerHandle | None = None
         self._starting = asyncio.Lock()
 
     async def explain(
@@ -57,20 +65,21 @@ class ExplainerProcess:
         """One explanation a vector, within the budget or late."""
         if release.manifest.explainer == "none":
             return [Explanation("not_offered")] * len(vectors)
-        is_warm = self._is_warm_for == release.manifest_digest
+        is_warm = release.manifest_digest in self._warm
         patience_ms = budget_ms if is_warm else max(budget_ms, self._start_budget_ms)
         try:
             async with asyncio.timeout(patience_ms / 1_000):
                 reply = await self._asked(release, vectors)
         except TimeoutError:
             return [Explanation("late")] * len(vectors)
-        except (OSError, EOFError):
+        except (OSError, EOFError, PlatformError):  # the last: it is on the shelf no longer
             return [Explanation("unavailable")] * len(vectors)
-        self._is_warm_for = release.manifest_digest
+        self._warm.add(release.manifest_digest)
         return _explanations(reply, len(vectors))
 
     async def close(self) -> None:
         """End the process."""
+        self._hear()
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             process.kill()
@@ -87,19 +96,24 @@ class ExplainerProcess:
         rows = [[None if np.isnan(v) else float(v) for v in vector] for vector in vectors]
         request = Request(number, str(bundle), release.manifest_digest, rows)
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = reply
+        waiting = self._waiting
+        waiting[number] = reply
+        if self._silent is None:
+            loop = asyncio.get_running_loop()
+            self._silent = loop.call_later(HANGS_AFTER_S, self._end, process)
         try:
             assert process.stdin is not None  # noqa: S101 - PIPE was asked for
             process.stdin.write(_encoder.encode(request) + b"\n")
             await process.stdin.drain()
             return await reply
         finally:
-            self._waiting.pop(number, None)
+            waiting.pop(number, None)
 
     async def _running(self) -> Process:
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
-                self._is_warm_for = ""
+                self._warm.clear()
+                self._hear()
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command,
                     stdin=PIPE,
@@ -107,24 +121,38 @@ class ExplainerProcess:
                     limit=MAX_REPLY_BYTES,
                     start_new_session=True,  # Ctrl-C is ours to hear; it ends when the pipe closes
                 )
-                self._listener = asyncio.create_task(self._listen(self._process))
+                self._waiting = {}  # whoever waits for the one before hears of its end from it
+                self._listener = asyncio.create_task(self._listen(self._process, self._waiting))
             return self._process
 
-    async def _listen(self, process: Process) -> None:
+    async def _listen(self, process: Process, waiting: dict[int, asyncio.Future[Reply]]) -> None:
         """Hand replies to who waits; when the process ends, all who wait learn it."""
         assert process.stdout is not None  # noqa: S101 - PIPE was asked for
         try:
             while line := await process.stdout.readline():
                 reply = _decoder.decode(line)
-                future = self._waiting.pop(reply.number, None)
+                self._hear()
+                future = waiting.pop(reply.number, None)
                 if future is not None and not future.done():
                     future.set_result(reply)
         finally:
-            for future in self._waiting.values():
+            for future in waiting.values():
                 if not future.done():
                     future.set_exception(EOFError("the explainer ended"))
             if process.returncode is None:
                 process.kill()
+
+    def _hear(self) -> None:
+        """It has said something, or there is nobody to listen to: nothing is waited for."""
+        if self._silent is not None:
+            self._silent.cancel()
+            self._silent = None
+
+    def _end(self, process: Process) -> None:
+        """Kill a process that somebody waited for in vain."""
+        self._silent = None
+        if process.returncode is None:
+            process.kill()
 
 
 def _explanations(reply: Reply, count: int) -> list[Explanation]:

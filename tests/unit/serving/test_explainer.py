@@ -1,6 +1,8 @@
 import asyncio
 import io
 import json
+import shutil
+import signal
 import sys
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from bundles import BIAS, WEIGHTS, shelve
 from engines import Bench
 
-from serving.explainer import ExplainerHost, Request, serve
+from serving import explainer_client
+from serving.explainer import KEPT, ExplainerHost, Request, serve
 from serving.explainer_client import ExplainerProcess
 from stores.layout import Layout
 
@@ -107,6 +110,25 @@ def test_after_a_crash_the_next_asker_gets_a_new_process(bench, release):
     assert explanation.status == "exact"
 
 
+def test_a_process_that_hangs_is_ended_and_another_is_started(bench, release, monkeypatch):
+    async def asked():
+        process = client(bench)
+        try:
+            await process.explain(release, [VECTOR], budget_ms=30_000)
+            stopped = process._process
+            stopped.send_signal(signal.SIGSTOP)
+            monkeypatch.setattr(explainer_client, "HANGS_AFTER_S", 0.2)
+            (late,) = await process.explain(release, [VECTOR], budget_ms=10)
+            code = await asyncio.wait_for(stopped.wait(), 30)
+            monkeypatch.undo()
+            (exact,) = await process.explain(release, [VECTOR], budget_ms=30_000)
+            return late.status, code, exact.status
+        finally:
+            await process.close()
+
+    assert asyncio.run(asked()) == ("late", -signal.SIGKILL, "exact")
+
+
 def test_the_process_ends_with_its_client(bench, release):
     async def asked():
         process = client(bench)
@@ -131,10 +153,33 @@ def test_a_bundle_that_changed_is_not_explained(bench, release):
     assert explanation.status == "unavailable"
 
 
+def test_a_release_that_left_the_shelf_is_not_explained(bench, release):
+    shutil.rmtree(bench.shelf.bundle("toy", 1))
+    (explanation,) = ask(bench, release)
+    assert explanation.status == "unavailable"
+
+
 def test_the_host_refuses_another_manifest_than_was_asked_for(bench):
     bundle = str(bench.shelf.bundle("toy", 1))
     reply = ExplainerHost().reply(Request(1, bundle, "0" * 64, [[1.0] * 5]))
     assert (reply.number, reply.status) == (1, "unavailable")
+
+
+def test_the_host_holds_those_of_several_releases_and_no_more_than_it_may(bench):
+    """While a rollout runs champion and challenger are explained in turns."""
+    host = ExplainerHost()
+    releases = [1, *(shelve(bench.layout, bias=float(n)) for n in range(KEPT))]
+    bundles = {n: bench.shelf.bundle("toy", n) for n in releases}
+    digests = {n: bench.shelf.statement("toy", n).manifest_digest for n in releases}
+
+    def status(release):
+        asked = Request(1, str(bundles[release]), digests[release], [[1.0] * 5])
+        return host.reply(asked).status
+
+    assert [status(release) for release in releases] == ["exact"] * (KEPT + 1)
+    for bundle in bundles.values():
+        shutil.rmtree(bundle)
+    assert [status(release) for release in releases] == ["unavailable", *["exact"] * KEPT]
 
 
 def test_the_host_speaks_json_lines(bench, release):
