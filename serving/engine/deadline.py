@@ -13,7 +13,8 @@ from typing import NamedTuple
 from serving.errors import LateError
 
 READING_SHARE = 0.6
-"""Of the time that is left, what reads may take: the rest is for scoring without them."""
+"""Of the time that is left, what reads may take: the rest is for scoring without them. So much of
+what is left then may explanations take: the rest is for leaving without one."""
 
 
 class Deadline(NamedTuple):

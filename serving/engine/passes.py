@@ -178,7 +178,7 @@ class Passes:
         timer: Timer,
     ) -> Outcomes:
         timer.begin("read")
-        budget_s = self._reading_s(requests)
+        budget_s = self._some_s(requests)
         readings, degraded, lapses = await self._read(release, points, budget_s)
         self._check_time(requests)
         if release.consenting is not None:
@@ -189,7 +189,8 @@ class Passes:
         timer.begin("score")
         found = await judged(release, vectors, values, lapses, may_descend=channel != "challenger")
         timer.begin("explain")
-        explanations = await self._explain(release, points, vectors, found.is_of_model)
+        most_s = self._explaining_s(channel, requests)
+        explanations = await self._explain(release, points, vectors, found.is_of_model, most_s)
         timer.end()
         of_each = zip(found.degraded, labels, strict=True)
         return Outcomes(
@@ -207,8 +208,8 @@ class Passes:
         if len(requests) == 1 and requests[0].deadline is not None:
             requests[0].deadline.check(self._clock.monotonic_s())
 
-    def _reading_s(self, requests: Sequence[Asked]) -> float | None:
-        """What reads may take, so that nobody is late for them; None where somebody waits on.
+    def _some_s(self, requests: Sequence[Asked]) -> float | None:
+        """What a stage may take, so that nobody is late for it; None where somebody waits on.
 
         It is that of the most patient: nobody does without features for another's haste.
         """
@@ -254,6 +255,7 @@ class Passes:
         points: Sequence[Point],
         vectors: NDArray[np.float32],
         is_of_model: Sequence[bool],
+        most_s: float | None,
     ) -> list[Explanation | None]:
         """Explanations of the points that ask for one; of the release's own model or of none."""
         explanations: list[Explanation | None] = [
@@ -261,12 +263,32 @@ class Passes:
         ]
         asked = [i for i, p in enumerate(points) if p.is_explained and is_of_model[i]]
         if asked:
-            found = await self._explaining.explain(
-                release, [vectors[i] for i in asked], budget_ms=self._budgets.explain_ms
-            )
+            found = await self._explained(release, [vectors[i] for i in asked], most_s)
             for i, explanation in zip(asked, found, strict=True):
                 explanations[i] = explanation
         return explanations
+
+    async def _explained(
+        self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]], most_s: float | None
+    ) -> list[Explanation]:
+        """An explanation of each vector, late after ``most_s`` however much its budget is."""
+        try:
+            async with UNHURRIED if most_s is None else asyncio.timeout(most_s):
+                budget_ms = self._budgets.explain_ms
+                return await self._explaining.explain(release, vectors, budget_ms=budget_ms)
+        except TimeoutError:
+            return [Explanation("late")] * len(vectors)
+
+    def _explaining_s(self, channel: str, requests: Sequence[Asked]) -> float | None:
+        """What explanations may take though their process has to start; None for all of that.
+
+        A challenger is not failed for it: its caller gets the answer, and no explanation.
+        """
+        some_s = self._some_s(requests)
+        if channel != "challenger":
+            return some_s
+        budget_s = self._budgets.explain_ms / 1_000
+        return budget_s if some_s is None else min(budget_s, some_s)
 
 
 def _of_points(spent: Sequence[Json], requests: Sequence[Asked]) -> list[Json]:

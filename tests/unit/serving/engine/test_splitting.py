@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from bundles import expected_score, shelve
-from engines import Bench
+from engines import Bench, KnownExplainer
 from payments import NOW_MS
 from rollouts import request_of, roll_out
 
@@ -15,7 +15,9 @@ from core.errors import DependencyError, IntegrityError
 from core.rollout.assignment import assignment_point
 from core.rollout.outcomes import answer_of
 from core.rollout.published import all_counts
-from serving.errors import BrokenContractError
+from serving.engine.deadline import Deadline
+from serving.engine.deadline import current as deadline
+from serving.errors import BrokenContractError, LateError
 from serving.models.batching import Batching, BatchingScorer
 from serving.models.releases import Served
 from serving.rollouts.counting import CountPublisher
@@ -163,6 +165,10 @@ def of_challenger(n=5):
     return [card for card in CARDS if channel_of(card, 0.3) == "challenger"][:n]
 
 
+def of_champion(n):
+    return [card for card in CARDS if channel_of(card, 0.3) == "champion"][:n]
+
+
 @pytest.mark.parametrize(
     ("scorer", "n_nonfinite"),
     [(Failing(RuntimeError()), 0), (Failing(IntegrityError("x")), 0), (NoNumber(), 5)],
@@ -220,6 +226,105 @@ def test_one_bad_point_refuses_a_batch_before_any_arm_answers(bench):
         asyncio.run(bench.engine.predict_many("toy", {"points": points}))
     assert {fault.pointer.split("/")[2] for fault in refused.value.faults} == {"7"}
     assert bench.records.payloads == []
+
+
+class Slow:
+    """A model in a thread that takes its time."""
+
+    def __init__(self, inner, ms):
+        self.inner, self.ms = inner, ms
+
+    async def score(self, vectors):
+        await asyncio.sleep(self.ms / 1_000)
+        return await self.inner.score(vectors)
+
+
+class Late(Slow):
+    """A model on the loop that takes its time: whoever is late is found to be so."""
+
+    def __init__(self, inner, ms, clock):
+        super().__init__(inner, ms)
+        self.clock = clock
+
+    async def score(self, vectors):
+        self.clock.advance(self.ms)
+        return await self.inner.score(vectors)
+
+
+def ask_within(bench, card, timeout_ms, **changes):
+    """The answer to a caller who waits for so long, None where it would come too late."""
+
+    async def asked():
+        until = Deadline(timeout_ms, bench.clock.monotonic_s() + timeout_ms / 1_000)
+        carried = deadline.set(until)
+        try:
+            async with asyncio.timeout(timeout_ms / 1_000):
+                return await bench.engine.predict("toy", {**request_of(card), **changes})
+        except (TimeoutError, LateError):
+            return None
+        finally:
+            deadline.reset(carried)
+
+    return asyncio.run(asked())
+
+
+def counted(bench, channel):
+    found = bench.count(channel)
+    return found.n_requests, found.n_errors
+
+
+@pytest.mark.parametrize("is_on_loop", [True, False])
+def test_a_callers_haste_is_counted_for_nobody(bench, is_on_loop):
+    """A hundred callers who wait for less than the limit would else take a good release back."""
+    served = bench.served
+    for channel in ("champion", "challenger"):
+        inner = served.releases[channel].scorer
+        slow = Late(inner, 50, bench.clock) if is_on_loop else Slow(inner, 10_000)
+        bench.with_scorer(slow, channel)
+    for card in (*of_challenger(2), *of_champion(2)):
+        assert ask_within(bench, card, 20) is None
+        assert ask_within(bench, card, 20, explain=True) is None
+    assert counted(bench, "challenger") == counted(bench, "champion") == (0, 0)
+
+
+def test_a_caller_who_waits_for_as_long_as_the_limit_is_counted(bench):
+    for channel in ("champion", "challenger"):
+        bench.with_scorer(Slow(None, 10_000), channel)
+    for card in (*of_challenger(2), *of_champion(1)):
+        assert ask_within(bench, card, 150) is None
+    assert (counted(bench, "challenger"), counted(bench, "champion")) == ((2, 2), (1, 1))
+
+
+def test_a_slow_challenger_leaves_the_champion_time_to_answer(bench):
+    bench.with_scorer(Hanging())
+    for card in of_challenger(2):
+        answer = ask_within(bench, card, 400)
+        assert (answer["model"]["channel"], answer["degraded"]["level"]) == ("champion", "champion")
+    assert counted(bench, "challenger") == (2, 2)
+
+
+class Starting(KnownExplainer):
+    """An explainer whose process takes its time to start."""
+
+    async def explain(self, release, vectors, *, budget_ms):
+        await asyncio.sleep(10)
+        return await super().explain(release, vectors, budget_ms=budget_ms)
+
+
+def test_an_explainer_that_starts_is_not_the_challengers_fault(tmp_path):
+    bench = SplitBench(tmp_path, explaining=Starting())
+    answer = bench.ask(of_challenger(1)[0], explain=True)
+    assert (answer["model"]["channel"], answer["degraded"]) == ("challenger", None)
+    assert answer["reasons"][1:] == [{"code": "explanation_late"}]
+    assert counted(bench, "challenger") == (1, 0)
+
+
+def test_who_waits_for_less_than_an_explanation_takes_is_answered_without(tmp_path):
+    bench = SplitBench(tmp_path, explaining=Starting())
+    for card in (*of_challenger(1), *of_champion(1)):
+        answer = ask_within(bench, card, 500, explain=True)
+        assert answer["reasons"][1:] == [{"code": "explanation_late"}]
+        assert answer["degraded"] is None
 
 
 class SilentReader:
