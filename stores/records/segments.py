@@ -29,9 +29,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from core.clock import Clock
-from core.errors import DependencyError, IntegrityError, InvalidInputError, NotReadyError
+from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from stores.checksums import crc32
 from stores.durable import sync_directory
+from stores.records.files import begun, ended, not_kept
 
 # Below 2**24 the first byte of a length is 0, which JSON text never contains: no offset inside
 # a payload, whatever a caller wrote into it, can be read as a frame.
@@ -105,7 +106,7 @@ class SegmentedRecordLog:
         self._offset = 0
         self._opened_s = 0.0
         self._begins = ""  # of the ids in the open segment
-        self._full: deque[tuple[int, Path]] = deque()  # descriptors and files to be sealed
+        self._full: deque[tuple[int, Path, int]] = deque()  # to be sealed, with their ends
         self._lock = threading.Lock()
         self._sealing = threading.Lock()
 
@@ -166,28 +167,25 @@ class SegmentedRecordLog:
         if self._descriptor is not None and self._offset and self._is_due():
             self._leave()
         if self._descriptor is None:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._descriptor = os.open(self._path(), flags, 0o600)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            while (descriptor := begun(self._path())) is None:
+                self._segment += 1
+            self._descriptor = descriptor
             self._offset, self._opened_s = 0, self._clock.monotonic_s()
             self._begins = str(RecordId(self._use_case, self._writer, self._segment, 0))[:-1]
         return self._descriptor
 
     def _write(self, descriptor: int, data: bytes) -> None:
-        because = "a short write"
+        refused = None
         try:
             if os.write(descriptor, data) == len(data):
                 return
         except OSError as error:
-            because = os.strerror(error.errno or 0)
-        os.ftruncate(descriptor, self._offset)  # what follows must not stand behind a torn frame
-        raise DependencyError(
-            "a prediction record could not be kept",
-            found=because,
-            remedy="give the records folder room; no answer leaves without its record",
-            code="record_not_kept",
-        )
+            refused = error
+        try:
+            os.ftruncate(descriptor, self._offset)  # nothing may stand behind a torn frame
+        except OSError:
+            self._leave()  # it is cut when it is sealed
+        raise not_kept(refused)
 
     def _path(self) -> Path:
         return self._directory / f"{self._writer}-{self._segment}.open"
@@ -195,7 +193,7 @@ class SegmentedRecordLog:
     def _leave(self) -> None:
         """Write no more to the open segment; it is sealed by whoever comes to do that."""
         if self._descriptor is not None:
-            self._full.append((self._descriptor, self._path()))
+            self._full.append((self._descriptor, self._path(), self._offset))
             self._descriptor = None
             self._segment += 1
 
@@ -203,9 +201,7 @@ class SegmentedRecordLog:
         """Seal what is full, in order; what cannot be sealed now waits for the next time."""
         with self._sealing:
             while self._full:
-                descriptor, path = self._full[0]
-                os.fsync(descriptor)
-                path.rename(path.with_suffix(".sealed"))
+                descriptor = ended(*self._full[0])
                 self._full.popleft()
                 os.close(descriptor)
                 sync_directory(self._directory)

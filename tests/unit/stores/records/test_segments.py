@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from stores.records.segments import (
     SegmentedRecordLog,
     parse_record_id,
     read_record,
+    records_of,
     scan,
     seal_abandoned,
 )
@@ -182,6 +184,88 @@ def test_a_record_that_cannot_be_written_whole_leaves_nothing(log, tmp_path, mon
     assert log.read(record_id) == b"after"
     (path,) = (tmp_path / "records").iterdir()
     assert [payload for _, payload in scan(path)] == [b"kept", b"after"]
+
+
+def refusing(code):
+    def refuse(*_arguments, **_named):
+        raise OSError(code, "refused")
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EROFS])
+def test_a_segment_that_cannot_be_begun_keeps_no_record_and_says_why(log, monkeypatch, code):
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refusing(code))
+        with pytest.raises(DependencyError, match=os.strerror(code)) as refused:
+            log.append(b"lost")
+    assert refused.value.code == "record_not_kept"
+    assert log.read(log.append(b"after")) == b"after"
+
+
+def test_a_segment_that_cannot_be_locked_is_not_written_to(log, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refusing(errno.ENOLCK))
+        with pytest.raises(DependencyError, match=os.strerror(errno.ENOLCK)):
+            log.append(b"lost")
+    assert log.read(log.append(b"after")) == b"after"
+
+
+def test_a_torn_frame_that_cannot_be_cut_is_cut_when_its_segment_is_sealed(
+    log, tmp_path, monkeypatch
+):
+    kept = log.append(b"kept")
+    real_write = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda descriptor, data: real_write(descriptor, data[:5]))
+        patched.setattr(os, "ftruncate", refusing(errno.EIO))
+        with pytest.raises(DependencyError):
+            log.append(b"lost")
+    after = log.append(b"after")
+    assert parse_record_id(after).segment == 1
+    log.close()
+    assert (log.read(kept), log.read(after)) == (b"kept", b"after")
+    first, second = sorted((tmp_path / "records").glob("*.sealed"))
+    assert [records_of(path.read_bytes()) for path in (first, second)] == [
+        [(0, b"kept")],
+        [(0, b"after")],
+    ]
+
+
+@pytest.mark.parametrize("is_before_lock", [True, False])
+def test_who_seals_for_the_dead_takes_no_segment_of_one_who_begins(
+    tmp_path, clock, monkeypatch, is_before_lock
+):
+    """Between a file and its lock another process may look for what dead writers left."""
+    log = SegmentedRecordLog(tmp_path, "toy", clock)
+    locked, held = fcntl.flock, []
+
+    def overtaken(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", locked)
+        if is_before_lock:
+            assert len(seal_abandoned(tmp_path)) == 1
+        else:  # it has the lock still, and has not yet given the file its other name
+            held.append((tmp_path / f"{log._writer}-0.open").open("r+"))
+            locked(held[0], fcntl.LOCK_EX)
+        return locked(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", overtaken)
+    record_id = log.append(b"kept")
+    assert parse_record_id(record_id).segment == 1
+    for each in held:
+        each.close()
+    log.close()
+    assert read_record(tmp_path, record_id) == b"kept"
+
+
+def test_a_segment_whose_file_is_gone_holds_up_no_other(log, tmp_path):
+    log.append(b"a" * 1_000)
+    (gone,) = (tmp_path / "records").glob("*.open")
+    after = [log.append(b"b" * 1_000), log.append(b"c")]
+    gone.unlink()
+    log.close()
+    assert [log.read(record_id)[:1] for record_id in after] == [b"b", b"c"]
+    assert not list((tmp_path / "records").glob("*.open"))
 
 
 @pytest.mark.parametrize("payload", [b"", b"x" * (MAX_PAYLOAD_BYTES + 1)])
