@@ -14,50 +14,12 @@ import numpy as np
 
 from core.errors import InvalidInputError
 from core.features.arrays import BoolArray, IntArray, Rows
-from core.features.blob import BASE, Contents, TileKey, TileState, codec_of
+from core.features.blob import BASE, Contents, codec_of
 from core.features.fold import oldest_start_ms
 from core.features.partials import RawRow, cell_columns, keeps_ties, slots
 from core.features.plan import ViewPlan
 from core.features.tile_building import NEWEST, Array, TileArrays, build_tiles, sorted_cells
 from core.features.windows import tile_start_ms
-
-
-def encode_base(
-    view: ViewPlan,
-    tiles: Mapping[int, Mapping[TileKey, TileState]],
-    rows: Sequence[RawRow],
-    *,
-    epoch: int,
-    head_ms: int,
-    newest_ms: int | None = None,
-) -> bytes:
-    """Base value of one entity.
-
-    Parameters
-    ----------
-    view
-        The view the value belongs to.
-    tiles
-        By grid, then by (start, 0): the fields of the grid's slots, in order. Rows with
-        ``event_ms < head_ms`` only.
-    rows
-        Raw rows: those from the head on (windows), or the one in force at the head and all
-        later-dated ones (attributes).
-    epoch
-        Every row of the log up to this epoch is in the value; the promise a reader trusts.
-    head_ms
-        First instant the value can answer.
-    newest_ms
-        Event time of the newest row in the tiles; None when not known.
-    """
-    contents = Contents(
-        epoch,
-        head_ms,
-        newest_ms,
-        tiles={grid_ms: dict(of_grid) for grid_ms, of_grid in tiles.items()},
-        rows=list(rows),
-    )
-    return codec_of(view).encode(BASE, contents)
 
 
 def raw_from_ms(view: ViewPlan, head_ms: int) -> int:
@@ -100,8 +62,10 @@ def base_values(
         epochs up to ``epoch`` only; ``known`` is the availability.
     keys
         Entity key of each code.
-    epoch, head_ms
-        As in `encode_base`.
+    epoch
+        Every row of the log up to this epoch is in the values; the promise a reader trusts.
+    head_ms
+        First instant the values can answer.
     event_ids
         UTF-8 bytes of each row's id, an object array; with ``rows.tie`` wherever the view
         has attributes or a last value.

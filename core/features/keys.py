@@ -69,34 +69,6 @@ def _part(value: str | int) -> bytes:
     return len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded
 
 
-def parse_entity_key(key: bytes) -> tuple[str, ...]:
-    """Join key values of an entity key, as text.
-
-    Raises
-    ------
-    InvalidInputError
-        If the bytes are not an entity key.
-
-    Examples
-    --------
-    >>> parse_entity_key(entity_key(["c1", 7]))
-    ('c1', '7')
-    """
-    parts: list[str] = []
-    at = 0
-    while at < len(key):
-        start = at + _LENGTH_BYTES
-        at = start + int.from_bytes(key[at:start], "big")
-        if start > len(key) or at > len(key):
-            raise InvalidInputError(
-                "bytes are not an entity key",
-                found=f"{len(key)} bytes that end inside a part",
-                remedy="build keys with entity_key",
-            )
-        parts.append(key[start:at].decode())
-    return tuple(parts)
-
-
 def position(epoch: int, offset: int) -> int:
     """Place of a row in the log of a one-partition source; later rows have greater ones.
 

@@ -131,11 +131,6 @@ class SourceFolder:
             self._covered = self._positions(covered_key, _covered)
             self._write({}, self._cursors, self._available_ms)
 
-    @property
-    def lag_ms(self) -> int:
-        """How long ago everything available was known to be folded."""
-        return max(0, self._clock.now_ms() - self._available_ms)
-
     def _arrived_before(self, record: Record) -> int:
         """When all had arrived that stands before a record; over Kafka only its end tells."""
         return self._available_ms if self._log.is_over_kafka else record.ingested_at_ms

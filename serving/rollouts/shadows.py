@@ -117,11 +117,6 @@ class Shadows:
         self._rests_until_s = 0.0
         self._rest_s = 0.0
 
-    @property
-    def n_waiting(self) -> int:
-        """Passes that wait to be compared."""
-        return self._queue.qsize()
-
     def offer(
         self,
         champion: LoadedRelease,

@@ -12,9 +12,11 @@ from worlds import World
 
 from core.features.arrays import Column, Rows
 from core.features.base_values import base_values, raw_from_ms
+from core.features.blob import BASE, Contents, codec_of
 from core.features.fold import FoldEvent
 from core.features.keys import epoch_of, offset_of
 from core.features.oracle import Row
+from core.features.partials import RawRow
 from core.features.plan import ViewPlan
 from core.features.tiles import build_tiles
 
@@ -52,6 +54,11 @@ def bases(view: ViewPlan, rows: Iterable[Row], *, epoch: int, head_ms: int) -> d
         arrays, ids = taken(arrays, recent), ids[recent]
     written = base_values(view, tiles, arrays, keys, epoch=epoch, head_ms=head_ms, event_ids=ids)
     return dict(written)
+
+
+def base_of(view: ViewPlan, rows: Sequence[RawRow], *, epoch: int, head_ms: int) -> bytes:
+    """Base value of one entity that has no tile yet."""
+    return codec_of(view).encode(BASE, Contents(epoch, head_ms, rows=list(rows)))
 
 
 def fold_event(row: Row) -> FoldEvent:

@@ -15,13 +15,14 @@ import pyarrow as pa
 import world_drawing as drawing
 from batches import arrays_of
 from deltalake import CommitProperties, write_deltalake
+from entity_parts import parts_of
 from feast import Entity, FeatureStore, FeatureView, PushSource, RepoConfig
 from feast.aggregation import Aggregation
 from worlds import World, points_table, rows_table, world_of
 
 from core.clock import event_date
 from core.contracts import FieldSpec, Source
-from core.features.keys import epoch_of, parse_entity_key
+from core.features.keys import epoch_of
 from core.features.oracle import Row
 from core.features.plan import ColumnType, ViewPlan
 from core.features.tiles import build_tiles, tile_columns
@@ -211,7 +212,7 @@ def tiles_of(view: ViewPlan, rows: Sequence[Row]) -> pa.Table:
     of_tile = [keys[code] for code in tiles["entity"]]
     columns: dict[str, pa.Array] = {"entity": pa.array(of_tile, pa.binary())}
     for place, name in enumerate(view.join_keys):
-        columns[name] = pa.array([parse_entity_key(key)[place] for key in of_tile], pa.string())
+        columns[name] = pa.array([parts_of(key)[place] for key in of_tile], pa.string())
     columns["grid_ms"] = pa.array(tiles["grid_ms"], pa.int32())
     columns["tile_start_ms"] = pa.array(tiles["tile_start_ms"], pa.int64())
     days = [event_date(int(start)) for start in tiles["tile_start_ms"]]
@@ -274,6 +275,6 @@ def instant(at_ms: int) -> datetime:
 
 def entity_row(view: ViewPlan, key_types: Sequence[str], key: bytes, at_ms: int) -> dict[str, Any]:
     """One row of an online request."""
-    parts = zip(view.join_keys, key_types, parse_entity_key(key), strict=True)
+    parts = zip(view.join_keys, key_types, parts_of(key), strict=True)
     row: dict[str, Any] = {n: int(v) if kind == "int64" else v for n, kind, v in parts}
     return {**row, "event_timestamp": instant(at_ms)}

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import world_drawing as drawing
+from entity_parts import parts_of
 from numpy.random import Generator
 from numpy.typing import NDArray
 from world_drawing import KeyType, Point
 
 from core.features import oracle
-from core.features.keys import parse_entity_key, position
+from core.features.keys import position
 from core.features.oracle import KnownAt, Row, SeenUpTo
 from core.features.plan import (
     ColumnType,
@@ -173,7 +174,7 @@ def _instants(values_ms: Sequence[Any]) -> pa.Array:
 
 
 def _key_columns(world: World, entities: Sequence[bytes]) -> dict[str, pa.Array]:
-    parts = [parse_entity_key(entity) for entity in entities]
+    parts = [parts_of(entity) for entity in entities]
     columns: dict[str, pa.Array] = {}
     for place, (name, kind) in enumerate(zip(world.view.join_keys, world.key_types, strict=True)):
         texts = [part[place] for part in parts]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batches import bases
+from batches import base_of, bases
 from compiled_merge import CompiledRead, built, compiler_or_skip, plan_of
 from example_counts import examples
 from hypothesis import given, settings
@@ -23,7 +23,6 @@ from worlds import Mismatch, World, worlds
 
 from core.errors import ConfigurationError, IntegrityError, InvalidInputError
 from core.features import blob
-from core.features.base_values import encode_base
 from core.features.fold import FoldEvent, fold
 from core.features.merge_program import FUNCTIONS, program_of
 from core.features.partials import RawRow
@@ -152,7 +151,7 @@ def said(read: Any, *asked: Any) -> str:
 
 def based(view: ViewPlan, cells: list[Any]) -> bytes:
     rows = [RawRow(n, 0, b"", 0, (cell,)) for n, cell in enumerate(cells)]
-    return encode_base(view, {}, rows, epoch=1, head_ms=0)
+    return base_of(view, rows, epoch=1, head_ms=0)
 
 
 @settings(max_examples=examples(400), deadline=None)
@@ -225,7 +224,7 @@ def test_a_point_that_is_too_old_is_refused_as_python_refuses_it():
 
 def test_a_position_is_that_of_the_last_epoch_that_base_does_not_cover():
     for epoch in (1, 2, 3):
-        base = encode_base(WHOLE, {}, [], epoch=epoch, head_ms=0)
+        base = base_of(WHOLE, [], epoch=epoch, head_ms=0)
         assert agree(WHOLE, base, a_delta(), NOW).n_in_python == 0
 
 

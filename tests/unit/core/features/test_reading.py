@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from batches import bases
+from batches import base_of, bases
 from memory_store import MemoryOnlineStore
 from mutants import mutant
 from online_replay import Replay
@@ -21,7 +21,6 @@ from worlds import Mismatch, World, worlds
 
 from core.errors import InvalidInputError
 from core.features import blob, fold, oracle, reading, reducing
-from core.features.base_values import encode_base
 from core.features.fold import FoldEvent
 from core.features.keys import position
 from core.features.partials import NEEDS, RawRow
@@ -233,7 +232,7 @@ def test_a_row_of_the_future_waits():
 
 
 def test_a_point_before_the_head_of_base_is_too_old():
-    base = encode_base(sums(), {}, [], epoch=3, head_ms=1_000)
+    base = base_of(sums(), [], epoch=3, head_ms=1_000)
 
     assert read_view(sums(), base, None, 1_000).status == "PRESENT"
     with pytest.raises(InvalidInputError, match=r"too old.*1 ms before 1000, the first") as caught:
@@ -271,7 +270,7 @@ def test_epochs_that_base_covers_are_left_out_of_delta():
     at_ms = 9 * MINUTE
     totals = {-1: read_view(sums(), None, delta, at_ms)}
     for epoch, raw in rows.items():
-        base = encode_base(sums(), {}, raw, epoch=epoch, head_ms=0)
+        base = base_of(sums(), raw, epoch=epoch, head_ms=0)
         totals[epoch] = read_view(sums(), base, delta, at_ms)
 
     assert {epoch: found.values[1] for epoch, found in totals.items()} == {-1: 111, 1: 111, 2: 111}
@@ -280,7 +279,7 @@ def test_epochs_that_base_covers_are_left_out_of_delta():
 
 def test_a_base_ahead_of_the_log_hides_all_of_delta():
     delta = fold.fold(sums(), None, [event(2, 4, 0, 10)], now_ms=8 * MINUTE, base_epoch=-1)
-    base = encode_base(sums(), {}, [], epoch=5, head_ms=0)
+    base = base_of(sums(), [], epoch=5, head_ms=0)
 
     found = read_view(sums(), base, delta, 9 * MINUTE)
 
@@ -310,8 +309,8 @@ def test_ttl_of_an_attribute_ends_after_its_last_millisecond(
 
 
 def test_an_attribute_is_the_latest_row_of_base_and_delta():
-    base = encode_base(
-        limits(), {}, [RawRow(100, 100, b"b", 0, (0, 1)), RawRow(900, 1, b"f", 0, (1, 9))],
+    base = base_of(
+        limits(), [RawRow(100, 100, b"b", 0, (0, 1)), RawRow(900, 1, b"f", 0, (1, 9))],
         epoch=1, head_ms=500,
     )  # fmt: skip
     late = [event(2, 0, 50, 5, country="ES"), event(2, 1, 700, 6, country="XX")]
