@@ -22,6 +22,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 from core.clock import MINUTE_MS
 from core.errors import InvalidInputError
 from core.features.plan import Frozen
+from core.plural import counted
 from core.rollout.counters import Period
 from core.rollout.limits import Limits
 from core.rollout.verdicts import Verdict
@@ -247,7 +248,7 @@ def _passed_in_words(progress: Progress) -> str:
     if len(compared) == len(progress.verdicts):
         return f"all {len(compared)} gates passed"
     silent = [v.gate for v in progress.verdicts if v.state == "nothing_to_compare"]
-    return f"{len(compared)} gates passed, nothing to compare for {', '.join(silent)}"
+    return f"{counted(len(compared), 'gates')} passed, nothing to compare for {', '.join(silent)}"
 
 
 def _missing(stage: Stage, progress: Progress) -> tuple[Missing, ...]:

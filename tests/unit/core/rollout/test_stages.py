@@ -67,7 +67,7 @@ def test_a_stage_with_all_it_needs_advances_to_the_next(at):
 
 def test_a_move_names_the_gates_that_had_nothing_to_compare():
     verdicts = (_verdict(), _verdict("outcome", "nothing_to_compare"))
-    assert "1 gates passed, nothing to compare for outcome" in (
+    assert "1 gate passed, nothing to compare for outcome" in (
         next_step(PLAN, _progress(verdicts=verdicts)).because
     )
     doubted = next_step(PLAN, _progress(verdicts=(*verdicts, _verdict("latency", "doubtful"))))
