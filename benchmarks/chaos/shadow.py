@@ -151,8 +151,7 @@ class _World:
 
     def compared(self, name: str) -> Counters:
         """Counts of a shadow over all rounds."""
-        documents = self._counts.read(_experiment(name)).values()
-        return all_counts(documents).comparison.shadow
+        return all_counts(self._counts.read(_experiment(name))).comparison.shadow
 
     def _shelved(self, manifest: Manifest, model: bytes) -> int:
         from use_cases.fraud.use_case import USE_CASE as DECLARED

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from core.clock import Clock
 from core.errors import PlatformError
-from core.rollout.comparison import shadow_verdict
+from core.rollout.comparison import ShadowVerdict, shadow_verdict
 from core.rollout.counters import Period
 from core.rollout.gates import judged
 from core.rollout.limits import Limits
-from core.rollout.published import WorkerCounts, all_counts
+from core.rollout.published import all_counts
 from core.rollout.stages import Action, Progress, Step, next_step
 from core.rollout.verdicts import Verdict
 from serving.rollouts import channel_moves as moves
@@ -68,7 +68,7 @@ class Judge:
         if rollout is None or challenger is None:
             return Look(Report(use_case=use_case, rollout=last.rollout, shadow=shadow))
         try:
-            counts = all_counts(self._counts.read(rollout.experiment).values())
+            counts = all_counts(self._counts.read(rollout.experiment))
             periods = counts.periods(rollout.plan.stages, up_to=rollout.stage)
             verdicts = judged(periods, rollout.plan.limits, n_stages=len(rollout.plan.stages))
             step = self._step(use_case, state, rollout, periods, verdicts)
@@ -155,11 +155,11 @@ class Judge:
             return None
         try:
             manifest = read_manifest(self._shelf.bundle(use_case, state.shadow))
-            counts = all_counts(self._counts.read(state.shadow_experiment).values())
-        except (PlatformError, ValueError):
-            counts, limits = WorkerCounts(), Limits()
-        else:
-            limits = manifest.rollout.limits if manifest.rollout else Limits()
+            counts = all_counts(self._counts.read(state.shadow_experiment))
+        except (PlatformError, ValueError) as error:
+            unread = ShadowVerdict(state="too_few", because=(str(error),), numbers={})
+            return ShadowReport(release=state.shadow, at_ms=self._clock.now_ms(), verdict=unread)
+        limits = manifest.rollout.limits if manifest.rollout else Limits()
         return ShadowReport(
             release=state.shadow,
             at_ms=self._clock.now_ms(),

@@ -255,7 +255,7 @@ def state_of(town):
 
 def comparison_of(town):
     counts = SqliteSharedCounts(town.layout.shared_counts)
-    return all_counts(counts.read(town.state().shadow_experiment).values()).comparison
+    return all_counts(counts.read(town.state().shadow_experiment)).comparison
 
 
 def has_shadow(url):

@@ -1,16 +1,18 @@
 """Counts as workers make, publish and merge them; a shadow's comparison and its verdict."""
 
+import json
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import IntegrityError
 from core.rollout.comparison import Comparison, ComparisonCount, shadow_verdict
 from core.rollout.counters import LATENCY_BINS, Counters, latency_bin, score_bin
 from core.rollout.counting import ArmCount
 from core.rollout.limits import Limits
-from core.rollout.published import StageCounts, WorkerCounts, all_counts
+from core.rollout.published import COUNTED_AS, StageCounts, WorkerCounts, all_counts
 from core.rollout.stages import DEFAULT_STAGES
 
 SCORES = st.floats(0, 1)
@@ -52,17 +54,62 @@ def test_documents_of_workers_add_up_to_one_period_a_stage():
             2: StageCounts(challenger=Counters(n_requests=7)),
         }
     )
-    documents = [each.model_dump_json().encode() for each in (one, two)]
+    documents = {name: each.model_dump_json().encode() for name, each in (("1", one), ("2", two))}
     periods = all_counts(documents).periods(DEFAULT_STAGES, up_to=2)
     assert [period.weight for period in periods] == [0.05, 0.15, 0.30]
     assert [period.challenger.n_requests for period in periods] == [3, 0, 7]
     assert periods[0].champion.n_requests == 50
-    assert all_counts([]) == WorkerCounts()
+    assert all_counts({}) == WorkerCounts()
 
 
 def test_a_document_that_is_none_of_ours_is_refused():
-    with pytest.raises(ValueError, match="WorkerCounts"):
-        all_counts([b"{}", b"nonsense"])
+    with pytest.raises(IntegrityError, match="worker 42 counted cannot be read") as refused:
+        all_counts({"41": b"{}", "42": b"nonsense"})
+    assert refused.value.code == "bad_counts"
+
+
+def test_what_a_worker_of_another_version_counted_is_taken_as_far_as_it_is_known():
+    """Found when shadows began to count how often they ended: older controllers refused all."""
+    count = ComparisonCount()
+    count.answered((0.3, "A"), (0.3, "A"))
+    whole = json.loads(WorkerCounts(comparison=count.comparison()).model_dump_json())
+    older, newer = (json.loads(json.dumps(whole)) for _ in range(2))
+    del older["comparison"]["n_ended"], older["counted_as"]
+    newer["n_of_tomorrow"] = newer["comparison"]["n_of_tomorrow"] = 7
+    newer["comparison"]["shadow"]["n_of_tomorrow"] = [1, 2]
+    found = all_counts({name: json.dumps(d).encode() for name, d in (("1", older), ("2", newer))})
+    once = count.comparison()
+    assert found.comparison == once.merged(once)
+
+
+def test_counts_that_mean_something_else_are_named():
+    other = json.dumps({"counted_as": COUNTED_AS + 1, "stages": {"0": "otherwise"}}).encode()
+    with pytest.raises(IntegrityError, match="worker 42 counts in another way") as refused:
+        all_counts({"42": other})
+    assert refused.value.code == "counts_of_another_version"
+
+
+KNOWN_FIELDS = {
+    WorkerCounts: {"counted_as", "stages", "comparison"},
+    StageCounts: {"champion", "challenger"},
+    Counters: {
+        "n_requests", "n_errors", "n_degraded", "n_entities", "latencies", "n_nonfinite", "scores",
+        "lowest_score", "highest_score", "decisions", "labelled", "positives",
+    },
+    Comparison: {
+        "champion", "shadow", "request_latencies", "n_dropped", "flips", "difference_ppm",
+        "absolute_difference_ppm",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KNOWN_FIELDS, ids=lambda kind: kind.__name__)
+def test_no_field_goes_while_counts_are_said_to_be_the_same(kind):
+    """An older controller takes what is missing for 0: raise `COUNTED_AS`, then change this."""
+    assert COUNTED_AS == 1
+    assert KNOWN_FIELDS[kind] <= set(kind.model_fields)
+    for name, field in kind.model_fields.items():
+        assert not field.is_required(), f"{name}: an older worker does not count it"
 
 
 def compared(pairs, *, shadow_ms=1.0, champion_ms=1.0, request_ms=10.0, failures=0, dropped=0):

@@ -386,7 +386,7 @@ def test_what_is_counted_is_published_whole_and_entities_once(bench, tmp_path):
                 each.ask(card)
             asyncio.run(publisher(each, store).publish())
     asyncio.run(publisher(bench, store).publish())
-    counts = all_counts(store.read(EXPERIMENT).values()).stages[0]
+    counts = all_counts(store.read(EXPERIMENT)).stages[0]
     n_challenger = sum(channel_of(card, 0.3) == "challenger" for card in CARDS)
     assert counts.challenger.n_entities == n_challenger
     assert counts.champion.n_entities == len(CARDS) - n_challenger

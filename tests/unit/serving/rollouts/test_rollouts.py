@@ -258,7 +258,7 @@ def test_blue_green_is_everything_at_once_and_back(desk):
 def test_counts_that_cannot_be_read_move_nothing(running):
     running.counts.publish(running.rollout.experiment, "w", b"nonsense", now_ms=0)
     assert running.look() == []
-    assert "WorkerCounts" in running.report.rollout.trouble
+    assert "what worker w counted cannot be read" in running.report.rollout.trouble
     assert running.rollout.stage == 0
 
 
@@ -290,6 +290,16 @@ def test_a_shadow_is_compared_and_said_to_be_alike(desk):
     assert desk.ask("shadow").is_accepted
     assert desk.state().shadow is None
     assert desk.events() == ["shadow_set", "shadow_removed"]
+
+
+def test_a_shadow_whose_counts_cannot_be_read_says_so(desk):
+    desk.ask("shadow", desk.release)
+    experiment = desk.state().shadow_experiment
+    desk.counts.publish(experiment, "w", b'{"counted_as": 99}', now_ms=desk.clock.now_ms())
+    desk.look()
+    verdict = desk.report.shadow.verdict
+    assert verdict.state == "too_few"
+    assert "worker w counts in another way" in verdict.because[0]
 
 
 def test_a_shadow_must_be_another_release_that_is_whole(desk):
