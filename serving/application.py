@@ -6,7 +6,12 @@ import asyncio
 import os
 import platform
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from functools import partial
 from uuid import uuid4
 
@@ -26,6 +31,7 @@ from serving.engine.turns import OneATurn
 from serving.events.appending import LogAppenders
 from serving.events.events import EventIntake
 from serving.explainer_client import ExplainerProcess
+from serving.followers import Follow, following
 from serving.guard import Guard
 from serving.models.loading import new_loader
 from serving.models.releases import Loader, Releases
@@ -232,30 +238,38 @@ class Service:
         with ending_in_words("the service cannot start"):
             await asyncio.to_thread(self._start)
         leave_to_stay()
-        works = (self._follow(), self._tick(), self._ship(), self._access.follow())
-        beside = (self._publisher.follow(), self._shadows.follow(), self._scraping.follow())
-        counts = (self._objectives.follow(),)
-        tasks = [asyncio.create_task(work) for work in (*works, *beside, *counts)]
-        try:
-            async with self._grpc():
-                yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
-            self._access.look(self._access.taken_refusals(), is_last=True)
-            self._access.share_quotas(self._access.spent_today())
-            await self._publisher.publish()
-            await self._objectives.leave()
-            self._counts.close()
-            await self._explainer.close()
-            self._records.close()
-            await asyncio.to_thread(self._shipper.ship)
-            self._online.close()
-            if self._spans is not None:
-                await asyncio.to_thread(self._spans.close)
+        async with AsyncExitStack() as ending:
+            self._begin_ending(ending)
+            await ending.enter_async_context(following(self._followers(), self._clock))
+            await ending.enter_async_context(self._grpc())
+            yield
+
+    def _followers(self) -> dict[str, Follow]:
+        """What goes on beside the requests."""
+        return {
+            "following the shelf": self._follow,
+            "sealing records": self._tick,
+            "shipping records": self._ship,
+            "following access keys": self._access.follow,
+            "publishing counts of rollouts": self._publisher.follow,
+            "comparing shadows": self._shadows.follow,
+            "leaving metrics": self._scraping.follow,
+            "leaving counts of objectives": self._objectives.follow,
+        }
+
+    def _begin_ending(self, ending: AsyncExitStack) -> None:
+        """What is done at the end, the last first: one that fails keeps no other from its turn."""
+        if self._spans is not None:
+            ending.push_async_callback(asyncio.to_thread, self._spans.close)
+        ending.callback(self._online.close)
+        ending.push_async_callback(asyncio.to_thread, self._shipper.ship)
+        ending.callback(self._records.close)
+        ending.push_async_callback(self._explainer.close)
+        ending.callback(self._counts.close)
+        ending.push_async_callback(self._objectives.leave)
+        ending.push_async_callback(self._publisher.publish)
+        ending.callback(lambda: self._access.share_quotas(self._access.spent_today()))
+        ending.callback(lambda: self._access.look(self._access.taken_refusals(), is_last=True))
 
     def _grpc(self) -> AbstractAsyncContextManager[None]:
         """The server for gRPC; nothing of it is imported where it is not asked for."""

@@ -17,6 +17,7 @@ import msgspec
 
 from core.clock import DAY_MS, Clock
 from core.errors import DependencyError
+from core.plural import counted
 from serving.process import Told
 from serving.telemetry.log_lines import Trouble
 from stores.shared_counts import SharedCounts
@@ -53,16 +54,30 @@ class SharedQuotas:
             if day != self._day or ours != self._last:
                 document = msgspec.json.encode(ours)
                 self._counts.publish(_topic(day), self._worker, document, now_ms=now_ms)
-            found: Counter[str] = Counter()
-            for worker, document in self._counts.read(_topic(day)).items():
-                if worker != self._worker:
-                    found.update(msgspec.json.decode(document, type=dict[str, int]))
+            found, n_unread = self._read(day)
         except DependencyError as error:
-            if str(error) != self._trouble:
-                self._trouble = str(error)
-                self._told(Trouble(f"quotas are counted in this process alone: {error}"))
-        else:
-            self._day, self._last, self._elsewhere, self._trouble = day, dict(ours), found, ""
+            self._tell(f"quotas are counted in this process alone: {error}")
+            return
+        self._day, self._last, self._elsewhere = day, dict(ours), found
+        unread = f"of what others let through, {counted(n_unread, 'documents')} cannot be read"
+        self._tell(f"{unread}; see who else writes there" if n_unread else "")
+
+    def _read(self, day: int) -> tuple[Counter[str], int]:
+        """What others let through, and how many of their documents are none."""
+        found: Counter[str] = Counter()
+        n_unread = 0
+        for worker, document in self._counts.read(_topic(day)).items():
+            if worker != self._worker:
+                try:
+                    found.update(msgspec.json.decode(document, type=dict[str, int]))
+                except ValueError:  # msgspec's errors are ValueErrors, as are codecs'
+                    n_unread += 1
+        return found, n_unread
+
+    def _tell(self, trouble: str) -> None:
+        if trouble and trouble != self._trouble:
+            self._told(Trouble(trouble))
+        self._trouble = trouble
 
 
 def _topic(day: int) -> str:

@@ -49,7 +49,8 @@ class RedisSharedCounts:
         """Last document of every worker."""
         with translated():
             found = self._connected().hgetall(_key(experiment, b"counts"))
-        return {worker.decode(): document for worker, document in found.items()}
+        # A name that is no text was not put there by a worker: what it holds is for who reads it.
+        return {worker.decode("utf-8", "replace"): document for worker, document in found.items()}
 
     def forget(self, experiment: str) -> None:
         """Drop everything about an experiment."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from payments import NOW_MS
+from redis import Redis
 from servers import redis_server
 
 from core.errors import DependencyError
@@ -102,4 +104,15 @@ def test_a_redis_that_is_not_there_is_a_failure_of_a_dependency():
     counts = RedisSharedCounts("redis://127.0.0.1:1/0")
     with pytest.raises(DependencyError, match="Redis"):
         counts.publish("e", "a", b"1", now_ms=NOW_MS)
+    counts.close()
+
+
+@pytest.mark.redis
+def test_a_document_of_somebody_whose_name_is_no_text_hides_no_other(redis_url):
+    counts = RedisSharedCounts(redis_url)
+    counts.publish("e", "a", b"1", now_ms=NOW_MS)
+    with closing(Redis.from_url(redis_url)) as foreign:
+        foreign.execute_command("HSET", "rollout/counts/e", b"\xff", b"2")
+    assert counts.read("e") == {"a": b"1", "\ufffd": b"2"}
+    counts.forget("e")
     counts.close()

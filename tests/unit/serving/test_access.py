@@ -197,6 +197,22 @@ def test_while_others_cannot_be_reached_what_they_last_said_counts(file, clock, 
         ours.admit(asked(key))
 
 
+@pytest.mark.parametrize("document", [b"\xff", b"not json", b"[]", b'{"id": "many"}'])
+def test_what_somebody_else_put_among_the_counts_is_told_once_and_stops_nothing(
+    file, clock, counts, document
+):
+    key = made(file, clock, daily_quota=10)
+    said: list[str] = []
+    first, second = (access_of(file, clock, said, counts=counts) for _ in range(2))
+    counts.publish(f"quotas-{clock.now_ms() // DAY_MS}", "nobody", document, now_ms=clock.now_ms())
+    first.admit(asked(key)).charge(6)
+    exchanged(first, second)
+    with pytest.raises(QuotaUsedError):
+        second.admit(asked(key)).charge(5)
+    assert said == ["of what others let through, 1 document cannot be read; "
+                    "see who else writes there"] * 2  # fmt: skip
+
+
 def test_a_key_that_changes_keeps_what_it_has_spent(file, clock):
     key = made(file, clock, daily_quota=1)
     access = access_of(file, clock)
