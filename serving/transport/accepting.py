@@ -163,6 +163,16 @@ class WorkerServer(uvicorn.Server):
             self._accepting.append(accepting)
         self.servers += self._accepting  # type: ignore[arg-type]  # as much as uvicorn asks of one
 
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Take no more, then end: who was taken just now is told to go, too.
+
+        One that began only behind that would be answered on until the grace is over.
+        """
+        for accepting in self._accepting:
+            accepting.close()
+            await accepting.wait_closed()
+        await super().shutdown(sockets)
+
     async def on_tick(self, counter: int) -> bool:
         """Put down ten times a second what is held: connections end without a word to others."""
         for accepting in self._accepting:

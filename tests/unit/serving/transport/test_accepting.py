@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 
+import pytest
+import uvicorn
+
 from serving.transport import accepting
-from serving.transport.accepting import Accepting, Held
+from serving.transport.accepting import Accepting, Held, WorkerServer
 
 WITHIN_S = 60.0
 
@@ -150,3 +153,25 @@ def test_files_that_run_out_are_waited_for(monkeypatch):
         running.close()
 
     with_listener(use, OutOfFiles)
+
+
+@pytest.mark.parametrize("n_turns", range(5))
+def test_who_was_taken_just_before_the_end_is_told_to_go(n_turns):
+    async def application(scope, receive, send):
+        raise AssertionError("nobody asks")
+
+    async def use(listener):
+        config = uvicorn.Config(
+            application, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+        )
+        server = WorkerServer(config, Held(1), 0)
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup(sockets=[listener])
+        with closing(socket.create_connection(listener.getsockname())):
+            for _ in range(n_turns):
+                await asyncio.sleep(0)
+            await server.shutdown(sockets=[listener])
+            assert server.server_state.connections == set()
+
+    with_listener(use)
