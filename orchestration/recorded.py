@@ -4,12 +4,12 @@ Records move one way: from this machine's segments to shared storage, and from t
 table. They are read in that order, so that none slips by on its way.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
 from core.errors import IntegrityError, NotReadyError
+from core.packed_records import whole_record
 from stores.layout import Layout
 from stores.records.segments import RecordId, parse_record_id, parse_segment_name, records_of, scan
 from stores.records.shared import open_segments
@@ -32,7 +32,7 @@ def recorded_predictions(
     """
     for record_id, payload in _payloads(layout, use_case):
         try:
-            record = json.loads(payload)
+            record = whole_record(payload)
             received_ms = record["received_at_ms"]
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(

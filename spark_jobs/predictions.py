@@ -9,7 +9,6 @@ records is set aside, and named in every report until somebody has looked after 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from core.clock import event_date
 from core.errors import IntegrityError, NotReadyError
+from core.packed_records import printed, whole_record
 from spark_jobs.crash import CrashPoints
 from spark_jobs.delta import Commit, insert_new, latest_version, local_path, table_lock
 from spark_jobs.job import JobArguments, JobReport, date_condition, run_main
@@ -177,7 +177,7 @@ def rows_of(use_case: str, name: str, content: bytes) -> list[dict[str, Any]]:
     for offset, payload in records_of(content):
         record_id = RecordId(use_case, *place, offset)
         try:
-            rows.append(_row(record_id, payload.decode(), json.loads(payload)))
+            rows.append(_row(record_id, whole_record(payload)))
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(
                 f"record {record_id} is not one that the service writes",
@@ -188,7 +188,7 @@ def rows_of(use_case: str, name: str, content: bytes) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(where: RecordId, payload: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _row(where: RecordId, record: Mapping[str, Any]) -> dict[str, Any]:
     model, degraded = record["model"], record["degraded"]
     return {
         "prediction_id": str(where),
@@ -203,7 +203,7 @@ def _row(where: RecordId, payload: str, record: Mapping[str, Any]) -> dict[str, 
         "decision": record["decision"],
         "reason": record["reason"],
         "degraded": degraded["level"] if degraded else None,
-        "record": payload,
+        "record": printed(record),
         "event_date": event_date(record["at_ms"]),
     }
 

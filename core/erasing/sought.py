@@ -24,6 +24,9 @@ _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 _BASE64 = _WORD | frozenset(b"+/")
 _FILLINGS = {"utf-16-le": b"0\0", "utf-16-be": b"\x000", "int64": b"\0"}
 _WINDOW = 8
+_SHARED = 2
+"""Characters of base64 at each end of an identifier that its neighbours may share."""
+
 _WHOLE = ("int64", MASKED)
 """Encodings of a fixed length: nothing longer begins like one."""
 
@@ -142,7 +145,9 @@ class Sought:
             at = decoded.find(self._plain)
             if at >= 0:
                 return self._is_whole(decoded, at, at + len(self._plain), "utf-8")
-        return True
+        # Where the run goes on to both sides, the characters left out of the needle were decoded
+        # with it: it was met by chance. At an end of the run they may be elsewhere.
+        return start - first < _SHARED or last - end < _SHARED
 
 
 def filling(length: int, encoding: str) -> bytes:

@@ -6,11 +6,11 @@ import asyncio
 from collections import OrderedDict
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from core.degradation import is_of_model
 from core.errors import IntegrityError
+from core.packed_records import whole_record
 from serving.engine.explaining import Explaining, Explanation
 from serving.models.releases import LoadedRelease, Loader, Releases
 from serving.ports import Json, Records
@@ -18,8 +18,6 @@ from serving.records.replay import replayed
 
 KEPT_RELEASES = 4
 """Releases that serve no longer but were asked for lately; none where memory has a budget."""
-
-_decoder = msgspec.json.Decoder()
 
 
 class Passports:
@@ -77,7 +75,7 @@ class Passports:
 
     def _read(self, record_id: str) -> Json:
         try:
-            record = _decoder.decode(self._records.read(record_id))
+            record = whole_record(self._records.read(record_id))
         except ValueError as error:
             raise IntegrityError("a record is not JSON", code="damaged_record") from error
         return {"prediction_id": record_id, **record}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.erasing.sought import Sought
 from core.errors import NotReadyError
+from core.packed_records import whole_record
 from stores.erasing.files import keeping_age
 from stores.records.segments import blank_frame, frames_of, parse_segment_name
 from stores.records.shared import SegmentStore
@@ -70,4 +71,17 @@ def erase_in_shared(store: SegmentStore, names: Iterable[str], sought: Sought) -
 
 
 def _theirs(content: bytes, sought: Sought) -> list[tuple[int, bytes]]:
-    return [(at, payload) for at, payload in frames_of(content) if sought.stands_in(payload)]
+    return [(at, payload) for at, payload in frames_of(content) if _is_theirs(payload, sought)]
+
+
+def _is_theirs(payload: bytes, sought: Sought) -> bool:
+    """Whether the identifier stands in a record; a number may be one of those that are packed."""
+    if sought.stands_in(payload):
+        return True
+    if not sought.identifier.isdecimal():
+        return False
+    try:
+        record = whole_record(payload)
+    except ValueError:  # nothing that the service wrote: its bytes are all there is
+        return False
+    return sought.is_in(record)

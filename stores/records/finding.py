@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
-from typing import Any
 
 import pyarrow.dataset as ds
 
 from core.errors import IntegrityError, NotReadyError
+from core.packed_records import whole_record
 from core.recorded import Record
 from stores.layout import Layout
 from stores.records.segments import (
@@ -57,7 +56,6 @@ def _from_table(layout: Layout, where: RecordId) -> str:
 
 def _decoded(payload: bytes | str) -> Record:
     try:
-        record: dict[str, Any] = json.loads(payload)
+        return whole_record(payload)
     except ValueError as error:
         raise IntegrityError("a record is not JSON", code="damaged_record") from error
-    return record

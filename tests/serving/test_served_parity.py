@@ -6,7 +6,6 @@ written from the very logs that the service appended to.
 
 from __future__ import annotations
 
-import json
 import time
 from functools import partial
 from typing import Any
@@ -20,6 +19,7 @@ from served_world import CARD, write_events
 
 from core.clock import DAY_MS, MINUTE_MS, SystemClock
 from core.features.keys import epoch_of
+from core.packed_records import whole_record
 from stores.layout import Layout
 from stores.log.source_log import SourceLog
 from stores.masking import ensure_mask
@@ -101,7 +101,7 @@ def is_level(client, since_s):
 def shipped(layout, record_id):
     where = parse_record_id(record_id)
     store = open_segments(layout.segments("toy"))
-    return json.loads(record_in(store.read(where.segment_name), where.offset))
+    return whole_record(record_in(store.read(where.segment_name), where.offset))
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from payments import NOW_MS
 from core.breaker import Breaker, State
 from core.clock import FixedClock
 from core.errors import NotReadyError
+from core.packed_records import whole_record
 from serving.background import Background
 from serving.engine.engine import Engine
 from serving.engine.explaining import Explaining, Explanation
@@ -54,8 +54,7 @@ class MemoryRecords:
             raise NotReadyError("no such record", code="unknown_record") from None
 
     def last(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads(self.payloads[-1])
-        return record
+        return whole_record(self.payloads[-1])
 
 
 class SilentObserver:

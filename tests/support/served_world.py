@@ -25,6 +25,7 @@ from core.features.blob import delta_key
 from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, position
 from core.features.plan import Plan
+from core.packed_records import whole_record
 from serving.engine.features import FeatureReading
 from stores.layout import Layout
 from stores.masking import Mask
@@ -81,7 +82,7 @@ class ServedWorld:
         """Fresh copies of the first record and of each that is so many places on."""
         payloads = self.bench.records.payloads
         return {
-            f"{USE_CASE}-{place}": json.loads(payloads[place])
+            f"{USE_CASE}-{place}": whole_record(payloads[place])
             for place in range(0, len(payloads), step)
         }
 

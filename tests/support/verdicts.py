@@ -5,7 +5,6 @@ What is true of a payment follows from its amount by a line of its own, whatever
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from typing import Any
@@ -16,6 +15,7 @@ from replayed import AMOUNTS
 
 from assets.outcomes import PUBLISHED_AS
 from core.clock import SystemClock
+from core.packed_records import whole_record
 from core.rollout.outcomes import Word, answer_of, is_whole_answer, joined, mature_labels
 from stores.layout import Layout
 from stores.records.segments import records_of
@@ -71,7 +71,7 @@ class Verdicts(threading.Thread):
         for segment in self._segments.waiting():
             if segment.name not in self._records:
                 content = self._segments.read(segment.name)
-                self._records[segment.name] = [json.loads(p) for _, p in records_of(content)]
+                self._records[segment.name] = [whole_record(p) for _, p in records_of(content)]
         found = [record for records in self._records.values() for record in records]
         ours = [record for record in found if is_whole_answer(record, self._experiment)]
         answers = [answer for r in ours if (answer := answer_of(r, self._experiment)) is not None]

@@ -14,6 +14,7 @@ from deltalake import write_deltalake
 from engines import Bench
 
 from core.clock import DAY_MS, FixedClock
+from core.packed_records import whole_record
 from orchestration.recorded import recorded_predictions
 from stores.layout import Layout
 from stores.records.segments import SegmentedRecordLog, parse_record_id
@@ -146,7 +147,7 @@ def test_what_the_service_recorded_is_decided_the_same_by_its_own_release(run, l
     bench = Bench(layout, use_case="fraud", decisions=POLICY)
     points = [{**REQUEST, "inputs": {"amount_minor": n * 1_000}} for n in range(1, 25)]
     asyncio.run(bench.engine.predict_many("fraud", {"points": points}))
-    kept(layout, *(json.loads(payload) for payload in bench.records.payloads))
+    kept(layout, *(whole_record(payload) for payload in bench.records.payloads))
     code, said = run("diff", "fraud", "--from-release", "1")
     assert code == 0, said
     assert "0 of 24 decisions change (0.00%)" in said

@@ -42,6 +42,13 @@ def test_a_longer_word_is_somebody_else(encode, other):
     assert CARD.blanked(content) == content
 
 
+def test_numbers_in_base64_that_meet_the_inner_characters_of_a_short_identifier_are_not_it():
+    short, needle = Sought("seek"), base64.b64encode(b"?seek;")[2:6]
+    assert short.needles[needle] == "base64"
+    assert not short.stands_in(b'"' + b"A" * 20 + needle + b"A" * 20 + b'"')
+    assert short.stands_in(b'"' + base64.b64encode(bytes(13) + b"?seek;" + bytes(13)) + b'"')
+
+
 def test_a_length_that_looks_like_a_letter_is_no_letter():
     long = "x" * 65
     assert Sought(long).stands_in(b"\0A" + long.encode() + b"\0\x01y")

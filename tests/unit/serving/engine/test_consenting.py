@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 from bundles import REQUEST, TOY_PLAN
@@ -18,6 +17,7 @@ from core.errors import ConfigurationError
 from core.features.blob import delta_key
 from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key
+from core.packed_records import whole_record
 from serving.console.passport import passport_page
 from serving.records.replay import replayed
 from stores.layout import Layout
@@ -131,7 +131,7 @@ def test_words_that_are_too_old_to_be_used_count_as_not_known(tmp_path):
 def test_a_record_of_an_answer_that_took_no_notice_does_not_replay(tmp_path):
     bench = bench_of(tmp_path)
     ask(bench)
-    record = json.loads(bench.records.payloads[-1])
+    record = whole_record(bench.records.payloads[-1])
     champion = bench.releases.served("toy").champion
     assert replayed(record, champion)["is_equal"]
     record["features"]["wish_v1"]["values"]["is_out"] = 1.0

@@ -24,6 +24,7 @@ from payments import NOW_MS
 
 from core.degradation import Freshness, Lapse
 from core.errors import DependencyError, IntegrityError
+from core.packed_records import whole_record
 from serving.console.passport import passport_page
 from serving.engine.descent import judged
 from serving.ports import DirectScorer
@@ -198,7 +199,7 @@ def test_points_of_one_request_stand_on_their_own_rungs(layout):
     found = asyncio.run(bench.engine.predict_many("toy", {"points": points}))["predictions"]
     levels = [each["degraded"] and each["degraded"]["level"] for each in found]
     assert levels == [None, "stale", "fallback", None]
-    kept = [json.loads(payload)["degraded"] for payload in bench.records.payloads]
+    kept = [whole_record(payload)["degraded"] for payload in bench.records.payloads]
     assert [each and each["level"] for each in kept] == levels
     assert found[0]["score"] == found[1]["score"] == found[3]["score"]
 

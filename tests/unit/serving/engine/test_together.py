@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import cast
 
 import pytest
@@ -10,6 +9,7 @@ from engines import Bench
 from payments import NOW_MS
 
 from core.errors import DependencyError, InvalidInputError
+from core.packed_records import whole_record
 from serving.engine import together
 from serving.engine.passes import Asked
 from serving.models.releases import LoadedRelease
@@ -66,7 +66,7 @@ def test_requests_of_one_turn_share_a_pass_and_are_answered_as_if_alone(bench, p
     assert passes == [8, *[1] * 8]
     assert scores(shared) == scores(alone)
     for answer, raw in zip(shared, raws, strict=True):
-        record = json.loads(bench.records.read(answer["prediction_id"]))
+        record = whole_record(bench.records.read(answer["prediction_id"]))
         assert (record["inputs"], record["entities"]) == (raw["inputs"], raw["entities"])
         assert record["score"] == answer["score"]
 

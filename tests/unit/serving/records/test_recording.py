@@ -1,13 +1,13 @@
 """Records through the engine: whole, masked as declared, sampled as declared."""
 
 import asyncio
-import json
 
 import pytest
 from bundles import CONTRACT, POLICY, REQUEST, TOY_PLAN
 from engines import Bench
 
 from core.contracts import FieldSpec
+from core.packed_records import whole_record
 from core.rollout.assignment import assignment_point
 from serving.records.replay import replayed
 from stores.layout import Layout
@@ -81,7 +81,7 @@ def test_a_sample_keeps_entities_whole_and_answers_the_others_without_an_id(tmp_
     assert 40 < len(kept) < 80
     for card, found in answers.items():
         assert [answer["prediction_id"] is not None for answer in found] == [card in kept] * 2
-    recorded = [json.loads(payload)["entities"]["card_id"] for payload in bench.records.payloads]
+    recorded = [whole_record(payload)["entities"]["card_id"] for payload in bench.records.payloads]
     assert recorded == [card for card in cards if card in kept for _ in range(2)]
 
 
@@ -96,7 +96,7 @@ def test_a_batch_that_is_partly_in_the_sample_keeps_ids_in_their_places(tmp_path
     assert None in ids
     for point, record_id in zip(points, ids, strict=True):
         if record_id is not None:
-            record = json.loads(bench.records.read(record_id))
+            record = whole_record(bench.records.read(record_id))
             assert record["inputs"] == point["inputs"]
 
 
@@ -113,10 +113,10 @@ def test_records_of_candidates_say_what_each_says_alone(tmp_path, terminals):
         for name, amount in zip(terminals, (1_250, 1_750, 2_250), strict=True)
     ]
     asyncio.run(bench.engine.predict_many("toy", {"points": raws}))
-    together = [json.loads(payload) for payload in bench.records.payloads]
+    together = [whole_record(payload) for payload in bench.records.payloads]
     for raw in raws:
         asyncio.run(bench.engine.predict("toy", raw))
-    alone = [json.loads(payload) for payload in bench.records.payloads[len(raws) :]]
+    alone = [whole_record(payload) for payload in bench.records.payloads[len(raws) :]]
 
     assert len({str(record["vector"]) for record in alone}) > 1
     assert [*map(_without_timings, together)] == [*map(_without_timings, alone)]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import struct
 import zipfile
 from contextlib import closing
 
@@ -180,6 +181,24 @@ def test_an_erased_prediction_record_is_one_that_there_never_was(tmp_path):
     with pytest.raises(Exception, match="no such prediction record"):
         read_record(tmp_path, ids[1])
     assert erase_in_segment(sealed, SOUGHT) == 0
+
+
+@pytest.mark.parametrize(("value", "n_erased"), [(4012888888881881.0, 1), (4012888888881882.0, 0)])
+def test_a_number_among_the_packed_ones_of_a_record_is_found(tmp_path, value, n_erased):
+    numbers = base64.urlsafe_b64encode(struct.pack("<2d2qB", value, 0.5, 1, 1, 0)).decode()
+    fixed = dict.fromkeys(("use_case", "masked", "model", "policy_digest", "policy"))
+    packed: dict[str, object] = {
+        "version": 4,
+        **fixed,
+        "views": {"v": ["x"]},
+        "outputs": [],
+        "numbers": numbers,
+    }
+    records = SegmentedRecordLog(tmp_path, "fraud", FixedClock(1))
+    records.append_many([json.dumps(packed).encode(), b'{"other": 1}', b"no record"])
+    (path,) = tmp_path.glob("*.open")
+    assert erase_in_segment(path, Sought("4012888888881881")) == n_erased
+    assert len(list(scan(path))) == 3 - n_erased
 
 
 MAPPING = {
