@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.ports import ModelRunner, OnlineStore
+from stores.records.frames import Frames
 
 
 class Reader(Protocol):
@@ -35,8 +36,8 @@ class Scorer(Protocol):
 class Records(Protocol):
     """Prediction records of all use cases."""
 
-    def append_many(self, use_case: str, payloads: Sequence[bytes]) -> list[str]:
-        """Keep payloads with one write; their ids."""
+    def append_frames(self, use_case: str, frames: Frames) -> list[str]:
+        """Keep frames with one write; their ids."""
         ...
 
     def read(self, record_id: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 
 from core.clock import Clock
@@ -10,6 +9,7 @@ from core.errors import NotReadyError
 from serving.errors import NotFoundError
 from serving.settings import RecordSettings
 from stores.layout import Layout
+from stores.records.frames import Frames
 from stores.records.segments import (
     SegmentedRecordLog,
     parse_record_id,
@@ -30,9 +30,9 @@ class RecordLogs:
         self._settings = settings
         self._logs: dict[str, SegmentedRecordLog] = {}
 
-    def append_many(self, use_case: str, payloads: Sequence[bytes]) -> list[str]:
-        """Keep payloads with one write; their ids."""
-        return self._log(use_case).append_many(payloads)
+    def append_frames(self, use_case: str, frames: Frames) -> list[str]:
+        """Keep frames with one write; their ids."""
+        return self._log(use_case).append_frames(frames.content, frames.sizes)
 
     def read(self, record_id: str) -> bytes:
         """Payload of a record, from here or from shared storage; NotFoundError without one."""

@@ -1,77 +1,59 @@
 """Recording: what is kept of each prediction before its answer leaves.
 
 A record is complete: whoever has it, the release and the tables can decide again. What is the
-same for every record of a release is put into JSON once, when its first one is kept.
+same for every record of a release is put into JSON once, when its first one is kept; numbers are
+packed from the columns of a pass, for all its records together (`core.packed_records`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 from core.decisions import DecisionPolicy
+from core.packed_records import PACKED, named_numbers
 from core.rollout.assignment import assignment_point
-from serving.engine.outcomes import Outcome
-from serving.engine.readings import Reading, ViewValues
+from serving.engine.contract import Point
+from serving.engine.outcomes import Outcomes
 from serving.models.releases import LoadedRelease
 from serving.ports import Json, Records
 from stores.masking import Mask, is_masked
+from stores.merging import compiled_merge
+from stores.records.frames import Columns, Framing
 
-RECORD_VERSION = 3
 KEPT_FORMS = 32
 """Releases whose fixed parts are held; a process serves a few, and swaps them now and then."""
 
 _encoder = msgspec.json.Encoder()
 
-Named = Callable[..., object]
-"""Makes what is put into JSON as numbers by their names, of the numbers alone."""
 
-
-class _Own(msgspec.Struct, gc=False):
-    """What a record says of its prediction, behind what all of its release say."""
+class _Own(msgspec.Struct, gc=False, omit_defaults=True):
+    """What a record says of its prediction in words, behind what all of its release say."""
 
     received_at_ms: int
     at_ms: int
-    event_id: str | None
-    rollout: Json | None
     entities: Mapping[str, object]
     inputs: Mapping[str, object]
-    features: Mapping[str, object]
-    transforms: object
-    vector: list[float]
-    score: float | None
     decision: str
     reason: str
-    rule: int | None
-    explanation: Json | None
-    degraded: Json | None
-    timings_ms: object
-    request_id: str | None
-    traceparent: str | None
-
-
-class _View(msgspec.Struct, gc=False):
-    """What was read of one view, as records have it."""
-
-    status: str
-    age_ms: int | None
-    seen_position: int | None
-    values: object
+    timings_ms: msgspec.Raw
+    event_id: str | None = None
+    rollout: Json | None = None
+    rule: int | None = None
+    explanation: Json | None = None
+    degraded: Json | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
 class _Form:
-    """What all records of one release in one channel have in common.
+    """What all records of one release in one channel have in common."""
 
-    ``fixed`` and ``unscored`` are how a record begins, in JSON.
-    """
-
-    fixed: bytes
-    unscored: bytes
-    values: Mapping[str, Named]
-    transforms: Named
+    framing: Framing
     masked_keys: tuple[str, ...]
     masked_inputs: tuple[str, ...]
     subject: tuple[str, ...]
@@ -89,7 +71,7 @@ class Recording:
 
     def keep(
         self,
-        outcomes: Sequence[Outcome],
+        outcomes: Outcomes,
         release: LoadedRelease,
         model: Json,
         timings_ms: Sequence[Json],
@@ -104,23 +86,67 @@ class Recording:
             If they cannot be kept; none is kept then.
         """
         form = self._form(release, model)
-        outcomes = [*outcomes]  # made as they are looked at
-        kept = [form.share >= 1 or self._is_in_sample(form, outcome) for outcome in outcomes]
-        shared = _shared_views(outcomes)
-        parts = _SharedParts(form, self._mask, shared) if shared else _Parts(form, self._mask)
-        payloads = [
-            _payload(form, outcome, spent_ms, parts)
-            for outcome, is_kept, spent_ms in zip(outcomes, kept, timings_ms, strict=True)
-            if is_kept
-        ]
-        if not payloads:
-            return [None] * len(kept)
-        ids = iter(self._records.append_many(release.manifest.use_case, payloads))
-        return [next(ids) if is_kept else None for is_kept in kept]
+        kept: Sequence[int] = range(len(outcomes))
+        if form.share < 1:
+            kept = [place for place in kept if _is_in_sample(form, outcomes.points[place])]
+        if not kept:
+            return [None] * len(outcomes)
+        lines = _encoder.encode_lines(self._owns(form, outcomes, timings_ms, kept))
+        frames = form.framing.frames(lines, kept, _columns(outcomes))
+        ids = self._records.append_frames(release.manifest.use_case, frames)
+        if len(kept) == len(outcomes):
+            return [*ids]
+        found: list[str | None] = [None] * len(outcomes)
+        for place, record_id in zip(kept, ids, strict=True):
+            found[place] = record_id
+        return found
 
-    def _is_in_sample(self, form: _Form, outcome: Outcome) -> bool:
-        subject = [outcome.point.keys[name] for name in form.subject]
-        return assignment_point(form.sample, subject) < form.share
+    def _owns(
+        self, form: _Form, outcomes: Outcomes, timings_ms: Sequence[Json], kept: Sequence[int]
+    ) -> list[_Own]:
+        """What records say in words. Candidates of one request share stages, and often a key."""
+        known: dict[str | int, str] = {}
+        spent_ms, spent = None, msgspec.Raw()
+        owns = []
+        for place in kept:
+            point, decided = outcomes.points[place], outcomes.decided[place]
+            explanation, trace = outcomes.explanations[place], point.trace
+            if timings_ms[place] is not spent_ms:
+                spent_ms = timings_ms[place]
+                spent = _raw(spent_ms)
+            own = _Own(
+                point.received_at_ms,
+                point.at_ms,
+                self._entities(form, point, known) if form.masked_keys else point.keys,
+                {**point.inputs, **dict.fromkeys(form.masked_inputs)}
+                if form.masked_inputs
+                else point.inputs,
+                decided.decision,
+                decided.reason,
+                spent,
+                point.event_id,
+                None if point.arm is None else point.arm._asdict(),
+                decided.rule,
+                None if explanation is None else explanation.to_json(),
+                outcomes.degraded[place],
+                None if trace is None else trace.request_id,
+                None if trace is None else trace.traceparent,
+            )
+            owns.append(own)
+        return owns
+
+    def _entities(
+        self, form: _Form, point: Point, known: dict[str | int, str]
+    ) -> Mapping[str, object]:
+        """Join keys, masked where they must be."""
+        masked: dict[str, object] = {**point.keys}
+        for name in form.masked_keys:
+            key = point.keys[name]
+            mask = known.get(key)
+            if mask is None:
+                mask = known[key] = self._mask.of(key)
+            masked[name] = mask
+        return masked
 
     def _form(self, release: LoadedRelease, model: Json) -> _Form:
         key = release.manifest_digest, model["channel"]
@@ -132,109 +158,20 @@ class Recording:
         return form
 
 
-class _Parts:
-    """Keys and features of outcomes, as records have them."""
-
-    def __init__(self, form: _Form, mask: Mask) -> None:
-        self._form = form
-        self._mask = mask
-
-    def entities(self, keys: Mapping[str, str | int]) -> Mapping[str, object]:
-        """Join keys, masked where they must be."""
-        names = self._form.masked_keys
-        return {**keys, **{name: self._masked(keys[name]) for name in names}} if names else keys
-
-    def inputs(self, given: Mapping[str, object]) -> Mapping[str, object]:
-        """Request fields, null where they must not be kept."""
-        names = self._form.masked_inputs
-        return {**given, **dict.fromkeys(names)} if names else given
-
-    def features(self, reading: Reading) -> Mapping[str, object]:
-        """All views of one point."""
-        return {name: self._view(name, read) for name, read in reading.items()}
-
-    def timings_ms(self, spent_ms: Json) -> object:
-        """Stages of one point."""
-        return spent_ms
-
-    def _masked(self, key: str | int) -> str:
-        return self._mask.of(key)
-
-    def _view(self, name: str, read: ViewValues) -> object:
-        values = self._form.values[name](*read.values)
-        return _View(read.status, read.age_ms, read.seen, values)
+def _is_in_sample(form: _Form, point: Point) -> bool:
+    return assignment_point(form.sample, [point.keys[name] for name in form.subject]) < form.share
 
 
-class _SharedParts(_Parts):
-    """The same where outcomes share entities: what they share is masked and put into JSON once.
-
-    Parameters
-    ----------
-    shared
-        Views that are looked for among those in JSON; of others nearly each is another.
-    """
-
-    def __init__(self, form: _Form, mask: Mask, shared: frozenset[str]) -> None:
-        super().__init__(form, mask)
-        self._shared = shared
-        self._encoded: dict[int, msgspec.Raw] = {}  # by what the caller holds on to
-        self._known: dict[str | int, str] = {}
-
-    def timings_ms(self, spent_ms: Json) -> object:
-        """Stages of one point: those of its request."""
-        found = self._encoded.get(id(spent_ms))
-        if found is None:
-            found = self._encoded[id(spent_ms)] = _raw(spent_ms)
-        return found
-
-    def _masked(self, key: str | int) -> str:
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = super()._masked(key)
-        return found
-
-    def _view(self, name: str, read: ViewValues) -> object:
-        if name not in self._shared:
-            return super()._view(name, read)
-        found = self._encoded.get(id(read))
-        if found is None:
-            found = self._encoded[id(read)] = _raw(super()._view(name, read))
-        return found
-
-
-def _shared_views(outcomes: Sequence[Outcome]) -> frozenset[str]:
-    """Views that points read of the same entity, as the candidates of one request do."""
-    first, *others = outcomes
-    if not others:
-        return frozenset()
-    second = others[0].reading
-    return frozenset(name for name, read in first.reading.items() if read is second[name])
-
-
-def _payload(form: _Form, outcome: Outcome, timings_ms: Json, parts: _Parts) -> bytes:
-    point, explanation = outcome.point, outcome.explanation
-    own = _Own(
-        point.received_at_ms,
-        point.at_ms,
-        point.event_id,
-        None if point.arm is None else point.arm._asdict(),
-        parts.entities(point.keys),
-        parts.inputs(point.inputs),
-        parts.features(outcome.reading),
-        form.transforms(*outcome.transforms),  # a NaN is encoded as null
-        outcome.vector.tolist(),
-        outcome.score,
-        outcome.decision,
-        outcome.reason,
-        outcome.rule,
-        None if explanation is None else explanation.to_json(),
-        outcome.degraded,
-        parts.timings_ms(timings_ms),
-        None if point.trace is None else point.trace.request_id,
-        None if point.trace is None else point.trace.traceparent,
+def _columns(outcomes: Outcomes) -> Columns:
+    readings, values = outcomes.readings, outcomes.values
+    return Columns(
+        values.array[values.layout.first_read :],
+        np.array([outcomes.scores], dtype=np.float64),  # None becomes NaN
+        readings.ages_ms,
+        readings.seen,
+        readings.statuses,
+        outcomes.vectors,
     )
-    begins = form.fixed if outcome.score is not None else form.unscored
-    return begins + _encoder.encode(own)[1:]
 
 
 def _form_of(release: LoadedRelease, model: Json) -> _Form:
@@ -250,19 +187,22 @@ def _form_of(release: LoadedRelease, model: Json) -> _Form:
         "plan_digest": release.plan_digest,
     }
     fixed = {
-        "version": RECORD_VERSION,
+        "version": PACKED,
         "use_case": manifest.use_case,
         "masked": _raw(masked),
         "model": _raw(about),
     }
     ladder = manifest.degradation
     unscored = manifest.decisions if ladder is None else ladder.unscored
+    views = {view.name: view.feature_names for view in manifest.plan.views}
     outputs = [f"{each.name}:{name}" for each in manifest.plan.transforms for name in each.outputs]
+    named = named_numbers(views, outputs)
     return _Form(
-        fixed=_beginning(fixed | _policy(manifest.decisions)),
-        unscored=_beginning(fixed | _policy(unscored)),
-        values={view.name: _named(view.feature_names) for view in manifest.plan.views},
-        transforms=_named(outputs),
+        framing=Framing(
+            _beginning(fixed | _policy(manifest.decisions) | named),
+            _beginning(fixed | _policy(unscored) | named),
+            compiled_merge(),
+        ),
         masked_keys=masked_keys,
         masked_inputs=masked_inputs,
         subject=next(iter(manifest.plan.entities.values())),
@@ -277,13 +217,6 @@ def _policy(policy: DecisionPolicy) -> dict[str, object]:
         "policy_digest": policy.digest,
         "policy": _raw(policy.model_dump(mode="json")),
     }
-
-
-def _named(names: Sequence[str]) -> Named:
-    """Numbers by name: a struct is made in a fifth of the time of a dictionary."""
-    fields = {f"n{place}": name for place, name in enumerate(names)}
-    made: Named = msgspec.defstruct("Values", [*fields], rename=fields, gc=False)
-    return made
 
 
 def _beginning(members: Mapping[str, object]) -> bytes:

@@ -11,12 +11,15 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+#include "records.h"
+
 enum { PRESENT, NOT_FOUND, FRESH, STALE, MISSING, ASK };
 
 static const int64_t NEVER = INT64_MIN;
 
 EXPORT void throughline_prepare(double scale, double limit, const double *counts) {
     prepare_crc();
+    prepare_base64();
     prepare_estimates(scale, limit, counts);
 }
 

@@ -38,6 +38,7 @@ from stores.records.files import begun, ended, not_kept
 # a payload, whatever a caller wrote into it, can be read as a frame.
 MAX_PAYLOAD_BYTES = (1 << 24) - 1
 _HEADER = struct.Struct(">II")
+HEADER_BYTES = _HEADER.size
 _ID = re.compile(r"([a-z][a-z0-9_]{0,79})-([0-9a-f]{8,12})-([0-9]{1,9})-([0-9]{1,12})")
 _SEGMENT = re.compile(r"([0-9a-f]{8,12})-([0-9]{1,9})")
 # Of 100,000 starts two draw the same name once in 50,000 times; they would have to be on two
@@ -122,14 +123,18 @@ class SegmentedRecordLog:
         DependencyError
             If the disk refuses; nothing of it is kept then.
         """
-        frames = [_frame(payload) for payload in payloads]
+        frames = [frame_of(payload) for payload in payloads]
+        return self.append_frames(b"".join(frames), [len(frame) for frame in frames])
+
+    def append_frames(self, frames: bytes | memoryview, sizes: Iterable[int]) -> list[str]:
+        """As `append_many`, of frames that lie end to end, each as long as ``sizes`` says."""
         with self._lock:
             descriptor = self._open_segment()
             ids, offset = [], self._offset
-            for frame in frames:
+            for size in sizes:
                 ids.append(f"{self._begins}{offset}")
-                offset += len(frame)
-            self._write(descriptor, b"".join(frames))
+                offset += size
+            self._write(descriptor, frames)
             self._offset = offset
             return ids
 
@@ -174,7 +179,7 @@ class SegmentedRecordLog:
             self._begins = str(RecordId(self._use_case, self._writer, self._segment, 0))[:-1]
         return self._descriptor
 
-    def _write(self, descriptor: int, data: bytes) -> None:
+    def _write(self, descriptor: int, data: bytes | memoryview) -> None:
         refused = None
         try:
             if os.write(descriptor, data) == len(data):
@@ -324,7 +329,7 @@ def frames_of(segment: bytes) -> list[tuple[int, bytes]]:
 
 def blank_frame(payload: bytes) -> bytes:
     """What stands in a segment in the place of a record that is erased: as many bytes."""
-    return _frame(b" " * len(payload))
+    return frame_of(b" " * len(payload))
 
 
 def _not_erased(frames: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
@@ -342,15 +347,21 @@ def _frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield offset, payload
 
 
-def _frame(payload: bytes) -> bytes:
-    if not payload or len(payload) > MAX_PAYLOAD_BYTES:
+def frame_of(payload: bytes) -> bytes:
+    """Frame of a payload; InvalidInputError where it fits into none."""
+    check_size(len(payload))
+    return _HEADER.pack(len(payload), crc32(payload)) + payload
+
+
+def check_size(n_bytes: int) -> None:
+    """Return when a frame holds a payload of so many bytes; InvalidInputError else."""
+    if not 0 < n_bytes <= MAX_PAYLOAD_BYTES:
         raise InvalidInputError(
             "a record is empty or larger than a frame can hold",
-            found=f"{len(payload)} bytes",
+            found=f"{n_bytes} bytes",
             remedy=f"keep it between 1 and {MAX_PAYLOAD_BYTES} bytes",
             code="record_size",
         )
-    return _HEADER.pack(len(payload), crc32(payload)) + payload
 
 
 def _read_frame(header: bytes, read: Callable[[int], bytes]) -> bytes:

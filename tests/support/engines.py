@@ -33,6 +33,8 @@ from serving.rollouts.shadows import Scored, Scores, Shadows, Vectors
 from stores.keys.signing import KeyRing
 from stores.layout import Layout
 from stores.masking import Mask
+from stores.records.frames import Frames
+from stores.records.segments import frames_of
 from stores.shelf.shelf import Shelf
 
 
@@ -42,7 +44,8 @@ class MemoryRecords:
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
 
-    def append_many(self, use_case: str, payloads: Sequence[bytes]) -> list[str]:
+    def append_frames(self, use_case: str, frames: Frames) -> list[str]:
+        payloads = [payload for _, payload in frames_of(bytes(frames.content))]
         ids = [f"{use_case}-{len(self.payloads) + n}" for n in range(len(payloads))]
         self.payloads.extend(payloads)
         return ids

@@ -15,6 +15,7 @@ from serving.console.lineage import address
 from serving.records.logs import RecordLogs
 from serving.settings import RecordSettings
 from stores.layout import Layout
+from stores.records.frames import framed
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_a_prediction_leads_to_its_release(tmp_path):
     bench = Bench(layout)
     asyncio.run(bench.engine.predict("toy", REQUEST))
     logs = RecordLogs(layout, SystemClock(), RecordSettings())
-    (record_id,) = logs.append_many("toy", bench.records.payloads[:1])
+    (record_id,) = logs.append_frames("toy", framed(bench.records.payloads[:1]))
     logs.close()
     console = Console(layout)
     assert address(Thing("prediction", record_id)) in console.get(f"/predictions/{record_id}").links

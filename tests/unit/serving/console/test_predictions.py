@@ -13,6 +13,7 @@ from serving.records.logs import RecordLogs
 from serving.settings import RecordSettings
 from stores.keys.access_keys import AccessKeyFile
 from stores.layout import Layout
+from stores.records.frames import framed
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def kept(tmp_path_factory):
     asyncio.run(bench.engine.predict("toy", REQUEST))
     serve(layout, 1, counter=1)
     logs = RecordLogs(layout, SystemClock(), RecordSettings())
-    (record_id,) = logs.append_many("toy", bench.records.payloads[:1])
+    (record_id,) = logs.append_frames("toy", framed(bench.records.payloads[:1]))
     logs.close()
     return layout, record_id
 

@@ -335,7 +335,7 @@ def test_no_answer_leaves_without_its_record(bench, monkeypatch):
     def refuse(use_case, payloads):
         raise DependencyError("disk full", code="record_not_kept")
 
-    monkeypatch.setattr(bench.records, "append_many", refuse)
+    monkeypatch.setattr(bench.records, "append_frames", refuse)
     with pytest.raises(DependencyError):
         predict(bench)
     assert bench.observer.predictions == []

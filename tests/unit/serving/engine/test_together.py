@@ -101,7 +101,7 @@ def test_without_records_nobody_is_answered(bench, monkeypatch):
     def full(use_case, payloads):
         raise DependencyError("a prediction record could not be kept", code="record_not_kept")
 
-    monkeypatch.setattr(bench.records, "append_many", full)
+    monkeypatch.setattr(bench.records, "append_frames", full)
     assert {type(answer) for answer in all_of(bench, asked(1), asked(2))} == {DependencyError}
 
 

@@ -1,17 +1,22 @@
 """Records through the engine: whole, masked as declared, sampled as declared."""
 
 import asyncio
+import json
 
 import pytest
 from bundles import CONTRACT, POLICY, REQUEST, TOY_PLAN
 from engines import Bench
 
+from core import packed_records
 from core.contracts import FieldSpec
 from core.packed_records import whole_record
 from core.rollout.assignment import assignment_point
+from serving.engine import readings
+from serving.records import recording
 from serving.records.replay import replayed
 from stores.layout import Layout
 from stores.masking import Mask
+from stores.merging import compiled_merge
 
 OUTPUTS = TOY_PLAN.transforms[0].outputs
 PERSONAL_CARD = FieldSpec(name="card_id", type="string", column_class="personal", max_length=64)
@@ -125,3 +130,26 @@ def test_records_of_candidates_say_what_each_says_alone(tmp_path, terminals):
 
 def _without_timings(record):
     return {name: value for name, value in record.items() if name != "timings_ms"}
+
+
+def test_what_records_hold_of_readings_means_what_readings_mean():
+    assert (packed_records.STATUSES, packed_records.NONE) == (readings.STATUSES, readings.NONE)
+
+
+def test_records_are_written_alike_without_a_compiler(tmp_path, monkeypatch):
+    found = []
+    for name, library in (("compiled", compiled_merge()), ("plain", None)):
+        monkeypatch.setattr(recording, "compiled_merge", lambda library=library: library)
+        bench = bench_of(tmp_path / name)
+        predict(bench)
+        found.append(bench.records.payloads)
+    assert found[0] == found[1]
+
+
+def test_members_that_would_be_null_are_left_out_and_read_as_null(tmp_path):
+    bench = bench_of(tmp_path)
+    predict(bench)
+    kept, record = json.loads(bench.records.payloads[-1]), bench.records.last()
+    absent = {"event_id", "rollout", "rule", "explanation", "degraded", "request_id", "traceparent"}
+    assert not absent & kept.keys()
+    assert {record[name] for name in absent} == {None}

@@ -1,0 +1,116 @@
+"""Frames of packed records: compiled code and Python write the same, which reads as it was told."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from compiled_merge import built
+from example_counts import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from core.errors import InvalidInputError
+from core.packed_records import NONE, STATUSES, named_numbers, whole_record
+from stores.records import frames as framing_module
+from stores.records.frames import Columns, Framing
+from stores.records.segments import frames_of
+
+FLOATS = st.floats(width=64)
+LONGS = st.integers(NONE, 2**63 - 1)
+
+
+@st.composite
+def passes(draw):
+    """Columns of a pass, names of its values, the places that are kept."""
+    n, n_outputs = draw(st.integers(1, 5)), draw(st.integers(0, 3))
+    widths = draw(st.lists(st.integers(0, 4), max_size=3))
+    n_views, n_values = len(widths), sum(widths) + n_outputs
+    columns = Columns(
+        draw(arrays(np.float64, (n_values, n), elements=FLOATS)),
+        draw(arrays(np.float64, (1, n), elements=FLOATS)),
+        draw(arrays(np.int64, (n_views, n), elements=LONGS)),
+        draw(arrays(np.int64, (n_views, n), elements=LONGS)),
+        draw(arrays(np.uint8, (n_views, n), elements=st.integers(0, len(STATUSES) - 1))),
+        draw(arrays(np.float32, (n, draw(st.integers(0, 7))), elements=st.floats(width=32))),
+    )
+    views = {f"v{k}": [f"x{j}" for j in range(width)] for k, width in enumerate(widths)}
+    kept = [place for place in range(n) if draw(st.booleans())] or [n - 1]
+    return columns, named_numbers(views, [f"o{k}" for k in range(n_outputs)]), kept
+
+
+def beginning(policy, named):
+    fixed = {"version": 4, "use_case": "toy", "masked": [], "model": {"release": 1}}
+    members = {**fixed, "policy_digest": "d", "policy": policy, **named}
+    return json.dumps(members).encode()[:-1] + b","
+
+
+def own(text):
+    return {"at_ms": 1, "entities": {"card": text}, "decision": "OK"}
+
+
+def framings(named, library):
+    begins = beginning("scored", named), beginning("unscored", named)
+    return Framing(*begins, library), Framing(*begins, None)
+
+
+def number(value):
+    return float(value) if math.isfinite(value) else None
+
+
+@settings(max_examples=examples(200))
+@given(passes(), st.lists(st.text(max_size=90), min_size=5, max_size=5))
+def test_compiled_code_and_python_write_the_same_and_it_is_read_as_told(told, texts):
+    columns, named, kept = told
+    lines = b"".join(json.dumps(own(texts[k])).encode() + b"\n" for k in range(len(kept)))
+    compiled, plain = (each.frames(lines, kept, columns) for each in framings(named, built()))
+    assert bytes(compiled.content) == plain.content
+    assert list(compiled.sizes) == plain.sizes
+
+    payloads = [payload for _, payload in frames_of(bytes(compiled.content))]
+    assert len(payloads) == len(kept)
+    for text, place, payload in zip(texts, kept, payloads, strict=False):
+        record = whole_record(payload)
+        values = [v for view in record["features"].values() for v in view["values"].values()]
+        values += record["transforms"].values()
+        assert values == [number(v) for v in columns.values[:, place]]
+        assert record["vector"] == [number(v) for v in columns.vectors[place]]
+        assert record["score"] == number(columns.scores[0, place])
+        assert record["entities"] == {"card": text}
+        is_scored = not math.isnan(columns.scores[0, place])
+        assert record["policy"] == ("scored" if is_scored else "unscored")
+        for k, view in enumerate(record["features"].values()):
+            ages, seen = columns.ages_ms[k, place], columns.seen[k, place]
+            assert view["age_ms"] == (None if ages == NONE else ages)
+            assert view["seen_position"] == (None if seen == NONE else seen)
+            assert view["status"] == STATUSES[columns.statuses[k, place]]
+
+
+def wide(width):
+    """A point of one view without values, and a vector of ``width``."""
+    views = np.zeros((1, 1), np.int64)
+    statuses = np.zeros((1, 1), np.uint8)
+    vectors = np.arange(width, dtype=np.float32)[None]
+    return Columns(np.zeros((0, 1)), np.zeros((1, 1)), views, views, statuses, vectors)
+
+
+def test_numbers_for_which_compiled_code_has_no_room_are_written_all_the_same():
+    named = named_numbers({"v": []}, [])
+    most = (framing_module.MOST_BYTES - 8 - 16 - 1) // 4
+    for width in (most, most + 1):
+        compiled, plain = framings(named, built())
+        found = compiled.frames(b'{"at_ms":1,"decision":"OK"}\n', [0], wide(width))
+        assert found.content == plain.frames(b'{"at_ms":1,"decision":"OK"}\n', [0], wide(width))[0]
+        ((_, payload),) = frames_of(bytes(found.content))
+        assert whole_record(payload)["vector"] == [*range(width)]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_record_larger_than_a_frame_is_refused(monkeypatch, place):
+    monkeypatch.setattr("stores.records.segments.MAX_PAYLOAD_BYTES", 500)
+    framing = framings(named_numbers({"v": []}, []), built())[place]
+    framing.frames(b'{"at_ms":1}\n', [0], wide(2))
+    with pytest.raises(InvalidInputError) as refused:
+        framing.frames(b'{"at_ms":"%s"}\n' % (b"1" * 500), [0], wide(2))
+    assert refused.value.code == "record_size"
