@@ -79,8 +79,9 @@ static uint32_t crc_by_folding(const uint8_t *at, int64_t size, uint32_t c) {
 static int can_fold(void) { return 0; }
 #endif
 
-static uint32_t crc32_of(const uint8_t *at, int64_t size) {
-    uint32_t c = 0xFFFFFFFFu;
+/* That of what has `crc` and these bytes behind it. */
+static uint32_t crc32_behind(uint32_t crc, const uint8_t *at, int64_t size) {
+    uint32_t c = crc ^ 0xFFFFFFFFu;
     if (is_folding && size >= FOLDED_BYTES) {
         int64_t folded = size & ~(int64_t)15;
         c = crc_by_folding(at, folded, c);
@@ -89,6 +90,8 @@ static uint32_t crc32_of(const uint8_t *at, int64_t size) {
     }
     return crc_by_tables(at, size, c) ^ 0xFFFFFFFFu;
 }
+
+static uint32_t crc32_of(const uint8_t *at, int64_t size) { return crc32_behind(0, at, size); }
 
 /* Whether folding and tables agree on this machine, for every number of steps that differs. */
 static int folds_right(void) {

@@ -10,9 +10,9 @@
 
 #include "checksums.h"
 
-/* `shape`: records, points, and of one point its values, views, entries of the vector and bytes of
-   all numbers; bytes of how a record begins that has a score, and of both beginnings. */
-enum { C_RECORDS, C_POINTS, C_VALUES, C_VIEWS, C_WIDTH, C_SCORED, C_BEGINNINGS };
+/* `shape`: records, points; of one point values, views, entries of the vector; of how a record begins
+   that has a score, and of how one that has none, bytes and check sum. */
+enum { C_RECORDS, C_POINTS, C_VALUES, C_VIEWS, C_WIDTH, C_SCORED, C_UNSCORED = C_SCORED + 2 };
 
 #define FRAME_HEADER 8
 #define MOST_NUMBERS 49152 /* as MOST_BYTES in stores/records/frames.py */
@@ -76,25 +76,26 @@ static int64_t numbers_of(const int64_t *shape, const uint8_t *columns, int64_t 
 EXPORT int64_t throughline_frames(const int64_t *shape, const uint8_t *beginnings,
                                   const uint8_t *own, const int64_t *points,
                                   const uint8_t *columns, uint8_t *out, int64_t *sizes) {
-    uint8_t numbers[MOST_NUMBERS + 2], *first = out;
+    uint8_t numbers[MOST_NUMBERS + 2], *written = out;
     for (int64_t k = 0; k < shape[C_RECORDS]; k++) {
         double score;
         int64_t n_bytes = numbers_of(shape, columns, points[k], numbers, &score);
         const uint8_t *line = own, *end = memchr(line, '\n', INT64_MAX);
-        uint8_t *text = out + FRAME_HEADER, *at = text;
-        int64_t scored = shape[C_SCORED];
-        at = score == score ? put(at, beginnings, scored)
-                            : put(at, beginnings + scored, shape[C_BEGINNINGS] - scored);
-        at = put(at, line + 1, end - line - 2);
+        int is_scored = score == score;
+        const int64_t *begins = shape + (is_scored ? C_SCORED : C_UNSCORED);
+        uint8_t *text = out + FRAME_HEADER;
+        uint8_t *first = put(text, is_scored ? beginnings : beginnings + shape[C_SCORED], begins[0]);
+        uint8_t *at = put(first, line + 1, end - line - 2);
         at = put(at, NAMED, sizeof NAMED - 1);
         at = put_base64(at, numbers, n_bytes);
         at = put(at, ENDED, sizeof ENDED - 1);
-        put_u32(put_u32(out, (uint32_t)(at - text)), crc32_of(text, at - text));
+        uint32_t crc = crc32_behind((uint32_t)begins[1], first, at - first);
+        put_u32(put_u32(out, (uint32_t)(at - text)), crc);
         sizes[k] = at - out;
         out = at;
         own = end + 1;
     }
-    return out - first;
+    return out - written;
 }
 
 #endif

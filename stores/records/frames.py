@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import ctypes
+import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -64,6 +65,8 @@ class Framing:
         self._scored = scored
         self._unscored = unscored
         self._both = scored + unscored
+        self._begins = [n for each in (scored, unscored) for n in (len(each), zlib.crc32(each))]
+        self._longest = HEADER_BYTES + len(_NAMED) + len(_ENDED) + max(len(scored), len(unscored))
         self._library = library
 
     def frames(self, own: bytes, kept: Sequence[int], columns: Columns) -> Frames:
@@ -86,10 +89,8 @@ class Framing:
         n_bytes = 8 * (n_values + 1 + 2 * n_views) + n_views + 4 * width
         if self._library is None or n_bytes > MOST_BYTES:
             return self._in_python(own, kept, columns)
-        begins = len(self._scored), len(self._both)
-        shape = array("q", (len(kept), n_points, n_values, n_views, width, *begins))
-        around = HEADER_BYTES + len(self._both) + len(_NAMED) + 4 * (n_bytes // 3 + 1) + len(_ENDED)
-        content = bytearray(len(own) + len(kept) * around)
+        shape = array("q", (len(kept), n_points, n_values, n_views, width, *self._begins))
+        content = bytearray(len(own) + len(kept) * (self._longest + 4 * (n_bytes // 3 + 1)))
         points, sizes = array("q", kept), array("q", bytes(8 * len(kept)))
         written: int = self._library.throughline_frames(
             shape.buffer_info()[0],
