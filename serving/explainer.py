@@ -1,15 +1,17 @@
 """The explainer: a process of its own, because xgboost alone costs 226 MB.
 
-``python -m serving.explainer`` speaks JSON lines on its standard input and output, and ends
-with its parent: when the pipe closes. A request names a bundle's folder and the digest of
+``python -m serving.explainer`` speaks JSON lines over the socket that is its standard input, and
+ends with its parent: when that closes. A request names a bundle's folder and the digest of
 its manifest; the bundle is verified here again before it is used. Whatever an explainer's file
 asks for, it gets so much memory and no more.
 """
 
 from __future__ import annotations
 
-import sys
+import os
+import socket
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -80,6 +82,15 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         replies.flush()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Explain for a service until it closes standard input."""
     limit_oneself()
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    os.dup2(2, 1)  # what a library prints is no reply, and nobody reads it for one
+    service = socket.socket(fileno=0)
+    requests, replies = service.makefile("rb"), service.makefile("wb")
+    with suppress(ConnectionError), service, requests, replies:
+        serve(requests, replies)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from core.errors import PlatformError
 from serving.engine.explaining import Explanation, Status
 from serving.explainer import Reply, Request
 from serving.models.releases import LoadedRelease
+from serving.spawning import Child
 
 COMMAND = (sys.executable, "-m", "serving.explainer")
 MAX_REPLY_BYTES = 64 << 20
@@ -51,13 +52,13 @@ class ExplainerProcess:
         self._bundle_of = bundle_of
         self._start_budget_ms = start_budget_ms
         self._command = tuple(command)
-        self._process: Process | None = None
+        self._process: Child | None = None
         self._listener: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._number = 0
         self._warm: set[str] = set()
         self._silent: asyncio.TimerHandle | None = None
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[Child] | None = None
 
     async def explain(
         self, release: LoadedRelease, vectors: Sequence[NDArray[np.float32]], *, budget_ms: int
@@ -79,11 +80,13 @@ class ExplainerProcess:
 
     async def close(self) -> None:
         """End the process."""
+        if self._starting is not None:
+            with suppress(OSError):
+                await self._starting
         self._hear()
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.kill()
-            await process.wait()
+        if process is not None:
+            await process.end()
         if self._listener is not None:
             self._listener.cancel()
             self._listener = None
@@ -102,45 +105,46 @@ class ExplainerProcess:
             loop = asyncio.get_running_loop()
             self._silent = loop.call_later(HANGS_AFTER_S, self._end, process)
         try:
-            assert process.stdin is not None  # noqa: S101 - PIPE was asked for
-            process.stdin.write(_encoder.encode(request) + b"\n")
-            await process.stdin.drain()
+            process.writer.write(_encoder.encode(request) + b"\n")
+            await process.writer.drain()
             return await reply
         finally:
             waiting.pop(number, None)
 
-    async def _running(self) -> Process:
-        async with self._starting:
-            if self._process is None or self._process.returncode is not None:
-                self._warm.clear()
-                self._hear()
-                self._process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    stdin=PIPE,
-                    stdout=PIPE,
-                    limit=MAX_REPLY_BYTES,
-                    start_new_session=True,  # Ctrl-C is ours to hear; it ends when the pipe closes
-                )
-                self._waiting = {}  # whoever waits for the one before hears of its end from it
-                self._listener = asyncio.create_task(self._listen(self._process, self._waiting))
+    async def _running(self) -> Child:
+        if self._process is not None and not self._process.is_over:
             return self._process
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._started())
+        return await asyncio.shield(self._starting)  # others wait for it when one is late
 
-    async def _listen(self, process: Process, waiting: dict[int, asyncio.Future[Reply]]) -> None:
-        """Hand replies to who waits; when the process ends, all who wait learn it."""
-        assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+    async def _started(self) -> Child:
         try:
-            while line := await process.stdout.readline():
-                reply = _decoder.decode(line)
-                self._hear()
-                future = waiting.pop(reply.number, None)
-                if future is not None and not future.done():
-                    future.set_result(reply)
+            self._warm.clear()
+            self._hear()
+            process = await Child.started(self._command, longest_line=MAX_REPLY_BYTES)
+        finally:
+            self._starting = None
+        self._waiting = {}  # whoever waits for the one before hears of its end from it
+        self._listener = asyncio.create_task(self._listen(process, self._waiting))
+        self._process = process
+        return process
+
+    async def _listen(self, process: Child, waiting: dict[int, asyncio.Future[Reply]]) -> None:
+        """Hand replies to who waits; when the process ends, all who wait learn it."""
+        try:
+            with suppress(ConnectionError):  # it was killed before it had read all
+                while line := await process.reader.readline():
+                    reply = _decoder.decode(line)
+                    self._hear()
+                    future = waiting.pop(reply.number, None)
+                    if future is not None and not future.done():
+                        future.set_result(reply)
         finally:
             for future in waiting.values():
                 if not future.done():
                     future.set_exception(EOFError("the explainer ended"))
-            if process.returncode is None:
-                process.kill()
+            await process.end()
 
     def _hear(self) -> None:
         """It has said something, or there is nobody to listen to: nothing is waited for."""
@@ -148,11 +152,10 @@ class ExplainerProcess:
             self._silent.cancel()
             self._silent = None
 
-    def _end(self, process: Process) -> None:
+    def _end(self, process: Child) -> None:
         """Kill a process that somebody waited for in vain."""
         self._silent = None
-        if process.returncode is None:
-            process.kill()
+        process.kill()
 
 
 def _explanations(reply: Reply, count: int) -> list[Explanation]:

@@ -6,13 +6,8 @@ All the rest is its keeper's (`serving.rollouts.shadow_keeper`): a scorer forked
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import socket
 import sys
-from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -22,7 +17,7 @@ from core.errors import DependencyError
 from serving.models.releases import LoadedRelease
 from serving.rollouts.shadow_messages import Answer, Request
 from serving.rollouts.shadows import PROCESS_FAILED, Scored, Vectors
-from serving.spawning import spawned
+from serving.spawning import Child
 from stores.shelf.bundle import MODEL, MODEL_INPUT, MODEL_OUTPUT
 
 COMMAND = (sys.executable, "-m", "serving.rollouts.shadow_keeper")
@@ -56,7 +51,7 @@ class ShadowProcess:
         self._bundle_of = bundle_of
         self.patience_s = patience_s
         self._command = tuple(command)
-        self._streams: tuple[StreamReader, StreamWriter] | None = None
+        self._child: Child | None = None
         self.keeper: int | None = None
         """Its process, and that of the scorer which was asked last."""
         self.scorer: int | None = None
@@ -93,31 +88,21 @@ class ShadowProcess:
 
     async def close(self) -> None:
         """End its processes."""
-        keeper, self.keeper, self.scorer = self.keeper, None, None
-        streams, self._streams = self._streams, None
-        if streams is not None:
-            streams[1].close()
-        if keeper is not None:
-            with suppress(ProcessLookupError):
-                os.kill(keeper, signal.SIGKILL)
-            await asyncio.to_thread(os.waitpid, keeper, 0)
+        child, self._child = self._child, None
+        self.keeper = self.scorer = None
+        if child is not None:
+            await child.end()
 
     async def _asked(self, line: bytes) -> Answer:
-        reader, writer = self._streams or await self._started()
-        writer.write(line)
-        await writer.drain()
-        answer = await reader.readline()
+        if self._child is None:
+            self._child = await Child.started(self._command, longest_line=MAX_ANSWER_BYTES)
+            self.keeper = self._child.pid
+        self._child.writer.write(line)
+        await self._child.writer.drain()
+        answer = await self._child.reader.readline()
         if not answer:
             raise EOFError("it ended")
         return _decoder.decode(answer)
-
-    async def _started(self) -> tuple[StreamReader, StreamWriter]:
-        """Start the keeper, in a thread: until it runs, its parent waits."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self.keeper = await asyncio.to_thread(spawned, self._command, stdin=theirs.fileno())
-        self._streams = await asyncio.open_unix_connection(sock=ours, limit=MAX_ANSWER_BYTES)
-        return self._streams
 
 
 def _failed(found: str) -> DependencyError:

@@ -1,6 +1,7 @@
 import asyncio
 import io
 import json
+import os
 import shutil
 import signal
 import sys
@@ -101,7 +102,7 @@ def test_after_a_crash_the_next_asker_gets_a_new_process(bench, release):
         try:
             await process.explain(release, [VECTOR], budget_ms=30_000)
             process._process.kill()
-            await process._process.wait()
+            await process._listener
             return await process.explain(release, [VECTOR], budget_ms=30_000)
         finally:
             await process.close()
@@ -116,10 +117,11 @@ def test_a_process_that_hangs_is_ended_and_another_is_started(bench, release, mo
         try:
             await process.explain(release, [VECTOR], budget_ms=30_000)
             stopped = process._process
-            stopped.send_signal(signal.SIGSTOP)
+            os.kill(stopped.pid, signal.SIGSTOP)
             monkeypatch.setattr(explainer_client, "HANGS_AFTER_S", 0.2)
             (late,) = await process.explain(release, [VECTOR], budget_ms=10)
-            code = await asyncio.wait_for(stopped.wait(), 30)
+            await asyncio.wait_for(process._listener, 30)
+            code = await stopped.end()
             monkeypatch.undo()
             (exact,) = await process.explain(release, [VECTOR], budget_ms=30_000)
             return late.status, code, exact.status
@@ -134,10 +136,12 @@ def test_the_process_ends_with_its_client(bench, release):
         process = client(bench)
         await process.explain(release, [VECTOR], budget_ms=30_000)
         child = process._process
+        assert os.getsid(child.pid) == child.pid  # Ctrl-C is not for it
         await process.close()
-        return child.returncode
+        return child.pid
 
-    assert asyncio.run(asked()) is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(asyncio.run(asked()), 0)
 
 
 def test_a_model_that_offers_none_starts_no_process(bench):
