@@ -8,6 +8,7 @@ moves the stages by itself; what it did and why is in the audit log, which it si
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from contextlib import closing, nullcontext, suppress
 from functools import partial
@@ -26,6 +27,7 @@ from serving.rollouts.older_contracts import contract_entries, over
 from serving.settings import Settings
 from serving.telemetry.log_lines import Trouble
 from serving.telemetry.process_metrics import ControllerMetrics, served_metrics
+from serving.telemetry.repeats import Repeats
 from stores.audit.log import AuditLog
 from stores.durable import exclusive_lock
 from stores.keys.signing import KeyRing, Signer, ensure_signer
@@ -42,6 +44,8 @@ from stores.shelf.rollouts import AuditEntry, Event, RolloutBoard, RolloutReport
 from stores.shelf.shelf import Shelf
 
 WHO_ENDS = "the declared time"
+REST_S = 2.0
+"""Before what could not be written is tried again: each try is told in the audit log first."""
 
 _ENDINGS: dict[Event, Literal["promoted", "rolled_back", "withdrawn", "overtaken"]] = {
     "promoted": "promoted",
@@ -309,7 +313,7 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
     counts = open_shared_counts(settings.online, layout.shared_counts)
     look_s = settings.controller.look_ms / 1_000
     looked_s, trouble = clock.monotonic_s() - look_s, ""
-    metrics, ports = ControllerMetrics(), settings.metrics
+    metrics, ports, repeats = ControllerMetrics(), settings.metrics, Repeats(clock)
     port = 0 if is_once else ports.controller_port
     with served_metrics(metrics.registry, host=ports.host, port=port), closing(counts):
         while True:
@@ -319,18 +323,36 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told, *, is_once: bo
                 KeyRing.from_directory(layout.keys),
             )
             controller = Controller(shelf, keys, signer, clock, counts, trials)
-            for answer in controller.work():
-                word = "accepted" if answer.is_accepted else "refused"
-                told(f"{word} {answer.request_id}: {answer.because}")
-                metrics.answered(is_accepted=answer.is_accepted)
-            if not is_once and clock.monotonic_s() - looked_s >= look_s:
+            if is_once:
+                _work(controller, metrics, told)
+                return
+            pause_s = settings.controller.poll_ms / 1_000
+            try:
+                _work(controller, metrics, told)
+            except OSError as error:
+                pause_s = max(pause_s, REST_S)
+                repeats.met("requests", partial(_cannot_work, error, told))
+            if clock.monotonic_s() - looked_s >= look_s:
                 looked_s = clock.monotonic_s()
                 before, trouble = trouble, _looked(controller, told)
                 metrics.held(is_held=bool(trouble))
                 if trouble and trouble != before:
                     told(Trouble(trouble))
-            if is_once or stop(settings.controller.poll_ms / 1_000):
+            if stop(pause_s):
                 return
+
+
+def _work(controller: Controller, metrics: ControllerMetrics, told: Told) -> None:
+    """Let it answer what waits, and say how."""
+    for answer in controller.work():
+        word = "accepted" if answer.is_accepted else "refused"
+        told(f"{word} {answer.request_id}: {answer.because}")
+        metrics.answered(is_accepted=answer.is_accepted)
+
+
+def _cannot_work(error: OSError, told: Told, repeats: str) -> None:
+    because = os.strerror(error.errno or 0)
+    told(Trouble(f"requests wait: the shelf cannot be read or written ({because}){repeats}"))
 
 
 def _looked(controller: Controller, told: Told) -> str:

@@ -1,3 +1,4 @@
+import errno
 import json
 
 import pytest
@@ -7,7 +8,7 @@ from desks import Desk
 from core.clock import DAY_MS, FixedClock
 from core.errors import IntegrityError, InvalidInputError
 from core.sign_offs import SignOff, missing_roles
-from serving.controller import run
+from serving.controller import Controller, run
 from serving.settings import Settings
 from stores.keys.signing import KeyRing, ensure_signer
 from stores.layout import Layout
@@ -298,6 +299,30 @@ def test_the_process_answers_once_and_tells(desk):
     assert len(told) == 1
     assert "refused" in told[0]
     assert "release 9 of toy is not on the shelf" in told[0]
+
+
+def test_a_full_disk_ends_no_controller_and_what_waits_is_answered_when_there_is_room(
+    desk, monkeypatch
+):
+    desk.shelf.board.ask("promote", "toy", release=9, why="w", who="a", at_ms=1_000)
+    told, rounds = list[str](), iter([False, False, True])
+
+    def full(_controller):
+        raise OSError(errno.ENOSPC, "secret")
+
+    def stop(_seconds):
+        is_last = next(rounds)
+        if not told or "wait" not in told[-1]:
+            return is_last
+        monkeypatch.undo()
+        return is_last
+
+    monkeypatch.setattr(Controller, "work", full)
+    run(Settings(home=desk.layout.root), desk.clock, stop, told.append)
+    assert told[0].startswith("requests wait")
+    assert "No space left on device" in told[0]
+    assert "secret" not in told[0]
+    assert "refused" in told[-1]
 
 
 def test_a_controller_does_not_need_release_keys_at_its_start(tmp_path):
