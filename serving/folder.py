@@ -59,7 +59,7 @@ class Folder:
         self._metrics = metrics
         self._tombstones = Tombstones(layout)
         self._counter = -1
-        self._looked_ms = 0
+        self._looks_s = 0.0  # by the monotonic clock: the other one may be put back
         self._trouble = ""
         self._logs: dict[str, SourceLog] = {}
         self.sources: dict[str, SourceFolder] = {}
@@ -96,10 +96,10 @@ class Folder:
         return folded
 
     def _follow_shelf(self) -> None:
-        now_ms = self._clock.now_ms()
-        if now_ms - self._looked_ms < LOOK_AT_SHELF_MS:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._looks_s:
             return
-        self._looked_ms = now_ms
+        self._looks_s = now_s + LOOK_AT_SHELF_MS / 1_000
         try:
             keys = KeyRing.from_directory(self._layout.keys)
             channels = self._shelf.board.read(keys)

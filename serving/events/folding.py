@@ -127,7 +127,8 @@ class SourceFolder:
 
     def beat(self, every_ms: int) -> None:
         """Say how far things are, if nothing was said lately; learn what batch covers now."""
-        if self._clock.now_ms() - self._written_ms >= every_ms:
+        since_ms = self._clock.now_ms() - self._written_ms
+        if since_ms >= every_ms or since_ms < 0:  # the clock was put back
             self._covered = self._positions(covered_key, _covered)
             self._write({}, self._cursors, self._available_ms)
 

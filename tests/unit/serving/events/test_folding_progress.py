@@ -115,6 +115,14 @@ def test_a_heartbeat_is_not_written_more_often_than_asked(world):
     assert world.watermark().written_at_ms == first + 250
 
 
+def test_a_clock_that_is_put_back_stops_no_heartbeat(world):
+    world.folder.beat(every_ms=250)
+    before = world.watermark().written_at_ms
+    world.clock.advance(-3_600_000)
+    world.folder.beat(every_ms=250)
+    assert world.watermark().written_at_ms == before - 3_600_000
+
+
 def test_one_entity_s_trouble_does_not_stop_the_others(world):
     world.append(payment("e1", NOW_MS - 1_000), payment("e2", NOW_MS - 1_000, card_id="c2"))
     world.store.write({delta_key(VIEW.name, entity_key(["c1"])): b"damaged"})
