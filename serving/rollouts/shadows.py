@@ -37,7 +37,8 @@ would hold up the loop for a third of a millisecond."""
 
 REST_S, LONGEST_REST_S = 1.0, 60.0
 """After a failure of the process; twice as long after each that follows within the longest. One
-that always hangs would have a processor for itself all the time."""
+that always hangs would have a processor for itself all the time. Each experiment has its own rest:
+what hangs for one use case, or hung until it was replaced, keeps no other shadow waiting."""
 
 READ_BUDGET_S = 0.25
 PROCESS_FAILED = "shadow_process_failed"
@@ -46,6 +47,13 @@ PROCESS_FAILED = "shadow_process_failed"
 
 Vectors = Sequence[NDArray[np.float32]]
 """Vectors of one pass."""
+
+
+class _Rest(NamedTuple):
+    """Until when an experiment's shadow is not asked, and how long that is."""
+
+    until_s: float
+    lasts_s: float
 
 
 class Scored(NamedTuple):
@@ -78,6 +86,7 @@ class Scores(Protocol):
 class _Pass:
     """What the champion answered in one pass, to be compared."""
 
+    experiment: str
     shadow: LoadedRelease
     champion: LoadedRelease
     count: ComparisonCount
@@ -114,8 +123,7 @@ class Shadows:
         self._clock = clock
         self._gather_s = gather_s
         self._queue: asyncio.Queue[_Pass] = asyncio.Queue(QUEUE_PASSES)
-        self._rests_until_s = 0.0
-        self._rest_s = 0.0
+        self._rests: dict[str, _Rest] = {}
 
     def offer(
         self,
@@ -137,12 +145,14 @@ class Shadows:
         ]
         if not whole:
             return
-        count = self._counting.comparison(served.state.shadow_experiment)
-        if self._queue.full() or self._clock.monotonic_s() < self._rests_until_s:
+        experiment = served.state.shadow_experiment
+        count = self._counting.comparison(experiment)
+        if self._queue.full() or self._is_at_rest(experiment):
             count.n_dropped += len(whole)
             return
         self._queue.put_nowait(
             _Pass(
+                experiment,
                 served.shadow,
                 champion,
                 count,
@@ -165,7 +175,8 @@ class Shadows:
             await self._scores.close()
 
     async def _compare(self, shadow: LoadedRelease, batch: Sequence[_Pass]) -> None:
-        if self._clock.monotonic_s() < self._rests_until_s:  # another's failure, just now
+        experiment = batch[0].experiment
+        if self._is_at_rest(experiment):  # since another call's failure, just now
             for taken in batch:
                 _drop(taken)
             return
@@ -182,7 +193,7 @@ class Shadows:
             _fail(asked[len(found)].taken)
             for each in asked[len(found) + 1 :]:
                 _drop(each.taken)
-            self._rest()
+            self._rest(experiment)
 
     async def _asked(self, taken: _Pass) -> _Asked | None:
         """What the shadow is asked for a pass; None where that cannot be told."""
@@ -203,14 +214,22 @@ class Shadows:
                 return []
             return [Scored((), 0.0, type(error).__name__)] * len(passes)
 
-    def _rest(self) -> None:
+    def _is_at_rest(self, experiment: str) -> bool:
+        rest = self._rests.get(experiment)
+        return rest is not None and self._clock.monotonic_s() < rest.until_s
+
+    def _rest(self, experiment: str) -> None:
         """Drop what waits and what comes: at one failure a pass, the queue would be old news."""
         now_s = self._clock.monotonic_s()
-        is_again = self._rest_s and now_s < self._rests_until_s + LONGEST_REST_S
-        self._rest_s = min(2 * self._rest_s, LONGEST_REST_S) if is_again else REST_S
-        self._rests_until_s = now_s + self._rest_s
-        while not self._queue.empty():
-            _drop(self._queue.get_nowait())
+        known = {k: v for k, v in self._rests.items() if now_s < v.until_s + LONGEST_REST_S}
+        last = known.get(experiment)
+        lasts_s = REST_S if last is None else min(2 * last.lasts_s, LONGEST_REST_S)
+        self._rests = {**known, experiment: _Rest(now_s + lasts_s, lasts_s)}
+        for taken in [self._queue.get_nowait() for _ in range(self._queue.qsize())]:
+            if taken.experiment == experiment:
+                _drop(taken)
+            else:
+                self._queue.put_nowait(taken)
 
     async def _inputs(self, taken: _Pass) -> tuple[Vectors, Mapping[str, NDArray[np.float64]]]:
         """Vectors, and what rules may read; read again only where the shadow's plan is another."""
@@ -226,16 +245,16 @@ class Shadows:
 def _calls(waiting: Sequence[_Pass]) -> list[list[_Pass]]:
     """Passes that wait, in order: in a call those of one shadow, one or so few points in all."""
     calls: list[list[_Pass]] = []
-    open_calls: dict[int, list[_Pass]] = {}
-    room: Counter[int] = Counter()
+    open_calls: dict[tuple[int, str], list[_Pass]] = {}
+    room: Counter[tuple[int, str]] = Counter()
     for taken in waiting:
-        shadow, n = id(taken.shadow), len(taken.outcomes)
-        if room[shadow] < n:
-            open_calls[shadow] = []
-            calls.append(open_calls[shadow])
-            room[shadow] = max(n, POINTS_A_CALL)
-        open_calls[shadow].append(taken)
-        room[shadow] -= n
+        asked, n = (id(taken.shadow), taken.experiment), len(taken.outcomes)
+        if room[asked] < n:
+            open_calls[asked] = []
+            calls.append(open_calls[asked])
+            room[asked] = max(n, POINTS_A_CALL)
+        open_calls[asked].append(taken)
+        room[asked] -= n
     return calls
 
 

@@ -33,8 +33,12 @@ class ShadowBench(Bench):
     def __init__(self, tmp_path, *, scores=None, **shadow):
         super().__init__(Layout(tmp_path).create(), shadow_scores=scores)
         self.shadow = shelve(self.layout, **shadow)
-        state = ChannelState(champion=1, shadow=self.shadow, shadow_experiment=EXPERIMENT)
-        channels = Channels(counter=2, written_at_ms=0, use_cases={"toy": state})
+        self.try_it(EXPERIMENT, counter=2)
+
+    def try_it(self, experiment, *, counter):
+        """Put the shadow beside the champion, under this name."""
+        state = ChannelState(champion=1, shadow=self.shadow, shadow_experiment=experiment)
+        channels = Channels(counter=counter, written_at_ms=0, use_cases={"toy": state})
         self.shelf.board.write(channels, ensure_signer(self.layout.keys, "channels"))
         assert self.watcher.look(), self.told
 
@@ -129,6 +133,55 @@ def test_a_process_that_keeps_failing_is_started_less_and_less_often(tmp_path):
     asyncio.run(asked())
     rests_s = [after - before for before, after in itertools.pairwise(failures_s)]
     assert rests_s == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
+
+
+def test_the_rest_of_one_experiment_is_none_of_another_s(tmp_path):
+    """A shadow put in place of one that hung was not asked for up to a minute."""
+    bench = ShadowBench(tmp_path, scores=NoScores(PROCESS_FAILED))
+    tried = [EXPERIMENT, "another", EXPERIMENT]
+
+    def found():
+        counts = [bench.counting.comparison(each).comparison() for each in tried[:2]]
+        return [(each.shadow.n_errors, each.n_dropped) for each in counts]
+
+    async def asked():
+        following = asyncio.create_task(bench.shadows.follow())
+        for n, experiment in enumerate(tried, start=1):
+            bench.try_it(experiment, counter=n + 2)
+            await bench.engine.predict("toy", request_of(n))
+            for _ in range(10):
+                await asyncio.sleep(0)
+        following.cancel()
+
+    asyncio.run(asyncio.wait_for(asked(), 60))
+    assert found() == [(1, 1), (1, 0)]
+
+
+class FailsForOne(InProcessScores):
+    """A process that ends at what it is asked first."""
+
+    is_first = True
+
+    async def score(self, release, passes):
+        is_first, self.is_first = self.is_first, False
+        return [] if is_first else await super().score(release, passes)
+
+
+def test_what_waits_for_one_experiment_outlives_the_failure_of_another(tmp_path):
+    bench = ShadowBench(tmp_path, scores=FailsForOne())
+
+    async def asked():
+        await bench.engine.predict("toy", request_of(1))
+        bench.try_it("another", counter=3)
+        for card in range(4):
+            await bench.engine.predict("toy", request_of(card))
+        following = asyncio.create_task(bench.shadows.follow())
+        await asyncio.sleep(0.05)
+        following.cancel()
+
+    asyncio.run(asked())
+    other = bench.counting.comparison("another").comparison()
+    assert (bench.comparison.n_ended, other.shadow.n_scores, other.n_dropped) == (1, 4, 0)
 
 
 def test_what_waits_when_a_process_fails_is_dropped(tmp_path):
