@@ -1,4 +1,4 @@
-"""Kills the processes that score for shadows, again and again, as a model that crashes would."""
+"""Processes that score for shadows: seen, and killed again and again, as a crash would."""
 
 from __future__ import annotations
 
@@ -67,6 +67,28 @@ class Killer(threading.Thread):
         except ProcessLookupError:
             return
         self.kills += 1
+
+
+def scorers(root: int) -> set[int]:
+    """Processes that score for a shadow under ``root`` now.
+
+    Examples
+    --------
+    >>> scorers(os.getpid())
+    set()
+    """
+    ours, found = {root}, set()
+    for entry in _processes():
+        try:
+            name, _, rest = Path(f"/proc/{entry}/stat").read_text().rpartition(")")
+        except OSError:
+            continue
+        state, parent, *_ = rest.split()
+        if int(parent) in ours:
+            ours.add(entry)
+            if name.endswith(f"({SCORER_NAME}") and state != "Z":
+                found.add(entry)
+    return found
 
 
 def _processes() -> list[int]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.chaos.batch import Live
+from benchmarks.chaos.beside import LIMIT_MS, Beside, Held
 from benchmarks.chaos.crowd import Crowd
 from benchmarks.chaos.faults import Figures
 from benchmarks.chaos.kills import Kills
-from benchmarks.chaos.shadow import LIMIT_MS, Beside
 from benchmarks.chaos.shipping import Shipped
 from benchmarks.floors import Floor
 
@@ -118,18 +118,19 @@ class Report:
         self.hold("overload: neither answered nor refused", found.lost, 0, is_ceiling=True)
         self.hold("overload: health that failed", found.watched_failed, 0, is_ceiling=True)
 
-    def shadows(self, found: Sequence[Beside]) -> None:
-        """What shadows cost beside a champion without one, the first of ``found``."""
-        alone, *others = found
-        for each in others:
-            moved_ms = each.moved_ms(alone)
+    def shadows(self, found: Mapping[str, Beside]) -> None:
+        """What shadows cost beside a champion, held to turns without one."""
+        held = Held(found)
+        for each in held.shadows:
             name = f"shadow {each.name}"
-            figures = {**asdict(each), "p99_ms": each.p99_ms, "moved_ms": moved_ms}
-            self.tell(name, each.said(alone), figures, each.rows(alone))
-            self.hold(f"{name}: p99 moved, ms", moved_ms, LIMIT_MS, is_ceiling=True)
+            self.tell(name, held.said(each), held.figures(each), [held.row(each)])
+            self.hold(f"{name}: p99 moved, ms", held.moved[each.name].ms, LIMIT_MS,
+                      is_ceiling=True)  # fmt: skip
             self.hold(f"{name}: errors", each.errors, 0, is_ceiling=True)
             self.hold(f"{name}: {each.proof}", each.proven, each.proven_at_least, is_ceiling=False)
-        self.hold("shadow none: errors", alone.errors, 0, is_ceiling=True)
+        itself = held.itself._asdict()
+        self.tell("shadow none", held.said_of_itself, itself, [held.row_of_itself])
+        self.hold("shadow none: errors", held.alone.errors, 0, is_ceiling=True)
 
     def written(self, target: Path) -> list[str]:
         """Print rows and floors, write everything to ``target``; the floors that were missed."""
