@@ -31,6 +31,7 @@ PROBLEMS: dict[str, Known] = {
     "unknown_contract": Known(404, "No release answers the contract that the request speaks."),
     "unknown_source": Known(404, "No served use case reads a source of that name."),
     "unknown_record": Known(404, "There is no record of that id here, or no longer."),
+    "release_not_here": Known(404, "The release that decided is not on the shelf any more."),
     "method_not_allowed": Known(405, "The path does not take that method."),
     "slow_headers": Known(
         408, "The head of the request did not arrive in time.", is_retryable=True
@@ -60,6 +61,7 @@ PROBLEMS: dict[str, Known] = {
     "damaged_record": Known(500, "The record cannot be read."),
     "damaged_segment": Known(500, "The file that holds the record cannot be read."),
     "another_manifest": Known(500, "The release on the shelf is not the one that decided."),
+    "release_unusable": Known(500, "The release that decided cannot be loaded any more."),
     "not_ready": Known(503, "What was asked for does not exist yet.", is_retryable=True),
     "busy": Known(503, "There is more work here than room for it.", is_retryable=True),
     "late": Known(
@@ -121,7 +123,7 @@ EVENT = (*BODY, *KEY, "over_burst", "unknown_source", "unknown_contract", "contr
          "duplicate_conflict", "events_waiting", "dependency", "log_unwritable",
          "kafka_unavailable", "events_elsewhere", "busy")  # fmt: skip
 RECORD = (*KEY, "unknown_record", "damaged_record", "damaged_segment", "busy")
-REPLAY = (*RECORD, "another_manifest", "integrity", "not_ready")
+REPLAY = (*RECORD, "release_not_here", "release_unusable", "another_manifest", "integrity")
 ROLLOUT = (*KEY, "unknown_use_case", "integrity", "busy")
 INFERENCE = (*BODY, *KEY, *POINTS, "unknown_version")
 MODEL = (*KEY, "unknown_use_case", "unknown_version")

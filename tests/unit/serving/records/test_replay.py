@@ -6,8 +6,9 @@ from bundles import REQUEST, serve, shelve
 from engines import Bench, KnownExplainer
 from ladders import Failing, break_fallbacks, laddered
 
-from core.errors import IntegrityError, NotReadyError
+from core.errors import IntegrityError
 from serving.console.passport import passport_page
+from serving.errors import NotFoundError
 from serving.records.passports import Passports
 from serving.records.replay import replayed
 from stores.layout import Layout
@@ -109,8 +110,29 @@ def test_a_record_whose_release_is_gone_says_so(bench):
     assert bench.watcher.look()
     bundle = bench.shelf.bundle("toy", 1)
     bundle.rename(bundle.with_name("gone"))
-    with pytest.raises(NotReadyError, match="not on the shelf"):
+    with pytest.raises(NotFoundError, match="not on the shelf") as gone:
         asyncio.run(passports(bench).replay("toy-0"))
+    assert gone.value.code == "release_not_here"
+    record = asyncio.run(passports(bench).explained("toy-0"))
+    assert record["explanation"]["status"] == "unavailable"
+
+
+def test_a_record_whose_release_was_changed_says_so(bench):
+    serve(bench.layout, shelve(bench.layout, bias=9.0), counter=2)
+    assert bench.watcher.look()
+    model = bench.shelf.bundle("toy", 1) / "model.onnx"
+    model.write_bytes(model.read_bytes() + b"x")
+    with pytest.raises(IntegrityError, match="cannot be loaded") as changed:
+        asyncio.run(passports(bench).replay("toy-0"))
+    assert changed.value.code == "release_unusable"
+
+
+def test_a_record_is_not_explained_by_another_manifest_of_its_number(bench):
+    record = bench.records.last()
+    record["model"]["manifest_digest"] = "0" * 64
+    bench.records.payloads[0] = json.dumps(record).encode()
+    explained = asyncio.run(passports(bench).explained("toy-0"))
+    assert explained["explanation"]["status"] == "unavailable"
 
 
 def test_a_record_is_explained_afterwards(bench):
