@@ -36,6 +36,7 @@ from serving.errors import (
     OutOfScopeError,
     QuotaUsedError,
     RateLimitedError,
+    SeveralKeysError,
 )
 from serving.process import Told
 from serving.quotas import SharedQuotas
@@ -70,6 +71,7 @@ class Asked:
     use_cases: Collection[str]
     route: str
     client: str
+    is_ambiguous: bool = False  # it shows several keys, and nobody can tell which is meant
 
 
 @dataclass
@@ -237,7 +239,7 @@ class Access:
 
         Raises
         ------
-        NoKeyError, OutOfScopeError, RateLimitedError, QuotaUsedError
+        SeveralKeysError, NoKeyError, OutOfScopeError, RateLimitedError, QuotaUsedError
             Each for its reason, which the audit has more of.
         """
         key = self.identified(asked)
@@ -252,14 +254,19 @@ class Access:
 
         Raises
         ------
-        NoKeyError
-            If it shows none, or none that opens anything.
+        SeveralKeysError, NoKeyError
+            If it shows more than one; if it shows none, or none that opens anything.
         """
         if self.is_open:
             return None
         scheme, _, text = (asked.authorization or "").partition(" ")
+        if asked.is_ambiguous:
+            error = SeveralKeysError(
+                "it shows several keys", remedy="send one Authorization header"
+            )
+            raise self._refused(asked, error, error.code)
         if not asked.authorization:
-            raise self._refused(asked, NoKeyError("this needs a key", code="no_key"), "no_key")
+            raise self._refused(asked, NoKeyError("this needs a key"), "no_key")
         written = read_key(text.strip()) if scheme.lower() == "bearer" else None
         if written is None:
             raise self._refused(asked, _unknown_key(), "not_a_key")
@@ -349,11 +356,8 @@ def _most_at_once(key: AccessKey) -> float:
 
 
 def _unknown_key() -> NoKeyError:
-    return NoKeyError(
-        "the key opens nothing",
-        remedy="it is not known, has expired, or was revoked: ask for another",
-        code="unknown_key",
-    )
+    remedy = "it is not known, has expired, or was revoked: ask for another"
+    return NoKeyError("the key opens nothing", remedy=remedy, code="unknown_key")
 
 
 def check_host(host: str, file: AccessKeyFile, clock: Clock, told: Told) -> None:

@@ -104,6 +104,18 @@ class ContractEndedError(InvalidInputError):
     code = "contract_ended"
 
 
+class SeveralKeysError(InvalidInputError):
+    """The request shows several keys; which of them was meant cannot be told."""
+
+    code = "several_keys"
+
+
+class UnreadableTimeoutError(InvalidInputError):
+    """What the caller says of how long it waits is no such time."""
+
+    code = "unreadable_timeout"
+
+
 class NoKeyError(InvalidInputError):
     """The request carries no key, or one that opens nothing."""
 

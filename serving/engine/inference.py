@@ -17,7 +17,7 @@ from core.errors import IntegrityError
 from serving.engine.tensors import Tensor, score_metadata, vector_metadata, vectors_of
 from serving.errors import NotFoundError
 from serving.models.releases import LoadedRelease, Releases
-from serving.ports import Json
+from serving.ports import DirectScorer, Json
 
 PLATFORM = "onnxruntime_onnx"
 SERVER: Json = {"name": "throughline", "version": "1", "extensions": ["binary_tensor_data"]}
@@ -80,15 +80,31 @@ class Inference:
         """
         channel, release = self._found(name, version)
         scores = await release.scorer.score(vectors_of(release.plan, tensors))
-        if not math.isfinite(np.add.reduce(scores)):  # what is no number stays in the sum
-            raise IntegrityError(
-                "a score is not a number",
-                found="NaN or an infinity",
-                remedy="roll back to a release that answers its golden points",
-                code="score_not_finite",
-            )
+        _check_finite(scores)
         self._observer.inferred(name, channel, len(scores))
         return str(release.manifest.release), scores
+
+    def at_once(self, name: str) -> LoadedRelease | None:
+        """The champion, where nobody waits for it; None where there is no such model, too."""
+        served = self._releases.roster.use_cases.get(name)
+        if served is None or not isinstance(served.champion.scorer, DirectScorer):
+            return None
+        return served.champion
+
+    def scored(
+        self, name: str, release: LoadedRelease, vectors: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Scores, shape ``(n,)``, by a release that `at_once` gave, of vectors that are its own.
+
+        Raises
+        ------
+        IntegrityError
+            If the model answers what is no score.
+        """
+        scores = release.runner.score(vectors)
+        _check_finite(scores)
+        self._observer.inferred(name, "champion", len(scores))
+        return scores
 
     def _found(self, name: str, version: str) -> tuple[str, LoadedRelease]:
         served = self._releases.served(name)
@@ -103,4 +119,14 @@ class Inference:
             found=f"in memory: {', '.join(map(str, loaded))}",
             remedy="use one of these, or leave the version out for the champion",
             code="unknown_version",
+        )
+
+
+def _check_finite(scores: NDArray[np.float32]) -> None:
+    if not math.isfinite(np.add.reduce(scores)):  # what is no number stays in the sum
+        raise IntegrityError(
+            "a score is not a number",
+            found="NaN or an infinity",
+            remedy="roll back to a release that answers its golden points",
+            code="score_not_finite",
         )

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
+from starlette.types import Scope
 
 from core.access import Verb
 from core.errors import PlatformError
 from serving.access import Access, Asked, Grant
 from serving.events.events import EventIntake
+from serving.transport.head_facts import facts_of
 from stores.records.segments import parse_record_id
 
 _GRANT = "throughline.grant"
 _OPEN = Grant()
 
 
-def admit(request: Request, access: Access, intake: EventIntake, *, verb: Verb, route: str) -> None:
+def admit(scope: Scope, access: Access, intake: EventIntake, *, verb: Verb, route: str) -> Grant:
     """Let a request pass, or raise; what it may go on to do is kept with it."""
-    if access.is_open:
-        request.scope[_GRANT] = _OPEN
-        return
-    asked = Asked(
-        authorization=request.headers.get("authorization"),
-        verb=verb,
-        use_cases=_use_cases(request, intake),
-        route=route,
-        client=request.client.host if request.client else "",
+    scope[_GRANT] = grant = (
+        _OPEN if access.is_open else _granted(scope, access, intake, verb, route)
     )
-    request.scope[_GRANT] = access.admit(asked)
+    return grant
+
+
+def _granted(scope: Scope, access: Access, intake: EventIntake, verb: Verb, route: str) -> Grant:
+    keys = facts_of(scope).keys
+    asked = Asked(
+        authorization=keys[0] if keys else None,
+        verb=verb,
+        use_cases=_use_cases(scope["path_params"], intake),
+        route=route,
+        client=scope["client"][0] if scope.get("client") else "",
+        is_ambiguous=len(keys) > 1,
+    )
+    return access.admit(asked)
 
 
 def grant_of(request: Request) -> Grant:
@@ -49,9 +59,8 @@ def charge_events(request: Request, events: object) -> None:
     grant_of(request).charge(len(events) if isinstance(events, list) else 1)
 
 
-def _use_cases(request: Request, intake: EventIntake) -> list[str]:
-    """Use cases that a request is about; none when there is no such thing."""
-    given = request.path_params
+def _use_cases(given: Mapping[str, str], intake: EventIntake) -> list[str]:
+    """Use cases that a path is about; none when there is no such thing."""
     if "source" in given:
         return intake.readers_of(given["source"])
     if "use_case" in given:

@@ -161,13 +161,13 @@ class Connection(HttpToolsProtocol):
             raise _Refusal(_malformed())
         self.headers = []  # trailers, dropped: whoever reads headers has read them by then
         if self.cycle.scope["method"] != "HEAD":  # its answer ends with the head
-            self._join_writes()
+            self._join_writes(self.cycle)
         if self._is_over:
             self.cycle.keep_alive = False
 
-    def _join_writes(self) -> None:
-        joined: Any = JoinedWrites(self.transport, self.cycle)  # as much as a cycle asks of it
-        self.cycle.transport = joined
+    def _join_writes(self, cycle: Any) -> None:
+        joined: Any = JoinedWrites(self.transport, cycle)  # as much as a cycle asks of it
+        cycle.transport = joined
 
     def _check_head(self) -> None:
         """Raise where a head that is whole is not one to be answered."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from core.synthetic import is_marked, is_synthetic
 from serving.ports import Json
@@ -40,14 +41,14 @@ class Counted:
         self._is_promised = route in (PREDICT, PREDICT_MANY)
         self._is_one = route == PREDICT
 
-    def request(self, request: Request, status: int, seconds: float, code: str) -> None:
+    def request(self, scope: Scope, status: int, seconds: float, code: str) -> None:
         """Count one; ``code`` is that of the problem it was answered by, "" where by none."""
-        if _SYNTHETIC in request.scope:
+        if _SYNTHETIC in scope:
             return
         if code:
             self._telemetry.refused(code)
         self._telemetry.requested(self._route, status, seconds)
         if self._is_promised:
-            meter = self._telemetry.objectives.of(request.path_params["use_case"])
+            meter = self._telemetry.objectives.of(scope["path_params"]["use_case"])
             if meter is not None:
                 meter.asked(seconds, status, code, is_one=self._is_one)

@@ -20,9 +20,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from serving.engine.deadline import Deadline, current
 from serving.engine.gate import Gate
-from serving.errors import BusyError
+from serving.errors import BusyError, UnreadableTimeoutError
 from serving.telemetry.tracing import REQUEST_ID, trace_of
-from serving.transport.head_facts import facts_of
+from serving.transport.head_facts import UNREADABLE, facts_of
 from serving.transport.known_heads import COUNTED, LENGTH, MOST_KNOWN_BYTES, NOT_PLAIN
 from serving.transport.problems import problem
 
@@ -90,12 +90,19 @@ async def in_time(handler: Handler, gate: Gate, request: Request) -> Response:
 
     Raises
     ------
+    UnreadableTimeoutError
+        If it gives a time that is none.
     LateError
         If it would not come in that time: at once where the gate knows, else when it is up.
     """
     timeout_ms = facts_of(request.scope).timeout_ms
     if timeout_ms is None:
         return await handler(request)
+    if timeout_ms == UNREADABLE:
+        raise UnreadableTimeoutError(
+            "the header x-request-timeout-ms cannot be read",
+            remedy="send it once, as a whole number of milliseconds above 0",
+        )
     deadline = Deadline(timeout_ms, gate.now_s + timeout_ms / 1_000)
     if gate.expected_s * 1_000 >= timeout_ms:
         raise deadline.late()

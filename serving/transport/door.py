@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from serving.engine.gate import Gate
-from serving.telemetry.tracing import current, trace_of
+from serving.telemetry.tracing import Trace, current, trace_of
 from serving.transport.connections import Connection
 from serving.transport.crowding import INSIDE, Refusals, is_counted
 from serving.transport.head_facts import FACTS, facts_of
+from serving.transport.inference_turns import InferenceTurns
 from serving.transport.known_heads import WHOLE_BODY, KnownHeads, Met
 from serving.transport.shortcut import HANDLER
+from serving.transport.whole_answers import JsonAnswer, is_written
 
 _LEARNT = (FACTS, HANDLER, "path_params")
 
@@ -34,6 +37,7 @@ class Door(Connection):
         self._gate: Gate = self.app.gate
         self._refusals: Refusals = self.app.refusals
         self._heads: KnownHeads = self.app.heads
+        self._turns: InferenceTurns | None = self.app.turns
 
     def data_received(self, data: bytes) -> None:
         """Send away who would wait for too long, begin what is known, parse the rest."""
@@ -99,9 +103,25 @@ class Door(Connection):
         self.cycle.body = bytearray(met.body)
         self.cycle.more_body = False
         self.cycle.message_event.set()
-        self._join_writes()
         self._gate.enter()
+        if self._turns is not None and self._turns.takes(scope):
+            self._running = self.cycle
+            self._turns.add(self, self.cycle, trace)
+            return
+        self._join_writes(self.cycle)
         self._start_asgi_task(self.cycle, self.app)
+
+    def tell(self, cycle: Any, answer: Response) -> None:
+        """Write an answer to a request that has no task."""
+        if not isinstance(answer, JsonAnswer) or not is_written(cycle, answer):
+            self._join_writes(cycle)
+            self._start_asgi_task(cycle, answer)
+
+    def begin_task(self, cycle: Any, trace: Trace) -> None:
+        """Have a request answered as all are."""
+        current.set(trace)
+        self._join_writes(cycle)
+        self._start_asgi_task(cycle, self.app)
 
     def _is_one_request(self, data: bytes) -> bool:
         """Whether bytes that came to a resting connection were one whole request, and no more."""

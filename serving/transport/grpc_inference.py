@@ -245,13 +245,15 @@ class Desk:
             self._gate.leave()
 
     def _admit(self, request: Any, context: Any, verb: Verb, route: str) -> Grant:
-        sent = dict(context.invocation_metadata() or ())
+        sent = context.invocation_metadata() or ()
+        keys = [value for name, value in sent if name == "authorization"]
         asked = Asked(
-            authorization=sent.get("authorization"),
+            authorization=keys[0] if keys else None,
             verb=verb,
             use_cases=[request.model_name if hasattr(request, "model_name") else request.name],
             route=route,
             client=context.peer(),
+            is_ambiguous=len(keys) > 1,
         )
         return self._access.admit(asked)
 

@@ -11,6 +11,7 @@ from serving.ports import Json
 from serving.settings import HttpSettings
 from serving.transport.admission import grant_of
 from serving.transport.body import tensor_body
+from serving.transport.head_facts import facts_of
 from serving.transport.open_inference import HEADER_LENGTH, infer_answer, infer_request
 from serving.transport.whole_answers import JsonAnswer
 
@@ -57,7 +58,7 @@ class InferenceRoutes:
         body = await tensor_body(
             request, max_bytes=http.max_body_bytes, timeout_ms=http.body_timeout_ms
         )
-        asked, tensors = infer_request(body, request.headers.get(HEADER_LENGTH))
+        asked, tensors = infer_request(body, facts_of(request.scope).n_json)
         grant_of(request).charge(max((len(each.values) for each in tensors), default=0))
         answered_by, scores = await self._inference.infer(name, version, tensors)
         content, n_json = infer_answer(name, answered_by, asked, scores)

@@ -14,7 +14,8 @@ _TIMEOUT: Json = {
     "in": "header",
     "description": "How many milliseconds the caller waits. What cannot be answered in that time "
     "is refused at once, what was begun is refused when the time is up, both with 503 `late`. What "
-    "is no whole number is as if it had not come.",
+    "is no positive whole number, or comes twice, is refused with 400 `unreadable_timeout`; more "
+    "than the maximum is the maximum.",
     "schema": {"type": "integer", "minimum": 1, "maximum": LONGEST_MS},
     "example": 80,
 }

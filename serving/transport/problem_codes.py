@@ -22,6 +22,10 @@ PROBLEMS: dict[str, Known] = {
     "malformed_request": Known(400, "The bytes on the connection are not HTTP/1.1 as it is taken."),
     "malformed": Known(400, "The body is not strict JSON, or the message not what the call takes."),
     "duplicate_key": Known(400, "An object in the body has a key twice."),
+    "several_keys": Known(400, "More than one key came where one is asked for."),
+    "unreadable_timeout": Known(
+        400, "The header x-request-timeout-ms came twice, or holds no positive whole number."
+    ),
     "no_key": Known(401, "No key came where one is asked for."),
     "unknown_key": Known(401, "The key is not known, has expired or was revoked."),
     "not_in_scope": Known(403, "The key is good and does not open this."),
@@ -107,7 +111,7 @@ FAULTS: dict[str, str] = {
 
 ALWAYS = ("malformed_request", "slow_headers", "headers_too_large", "too_many_connections",
           "internal")  # fmt: skip
-KEY = ("no_key", "unknown_key", "not_in_scope", "rate_limited", "quota_used")
+KEY = ("several_keys", "no_key", "unknown_key", "not_in_scope", "rate_limited", "quota_used")
 BODY = (
     "malformed",
     "duplicate_key",
@@ -116,7 +120,8 @@ BODY = (
     "unsupported_media_type",
     "contract",
 )
-POINTS = ("over_burst", "unknown_use_case", "score_not_finite", "model_busy", "busy", "late")
+POINTS = ("unreadable_timeout", "over_burst", "unknown_use_case", "score_not_finite", "model_busy",
+          "busy", "late")  # fmt: skip
 PREDICTION = (*BODY, *KEY, *POINTS, "unknown_contract", "contract_ended", "not_ready",
               "at_too_old", "record_not_kept", "dependency")  # fmt: skip
 EVENT = (*BODY, *KEY, "over_burst", "unknown_source", "unknown_contract", "contract_ended",

@@ -32,8 +32,10 @@ from serving.errors import (
     NotFoundError,
     OutOfScopeError,
     RateLimitedError,
+    SeveralKeysError,
     SlowBodyError,
     SlowHeadersError,
+    UnreadableTimeoutError,
     UnsupportedMediaError,
 )
 from serving.ports import Json
@@ -45,6 +47,8 @@ STATUS: dict[type[PlatformError], int] = {
     InvalidInputError: 422,
     MalformedBodyError: 400,
     MalformedRequestError: 400,
+    SeveralKeysError: 400,
+    UnreadableTimeoutError: 400,
     NoKeyError: 401,
     OutOfScopeError: 403,
     SlowBodyError: 408,

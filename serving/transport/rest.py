@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 
 import msgspec
 from fastapi import FastAPI
@@ -28,8 +27,6 @@ from serving.errors import (
     BrokenContractError,
     ConflictError,
     FieldFault,
-    LateError,
-    UnreadBodyError,
 )
 from serving.events.events import EventIntake, Result
 from serving.models.releases import Releases
@@ -38,21 +35,20 @@ from serving.records.passports import Passports
 from serving.rollouts.views import RolloutViews
 from serving.settings import HttpSettings
 from serving.telemetry.health import Health
-from serving.telemetry.log_lines import tell_failed
 from serving.telemetry.metrics import Telemetry
-from serving.telemetry.repeats import Repeats
 from serving.telemetry.scraping import Scraping
-from serving.transport.admission import admit, charge_events, charge_points, grant_of
+from serving.transport.admission import charge_events, charge_points, grant_of
 from serving.transport.body import json_body
-from serving.transport.counted import PREDICT, PREDICT_MANY, Counted, note_asked, note_record
+from serving.transport.counted import PREDICT, PREDICT_MANY, note_asked, note_record
 from serving.transport.crowding import Handler, in_time, is_counted
 from serving.transport.head_facts import facts_of
 from serving.transport.inference_routes import MODEL, VERSION, InferenceRoutes
+from serving.transport.inference_turns import InferenceTurns
 from serving.transport.negotiation import prefers_html
 from serving.transport.openapi import openapi_of
-from serving.transport.parting import PartingResponse
-from serving.transport.problems import V2, http_problem, internal_problem, problem
+from serving.transport.problems import V2, http_problem, internal_problem
 from serving.transport.shortcut import Shortcut
+from serving.transport.timed import Surroundings, TimedRoute
 from serving.transport.whole_answers import JsonAnswer
 
 
@@ -209,15 +205,23 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
     table = _table(routes, InferenceRoutes(services.inference, services.http))
     http = services.http
     gate = Gate(services.clock, most=http.max_waiting, patience_ms=http.patience_ms)
+    around = Surroundings(
+        services.access,
+        services.intake,
+        services.telemetry,
+        services.clock,
+        body_timeout_ms=http.body_timeout_ms,
+    )
     timed = {
-        path: _timed(path, _keeping_time(method, path, handler, gate), services, verb)
+        path: TimedRoute(path, _keeping_time(method, path, handler, gate), verb, around)
         for method, path, handler, verb in table
     }
     for method, path, _, _ in table:
-        app.add_route(path, timed[path], methods=[method])
-    often = {
-        "/v1/": {path.rpartition("/")[2]: timed[path] for path in (PREDICT, PREDICT_MANY)},
-        "/v2/models/": {"infer": timed[f"{MODEL}/infer"]},
+        app.add_route(path, timed[path].answer, methods=[method])
+    turns = InferenceTurns(services.inference, timed[f"{MODEL}/infer"], services.clock, gate)
+    often: dict[str, dict[str, Handler]] = {
+        "/v1/": {path.rpartition("/")[2]: timed[path].answer for path in (PREDICT, PREDICT_MANY)},
+        "/v2/models/": {"infer": turns.handler},
     }
     app.add_exception_handler(HTTPException, _http_problem)
     app.openapi = routes.openapi  # type: ignore[method-assign]  # FastAPI's way to say it
@@ -229,6 +233,7 @@ def build_app(services: Services, lifespan: Lifespan[FastAPI]) -> Shortcut:
         refused=telemetry.refused,
         sent_away=telemetry.sent_away,
         gate=gate,
+        turns=turns,
     )
 
 
@@ -266,43 +271,6 @@ def _table(routes: Routes, inference: InferenceRoutes) -> tuple[Route, ...]:
 def _keeping_time(method: str, path: str, handler: Handler, gate: Gate) -> Handler:
     """The handler, within its caller's time where it waits for the engine."""
     return partial(in_time, handler, gate) if is_counted(method, path) else handler
-
-
-def _timed(route: str, handler: Handler, services: Services, verb: Verb | None) -> Handler:
-    """The handler behind its key, timed, its refusals counted and its errors told as problems."""
-    is_v2 = route.startswith(V2)
-    repeats, counted = Repeats(services.clock), Counted(route, services.telemetry)
-
-    async def timed(request: Request) -> Response:
-        start_s = services.clock.monotonic_s()
-        is_admitted, code = False, ""
-        try:
-            if verb is not None:
-                admit(request, services.access, services.intake, verb=verb, route=route)
-            is_admitted = True
-            response = await handler(request)
-        except PlatformError as error:
-            code = error.code
-            response = problem(error, is_v2=is_v2)
-            if _is_fault(error, response):
-                repeats.met(code, partial(tell_failed, route, error))
-            if not is_admitted or isinstance(error, UnreadBodyError):
-                response = PartingResponse(response, within_ms=services.http.body_timeout_ms)
-        except Exception as error:  # the last line: nobody gets a trace
-            code = "internal"
-            repeats.met(type(error).__name__, partial(tell_failed, route, error))
-            response = internal_problem(is_v2=is_v2)
-        spent_s = services.clock.monotonic_s() - start_s
-        counted.request(request, response.status_code, spent_s, code)
-        return response
-
-    return timed
-
-
-def _is_fault(error: PlatformError, response: Response) -> bool:
-    """Whether somebody should read of it; that a caller was in a hurry is nobody's fault."""
-    is_late = isinstance(error, LateError)
-    return response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_late
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -37,6 +38,8 @@ class Shortcut:
         Told the bytes of a request that the door sent away.
     gate
         Who is inside, for `serving.transport.door`; left here.
+    turns
+        What answers without a task, for the door, where anything does; left here.
 
     Attributes
     ----------
@@ -55,12 +58,14 @@ class Shortcut:
         refused: Callable[[str], None],
         sent_away: Callable[[bytes], None],
         gate: Gate,
+        turns: Any = None,
     ) -> None:
         self.app = app
         self.limits = limits
         self.refused = refused
         self.sent_away = sent_away
         self.gate = gate
+        self.turns = turns
         self.refusals = Refusals()
         self.heads = KnownHeads()
         self._handlers = tuple(handlers.items())

@@ -25,11 +25,11 @@ class JsonAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, at once where nothing stands between."""
         cycle = getattr(send, "__self__", None)
-        if type(cycle) is not RequestResponseCycle or not _is_written(cycle, self):
+        if type(cycle) is not RequestResponseCycle or not is_written(cycle, self):
             await super().__call__(scope, receive, send)
 
 
-def _is_written(cycle: RequestResponseCycle, answer: JsonAnswer) -> bool:
+def is_written(cycle: RequestResponseCycle, answer: JsonAnswer) -> bool:
     """Write all of an answer and leave the cycle as uvicorn would; nothing where it does more."""
     is_plain = cycle.keep_alive and cycle.scope["method"] != "HEAD" and not cycle.access_log
     is_ready = not (cycle.response_started or cycle.disconnected or cycle.flow.write_paused)

@@ -14,6 +14,7 @@ from serving.errors import (
     OutOfScopeError,
     QuotaUsedError,
     RateLimitedError,
+    SeveralKeysError,
 )
 from serving.quotas import SharedQuotas
 from serving.transport.problems import problem
@@ -53,6 +54,18 @@ def exchanged(*accesses):
 def asked(key, **changes):
     given: dict[str, Any] = {"verb": "predict", "use_cases": ["toy"], "route": "/r", "client": "c"}
     return Asked(authorization=key and f"Bearer {key}", **(given | changes))
+
+
+def test_of_several_keys_none_is_taken_and_that_is_audited(file, clock):
+    key = made(file, clock)
+    access = access_of(file, clock)
+    access.admit(asked(key))
+    with pytest.raises(SeveralKeysError) as refused:
+        access.admit(asked(key, is_ambiguous=True))
+    assert problem(refused.value).status_code == 400
+    assert [(each.code, each.why) for each in access.taken_refusals()] == [
+        ("several_keys", "several_keys")
+    ]
 
 
 def test_a_home_without_keys_asks_nobody(file, clock):

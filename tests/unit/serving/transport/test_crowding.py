@@ -9,9 +9,10 @@ from starlette.responses import PlainTextResponse
 
 from core.clock import FixedClock
 from serving.engine.gate import LAPS, MEASURED, Gate
-from serving.errors import LateError
+from serving.errors import LateError, UnreadableTimeoutError
 from serving.transport.crowding import Refusals, in_time, is_counted
-from serving.transport.head_facts import LONGEST_MS, timeout_ms_of
+from serving.transport.head_facts import LONGEST_MS, UNREADABLE, timeout_ms_of
+from serving.transport.problems import status_of
 
 LINE = b"POST /v1/fraud/predictions HTTP/1.1\r\n"
 
@@ -55,16 +56,28 @@ def test_events_and_whoever_watches_are_not_counted():
     [
         (b"1", 1),
         (b"250", 250),
+        (b"0250", 250),
+        (b" 250\t", 250),
         (b"999999999", LONGEST_MS),
-        (b"", None),
-        (b"-5", None),
-        (b"1.5", None),
-        (b"1" * 500, None),
-        ("٣".encode(), None),
+        (b"1" * 5_000, LONGEST_MS),
+        (b"", UNREADABLE),
+        (b"0", UNREADABLE),
+        (b"000", UNREADABLE),
+        (b"-5", UNREADABLE),
+        (b"+5", UNREADABLE),
+        (b"1.5", UNREADABLE),
+        (b"2e2", UNREADABLE),
+        (b"250, 250", UNREADABLE),
+        ("٣".encode(), UNREADABLE),
     ],
 )
-def test_a_timeout_is_a_plain_number_or_nothing(value, timeout_ms):
+def test_a_timeout_is_a_plain_number_above_zero(value, timeout_ms):
     assert timeout_ms_of([(b"a", b"b"), (b"x-request-timeout-ms", value)]) == timeout_ms
+
+
+def test_a_timeout_that_comes_twice_is_none_that_can_be_read():
+    assert timeout_ms_of([(b"x-request-timeout-ms", b"250")] * 2) == UNREADABLE
+    assert timeout_ms_of([]) is None
 
 
 def refused(refusals, *headers, default_headers=()):
@@ -141,6 +154,13 @@ def test_what_cannot_be_answered_in_time_is_refused_at_once():
     assert answered(quick, b"41", gate) == b"quick"
 
 
-@pytest.mark.parametrize("timeout", [None, b"soon", b"5000"])
+@pytest.mark.parametrize("timeout", [b"soon", b"0", b"-1"])
+def test_a_timeout_that_cannot_be_read_is_refused_before_anything_is_done(timeout):
+    with pytest.raises(UnreadableTimeoutError, match="whole number of milliseconds") as refused:
+        answered(never, timeout)
+    assert status_of(refused.value) == 400
+
+
+@pytest.mark.parametrize("timeout", [None, b"5000"])
 def test_whoever_gives_enough_time_or_says_nothing_is_answered(timeout):
     assert answered(quick, timeout) == b"quick"

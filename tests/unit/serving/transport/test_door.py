@@ -59,7 +59,8 @@ class Application:
 
     def __init__(self):
         self.gate = SimpleNamespace(is_full=True, enter=lambda: None, leave=lambda: None)
-        self.refusals, self.heads, self.codes = Refusals(), KnownHeads(), []
+        self.refusals, self.heads, self.turns = Refusals(), KnownHeads(), None
+        self.codes: list[str] = []
         self.sent: list[bytes] = []
 
     def refused(self, code):

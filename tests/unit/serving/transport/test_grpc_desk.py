@@ -9,6 +9,7 @@ import pytest
 from every_error import all_errors, an
 from prometheus_client import CollectorRegistry
 
+from core.access import parsed_scopes
 from core.clock import FixedClock
 from core.errors import IntegrityError
 from serving.access import Access
@@ -26,7 +27,8 @@ class AbortedError(Exception):
 class Context:
     """What grpc hands to a handler, as far as it is asked."""
 
-    def __init__(self, left_s=None, sent=b""):
+    def __init__(self, left_s=None, sent=b"", shown=()):
+        self.shown = shown
         self.left_s = left_s
         self.ended = None
         self.sent = sent
@@ -37,7 +39,7 @@ class Context:
         return self.sent
 
     def invocation_metadata(self):
-        return (("x-request-id", "mine"),)
+        return (("x-request-id", "mine"), *self.shown)
 
     def set_trailing_metadata(self, metadata):
         self.trailing = dict(metadata)
@@ -119,6 +121,19 @@ def test_a_message_that_does_not_come_is_not_waited_for(desk, sent, status, code
     _, context = called(desk, answer, Context(sent=sent))
     assert context.ended[0] is grpc.StatusCode[status]
     assert context.ended[1].startswith(f"{code}: ")
+
+
+def test_whoever_shows_several_keys_is_refused_as_over_rest(gate, tmp_path):
+    clock, file = FixedClock(0), AccessKeyFile(tmp_path)
+    scopes = parsed_scopes(["*:predict"])
+    key = file.create(owner="x", scopes=scopes, now_ms=0, who="ada", why="")
+    access = Access(file, clock, print, n_workers=1)
+    desk = Desk(gate, access, Telemetry(CollectorRegistry()), clock, patience_ms=50)
+    shown = ("authorization", f"Bearer {key}")
+    assert called(desk, answer, Context(shown=[shown]))[0] == "answer"
+    _, context = called(desk, answer, Context(shown=[shown, shown]))
+    assert context.ended[0] is grpc.StatusCode.INVALID_ARGUMENT
+    assert context.ended[1].startswith("several_keys: ")
 
 
 def test_an_error_that_nobody_foresaw_says_nothing_of_itself(desk, gate, caplog):
