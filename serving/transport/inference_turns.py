@@ -22,7 +22,7 @@ from serving.engine.gate import Gate
 from serving.engine.inference import Inference
 from serving.engine.together import MOST_TOGETHER
 from serving.models.releases import LoadedRelease
-from serving.telemetry.tracing import Trace
+from serving.telemetry.tracing import Trace, current
 from serving.transport.crowding import Handler
 from serving.transport.head_facts import FACTS, HeadFacts
 from serving.transport.known_heads import WHOLE_BODY
@@ -143,10 +143,12 @@ class InferenceTurns:
     def _tell_error(
         self, asked: _Asked, error: Exception, start_s: float, *, is_admitted: bool
     ) -> None:
+        current.set(asked.trace)  # of whom the log speaks
         code, answer = self._route.told(error, is_admitted=is_admitted)
         self._answer(asked, answer, start_s, code)
 
     def _answer(self, asked: _Asked, answer: Response, start_s: float, code: str = "") -> None:
+        current.set(asked.trace)  # whose span it is
         self._route.count(asked.cycle.scope, answer.status_code, start_s, code)
         asked.asker.tell(asked.cycle, answer)
         self._gate.leave()

@@ -27,6 +27,7 @@ from serving.engine.together import MOST_TOGETHER
 from serving.models.batching import PLAIN, BatchingScorer
 from serving.settings import HttpSettings
 from serving.telemetry.metrics import Telemetry
+from serving.telemetry.tracing import current
 from serving.transport.door import Door
 from serving.transport.rest import Services, build_app
 from stores.keys.access_keys import AccessKeyFile
@@ -240,6 +241,26 @@ def test_requests_and_rows_are_counted(world):
     assert world.counted("throughline_request_seconds_count", **route) == 5
     of_model = {"use_case": USE_CASE, "channel": "champion"}
     assert world.counted("throughline_inferred_rows_total", **of_model) == 8
+
+
+def test_each_is_counted_as_of_its_own_trace(world, monkeypatch):
+    seen = []
+    requested = Telemetry.requested
+
+    def noting(telemetry, *args):
+        trace = current.get()
+        seen.append(trace and trace.request_id)
+        requested(telemetry, *args)
+
+    async def run():
+        await world.taught(request_of(body_of()), request_of(b"{" * 40))
+        monkeypatch.setattr(Telemetry, "requested", noting)
+        for n, body in enumerate((body_of(), b"{" * 40, body_of())):
+            world.connected().data_received(request_of(body, b"X-Request-ID: mine-%d" % n))
+        await world.all_answered()
+
+    asyncio.run(run())
+    assert sorted(seen) == ["mine-0", "mine-1", "mine-2"]
 
 
 def test_what_comes_before_the_answer_is_answered_behind_it(world):
