@@ -7,11 +7,12 @@ packed from the columns of a pass, for all its records together (`core.packed_re
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 
 from core.decisions import DecisionPolicy
 from core.packed_records import PACKED, named_numbers
@@ -166,7 +167,7 @@ def _columns(outcomes: Outcomes) -> Columns:
     readings, values = outcomes.readings, outcomes.values
     return Columns(
         values.array[values.layout.first_read :],
-        np.array([outcomes.scores], dtype=np.float64),  # None becomes NaN
+        array("d", [math.nan if score is None else score for score in outcomes.scores]),
         readings.ages_ms,
         readings.seen,
         readings.statuses,

@@ -2,6 +2,7 @@
 
 import json
 import math
+from array import array
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def passes(draw):
     n_views, n_values = len(widths), sum(widths) + n_outputs
     columns = Columns(
         draw(arrays(np.float64, (n_values, n), elements=FLOATS)),
-        draw(arrays(np.float64, (1, n), elements=FLOATS)),
+        array("d", draw(st.lists(FLOATS, min_size=n, max_size=n))),
         draw(arrays(np.int64, (n_views, n), elements=LONGS)),
         draw(arrays(np.int64, (n_views, n), elements=LONGS)),
         draw(arrays(np.uint8, (n_views, n), elements=st.integers(0, len(STATUSES) - 1))),
@@ -76,9 +77,9 @@ def test_compiled_code_and_python_write_the_same_and_it_is_read_as_told(told, te
         values += record["transforms"].values()
         assert values == [number(v) for v in columns.values[:, place]]
         assert record["vector"] == [number(v) for v in columns.vectors[place]]
-        assert record["score"] == number(columns.scores[0, place])
+        assert record["score"] == number(columns.scores[place])
         assert record["entities"] == {"card": text}
-        is_scored = not math.isnan(columns.scores[0, place])
+        is_scored = not math.isnan(columns.scores[place])
         assert record["policy"] == ("scored" if is_scored else "unscored")
         for k, view in enumerate(record["features"].values()):
             ages, seen = columns.ages_ms[k, place], columns.seen[k, place]
@@ -92,7 +93,7 @@ def wide(width):
     views = np.zeros((1, 1), np.int64)
     statuses = np.zeros((1, 1), np.uint8)
     vectors = np.arange(width, dtype=np.float32)[None]
-    return Columns(np.zeros((0, 1)), np.zeros((1, 1)), views, views, statuses, vectors)
+    return Columns(np.zeros((0, 1)), array("d", [0.0]), views, views, statuses, vectors)
 
 
 def test_numbers_for_which_compiled_code_has_no_room_are_written_all_the_same():
@@ -114,3 +115,22 @@ def test_a_record_larger_than_a_frame_is_refused(monkeypatch, place):
     with pytest.raises(InvalidInputError) as refused:
         framing.frames(b'{"at_ms":"%s"}\n' % (b"1" * 500), [0], wide(2))
     assert refused.value.code == "record_size"
+
+
+def test_passes_of_any_size_follow_each_other_and_rows_may_lie_apart(monkeypatch):
+    monkeypatch.setattr(framing_module, "HELD_BYTES", 8_000)
+    compiled, plain = framings(named_numbers({"v": ["x"]}, []), built())
+    for n in (1, 12, 3, 40, 2):
+        rows = np.arange(n * 4.0).reshape(n, 4)
+        views = np.arange(n, dtype=np.int64)[None]
+        columns = Columns(
+            rows.T[:1],
+            array("d", [0.5] * n),
+            views,
+            views[:, ::-1],
+            views.astype(np.uint8) % 8,
+            np.asfortranarray(rows, dtype=np.float32),
+        )
+        lines = b"".join(b'{"at_ms":%d}\n' % k for k in range(n))
+        found = compiled.frames(lines, range(n), columns)
+        assert bytes(found.content) == plain.frames(lines, range(n), columns).content
