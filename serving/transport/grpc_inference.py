@@ -209,7 +209,7 @@ class Desk:
                 status, code, said = 500, grpc.StatusCode.INTERNAL, "an internal error"
             self._telemetry.requested(route, status, self._clock.monotonic_s() - start_s)
             if code is not grpc.StatusCode.OK:
-                await context.abort(code, said)
+                await _refused(context, code, said)
             return answer
 
         return called
@@ -256,6 +256,14 @@ class Desk:
             is_ambiguous=len(keys) > 1,
         )
         return self._access.admit(asked)
+
+
+async def _refused(context: Any, code: grpc.StatusCode, said: str) -> None:
+    """End a call by a status; one that grpc ended by its own is over without a line of the log."""
+    try:
+        await context.abort(code, said)
+    except grpc.aio.InternalError:
+        raise asyncio.CancelledError from None
 
 
 def code_of(error: PlatformError) -> grpc.StatusCode:

@@ -136,6 +136,17 @@ def test_whoever_shows_several_keys_is_refused_as_over_rest(gate, tmp_path):
     assert context.ended[1].startswith("several_keys: ")
 
 
+def test_a_call_that_grpc_has_ended_already_leaves_no_line_in_the_log(desk):
+    """Whoever sends messages that are too large once unpacked would else fill it."""
+
+    class Over(Context):
+        async def abort(self, code, said):
+            raise grpc.aio.InternalError("the batch failed")
+
+    with pytest.raises(asyncio.CancelledError):  # grpc's servers say nothing of that one
+        called(desk, answer, Over(sent=grpc.aio.EOF))
+
+
 def test_an_error_that_nobody_foresaw_says_nothing_of_itself(desk, gate, caplog):
     async def fail(request, grant):
         raise ValueError("4111-1111")
