@@ -241,7 +241,8 @@ class Service:
         async with AsyncExitStack() as ending:
             self._begin_ending(ending)
             await ending.enter_async_context(following(self._followers(), self._clock))
-            await ending.enter_async_context(self._grpc())
+            with ending_in_words("the service cannot listen for gRPC"):
+                await ending.enter_async_context(self._grpc())
             yield
 
     def _followers(self) -> dict[str, Follow]:

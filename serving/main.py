@@ -21,6 +21,7 @@ from serving.configuration import note_configuration
 from serving.process import (
     Told,
     allow_open_files,
+    authority,
     bound_socket,
     count_alone,
     settings_and_teller,
@@ -57,9 +58,10 @@ def main() -> int:
             check_host(host, AccessKeyFile(settings.layout.access), SystemClock(), told)
         note_configuration("service", settings, SystemClock(), told)
         listener = bound_socket(http.host, http.port, setting="THROUGHLINE_HTTP__PORT")
-        told(f"listening on http://{http.host}:{http.port} (docs at /docs)")
+        told(f"listening on http://{authority(http.host, http.port)} (docs at /docs)")
         if settings.grpc.port:
-            told(f"listening for gRPC on {settings.grpc.host}:{settings.grpc.port}")
+            address = authority(settings.grpc.host, settings.grpc.port)
+            told(f"listening for gRPC on {address}")
         return _serve(http, listener, told)
     except PlatformError as error:
         told(Trouble(error))

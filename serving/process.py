@@ -110,6 +110,17 @@ def allow_open_files(n_wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
+def authority(host: str, port: int) -> str:
+    """An address as URLs have it: colons of IPv6 would be taken for that before the port.
+
+    Examples
+    --------
+    >>> authority("127.0.0.1", 8080), authority("::1", 8080)
+    ('127.0.0.1:8080', '[::1]:8080')
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def bound_socket(host: str, port: int, *, setting: str) -> socket.socket:
     """A socket that has the address already and does not listen yet: nobody else can take it now.
 
@@ -125,7 +136,7 @@ def bound_socket(host: str, port: int, *, setting: str) -> socket.socket:
     except OSError as error:
         ours.close()
         raise ConfigurationError(
-            f"{host}:{port} cannot be listened on, and nothing was started",
+            f"{authority(host, port)} cannot be listened on, and nothing was started",
             found=(error.strerror or str(error)).lower(),
             remedy=f"end what listens there, or name another port in {setting}",
             code="port_taken",

@@ -18,6 +18,7 @@ from serving.console.table import SECTIONS, pages
 from serving.process import (
     Told,
     allow_open_files,
+    authority,
     bound_socket,
     count_alone,
     settings_and_teller,
@@ -44,7 +45,7 @@ def main() -> int:
         note_configuration("console", settings, SystemClock(), told)
         host, port = settings.console.host, settings.console.port
         listener = bound_socket(host, port, setting="THROUGHLINE_CONSOLE__PORT")
-        told(f"listening on http://{host}:{port}")
+        told(f"listening on http://{authority(host, port)}")
         return _serve(settings, listener, told)
     except PlatformError as error:
         told(Trouble(error))

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -42,6 +43,7 @@ from serving.errors import (
     OutOfScopeError,
     SlowBodyError,
 )
+from serving.process import authority
 from serving.settings import GrpcSettings, HttpSettings
 from serving.telemetry.log_lines import tell_failed
 from serving.telemetry.metrics import Telemetry
@@ -252,7 +254,7 @@ class Desk:
             verb=verb,
             use_cases=[request.model_name if hasattr(request, "model_name") else request.name],
             route=route,
-            client=context.peer(),
+            client=address_of(context.peer()),
             is_ambiguous=len(keys) > 1,
         )
         return self._access.admit(asked)
@@ -264,6 +266,18 @@ async def _refused(context: Any, code: grpc.StatusCode, said: str) -> None:
         await context.abort(code, said)
     except grpc.aio.InternalError:
         raise asyncio.CancelledError from None
+
+
+def address_of(peer: str) -> str:
+    """Address of whoever calls, as gRPC spells it, without the port: that is another each time.
+
+    Examples
+    --------
+    >>> address_of("ipv4:10.0.0.7:51234"), address_of("ipv6:%5B::1%5D:51234"), address_of("unix:")
+    ('10.0.0.7', '::1', 'unix:')
+    """
+    kind, _, where = unquote(peer).partition(":")
+    return where.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else peer
 
 
 def code_of(error: PlatformError) -> grpc.StatusCode:
@@ -301,7 +315,7 @@ async def listening(
         maximum_concurrent_rpcs=settings.max_calls,
     )
     server.add_generic_rpc_handlers((GrpcInference(inference).handler(desk.guarded),))
-    address = f"{settings.host}:{settings.port}"
+    address = authority(settings.host, settings.port)
     try:
         server.add_insecure_port(address)
     except RuntimeError:

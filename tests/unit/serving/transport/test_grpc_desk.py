@@ -11,11 +11,16 @@ from prometheus_client import CollectorRegistry
 
 from core.access import parsed_scopes
 from core.clock import FixedClock
-from core.errors import IntegrityError
+from core.errors import ConfigurationError, IntegrityError
+from orchestration.processes import free_port
 from serving.access import Access
 from serving.engine.gate import FEW, Gate
+from serving.engine.inference import Inference
+from serving.models.releases import Releases
+from serving.process import authority
+from serving.settings import GrpcSettings, HttpSettings
 from serving.telemetry.metrics import Telemetry
-from serving.transport.grpc_inference import STATUS, Desk, code_of, in_words
+from serving.transport.grpc_inference import STATUS, Desk, code_of, in_words, listening
 from serving.transport.problems import status_of
 from stores.keys.access_keys import AccessKeyFile
 
@@ -173,3 +178,19 @@ def test_every_error_has_a_status_that_agrees_with_that_of_rest(desk, error):
 def test_the_table_has_every_family():
     assert code_of(IntegrityError("damaged")) is grpc.StatusCode.INTERNAL
     assert set(STATUS) <= set(all_errors())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_of_either_kind_is_listened_on_by_one_alone(desk, host):
+    settings = GrpcSettings(host=host, port=free_port())
+    inference = Inference(Releases(), Telemetry(CollectorRegistry()))
+
+    async def listened():
+        async with listening(settings, HttpSettings(), inference, desk):
+            where = authority(host, settings.port)
+            async with grpc.aio.insecure_channel(where) as channel:
+                await asyncio.wait_for(channel.channel_ready(), 60)
+            with pytest.raises(ConfigurationError, match="gRPC cannot listen"):
+                await listening(settings, HttpSettings(), inference, desk).__aenter__()
+
+    asyncio.run(listened())
