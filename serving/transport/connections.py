@@ -159,6 +159,8 @@ class Connection(HttpToolsProtocol):
         self.cycle.default_headers = [*self.server_state.default_headers, *trace.headers()]
         if self.scope["http_version"] not in _VERSIONS:
             raise _Refusal(_malformed())
+        if self.scope["http_version"] == "1.0":  # it knows no answer before the answer
+            self.cycle.waiting_for_100_continue = False
         self.headers = []  # trailers, dropped: whoever reads headers has read them by then
         if self.cycle.scope["method"] != "HEAD":  # its answer ends with the head
             self._join_writes(self.cycle)

@@ -250,6 +250,15 @@ def test_who_asks_before_it_sends_is_told_to_go_on(url):
         assert connection.answer().status == 200
 
 
+def test_who_speaks_http_1_0_hears_nothing_before_the_answer(url):
+    asked = request(b"", b"Expect: 100-continue", b"Content-Length: %d" % len(GOOD))
+    with wire(url) as connection:
+        connection.send(asked.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert connection.is_silent(BODY_S / 2)
+        connection.send(GOOD)
+        assert connection.answer().status == 200
+
+
 def test_an_upgrade_is_not_made_and_the_request_answered(url):
     asked = request(
         b"", b"Connection: Upgrade", b"Upgrade: websocket", path=b"/livez", method=b"GET"
