@@ -41,6 +41,7 @@ class _Batch:
 
     asks: list[_Ask]
     places: Mapping[bytes, int] | None  # None where one asked: its keys went as they were
+    n_keys: int
     n_replies: int
     due_s: float
     values: Values = field(default_factory=list)
@@ -173,7 +174,7 @@ class _Link(asyncio.Protocol):
             keys = list(places)
         chunks = [keys[at : at + KEYS_A_COMMAND] for at in range(0, len(keys), KEYS_A_COMMAND)]
         due_s = self._loop.time() + self._timeout_s
-        self._batches.append(_Batch(asks, places, len(chunks), due_s))
+        self._batches.append(_Batch(asks, places, len(keys), len(chunks), due_s))
         if self._watch is None:
             self._watch = self._loop.call_at(due_s, self._look)
         self._transport.write(b"".join(map(_mget, chunks)))
@@ -223,11 +224,17 @@ class _Link(asyncio.Protocol):
         else:
             self._answer(reply)
 
-    def _answer(self, values: Values) -> None:
+    def _answer(self, values: Any) -> None:
+        if not self._batches or type(values) is not list:
+            self.lose("an answer to something else")
+            return
         batch = self._batches[0]
         batch.values += values
         batch.n_replies -= 1
         if batch.n_replies:
+            return
+        if len(batch.values) != batch.n_keys:
+            self.lose("an answer to something else")
             return
         self._batches.popleft()
         places, found = batch.places, batch.values

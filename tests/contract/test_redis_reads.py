@@ -140,3 +140,36 @@ def test_a_silent_server_fails_everything_in_time_and_later_answers_fresh(own_se
     assert all(isinstance(each, DependencyError) for each in failed)
     assert 0.2 <= spent_s < 20.0  # one after another would take forty
     assert fresh == [b"new"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"$3\r\nabc\r\n",
+        b":7\r\n",
+        b"$-1\r\n",
+        b"*1\r\n$1\r\n1\r\n",
+        b"*3\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n",
+    ],
+    ids=["text", "number", "nothing", "too_few", "too_many"],
+)
+def test_who_answers_something_else_is_a_server_that_failed(said):
+    """As what stands at the port of a server that has moved; nobody waits for it for ever."""
+
+    async def answer(reader, writer):
+        await reader.read(1_000)
+        writer.write(said)
+
+    async def use():
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        reader = TickReader(f"redis://127.0.0.1:{port}", timeout_s=SILENT_FOR_S)
+        asked = asyncio.gather(
+            reader.read([b"a", b"b"]), reader.read([b"b"]), return_exceptions=True
+        )
+        found = await asyncio.wait_for(asked, SILENT_FOR_S / 4)
+        reader.close()
+        server.close()
+        return found
+
+    assert [type(each) for each in asyncio.run(use())] == [DependencyError, DependencyError]
