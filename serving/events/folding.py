@@ -108,7 +108,7 @@ class SourceFolder:
             self._tail_from_ms = self._clock.now_ms()
             self._tail_tip = self._log.tip(self._tail_from_ms)
             if self._tail_tip == self._folded_tip:
-                self._available_ms = max(self._available_ms, self._tail_from_ms)
+                self._available_ms = self._known_until(self._tail_from_ms)
                 return 0
             self._tail = self._log.read_open(min(self._cursors.values()))
         tail, self._tail = self._tail, None
@@ -116,9 +116,10 @@ class SourceFolder:
         is_end = len(records) < self._batch_events
         # At the end, all that was durable when the look began is folded.
         until_ms = self._tail_from_ms if is_end else self._arrived_before(records[-1][1])
+        available_ms = self._known_until(until_ms)
         if records:
-            self._fold(records, until_ms)
-        self._available_ms = max(self._available_ms, until_ms)
+            self._fold(records, available_ms)
+        self._available_ms = available_ms
         if is_end:
             self._folded_tip = self._tail_tip
         else:
@@ -132,11 +133,20 @@ class SourceFolder:
             self._covered = self._positions(covered_key, _covered)
             self._write({}, self._cursors, self._available_ms)
 
+    def _known_until(self, until_ms: int) -> int:
+        """Until when all is folded. It goes back with a clock that was put back, and never else.
+
+        An instant that has not come would hide that the folder has died until it comes.
+        """
+        now_ms = self._clock.now_ms()
+        before_ms = self._available_ms if self._available_ms <= now_ms else 0
+        return max(before_ms, min(until_ms, now_ms))
+
     def _arrived_before(self, record: Record) -> int:
         """When all had arrived that stands before a record; over Kafka only its end tells."""
         return self._available_ms if self._log.is_over_kafka else record.ingested_at_ms
 
-    def _fold(self, records: Sequence[tuple[int, Record]], until_ms: int) -> None:
+    def _fold(self, records: Sequence[tuple[int, Record]], available_ms: int) -> None:
         last = records[-1][0]
         counted = self._counted(self._rows.accepted(records))
         groups = list(self._groups(counted))
@@ -152,7 +162,7 @@ class SourceFolder:
             except PlatformError as error:  # one entity's trouble must not stop the others
                 self.faults.append(f"{group.view.name}: {len(group.events)} events lost: {error}")
         cursors = {name: max(at, last) for name, at in self._cursors.items()}
-        self._write(written, cursors, max(self._available_ms, until_ms))
+        self._write(written, cursors, available_ms)
         self._cursors = cursors
 
     def _counted(self, rows: Iterable[Accepted]) -> list[Accepted]:

@@ -6,6 +6,7 @@ import pytest
 from folding_world import VIEW, CrashingStore, World
 from payments import NOW_MS, PAYMENTS, payment
 
+from core.clock import HOUR_MS
 from core.errors import DependencyError
 from core.features.blob import delta_key
 from core.features.fold import fold
@@ -121,6 +122,21 @@ def test_a_clock_that_is_put_back_stops_no_heartbeat(world):
     world.clock.advance(-3_600_000)
     world.folder.beat(every_ms=250)
     assert world.watermark().written_at_ms == before - 3_600_000
+
+
+def test_behind_a_clock_that_is_put_back_nothing_is_known_of_the_future(world):
+    world.append(payment("e1", NOW_MS - 1_000))
+    world.fold_all()
+    world.folder.beat(every_ms=0)
+    assert world.watermark().available_ms == NOW_MS
+    world.clock.advance(-HOUR_MS)
+    world.folder.step()
+    world.folder.beat(every_ms=0)
+    assert world.watermark().available_ms == NOW_MS - HOUR_MS
+    world.append(payment("e2", NOW_MS - 2 * HOUR_MS))
+    world.clock.advance(5)
+    world.fold_all()
+    assert world.watermark().available_ms == NOW_MS - HOUR_MS + 5
 
 
 def test_one_entity_s_trouble_does_not_stop_the_others(world):
