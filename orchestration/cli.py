@@ -85,7 +85,7 @@ COMMANDS = (
     Command(
         "snapshot",
         "snapshot",
-        "rebuild a training set and compare it bit for bit",
+        "training sets and whom they name; one rebuilt and compared bit for bit",
         is_supervised=True,
     ),
     Command(
