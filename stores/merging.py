@@ -204,7 +204,7 @@ def loaded(path: Path) -> Library:
     library.throughline_crc.argtypes = [ctypes.c_char_p, number]
     library.throughline_crc.restype = ctypes.c_uint32
     text = ctypes.c_char_p
-    library.throughline_frames.argtypes = [pointer, text, text, pointer, text, pointer, pointer]
+    library.throughline_frames.argtypes = [text, text, text, text, text, pointer, pointer]
     library.throughline_frames.restype = number
     counts = array("d", hll.LINEAR_COUNTS)
     library.throughline_prepare(hll.RAW_SCALE, hll.LINEAR_LIMIT, counts.buffer_info()[0])

@@ -72,14 +72,15 @@ static int64_t numbers_of(const int64_t *shape, const uint8_t *columns, int64_t 
 
 /* `own` has a line a record: an object, of which the outer braces are left out. `columns` lie end to
    end, each with a number a point: values, score, ages, positions, then statuses of one byte; then
-   vectors, point by point. `points` says whose record each is. Returns the bytes that were written. */
+   vectors, point by point. `points` says whose record each is; without it each point has one. Returns
+   the bytes that were written. */
 EXPORT int64_t throughline_frames(const int64_t *shape, const uint8_t *beginnings,
                                   const uint8_t *own, const int64_t *points,
                                   const uint8_t *columns, uint8_t *out, int64_t *sizes) {
     uint8_t numbers[MOST_NUMBERS + 2], *written = out;
     for (int64_t k = 0; k < shape[C_RECORDS]; k++) {
         double score;
-        int64_t n_bytes = numbers_of(shape, columns, points[k], numbers, &score);
+        int64_t n_bytes = numbers_of(shape, columns, points ? points[k] : k, numbers, &score);
         const uint8_t *line = own, *end = memchr(line, '\n', INT64_MAX);
         int is_scored = score == score;
         const int64_t *begins = shape + (is_scored ? C_SCORED : C_UNSCORED);
