@@ -106,43 +106,45 @@ class Recording:
         self, form: _Form, outcomes: Outcomes, timings_ms: Sequence[Json], kept: Sequence[int]
     ) -> list[_Own]:
         """What records say in words. Candidates of one request share stages, and often a key."""
+        points, explanations = outcomes.points, outcomes.explanations
+        decided, degraded = outcomes.decided, outcomes.degraded
+        nulls = dict.fromkeys(form.masked_inputs)
         known: dict[str | int, str] = {}
         spent_ms, spent = None, msgspec.Raw()
         owns = []
         for place in kept:
-            point, decided = outcomes.points[place], outcomes.decided[place]
-            explanation, trace = outcomes.explanations[place], point.trace
+            keys, inputs, at_ms, received_at_ms, _, trace, event_id, arm = points[place]
+            rule, decision, reason = decided[place]
+            explanation = explanations[place]
             if timings_ms[place] is not spent_ms:
                 spent_ms = timings_ms[place]
                 spent = _raw(spent_ms)
             own = _Own(
-                point.received_at_ms,
-                point.at_ms,
-                self._entities(form, point, known) if form.masked_keys else point.keys,
-                {**point.inputs, **dict.fromkeys(form.masked_inputs)}
-                if form.masked_inputs
-                else point.inputs,
-                decided.decision,
-                decided.reason,
+                received_at_ms,
+                at_ms,
+                self._masked(form, keys, known) if form.masked_keys else keys,
+                {**inputs, **nulls} if nulls else inputs,
+                decision,
+                reason,
                 spent,
-                point.event_id,
-                None if point.arm is None else point.arm._asdict(),
-                decided.rule,
+                event_id,
+                None if arm is None else arm._asdict(),
+                rule,
                 None if explanation is None else explanation.to_json(),
-                outcomes.degraded[place],
+                degraded[place],
                 None if trace is None else trace.request_id,
                 None if trace is None else trace.traceparent,
             )
             owns.append(own)
         return owns
 
-    def _entities(
-        self, form: _Form, point: Point, known: dict[str | int, str]
+    def _masked(
+        self, form: _Form, keys: Mapping[str, str | int], known: dict[str | int, str]
     ) -> Mapping[str, object]:
         """Join keys, masked where they must be."""
-        masked: dict[str, object] = {**point.keys}
+        masked: dict[str, object] = {**keys}
         for name in form.masked_keys:
-            key = point.keys[name]
+            key = keys[name]
             mask = known.get(key)
             if mask is None:
                 mask = known[key] = self._mask.of(key)
