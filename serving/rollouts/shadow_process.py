@@ -72,7 +72,7 @@ class ShadowProcess:
                 MODEL_OUTPUT,
                 self.patience_s,
                 [len(vectors) for vectors in passes],
-                np.concatenate([vector for vectors in passes for vector in vectors]).tobytes(),
+                np.concatenate(passes).tobytes(),
             )
         )
         try:

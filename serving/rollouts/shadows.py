@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -31,9 +31,9 @@ GATHER_S = 0.1
 """Until what the champion answered is looked at: a call of the process costs the loop as much as
 five comparisons."""
 
-POINTS_A_CALL, POINTS_A_TURN = 500, 32
+POINTS_A_CALL, POINTS_A_TURN = 500, 16
 """Sent in one call, if they are of several passes, and counted before requests go in between: more
-would hold up the loop for a third of a millisecond."""
+would hold up the loop for a seventh of a millisecond."""
 
 REST_S, LONGEST_REST_S = 1.0, 60.0
 """After a failure of the process; twice as long after each that follows within the longest. One
@@ -45,8 +45,8 @@ PROCESS_FAILED = "shadow_process_failed"
 """Code of the error that says so: the process, and not a row that it could not score."""
 
 
-Vectors = Sequence[NDArray[np.float32]]
-"""Vectors of one pass."""
+Vectors = NDArray[np.float32]
+"""Vectors of one pass, a row each."""
 
 
 class _Rest(NamedTuple):
@@ -182,12 +182,7 @@ class Shadows:
             return
         asked = [each for taken in batch if (each := await self._asked(taken)) is not None]
         found = await self._scored(shadow, [each.vectors for each in asked])
-        for each, scored in zip(asked, found, strict=False):
-            try:
-                await _count(each, scored)
-            except Exception:  # a shadow may do what it likes: it did not answer
-                _fail(each.taken)
-            await asyncio.sleep(0)  # requests go in between
+        await _count(zip(asked, found, strict=False))
         if len(found) < len(asked):
             asked[0].taken.count.n_ended += 1
             _fail(asked[len(found)].taken)
@@ -235,11 +230,13 @@ class Shadows:
         """Vectors, and what rules may read; read again only where the shadow's plan is another."""
         shadow, outcomes = taken.shadow, taken.outcomes
         if shadow.plan_digest == taken.champion.plan_digest:
-            return list(outcomes.vectors), outcomes.values
+            return outcomes.vectors, outcomes.values
         async with asyncio.timeout(READ_BUDGET_S):
             readings = await shadow.features.read(outcomes.points, self._reader)
+        if shadow.consenting is not None:
+            readings, _ = shadow.consenting.followed(readings, None)
         values = shadow.features.inputs(outcomes.points, readings)
-        return list(shadow.features.vectors(values)), values
+        return shadow.features.vectors(values), values
 
 
 def _calls(waiting: Sequence[_Pass]) -> list[list[_Pass]]:
@@ -267,22 +264,35 @@ def _drop(taken: _Pass) -> None:
     taken.count.n_dropped += len(taken.outcomes)
 
 
-async def _count(asked: _Asked, scored: Scored) -> None:
-    """Compare one pass with what the shadow made of it, a turn of the loop for so many points."""
-    taken = asked.taken
-    if scored.trouble or len(scored.scores) != len(taken.outcomes):
+async def _count(scored: Iterable[tuple[_Asked, Scored]]) -> None:
+    """Compare passes with what the shadow made of them; after so many points others have a turn."""
+    n_points = 0
+    for asked, found in scored:
+        try:
+            for _ in _compared(asked, found):
+                n_points += 1
+                if n_points % POINTS_A_TURN == 0:
+                    await asyncio.sleep(0)
+        except Exception:  # a shadow may do what it likes: it did not answer
+            _fail(asked.taken)
+    await asyncio.sleep(0)
+
+
+def _compared(asked: _Asked, scored: Scored) -> Iterator[None]:
+    """Compare one pass, a step a point."""
+    taken, scores = asked.taken, scored.scores
+    outcomes, count = taken.outcomes, taken.count
+    if scored.trouble or len(scores) != len(outcomes):
         _fail(taken)
         return
-    scores = np.array([np.nan if score is None else score for score in scored.scores])
     # What is no number is decided by nobody; the rest is, all at once.
-    decided = taken.shadow.decider.decide(np.nan_to_num(scores), asked.values)
-    taken.count.requested(taken.spent_ms, taken.scoring_ms, scored.spent_ms)
-    outcomes = taken.outcomes
-    compared = zip(outcomes.scores, outcomes.decided, scored.scores, decided, strict=True)
-    for number, (score, decision, by_shadow, shadows) in enumerate(compared, start=1):
-        if number % POINTS_A_TURN == 0:
-            await asyncio.sleep(0)
+    numbers = np.array([0.0 if score is None else score for score in scores])
+    decided = taken.shadow.decider.decide(numbers, asked.values)
+    count.requested(taken.spent_ms, taken.scoring_ms, scored.spent_ms)
+    compared = zip(outcomes.scores, outcomes.decided, scores, decided, strict=True)
+    for score, decision, by_shadow, shadows in compared:
         if score is None or by_shadow is None:
-            taken.count.nonfinite()
+            count.nonfinite()
         else:
-            taken.count.answered((score, decision.decision), (by_shadow, shadows.decision))
+            count.answered((score, decision.decision), (by_shadow, shadows.decision))
+        yield

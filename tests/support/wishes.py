@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from bundles import CONTRACT, TOY_PLAN
+from engines import Bench
 from ladders import DEGRADATION, laddered
+from payments import NOW_MS
 
 from core.consent import Answered, Consent
 from core.contracts import FieldSpec, Source
 from core.degradation import Degradation
+from core.features.blob import delta_key
+from core.features.fold import FoldEvent, fold
+from core.features.keys import entity_key
 from core.features.plan import AttributeFeature, ViewPlan
 from training.export import also_without
 
@@ -42,3 +47,13 @@ def asking(
         degradation=degradation,
     )
     return given | {"fallbacks": also_without(given["fallbacks"], WISH.name)}
+
+
+def says(bench: Bench, card: str, *words: bool) -> None:
+    """Words of a card, oldest first, as the folder brings them."""
+    events = [
+        FoldEvent(1, n, f"w{n}", NOW_MS - 1_000 + n, NOW_MS - 1_000 + n, {"is_out": word})
+        for n, word in enumerate(words)
+    ]
+    delta = fold(WISH, None, events, now_ms=NOW_MS, base_epoch=-1)
+    bench.store.write({delta_key("wish_v1", entity_key([card])): delta})

@@ -9,14 +9,11 @@ from bundles import REQUEST, TOY_PLAN
 from engines import Bench
 from ladders import DEGRADATION, Failing, aged, fallback_score
 from payments import NOW_MS
-from wishes import CONSENT, PLAN, WISH, asking
+from wishes import CONSENT, PLAN, WISH, asking, says
 
 from core.consent import asked
 from core.degradation import Freshness
 from core.errors import ConfigurationError
-from core.features.blob import delta_key
-from core.features.fold import FoldEvent, fold
-from core.features.keys import entity_key
 from core.packed_records import whole_record
 from serving.console.passport import passport_page
 from serving.records.replay import replayed
@@ -32,16 +29,6 @@ def bench_of(tmp_path, *, by="without_features", reader=None, degradation=DEGRAD
     mark = encode_watermark(Watermark(NOW_MS - 1_000, 0, NOW_MS))
     bench.store.write({watermark_key("wishes"): mark})
     return bench
-
-
-def says(bench, card, *words):
-    """Words of a card, oldest first, as the folder brings them."""
-    events = [
-        FoldEvent(1, n, f"w{n}", NOW_MS - 1_000 + n, NOW_MS - 1_000 + n, {"is_out": word})
-        for n, word in enumerate(words)
-    ]
-    delta = fold(WISH, None, events, now_ms=NOW_MS, base_epoch=-1)
-    bench.store.write({delta_key("wish_v1", entity_key([card])): delta})
 
 
 def ask(bench, card="c1", amount=1_250):

@@ -14,6 +14,7 @@ from bundles import TOY_PLAN, manifest_of, shelve
 from challengers import challenger_files
 from engines import Bench, InProcessScores
 from rollouts import request_of, roll_out
+from wishes import asking, says
 
 from core.errors import DependencyError
 from serving.rollouts.shadow_process import ShadowProcess
@@ -89,6 +90,28 @@ def test_a_shadow_of_another_plan_reads_for_itself(tmp_path):
     assert plan.digest != TOY_PLAN.digest
     _, found = ShadowBench(tmp_path, plan=plan).ask(20)
     assert (found.absolute_difference_ppm, found.shadow.n_scores) == (0, 20)
+
+
+class Seeing(InProcessScores):
+    """Keeps the vectors that it is asked for."""
+
+    def __init__(self):
+        self.seen = []
+
+    async def score(self, release, passes):
+        self.seen += [vector for vectors in passes for vector in vectors.tolist()]
+        return await super().score(release, passes)
+
+
+def test_a_shadow_that_asks_who_opted_out_is_shown_nothing_of_them(tmp_path):
+    """The champion's plan asks nobody; the shadow read for itself, and took it all."""
+    seeing = Seeing()
+    bench = ShadowBench(tmp_path, scores=seeing, **asking())
+    says(bench, "card-1", True)
+    bench.ask(3)
+    read = [np.isnan(vector).tolist() for vector in seeing.seen]
+    assert read[0] == read[2] != read[1]
+    assert np.isnan(seeing.seen[1]).sum() > np.isnan(seeing.seen[0]).sum()
 
 
 def test_a_shadow_s_nan_is_no_score(tmp_path):
