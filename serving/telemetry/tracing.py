@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -50,6 +50,12 @@ class Trace(NamedTuple):
             given.append((TRACEPARENT, self.traceparent.encode()))
         return [*given, (TRACESTATE, self.state)] if self.state else given
 
+    def lines(self) -> bytes:
+        """The same, as they are sent."""
+        if self.trace_id:
+            return lines_of(self.headers())
+        return b"x-request-id: %b\r\n" % self.request_id.encode()  # of nearly all
+
 
 current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 """The trace of the request that is being answered; whoever starts a task takes it along."""
@@ -67,6 +73,8 @@ def trace_of(headers: Headers) -> Trace:
     >>> len(trace.span_id), trace_of([(b"traceparent", b"nonsense")]).traceparent
     (16, None)
     """
+    if not headers:
+        return Trace(os.urandom(16).hex())
     by_name = dict(headers)
     given_id = by_name.get(REQUEST_ID)
     is_safe = given_id is not None and _SAFE_ID.fullmatch(given_id) is not None
@@ -102,3 +110,14 @@ def _values(headers: Headers, wanted: bytes) -> list[bytes]:
 def _state(states: list[bytes]) -> bytes:
     joined = b",".join(state.strip() for state in states)
     return joined if len(joined) <= MAX_STATE_BYTES and _STATE.fullmatch(joined) else b""
+
+
+def lines_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    r"""Headers as they are sent.
+
+    Examples
+    --------
+    >>> lines_of([(b"date", b"today"), (b"x-request-id", b"order-17")])
+    b'date: today\r\nx-request-id: order-17\r\n'
+    """
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

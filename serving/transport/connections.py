@@ -25,7 +25,7 @@ from serving.errors import (
     TooManyConnectionsError,
 )
 from serving.settings import HttpSettings
-from serving.telemetry.tracing import current, trace_of
+from serving.telemetry.tracing import current, lines_of, trace_of
 from serving.transport.joined_writes import JoinedWrites
 from serving.transport.problems import problem
 
@@ -293,8 +293,7 @@ class Connection(HttpToolsProtocol):
         trace = trace_of(list(self.scope["headers"]) if self.scope else ())
         headers = [*self.server_state.default_headers, *trace.headers(), *answer.raw_headers]
         headers.append((b"connection", b"close"))
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        head = b"".join([STATUS_LINE[answer.status_code], *lines, b"\r\n"])
+        head = STATUS_LINE[answer.status_code] + lines_of(headers) + b"\r\n"
         self.transport.write(head + bytes(answer.body))
         self._close()
 

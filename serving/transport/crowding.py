@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from serving.engine.deadline import Deadline, current
 from serving.engine.gate import Gate
 from serving.errors import BusyError, UnreadableTimeoutError
-from serving.telemetry.tracing import REQUEST_ID, trace_of
+from serving.telemetry.tracing import REQUEST_ID, lines_of, trace_of
 from serving.transport.head_facts import UNREADABLE, facts_of
 from serving.transport.known_heads import COUNTED, LENGTH, MOST_KNOWN_BYTES, NOT_PLAIN
 from serving.transport.problems import problem
@@ -123,7 +123,7 @@ class Refusals:
 
     def __init__(self) -> None:
         answer = problem(busy(), is_v2=True)  # for all: the word of `/v2` hurts nobody else
-        self._answer = STATUS_LINE[answer.status_code] + _lines(answer.raw_headers)
+        self._answer = STATUS_LINE[answer.status_code] + lines_of(answer.raw_headers)
         self._body = b"\r\n" + bytes(answer.body)
         self._default_headers: DefaultHeaders = []
         self._head = self._answer
@@ -145,12 +145,8 @@ class Refusals:
             return None
         if default_headers is not self._default_headers:  # a date among them, once a second
             self._default_headers = default_headers
-            self._head = self._answer + _lines(default_headers)
+            self._head = self._answer + lines_of(default_headers)
         if traced:
-            return self._head + _lines(trace_of(traced).headers()) + self._body
+            return self._head + trace_of(traced).lines() + self._body
         self._n += 1
         return b"%b%b%016x\r\n%b" % (self._head, self._ids, self._n, self._body)
-
-
-def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % header for header in headers])

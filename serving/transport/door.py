@@ -7,18 +7,17 @@ on every connection.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from serving.engine.gate import Gate
-from serving.telemetry.tracing import Trace, current, trace_of
+from serving.telemetry.tracing import current, lines_of, trace_of
 from serving.transport.connections import Connection
 from serving.transport.crowding import INSIDE, Refusals, is_counted
 from serving.transport.head_facts import FACTS, facts_of
 from serving.transport.inference_turns import InferenceTurns
+from serving.transport.known_cycle import Headers, KnownCycle
 from serving.transport.known_heads import WHOLE_BODY, KnownHeads, Met
 from serving.transport.shortcut import HANDLER
 from serving.transport.whole_answers import JsonAnswer, is_written
@@ -37,6 +36,7 @@ class Door(Connection):
         self._gate: Gate = self.app.gate
         self._refusals: Refusals = self.app.refusals
         self._heads: KnownHeads = self.app.heads
+        self._lines: tuple[Headers, bytes] = [], b""
         self._turns: InferenceTurns | None = self.app.turns
 
     def data_received(self, data: bytes) -> None:
@@ -87,39 +87,31 @@ class Door(Connection):
         scope[WHOLE_BODY] = met.body
         scope[INSIDE] = True
         self.scope = scope
-        self.cycle = RequestResponseCycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=[*self.server_state.default_headers, *trace.headers()],
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=True,
-            on_response=self.on_response_complete,
-        )
-        self.cycle.body = bytearray(met.body)
-        self.cycle.more_body = False
-        self.cycle.message_event.set()
+        self.cycle = cycle = KnownCycle(self, scope, met.body, trace, self._server_lines())
         self._gate.enter()
         if self._turns is not None and self._turns.takes(scope):
-            self._running = self.cycle
-            self._turns.add(self, self.cycle, trace)
+            self._running = cycle
+            self._turns.add(self, cycle)
             return
-        self._join_writes(self.cycle)
-        self._start_asgi_task(self.cycle, self.app)
+        self._join_writes(cycle)
+        self._start_asgi_task(cycle, self.app)
 
-    def tell(self, cycle: Any, answer: Response) -> None:
+    def _server_lines(self) -> bytes:
+        """What every answer begins with, put together when it has changed: once a second."""
+        headers = self.server_state.default_headers
+        if headers is not self._lines[0]:
+            self._lines = headers, lines_of(headers)
+        return self._lines[1]
+
+    def tell(self, cycle: KnownCycle, answer: Response) -> None:
         """Write an answer to a request that has no task."""
         if not isinstance(answer, JsonAnswer) or not is_written(cycle, answer):
             self._join_writes(cycle)
             self._start_asgi_task(cycle, answer)
 
-    def begin_task(self, cycle: Any, trace: Trace) -> None:
+    def begin_task(self, cycle: KnownCycle) -> None:
         """Have a request answered as all are."""
-        current.set(trace)
+        current.set(cycle.trace)
         self._join_writes(cycle)
         self._start_asgi_task(cycle, self.app)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from starlette.responses import Response
@@ -22,9 +22,10 @@ from serving.engine.gate import Gate
 from serving.engine.inference import Inference
 from serving.engine.together import MOST_TOGETHER
 from serving.models.releases import LoadedRelease
-from serving.telemetry.tracing import Trace, current
+from serving.telemetry.tracing import current
 from serving.transport.crowding import Handler
 from serving.transport.head_facts import FACTS, HeadFacts
+from serving.transport.known_cycle import KnownCycle
 from serving.transport.known_heads import WHOLE_BODY
 from serving.transport.plain_inference import PlainInference, plain_answer, plain_inference
 from serving.transport.shortcut import HANDLER
@@ -38,26 +39,18 @@ MOST_BYTES = 16_384
 class Asker(Protocol):
     """A connection with a request under way."""
 
-    def tell(self, cycle: Any, answer: Response) -> None:
+    def tell(self, cycle: KnownCycle, answer: Response) -> None:
         """Write an answer to the request."""
         ...
 
-    def begin_task(self, cycle: Any, trace: Trace) -> None:
+    def begin_task(self, cycle: KnownCycle) -> None:
         """Have the request answered as all are."""
         ...
 
 
-class _Asked(NamedTuple):
-    asker: Asker
-    cycle: Any
-    trace: Trace
-
-
-class _Ready(NamedTuple):
-    """A request that was let in, and what it asks for."""
-
-    asked: _Asked
-    plain: PlainInference
+_Asked = tuple[Asker, KnownCycle]
+_Ready = tuple[_Asked, PlainInference]
+"""A request that was let in, and what it asks for."""
 
 
 class InferenceTurns:
@@ -84,11 +77,11 @@ class InferenceTurns:
         facts: HeadFacts = scope[FACTS]
         return facts.is_plain_json and facts.timeout_ms is None and facts.n_json is None
 
-    def add(self, asker: Asker, cycle: Any, trace: Trace) -> None:
+    def add(self, asker: Asker, cycle: KnownCycle) -> None:
         """Answer a request with the next turn of the loop."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._turn)
-        self._waiting.append(_Asked(asker, cycle, trace))
+        self._waiting.append((asker, cycle))
 
     def _turn(self) -> None:
         now, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
@@ -97,24 +90,25 @@ class InferenceTurns:
         start_s = self._clock.monotonic_s()
         ready: dict[str, tuple[LoadedRelease, list[_Ready]]] = {}
         for asked in now:
-            name = asked.cycle.scope["path_params"]["use_case"]
+            asker, cycle = asked
+            name = cycle.scope["path_params"]["use_case"]
             release = self._inference.at_once(name)
-            each = None if release is None else _ready(asked, len(release.plan.vector))
-            if release is None or each is None:
-                asked.asker.begin_task(asked.cycle, asked.trace)
-            elif self._is_let_in(each, start_s):
-                ready.setdefault(name, (release, []))[1].append(each)
+            plain = None if release is None else _plain(cycle, release)
+            if release is None or plain is None:
+                asker.begin_task(cycle)
+            elif self._is_let_in(asked, plain.n_rows, start_s):
+                ready.setdefault(name, (release, []))[1].append((asked, plain))
         for name, (release, together) in ready.items():
             self._score(name, release, together, start_s)
 
-    def _is_let_in(self, ready: _Ready, start_s: float) -> bool:
+    def _is_let_in(self, asked: _Asked, n_rows: int, start_s: float) -> bool:
         is_admitted = False
         try:
-            grant = self._route.admit(ready.asked.cycle.scope)
+            grant = self._route.admit(asked[1].scope)
             is_admitted = True
-            grant.charge(ready.plain.n_rows)
+            grant.charge(n_rows)
         except Exception as error:
-            self._tell_error(ready.asked, error, start_s, is_admitted=is_admitted)
+            self._tell_error(asked, error, start_s, is_admitted=is_admitted)
             return False
         return True
 
@@ -129,7 +123,7 @@ class InferenceTurns:
             )
         except Exception as error:
             if len(ready) == 1:
-                self._tell_error(ready[0].asked, error, start_s, is_admitted=True)
+                self._tell_error(ready[0][0], error, start_s, is_admitted=True)
                 return
             for each in ready:
                 self._score(name, release, [each], start_s)
@@ -143,17 +137,17 @@ class InferenceTurns:
     def _tell_error(
         self, asked: _Asked, error: Exception, start_s: float, *, is_admitted: bool
     ) -> None:
-        current.set(asked.trace)  # of whom the log speaks
+        current.set(asked[1].trace)  # of whom the log speaks
         code, answer = self._route.told(error, is_admitted=is_admitted)
         self._answer(asked, answer, start_s, code)
 
     def _answer(self, asked: _Asked, answer: Response, start_s: float, code: str = "") -> None:
-        current.set(asked.trace)  # whose span it is
-        self._route.count(asked.cycle.scope, answer.status_code, start_s, code)
-        asked.asker.tell(asked.cycle, answer)
+        asker, cycle = asked
+        current.set(cycle.trace)  # whose span it is
+        self._route.count(cycle.scope, answer.status_code, start_s, code)
+        asker.tell(cycle, answer)
         self._gate.leave()
 
 
-def _ready(asked: _Asked, width: int) -> _Ready | None:
-    plain = plain_inference(asked.cycle.scope[WHOLE_BODY], width)
-    return None if plain is None else _Ready(asked, plain)
+def _plain(cycle: KnownCycle, release: LoadedRelease) -> PlainInference | None:
+    return plain_inference(cycle.scope[WHOLE_BODY], len(release.plan.vector))

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 Scope = Mapping[str, Any]
 
 WHOLE_BODY = "throughline.body"
@@ -44,7 +46,7 @@ class Known(NamedTuple):
     n_body: int
 
 
-class Met(NamedTuple):
+class Met(Struct, gc=False):
     """A whole request whose head is known. ``traced`` are its headers about its id and trace."""
 
     scope: dict[str, Any]

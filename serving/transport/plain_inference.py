@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from functools import lru_cache
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -38,7 +38,7 @@ class _Request(Struct, forbid_unknown_fields=True, gc=False):
 _decoder = msgspec.json.Decoder(_Request)
 
 
-class PlainInference(NamedTuple):
+class PlainInference(Struct, gc=False):
     """``n_rows`` vectors as little-endian float32, one after the other; NaN is null."""
 
     vectors: bytes
