@@ -77,7 +77,7 @@ class Computing:
             table.put(apply_transforms(self._by_numpy, table))
         if self._library is None:
             return vector_of(self._layout.plan, table)
-        n_points, width = table.array.shape[1], len(self._vector)
+        n_points, width = table.n_points, len(self._vector)
         vectors = array("f", bytes(4 * n_points * width))
         self._library.throughline_compute(
             self._steps.buffer_info()[0],

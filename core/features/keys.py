@@ -13,6 +13,8 @@ from core.errors import InvalidInputError
 
 _LENGTH_BYTES = 2
 _MAX_PART_BYTES = 2 ** (8 * _LENGTH_BYTES) - 1
+_LENGTHS = tuple(n_bytes.to_bytes(_LENGTH_BYTES, "big") for n_bytes in range(128))
+"""Of nearly all parts: put down once, they need not be made for each."""
 _OFFSET_BITS = 32
 LAST_OFFSET = 2**32 - 1
 """Offset that stands for the end of an epoch: no row has one as great."""
@@ -44,6 +46,8 @@ def entity_key(values: Sequence[str | int]) -> bytes:
         raise InvalidInputError(
             "an entity key has no part", remedy="give one value for each join key"
         )
+    if len(values) == 1:
+        return _part(values[0])
     return b"".join([_part(value) for value in values])
 
 
@@ -55,7 +59,7 @@ def _part(value: str | int) -> bytes:
             remedy="declare the join key as string or int64",
         )
     try:
-        encoded = str(value).encode()
+        encoded = value.encode() if type(value) is str else str(value).encode()
     except UnicodeEncodeError as error:
         raise InvalidInputError(
             "a join key value is not valid Unicode", remedy="send text that UTF-8 can carry"
@@ -66,6 +70,8 @@ def _part(value: str | int) -> bytes:
             found=f"{len(encoded)} bytes",
             remedy=f"keep it within {_MAX_PART_BYTES} bytes",
         )
+    if len(encoded) < len(_LENGTHS):
+        return _LENGTHS[len(encoded)] + encoded
     return len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded
 
 

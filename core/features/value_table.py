@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from core.features.plan import Plan
 from core.features.transforms import AT_MS
 
 Array = NDArray[np.float64]
+
+_NULL = array("d", (math.nan,))
 
 
 class ValueLayout:
@@ -37,7 +39,6 @@ class ValueLayout:
         self.plan = plan
         self.rows = {name: row for row, name in enumerate(names)}
         self.first_read = 1 + len(fields)
-        self.n_read = len(read)
         self.first_made = self.first_read + len(read)
         self.vector = np.array([self.rows[name] for name in plan.vector], dtype=np.intp)
 
@@ -45,7 +46,17 @@ class ValueLayout:
 class ValueTable(Mapping[str, Array]):
     """Values by qualified name, each shape ``(n,)``, that lie in one array.
 
-    What was not put down yet is NaN. ``address`` is where the array begins, for compiled code.
+    What was not put down yet is NaN.
+
+    Parameters
+    ----------
+    begins
+        The first of the numbers, row by row.
+
+    Attributes
+    ----------
+    numbers
+        All values, row by row, as compiled code takes them.
 
     Examples
     --------
@@ -56,13 +67,36 @@ class ValueTable(Mapping[str, Array]):
     (array([1., 2.]), array([[1., 2.]]))
     """
 
-    __slots__ = ("address", "array", "layout")
+    __slots__ = ("_array", "layout", "n_points", "numbers")
 
-    def __init__(self, layout: ValueLayout, n_points: int) -> None:
-        numbers = array("d", (math.nan,)) * (len(layout.rows) * n_points)
+    def __init__(self, layout: ValueLayout, n_points: int, begins: Iterable[float] = ()) -> None:
+        numbers = array("d", begins)
+        numbers.extend(_NULL * (len(layout.rows) * n_points - len(numbers)))
         self.layout = layout
-        self.address = numbers.buffer_info()[0]
-        self.array: Array = np.frombuffer(numbers).reshape(len(layout.rows), n_points)
+        self.n_points = n_points
+        self.numbers = numbers
+        self._array: Array | None = None
+
+    @property
+    def address(self) -> int:
+        """Where the numbers begin."""
+        return self.numbers.buffer_info()[0]
+
+    @property
+    def array(self) -> Array:
+        """All values, shape ``(rows, n)``; not copied."""
+        if self._array is None:
+            self._array = np.frombuffer(self.numbers).reshape(len(self.layout.rows), self.n_points)
+        return self._array
+
+    @property
+    def read(self) -> Array:
+        """Values of the views, shape ``(values, n)``; not copied."""
+        return self.array[self.layout.first_read : self.layout.first_made]
+
+    def copy(self) -> ValueTable:
+        """The same, to be changed."""
+        return ValueTable(self.layout, self.n_points, self.numbers)
 
     def put(self, values: Mapping[str, Array]) -> None:
         """Put down values; KeyError for a name that the plan does not have."""

@@ -30,6 +30,7 @@ LATEST_MS = 253_402_300_799_999
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_ONE_CLASS = re.compile(r"\[[A-Za-z0-9_.:-]+\]\+")
 _INT_TEXT = re.compile(r"[+-]?[0-9]+")
 _FLOAT_TEXT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE_TEXT = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -197,7 +198,38 @@ def _string_check(spec: FieldSpec) -> Check:
             refuse("not_allowed", "must be one of the declared values")
         return str(text)
 
+    members = None if allowed or spec.pattern is None else _members(spec.pattern)
+    return check if members is None else _member_check(members, max_length, check)
+
+
+def _member_check(members: str, max_length: int, whole: Check) -> Check:
+    """Look at once whether a text is short and of certain characters; ``whole`` says what is not.
+
+    To strip them from a text takes less than to match it.
+    """
+
+    def check(value: Any) -> Any:
+        if type(value) is str and 0 < len(value) <= max_length and not value.strip(members):
+            return value
+        return whole(value)
+
     return check
+
+
+def _members(pattern: str) -> str | None:
+    """Characters of which a text must be made; None where a pattern asks for more than that.
+
+    Examples
+    --------
+    >>> _members("[a-c_.-]+")
+    '-._abc'
+    >>> _members("[^a]+") is _members("[a-c]+x") is _members("[a-é]+") is None
+    True
+    """
+    if _ONE_CLASS.fullmatch(pattern) is None:
+        return None
+    member = re.compile(pattern).fullmatch
+    return "".join(filter(member, map(chr, range(128))))
 
 
 def _check_characters(text: str) -> None:

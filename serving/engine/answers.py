@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from serving.engine.outcomes import Outcome, Outcomes
-from serving.engine.readings import Reading
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.engine.explaining import Explanation
+from serving.engine.outcomes import Outcomes
+from serving.engine.readings import STATUSES, Readings
 from serving.models.releases import LoadedRelease
 from serving.ports import Json
+from stores.view_merging import NONE
 
 TOP_CONTRIBUTIONS = 5
 
@@ -29,38 +34,56 @@ def answers_of(
     timings_ms: Sequence[Json],
 ) -> list[Json]:
     """Answers of the API in order; without an id where no record is kept."""
-    known: dict[int, Json] = {}  # what outcomes share is told once
+    of_each = zip(
+        record_ids,
+        outcomes.scores,
+        outcomes.decided,
+        outcomes.explanations,
+        _features(outcomes.readings),
+        outcomes.degraded,
+        timings_ms,
+        strict=True,
+    )
     return [
         {
             "prediction_id": record_id,
-            "score": outcome.score,
-            "decision": outcome.decision,
-            "reasons": _reasons(outcome),
+            "score": score,
+            "decision": decision,
+            "reasons": [{"code": reason}]
+            if explanation is None
+            else [{"code": reason}, *_contributions(explanation, outcomes.vectors[place])],
             "model": model,
-            "features": _features(outcome.reading, known),
-            "degraded": outcome.degraded,
+            "features": features,
+            "degraded": degraded,
             "timings_ms": spent_ms,
         }
-        for outcome, record_id, spent_ms in zip(outcomes, record_ids, timings_ms, strict=True)
-    ]
+        for place, (
+            record_id, score, (_, decision, reason), explanation, features, degraded, spent_ms
+        ) in enumerate(of_each)
+    ]  # fmt: skip
 
 
-def _features(reading: Reading, known: dict[int, Json]) -> Json:
-    features = {}
-    for view, read in reading.items():
-        found = known.get(id(read))
-        if found is None:
-            found = known[id(read)] = {"status": read.status, "age_ms": read.age_ms}
-        features[view] = found
-    return features
+def _features(readings: Readings) -> list[Json]:
+    """Status and age of each view, for each point; those of whom the same is said share it."""
+    names, told, n_points = readings.rows.names, readings.told, len(readings)
+    known: dict[bytes, Json] = {}
+    found = []
+    for place in range(n_points):
+        statuses = told.statuses[place::n_points]
+        ages_ms = told.numbers[place : told.n_cells : n_points]
+        said = statuses.tobytes() + ages_ms.tobytes()
+        features = known.get(said)
+        if features is None:
+            features = known[said] = {
+                name: {"status": STATUSES[status], "age_ms": None if age_ms == NONE else age_ms}
+                for name, status, age_ms in zip(names, statuses, ages_ms, strict=True)
+            }
+        found.append(features)
+    return found
 
 
-def _reasons(outcome: Outcome) -> list[Json]:
-    reasons: list[Json] = [{"code": outcome.reason}]
-    explanation = outcome.explanation
-    if explanation is None:
-        return reasons
+def _contributions(explanation: Explanation, vector: NDArray[np.float32]) -> list[Json]:
     if explanation.status != "exact":
-        return [*reasons, {"code": f"explanation_{explanation.status}"}]
-    top = explanation.top(outcome.vector, TOP_CONTRIBUTIONS)
-    return [*reasons, *({"code": "contribution", **each} for each in top)]
+        return [{"code": f"explanation_{explanation.status}"}]
+    top = explanation.top(vector, TOP_CONTRIBUTIONS)
+    return [{"code": "contribution", **each} for each in top]

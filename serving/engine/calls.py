@@ -51,12 +51,10 @@ def points_of(call: Call, release: LoadedRelease) -> list[Point]:
     """Points of a call by a release's contract; BrokenContractError with all that does not fit."""
     points: list[Point] = []
     faults: list[FieldFault] = []
+    point_of, now_ms, trace, arm = release.contract.point, call.received_at_ms, call.trace, call.arm
     for raw, pointer in zip(call.raws, call.pointers, strict=True):
         try:
-            point = release.contract.point(
-                raw, now_ms=call.received_at_ms, pointer=pointer, trace=call.trace, arm=call.arm
-            )
-            points.append(point)
+            points.append(point_of(raw, now_ms=now_ms, pointer=pointer, trace=trace, arm=arm))
         except BrokenContractError as error:
             faults.extend(error.faults)
             if len(faults) >= MAX_FAULTS:

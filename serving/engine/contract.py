@@ -81,22 +81,21 @@ class RequestContract:
         faults: list[FieldFault] = []
         if not isinstance(raw, dict):
             raise BrokenContractError([FieldFault(pointer, "malformed", "must be an object")])
-        if not raw.keys() <= _FIELDS:
+        if not _FIELDS.issuperset(raw):
             faults.append(FieldFault(pointer, "unknown_field", _only(_FIELDS)))
         keys = self._keys.values(raw.get("entities"), pointer, faults)
         inputs = self._inputs.values(raw.get("inputs", {}), pointer, faults)
-        at_ms = self._at_ms(raw.get("at"), now_ms, pointer, faults)
+        at, named = raw.get("at"), raw.get(EVENT_ID)
+        at_ms = now_ms if at is None else self._at_ms(at, now_ms, pointer, faults)
         is_explained = raw.get("explain", False)
         if not isinstance(is_explained, bool):
             faults.append(FieldFault(f"{pointer}/explain", "wrong_type", "must be true or false"))
-        event_id = self._event_id(raw.get(EVENT_ID), pointer, faults)
+        event_id = None if named is None else self._event_id(named, pointer, faults)
         if faults:
             raise BrokenContractError(faults)
         return Point(keys, inputs, at_ms, now_ms, is_explained, trace, event_id, arm)
 
     def _event_id(self, raw: object, pointer: str, faults: list[FieldFault]) -> str | None:
-        if raw is None:
-            return None
         try:
             return str(self._check_event_id(raw))
         except RefusedValue as refused:
@@ -104,8 +103,6 @@ class RequestContract:
             return None
 
     def _at_ms(self, raw: object, now_ms: int, pointer: str, faults: list[FieldFault]) -> int:
-        if raw is None:
-            return now_ms
         try:
             at_ms = int(self._check_at(raw))
         except RefusedValue as refused:
@@ -132,26 +129,31 @@ class _Part:
         )
 
     def values(self, raw: object, pointer: str, faults: list[FieldFault]) -> dict[str, Any]:
-        here = pointer + self._pointer
         if not isinstance(raw, dict):
-            faults.append(FieldFault(here, "malformed", "must be an object"))
+            self._add(faults, pointer, None, "malformed", "must be an object")
             return {}
-        if not raw.keys() <= self._known:  # the unknown name itself is input: not repeated
-            faults.append(FieldFault(here, "unknown_field", _only(self._known)))
+        if not self._known.issuperset(raw):  # the unknown name itself is input: not repeated
+            self._add(faults, pointer, None, "unknown_field", _only(self._known))
         values: dict[str, Any] = {}
         for name, is_nullable, check in self._checks:
             value = raw.get(name)
             if value is None:
                 if not is_nullable:
                     code = "null_field" if name in raw else "missing_field"
-                    faults.append(FieldFault(f"{here}/{name}", code, "must be there"))
+                    self._add(faults, pointer, name, code, "must be there")
                 values[name] = None
                 continue
             try:
                 values[name] = check(value)
             except RefusedValue as refused:
-                faults.append(FieldFault(f"{here}/{name}", refused.code, refused.message))
+                self._add(faults, pointer, name, refused.code, refused.message)
         return values
+
+    def _add(
+        self, faults: list[FieldFault], pointer: str, name: str | None, code: str, message: str
+    ) -> None:
+        place = self._pointer if name is None else f"{self._pointer}/{name}"
+        faults.append(FieldFault(pointer + place, code, message))
 
 
 def _only(names: frozenset[str]) -> str:

@@ -22,8 +22,9 @@ from core.degradation import (
 )
 from core.features.plan import Plan
 from core.ports import ModelRunner
-from serving.engine.readings import NONE, Readings
+from serving.engine.readings import Readings
 from serving.ports import Scorer
+from stores.view_merging import NONE
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,16 @@ class Ladder:
         self, degradation: Degradation, plan: Plan, fallbacks: Sequence[LoadedFallback]
     ) -> None:
         self._limits = Limits(degradation)
-        self._views = {view.name: place for place, view in enumerate(plan.views)}
+        self._views = tuple(view.name for view in plan.views)
         self.fallbacks = tuple(fallbacks)
         self.unscored = unscored_decider(degradation, plan)
 
     def lapses(self, readings: Readings) -> list[Lapse | None] | None:
         """How each point falls short of being fresh; None when no point does."""
-        ages_ms = readings.source_ages_ms
         for view, fresh_ms in self._limits.fresh_ms:
-            for age_ms in ages_ms[self._views[view]].tolist():
+            for age_ms in readings.source_ages_of(view):
                 if age_ms == NONE or age_ms > fresh_ms:
-                    return [self._lapse(of_point) for of_point in ages_ms.T.tolist()]
+                    return [self._lapse(ages_ms) for ages_ms in readings.source_ages_ms.T.tolist()]
         return None
 
     def nothing(self, because: str, n_points: int) -> list[Lapse | None]:

@@ -184,7 +184,7 @@ class Passes:
         if release.consenting is not None:
             readings, lapses = release.consenting.followed(readings, lapses)
         timer.begin("transform")
-        values = release.features.inputs(points, readings)
+        values = readings.table
         vectors = release.features.vectors(values)
         timer.begin("score")
         found = await judged(release, vectors, values, lapses, may_descend=channel != "challenger")
@@ -244,7 +244,7 @@ class Passes:
             because = "the online store holds values that cannot be read"
         else:
             return readings, None, lapses
-        missing = release.features.nothing(len(points))
+        missing = release.features.nothing(points)
         if ladder is None:
             return missing, {"level": "no_features", "because": because}, None
         return missing, None, ladder.nothing(because, len(points))

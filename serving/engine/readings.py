@@ -7,7 +7,9 @@ point by itself is put together when somebody looks at it.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,16 +17,17 @@ from numpy.typing import NDArray
 
 from core.degradation import EXPIRED, UNAVAILABLE, WITHHELD
 from core.features.plan import Plan
-from stores.merging import STATUSES as MERGED
+from core.features.value_table import ValueTable
+from stores.view_merging import COLUMNS, NONE, Told
+from stores.view_merging import STATUSES as MERGED
 
 STATUSES: tuple[str, ...] = (*MERGED, UNAVAILABLE, EXPIRED, WITHHELD)
 """What a number in `Readings.statuses` stands for, by its place."""
 
-NONE = -1
-"""Stands in `Readings` for an age or a position that nobody knows; those that are known are not
-negative."""
-
 Numbers = NDArray[np.int64]
+
+_UNAVAILABLE = STATUSES.index(UNAVAILABLE)
+_SOURCE_AGES, _ASKED = 2, 3
 
 
 class ViewValues(NamedTuple):
@@ -71,63 +74,79 @@ class ViewRows:
 class Readings(Sequence[Reading]):
     """Readings of points in order; each as views by name where it is looked at by itself.
 
-    Columns are shared with whoever was given them: nobody writes into them.
-
     Parameters
     ----------
-    numbers
-        Values, shape ``(values, n)``, in the order of the plan's views; NaN for null.
-    statuses
-        Places in `STATUSES`, shape ``(views, n)``, as all that follow.
-    ages_ms, source_ages_ms, seen
-        As `ViewValues` has them; `NONE` when unknown.
-    asked
-        Alike where two points were told the same of a view, as of the entity that they share.
+    table
+        The points' instants, request fields and what was read; what transforms make comes there,
+        too.
+    told
+        What was told of the views beside their values.
     """
 
-    __slots__ = (
-        "_known", "ages_ms", "asked", "numbers", "rows", "seen", "source_ages_ms", "statuses"
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        rows: ViewRows,
-        numbers: NDArray[np.float64],
-        statuses: NDArray[np.uint8],
-        *,
-        ages_ms: Numbers,
-        seen: Numbers,
-        source_ages_ms: Numbers,
-        asked: Numbers,
-    ) -> None:
+    def __init__(self, rows: ViewRows, table: ValueTable, told: Told) -> None:
         self.rows = rows
-        self.numbers = numbers
-        self.statuses = statuses
-        self.ages_ms = ages_ms
-        self.seen = seen
-        self.source_ages_ms = source_ages_ms
-        self.asked = asked
+        self.table = table
+        self.told = told
         self._known: dict[tuple[int, int], ViewValues] = {}
 
     @classmethod
-    def nothing(cls, rows: ViewRows, n_points: int) -> Readings:
-        """Where nothing could be read: every value null, every view unavailable."""
-        shape = len(rows.names), n_points
-        unknown = np.full(shape, NONE, dtype=np.int64)
-        return cls(
-            rows,
-            np.full((rows.n_values, n_points), math.nan),
-            np.full(shape, STATUSES.index(UNAVAILABLE), dtype=np.uint8),
-            ages_ms=unknown,
-            seen=unknown,
-            source_ages_ms=unknown,
-            asked=np.zeros(shape, dtype=np.int64),
-        )
+    def nothing(cls, rows: ViewRows, table: ValueTable) -> Readings:
+        """Where nothing could be read: every value of a table null, every view unavailable."""
+        told = Told(len(rows.names) * table.n_points)
+        told.statuses = array("B", (_UNAVAILABLE,)) * told.n_cells
+        told.numbers = array("q", (NONE,)) * len(told.numbers)
+        return cls(rows, table, told)
+
+    @property
+    def numbers(self) -> NDArray[np.float64]:
+        """Values, shape ``(values, n)``, in the order of the plan's views; NaN for null."""
+        return self.table.read
+
+    @cached_property
+    def statuses(self) -> NDArray[np.uint8]:
+        """Places in `STATUSES`, shape ``(views, n)``, as of all that follow."""
+        return np.frombuffer(self.told.statuses, dtype=np.uint8).reshape(self._shape)
+
+    @property
+    def ages_ms(self) -> Numbers:
+        """Ages as `ViewValues` has them; `NONE` when unknown."""
+        return self._column(0)
+
+    @property
+    def seen(self) -> Numbers:
+        """Positions as `ViewValues` has them; `NONE` when unknown."""
+        return self._column(1)
+
+    @property
+    def source_ages_ms(self) -> Numbers:
+        """Ages of the sources; `NONE` when unknown."""
+        return self._column(_SOURCE_AGES)
+
+    def source_ages_of(self, view: str) -> Sequence[int]:
+        """The same of one view, in order of the points."""
+        start = _SOURCE_AGES * self.told.n_cells + self.rows.places[view] * self.table.n_points
+        return self.told.numbers[start : start + self.table.n_points]
+
+    @property
+    def asked(self) -> Numbers:
+        """Alike where two points were told the same of a view, as of the entity that they share."""
+        return self._column(_ASKED)
+
+    @cached_property
+    def _columns(self) -> Numbers:
+        return np.frombuffer(self.told.numbers, dtype=np.int64).reshape(COLUMNS, *self._shape)
+
+    def _column(self, number: int) -> Numbers:
+        column: Numbers = self._columns[number]
+        return column
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return len(self.rows.names), self.table.n_points
 
     def __len__(self) -> int:
         """How many points there are."""
-        n_points: int = self.numbers.shape[1]
-        return n_points
+        return self.table.n_points
 
     def __getitem__(self, place: int) -> Reading:  # type: ignore[override]
         """What was read for one point."""
@@ -139,15 +158,10 @@ class Readings(Sequence[Reading]):
 
     def some(self, places: Sequence[int]) -> Readings:
         """Those of some of the points, in that order."""
-        return Readings(
-            self.rows,
-            self.numbers.take(places, axis=1),
-            self.statuses.take(places, axis=1),
-            ages_ms=self.ages_ms.take(places, axis=1),
-            seen=self.seen.take(places, axis=1),
-            source_ages_ms=self.source_ages_ms.take(places, axis=1),
-            asked=self.asked.take(places, axis=1),
-        )
+        told = Told(len(self.rows.names) * len(places))
+        told.statuses = array("B", self.statuses.take(places, axis=1).tobytes())
+        told.numbers = array("q", self._columns.take(places, axis=2).tobytes())
+        return Readings(self.rows, self.table.some(places), told)
 
     def without(self, views: Sequence[Collection[str]], status: str) -> Readings:
         """The same without some views of points: their values null, their status another.
@@ -157,37 +171,30 @@ class Readings(Sequence[Reading]):
         views
             Of each point those that are taken away.
         """
-        numbers, statuses, asked = self.numbers.copy(), self.statuses.copy(), self.asked.copy()
-        number, beyond = STATUSES.index(status), int(asked.max(initial=0)) + 1
+        table, told = self.table.copy(), self.told.copy()
+        n_points, number = table.n_points, STATUSES.index(status)
+        asked = _ASKED * told.n_cells
         for place, names in enumerate(views):
             for name in names:
                 view = self.rows.places[name]
-                numbers[self.rows.of_values[view], place] = math.nan
-                statuses[view, place] = number
-                asked[view, place] += beyond
-        return Readings(
-            self.rows,
-            numbers,
-            statuses,
-            ages_ms=self.ages_ms,
-            seen=self.seen,
-            source_ages_ms=self.source_ages_ms,
-            asked=asked,
-        )
+                table.read[self.rows.of_values[view], place] = math.nan
+                told.statuses[view * n_points + place] = number
+                told.numbers[asked + view * n_points + place] += n_points
+        return Readings(self.rows, table, told)
 
     def _view(self, view: int, place: int) -> ViewValues:
-        key = view, int(self.asked[view, place])
-        found = self._known.get(key)
+        n_points, told, rows = self.table.n_points, self.told, self.rows.of_values[view]
+        cell = view * n_points + place
+        age_ms, seen, source_age_ms, asked, _ = told.numbers[cell :: told.n_cells]
+        found = self._known.get((view, asked))
         if found is None:
-            found = self._known[key] = ViewValues(
-                self.numbers[self.rows.of_values[view], place].tolist(),
-                STATUSES[self.statuses[view, place]],
-                _known(self.ages_ms[view, place]),
-                _known(self.seen[view, place]),
-                _known(self.source_ages_ms[view, place]),
+            start = self.table.layout.first_read * n_points + place
+            end = start + rows.stop * n_points
+            found = self._known[view, asked] = ViewValues(
+                self.table.numbers[start + rows.start * n_points : end : n_points].tolist(),
+                STATUSES[told.statuses[cell]],
+                None if age_ms == NONE else age_ms,
+                None if seen == NONE else seen,
+                None if source_age_ms == NONE else source_age_ms,
             )
         return found
-
-
-def _known(number: np.int64) -> int | None:
-    return None if number == NONE else int(number)

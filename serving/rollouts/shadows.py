@@ -235,8 +235,7 @@ class Shadows:
             readings = await shadow.features.read(outcomes.points, self._reader)
         if shadow.consenting is not None:
             readings, _ = shadow.consenting.followed(readings, None)
-        values = shadow.features.inputs(outcomes.points, readings)
-        return shadow.features.vectors(values), values
+        return shadow.features.vectors(readings.table), readings.table
 
 
 def _calls(waiting: Sequence[_Pass]) -> list[list[_Pass]]:

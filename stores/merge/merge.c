@@ -15,7 +15,7 @@
 
 enum { PRESENT, NOT_FOUND, FRESH, STALE, MISSING, ASK };
 
-static const int64_t NEVER = INT64_MIN;
+static const int64_t NEVER = INT64_MIN, UNKNOWN = -1;
 
 EXPORT void throughline_prepare(double scale, double limit, const double *counts) {
     prepare_crc();
@@ -109,10 +109,33 @@ static int attributes(const int64_t *p, const Part *parts, int64_t at_ms, double
     return FRESH;
 }
 
-/* ---- Jobs: one entity of one view at one instant ---- */
+/* ---- A pass: the views of a plan for all its points, as columns ---- */
 
-enum { J_PROGRAM, J_BASE, J_DELTA, J_AT, J_FIRST, J_OUT, J_SIZE };
-enum { R_STATUS, R_NEWEST, R_SEEN, R_SIZE };
+enum { V_PROGRAM, V_GROUP, V_OFFSET, V_ROW, V_WIDTH, V_SIZE };
+enum { M_FIRST_MS, M_AVAILABLE_MS, M_POSITION, M_SIZE };
+
+/* As stores/merging.py gives it: numbers of eight bytes, and behind them those of `Given`. */
+typedef struct {
+    int64_t n_views, n_groups, n_points, n_values;
+    const int64_t *programs;
+    const int64_t *views;   /* V_SIZE a view; of a program -1 where there is none */
+    double *room;           /* for the values of the widest view */
+    int64_t *places;        /* room: where each value begins */
+    int64_t *leaders;       /* room: of a value the last point whose entity's first it is */
+    double *numbers;        /* out: the values, a row a feature of the views; NaN for null */
+    uint8_t *statuses;      /* out, a row a view, as all that follow */
+    int64_t *ages_ms, *seen, *source_ages_ms, *asked, *newest_ms;
+} Pass;
+
+_Static_assert(sizeof(Pass) == 16 * 8, "Python gives a pass as numbers of eight bytes");
+
+typedef struct {
+    const int64_t *marks;   /* M_SIZE a view; NEVER where nothing is known, of positions -1 */
+    const int64_t *firsts;  /* a row a group: of each point the place of its entity's first value */
+    const int64_t *at_ms;   /* of each point */
+    const int64_t *sizes;   /* of each value, -1 where there is none */
+    const uint8_t *data;    /* the values end to end */
+} Given;
 
 static int64_t seen_position(const Part *parts) {
     int64_t epoch = -1, seen = -1;
@@ -127,16 +150,17 @@ static int64_t seen_position(const Part *parts) {
     return seen;
 }
 
-static int read_one(const int64_t *p, const int64_t *job, const uint8_t *data,
-                    const int64_t *places, const int64_t *sizes, double *values,
-                    int64_t *newest_ms, int64_t *seen) {
+static int read_one(const Pass *pass, const Given *given, const int64_t *view, int64_t first_ms,
+                    int64_t place, int64_t at_ms, int64_t *newest_ms, int64_t *seen) {
     Part parts[2];
-    int64_t at_ms = job[J_AT], horizon_ms = job[J_FIRST];
+    const int64_t *p = pass->programs + view[V_PROGRAM];
+    int64_t horizon_ms = first_ms;
+    if (view[V_PROGRAM] < 0) return ASK;
     for (int s = 0; s < 2; s++) {
-        int64_t blob = job[J_BASE + s];
+        int64_t blob = place + view[V_OFFSET] + 1 - s, size = given->sizes[blob]; /* delta first */
         parts[s].is_there = 0;
-        if (sizes[blob] < 0) continue;
-        if (open_part(p, data + places[blob], sizes[blob], s, &parts[s])) return ASK;
+        if (size < 0) continue;
+        if (open_part(p, given->data + pass->places[blob], size, s, &parts[s])) return ASK;
         if (parts[s].epoch < -1 || parts[s].epoch >= (1ll << 31)) return ASK;
         if (parts[s].horizon_ms > horizon_ms) horizon_ms = parts[s].horizon_ms;
     }
@@ -144,28 +168,79 @@ static int read_one(const int64_t *p, const int64_t *job, const uint8_t *data,
     if (parts[0].is_there && parts[1].is_there && parts[1].first_epoch <= parts[0].epoch)
         parts[1].covered = parts[0].epoch;
     *seen = seen_position(parts);
-    if (p[P_IS_ATTRIBUTES]) return attributes(p, parts, at_ms, values, newest_ms);
+    if (p[P_IS_ATTRIBUTES]) return attributes(p, parts, at_ms, pass->room, newest_ms);
     *newest_ms = newest_before(parts, at_ms);
-    if (windows(p, parts, at_ms, values)) return ASK;
+    if (windows(p, parts, at_ms, pass->room)) return ASK;
     return parts[0].is_there || parts[1].is_there ? PRESENT : NOT_FOUND;
 }
 
-/* Answer every job; a view without a program is Python's. The values stand end to end in `data`, in
-   the order of `sizes`, which is -1 where there is none; where each begins goes into `places`. */
-EXPORT void throughline_merge(const int64_t *programs, const int64_t *jobs, int64_t n_jobs,
-                              const uint8_t *data, const int64_t *sizes, int64_t n_values,
-                              int64_t *places, double *values, int64_t *results) {
-    int64_t place = 0;
-    for (int64_t n = 0; n < n_values; n++) {
-        places[n] = place;
-        if (sizes[n] > 0) place += sizes[n];
+/* How long before t something was; not less than nothing, UNKNOWN if it never was. */
+static int64_t age_of(int64_t at_ms, int64_t then_ms) {
+    int64_t age_ms;
+    if (then_ms == NEVER) return UNKNOWN;
+    if (at_ms <= then_ms) return 0;
+    return __builtin_sub_overflow(at_ms, then_ms, &age_ms) ? INT64_MAX : age_ms;
+}
+
+/* One view of one point, into its cell; the number of answers that are left to Python. */
+static int64_t read_cell(const Pass *pass, const Given *given, int64_t v, int64_t point) {
+    int64_t n = pass->n_points, cell = v * n + point, newest_ms = NEVER, seen = -1;
+    const int64_t *view = pass->views + v * V_SIZE, *mark = given->marks + v * M_SIZE;
+    int64_t place = given->firsts[view[V_GROUP] * n + point], at_ms = given->at_ms[point];
+    int status = read_one(pass, given, view, mark[M_FIRST_MS], place, at_ms, &newest_ms, &seen);
+    double *numbers = pass->numbers + view[V_ROW] * n + point;
+    for (int64_t k = 0; k < view[V_WIDTH]; k++) numbers[k * n] = pass->room[k];
+    int is_attributes = status == FRESH || status == STALE || status == MISSING;
+    int64_t source_age_ms = age_of(at_ms, mark[M_AVAILABLE_MS]);
+    pass->statuses[cell] = (uint8_t)status;
+    pass->ages_ms[cell] = is_attributes ? age_of(at_ms, newest_ms) : source_age_ms;
+    pass->seen[cell] = seen > mark[M_POSITION] ? seen : mark[M_POSITION];
+    pass->source_ages_ms[cell] = source_age_ms;
+    pass->newest_ms[cell] = newest_ms;
+    pass->asked[cell] = point;
+    return status == ASK;
+}
+
+/* The same of a point that shares entity and instant with an earlier one. */
+static int64_t copy_cell(const Pass *pass, int64_t v, int64_t point, int64_t leader) {
+    int64_t n = pass->n_points, cell = v * n + point, from = v * n + leader;
+    const int64_t *view = pass->views + v * V_SIZE;
+    double *numbers = pass->numbers + view[V_ROW] * n;
+    for (int64_t k = 0; k < view[V_WIDTH]; k++) numbers[k * n + point] = numbers[k * n + leader];
+    pass->statuses[cell] = pass->statuses[from];
+    pass->ages_ms[cell] = pass->ages_ms[from];
+    pass->seen[cell] = pass->seen[from];
+    pass->source_ages_ms[cell] = pass->source_ages_ms[from];
+    pass->newest_ms[cell] = pass->newest_ms[from];
+    pass->asked[cell] = leader;
+    return pass->statuses[cell] == ASK;
+}
+
+/* Answer what a pass asks; how many answers are left to Python: their status is ASK. */
+EXPORT int64_t throughline_merge(const Pass *pass, const uint8_t *data) {
+    int64_t n = pass->n_points, place = 0, n_left = 0;
+    Given given = {.marks = (const int64_t *)(pass + 1), .data = data};
+    given.firsts = given.marks + M_SIZE * pass->n_views;
+    given.at_ms = given.firsts + pass->n_groups * n;
+    given.sizes = given.at_ms + n;
+    for (int64_t k = 0; k < pass->n_values; k++) {
+        pass->places[k] = place;
+        if (given.sizes[k] > 0) place += given.sizes[k];
     }
-    for (int64_t n = 0; n < n_jobs; n++, jobs += J_SIZE, results += R_SIZE)
-        results[R_STATUS] = jobs[J_PROGRAM] < 0
-                                ? ASK
-                                : read_one(programs + jobs[J_PROGRAM], jobs, data, places, sizes,
-                                           values + jobs[J_OUT], &results[R_NEWEST],
-                                           &results[R_SEEN]);
+    for (int64_t v = 0; v < pass->n_views; v++) {
+        const int64_t *firsts = given.firsts + pass->views[v * V_SIZE + V_GROUP] * n;
+        for (int64_t point = 0; point < n; point++) pass->leaders[firsts[point]] = -1;
+        for (int64_t point = 0; point < n; point++) {
+            int64_t leader = pass->leaders[firsts[point]];
+            if (leader >= 0 && given.at_ms[leader] == given.at_ms[point]) {
+                n_left += copy_cell(pass, v, point, leader);
+            } else {
+                n_left += read_cell(pass, &given, v, point);
+                pass->leaders[firsts[point]] = point;
+            }
+        }
+    }
+    return n_left;
 }
 
 /* Follow formulas for every point of a table, which has a row a name; then put its vectors down:

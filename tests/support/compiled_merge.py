@@ -6,7 +6,7 @@ import ctypes
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
+from array import array
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from core.features.plan import Plan, ViewPlan
 from core.features.reading import ViewReading
 from stores import merging
-from stores.merging import Merged, Merging, Question
+from stores.view_merging import NEVER_MS, STATUSES, Mark, Marks, Merging, Question
 
 
 def compiler_or_skip() -> None:
@@ -69,9 +69,14 @@ class CompiledRead:
         if mine is None:
             mine = self._merging[id(view)] = _Counted(view, self._library, self)
         self.n_read += 1
-        ((found,), _, _) = mine.merge([(0, 0, 1, at_ms)], [base, delta], [first_ms])
-        merged, status, newest_ms, seen = found
-        values = tuple(None if math.isnan(value) else value for value in merged)
+        numbers = array("d", bytes(8 * len(view.feature_names)))
+        told = mine.merge(
+            Question([[0]], [at_ms], [delta, base]), Marks([Mark(first_ms)]), numbers, 0
+        )
+        _, seen, _, _, newest = told.numbers
+        values = tuple(None if math.isnan(value) else value for value in numbers)
+        newest_ms = None if newest == NEVER_MS else newest
+        status = STATUSES[told.statuses[0]]
         return ViewReading(values, status, newest_ms, max(seen >> 32, -1), seen)
 
 
@@ -80,8 +85,6 @@ class _Counted(Merging):
         super().__init__(plan_of(view), library)
         self._view, self._read = view, read
 
-    def _in_python(
-        self, question: Question, values: Sequence[bytes | None], first_ms: Sequence[int | None]
-    ) -> Merged:
+    def _in_python(self, view: int, point: int, question: Question, mark: Mark) -> ViewReading:
         self._read.n_in_python += 1
-        return super()._in_python(question, values, first_ms)
+        return super()._in_python(view, point, question, mark)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from batches import base_of, bases
-from compiled_merge import CompiledRead, built, compiler_or_skip, plan_of
+from compiled_merge import CompiledRead, built, compiler_or_skip
 from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +29,7 @@ from core.features.partials import RawRow
 from core.features.plan import ViewPlan, WindowFeature
 from core.features.reading import ViewReading, read_view
 from stores import merging
-from stores.merging import Merging, build, library_path, loaded
+from stores.merging import build, library_path, loaded
 
 SEED, N_WORLDS, N_POINTS = 23, examples(90), 25
 MINUTE, NOW = 60_000, 50 * 60_000
@@ -271,21 +271,6 @@ def test_a_view_with_a_function_it_does_not_know_is_python_s():
 
     assert program_of(view) is None
     assert agree(view, based(view, [1.0, 3.0]), None, 1_000).n_in_python == 1
-
-
-def test_many_questions_of_several_views_are_answered_in_order():
-    plan = plan_of(WHOLE).model_copy(update={"views": (WHOLE, view_of("stddev"), FLOATS)})
-    cells: list[list[Any]] = [[1], [2.0], [3.5]]
-    values = [*map(based, plan.views, cells), None]
-    questions = [(view, base, 3, 1_000) for view, base in [(0, 0), (1, 1), (2, 2), (0, 3)]]
-
-    for library in (built(), None):
-        found, numbers, starts = Merging(plan, library).merge(questions, values, [None] * 3)
-        assert [values[0] for values, *_ in found] == [1.0, 0.0, 1.0, 0.0]
-        assert [status for _, status, *_ in found] == [*["PRESENT"] * 3, "NOT_FOUND"]
-        end_to_end = [value for values, *_ in found for value in values]
-        np.testing.assert_array_equal(numbers, end_to_end)
-        assert [numbers[start] for start in starts] == [1.0, 0.0, 1.0, 0.0]
 
 
 def test_the_name_of_a_library_tells_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

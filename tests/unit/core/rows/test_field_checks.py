@@ -8,8 +8,12 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+from example_counts import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.contracts import FieldSpec, Source
+from core.rows.field_checks import RefusedValue, check_of
 from core.rows.row_parser import RowParser, Violation
 
 
@@ -179,3 +183,24 @@ def test_bounds_of_a_timestamp_are_epoch_milliseconds():
     spec = FieldSpec(name="x", type="timestamp", minimum=0)
     assert one_field(0, spec) == 0
     assert one_field("1969-12-31T23:59:59.999Z", spec) == "out_of_range"
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(
+    st.sampled_from(["[A-Za-z0-9_.:-]+", "[a-c]+", "[-a]+", "[0-9.:]+"]),
+    st.text(st.sampled_from("abcdZ09_.:-^] \n\0é") | st.characters(), max_size=9)
+    | st.integers()
+    | st.booleans(),
+    st.integers(1, 8),
+)
+def test_a_pattern_of_one_class_is_held_as_a_match_holds_it(pattern, value, max_length):
+    quick = FieldSpec(name="x", type="string", pattern=pattern, max_length=max_length)
+    whole = quick.model_copy(update={"pattern": f"(?:{pattern})"})  # no class alone: it is matched
+    assert _said(quick, value) == _said(whole, value)
+
+
+def _said(spec, value):
+    try:
+        return check_of(spec)(value)
+    except RefusedValue as refused:
+        return refused.code, refused.message

@@ -14,9 +14,10 @@ from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, position
 from core.features.oracle import Row
 from serving.engine.calls import Call, points_of
-from serving.engine.readings import NONE, STATUSES, ViewValues
+from serving.engine.readings import STATUSES, ViewValues
 from serving.ports import DirectReader
 from stores.layout import Layout
+from stores.view_merging import NONE
 
 
 def _points(release, pairs, now_ms):
@@ -51,7 +52,7 @@ def test_the_table_of_a_read_holds_the_values_of_its_readings(tmp_path, pairs):
     points = _points(release, pairs, bench.clock.now_ms())
 
     readings = asyncio.run(release.features.read(points, reader))
-    table = release.features.inputs(points, readings)
+    table = readings.table
 
     for place, (point, reading) in enumerate(zip(points, readings, strict=True)):
         alone = asyncio.run(release.features.read([point], reader))
@@ -69,13 +70,13 @@ def _reading_of_three(bench, release):
         delta = fold(view, None, [event], now_ms=NOW_MS, base_epoch=-1)
         bench.store.write({delta_key(view.name, entity_key([card])): delta})
     points = _points(release, [("c1", "t1"), ("c2", "t1"), ("c1", "t1")], bench.clock.now_ms())
-    return points, asyncio.run(release.features.read(points, DirectReader(bench.store)))
+    return asyncio.run(release.features.read(points, DirectReader(bench.store)))
 
 
 def test_columns_say_of_each_point_what_its_reading_says(tmp_path):
     bench = Bench(Layout(tmp_path).create())
     release = bench.releases.served("toy").champion
-    _, readings = _reading_of_three(bench, release)
+    readings = _reading_of_three(bench, release)
     for place, reading in enumerate(readings):
         for n, view in enumerate(release.plan.views):
             read = reading[view.name]
@@ -99,7 +100,7 @@ def test_columns_say_of_each_point_what_its_reading_says(tmp_path):
 def test_what_is_taken_away_is_null_and_its_status_another_and_nothing_else_changes(tmp_path):
     bench = Bench(Layout(tmp_path).create())
     release = bench.releases.served("toy").champion
-    _, readings = _reading_of_three(bench, release)
+    readings = _reading_of_three(bench, release)
     before = repr([*readings])
     found = readings.without([(), (), {"card_activity_v1"}], "expired")
     assert repr([*readings]) == before
@@ -112,8 +113,10 @@ def test_what_is_taken_away_is_null_and_its_status_another_and_nothing_else_chan
 
 
 def test_where_nothing_could_be_read_all_is_null_and_unavailable(tmp_path):
-    release = Bench(Layout(tmp_path).create()).releases.served("toy").champion
-    found = release.features.nothing(2)
+    bench = Bench(Layout(tmp_path).create())
+    release = bench.releases.served("toy").champion
+    points = _points(release, [("c1", "t1"), ("c2", "t1")], bench.clock.now_ms())
+    found = release.features.nothing(points)
     assert len(found) == 2
     for reading in found:
         for view in release.plan.views:
