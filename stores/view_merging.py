@@ -14,15 +14,12 @@ from typing import NamedTuple
 from core.features.merge_program import program_of
 from core.features.plan import Plan
 from core.features.reading import Status, ViewReading, reader_of
+from core.packed_records import NONE
 from stores.merging import Library
 
 STATUSES: tuple[Status, ...] = ("PRESENT", "NOT_FOUND", "fresh", "stale", "missing")
-"""In the order of their numbers in ``merge/merge.c``."""
+"""In the order of their numbers in ``merge/merge.c``, and of the first in records."""
 _ASK_PYTHON = len(STATUSES)
-NONE = -1
-"""Stands in columns for an age or a position that nobody knows; those that are known are not
-negative."""
-
 NEVER_MS = -(2**63)
 """Stands in columns for an instant where there is none."""
 

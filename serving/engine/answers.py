@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from core.packed_records import NONE, STATUSES
 from serving.engine.explaining import Explanation
 from serving.engine.outcomes import Outcomes
-from serving.engine.readings import STATUSES, Readings
+from serving.engine.readings import Readings
 from serving.models.releases import LoadedRelease
 from serving.ports import Json
-from stores.view_merging import NONE
 
 TOP_CONTRIBUTIONS = 5
 

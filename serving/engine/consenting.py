@@ -11,7 +11,8 @@ from collections.abc import Collection
 
 from core.consent import NOT_KNOWN, OPTED_OUT, Asked
 from core.degradation import MISSING, WITHHELD, Lapse
-from serving.engine.readings import STATUSES, Readings
+from core.packed_records import STATUSES
+from serving.engine.readings import Readings
 
 
 class Consenting:

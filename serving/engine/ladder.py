@@ -21,10 +21,10 @@ from core.degradation import (
     unscored_decider,
 )
 from core.features.plan import Plan
+from core.packed_records import NONE
 from core.ports import ModelRunner
 from serving.engine.readings import Readings
 from serving.ports import Scorer
-from stores.view_merging import NONE
 
 
 @dataclass(frozen=True)

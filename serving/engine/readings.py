@@ -15,14 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.degradation import EXPIRED, UNAVAILABLE, WITHHELD
+from core.degradation import UNAVAILABLE
 from core.features.plan import Plan
 from core.features.value_table import ValueTable
-from stores.view_merging import COLUMNS, NONE, Told
-from stores.view_merging import STATUSES as MERGED
-
-STATUSES: tuple[str, ...] = (*MERGED, UNAVAILABLE, EXPIRED, WITHHELD)
-"""What a number in `Readings.statuses` stands for, by its place."""
+from core.packed_records import NONE, STATUSES
+from stores.view_merging import COLUMNS, Told
 
 Numbers = NDArray[np.int64]
 
@@ -104,7 +101,7 @@ class Readings(Sequence[Reading]):
 
     @cached_property
     def statuses(self) -> NDArray[np.uint8]:
-        """Places in `STATUSES`, shape ``(views, n)``, as of all that follow."""
+        """Places in `core.packed_records.STATUSES`, shape ``(views, n)``, as of all that follow."""
         return np.frombuffer(self.told.statuses, dtype=np.uint8).reshape(self._shape)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from batches import base_of
 from compiled_merge import built
 from example_counts import examples
 from hypothesis import given, settings
@@ -16,13 +17,14 @@ from hypothesis import strategies as st
 
 from core.clock import DAY_MS, MINUTE_MS
 from core.errors import IntegrityError, InvalidInputError
-from core.features.base_values import encode_base
 from core.features.fold import FoldEvent, fold
 from core.features.partials import RawRow
 from core.features.plan import AttributeFeature, Plan, ViewPlan, WindowFeature
 from core.features.reading import read_view
+from core.packed_records import NONE
+from core.packed_records import STATUSES as OF_RECORDS
 from stores.merging import Library
-from stores.view_merging import NEVER_MS, NONE, STATUSES, Mark, Marks, Merging, Question, Told
+from stores.view_merging import NEVER_MS, STATUSES, Mark, Marks, Merging, Question, Told
 
 NOW = 40 * DAY_MS
 LONGEST_MS = 2**63 - 1
@@ -70,7 +72,7 @@ def stored(view: int, entity: int) -> tuple[bytes | None, bytes | None]:
     base = delta = None
     if entity % 2:
         rows = [RawRow(NOW - 9_000 + n, 0, b"", 0, (n + entity,)) for n in range(3)]
-        base = encode_base(VIEWS[view], {}, rows, epoch=1, head_ms=NOW - 60_000)
+        base = base_of(VIEWS[view], rows, epoch=1, head_ms=NOW - 60_000)
     if entity // 2 % 2:
         at_ms = NOW - (2 * DAY_MS if entity > 3 else 5_000)
         events = [FoldEvent(2, n, f"e{n}", at_ms, at_ms + n, {"x": n}) for n in range(entity)]
@@ -202,6 +204,10 @@ def test_a_plan_without_views_is_told_nothing(is_compiled: bool):
 
     assert (found.n_cells, len(found.statuses), len(found.numbers)) == (0, 0, 0)
     assert numbers.tolist() == [1.0]
+
+
+def test_records_know_every_status_by_the_same_number():
+    assert OF_RECORDS[: len(STATUSES)] == STATUSES
 
 
 MARKED = "seen > mark[M_POSITION] ? seen : mark[M_POSITION]"

@@ -13,11 +13,11 @@ from core.features.blob import base_key, delta_key
 from core.features.fold import FoldEvent, fold
 from core.features.keys import entity_key, position
 from core.features.oracle import Row
+from core.packed_records import NONE, STATUSES
 from serving.engine.calls import Call, points_of
-from serving.engine.readings import STATUSES, ViewValues
+from serving.engine.readings import ViewValues
 from serving.ports import DirectReader
 from stores.layout import Layout
-from stores.view_merging import NONE
 
 
 def _points(release, pairs, now_ms):

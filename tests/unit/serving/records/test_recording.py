@@ -7,11 +7,9 @@ import pytest
 from bundles import CONTRACT, POLICY, REQUEST, TOY_PLAN
 from engines import Bench
 
-from core import packed_records
 from core.contracts import FieldSpec
 from core.packed_records import whole_record
 from core.rollout.assignment import assignment_point
-from serving.engine import readings
 from serving.records import recording
 from serving.records.replay import replayed
 from stores.layout import Layout
@@ -130,10 +128,6 @@ def test_records_of_candidates_say_what_each_says_alone(tmp_path, terminals):
 
 def _without_timings(record):
     return {name: value for name, value in record.items() if name != "timings_ms"}
-
-
-def test_what_records_hold_of_readings_means_what_readings_mean():
-    assert (packed_records.STATUSES, packed_records.NONE) == (readings.STATUSES, readings.NONE)
 
 
 def test_records_are_written_alike_without_a_compiler(tmp_path, monkeypatch):
