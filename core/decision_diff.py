@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from core.decisions import Decided, Decider
 from core.recorded import Record, array_of, masked_inputs
+from core.synthetic import is_marked
 
 EXAMPLES = 3
 """Ids that are kept of each change."""
@@ -84,7 +85,7 @@ class DecisionDiff:
 def decision_diff(
     records: Iterable[tuple[str, Record]], decider: Decider, *, chunk_records: int = 4_096
 ) -> DecisionDiff:
-    """Decide recorded predictions again.
+    """Decide recorded predictions again, but for synthetic ones, which nobody asked.
 
     Parameters
     ----------
@@ -110,8 +111,9 @@ def decision_diff(
     diff, reads = DecisionDiff(), set(decider.reads)
     stream = iter(records)
     while chunk := list(islice(stream, chunk_records)):
-        scored = [pair for pair in chunk if pair[1]["score"] is not None]
-        diff.n_unscored += len(chunk) - len(scored)
+        asked = [pair for pair in chunk if not is_marked(pair[1].get("event_id"))]
+        scored = [pair for pair in asked if pair[1]["score"] is not None]
+        diff.n_unscored += len(asked) - len(scored)
         shown = [pair for pair in scored if not masked_inputs(pair[1]) & reads]
         diff.n_masked += len(scored) - len(shown)
         scores = array_of([record["score"] for _, record in shown])

@@ -123,3 +123,11 @@ def test_records_without_a_score_are_left_out_and_counted():
     records = [record(score=None, degraded={"level": "rules"}), record()]
     diff = diffed(records, ("REVIEW", READS))
     assert (diff.n, diff.n_unscored, diff.n_degraded) == (1, 1, 0)
+
+
+def test_synthetic_requests_are_nobody_s_and_left_out():
+    asked = record(event_id="e1", inputs={"amount": 200}, features={"v": {"values": {"count": 0}}})
+    records = [asked, asked | {"event_id": None}, asked | {"event_id": "synthetic:1"}]
+    records.append(record(event_id="synthetic:2", score=None))
+    diff = diffed(records, ("REVIEW", READS))
+    assert (diff.n, diff.n_changed, diff.n_unscored) == (2, 2, 0)
