@@ -154,7 +154,7 @@ class Access:
         self._refusals: Counter[Refusal] = Counter()
         self._unwritten: Counter[Refusal] = Counter()
         self._room = Bucket(AUDITED.burst, clock.monotonic_s())
-        self._follow(file.read())  # what cannot be read must not leave the service open
+        self._follow(file.read_at_start())  # what cannot be read must not leave the service open
 
     @property
     def is_open(self) -> bool:
@@ -191,7 +191,9 @@ class Access:
         """
         try:
             stamp = self._file.stamp()
-            if stamp is not None and stamp != self._stamp:
+            if stamp is None and self._stamp is not None:
+                raise IntegrityError("their file has gone", remedy="put it back, or make a key")
+            if stamp != self._stamp:
                 self._follow(self._file.read())
                 self._stamp, self._trouble = stamp, ""
         except (PlatformError, OSError) as error:
@@ -367,8 +369,10 @@ def check_host(host: str, file: AccessKeyFile, clock: Clock, told: Told) -> None
     ------
     ConfigurationError
         If other machines can reach ``host`` and no key is there to ask them for.
+    IntegrityError
+        If keys cannot be read, or have gone.
     """
-    keys = file.read()
+    keys = file.read_at_start()
     if any(key.is_usable(clock.now_ms()) for key in keys.keys):
         return
     if not is_own_machine(host):

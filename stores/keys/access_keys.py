@@ -23,8 +23,8 @@ from core.access import (
     secret_digest,
     written_key,
 )
-from core.audit.records import Entry
-from core.errors import ConfigurationError, InvalidInputError
+from core.audit.records import Entry, Record
+from core.errors import ConfigurationError, IntegrityError, InvalidInputError
 from core.features.plan import Frozen
 from stores.audit.log import AuditLog
 from stores.durable import exclusive_lock, write_durably
@@ -32,6 +32,7 @@ from stores.shelf.channels import MAX_DOCUMENT_BYTES, document_bytes, read_docum
 
 Change = Literal["created", "rotated", "revoked"]
 Stamp = tuple[int, int, int]
+_MADE = "key_created"
 
 
 class AccessKeys(Frozen):
@@ -86,6 +87,24 @@ class AccessKeyFile:
                 found=f"{self.path.name}, which user {os.getuid()} may not read",
                 remedy="run the command line and the service as the same user",
             ) from error
+
+    def read_at_start(self) -> AccessKeys:
+        """Keys as they are, for whoever is open to all where nobody was ever given one.
+
+        Raises
+        ------
+        IntegrityError, ConfigurationError
+            As ``read``; and if keys were made, as the audit log has it, and their file has gone.
+        """
+        found = self.read()
+        if found.counter or not self.audit.latest(1, _is_made, hints=(_MADE,)):
+            return found
+        raise IntegrityError(
+            "the access keys of this home have gone",
+            found=f"keys that were made, and no {self.path.name}",
+            remedy="put the file back from a backup, or make a key (`throughline keys create`)",
+            code="keys_gone",
+        )
 
     def create(
         self,
@@ -169,6 +188,10 @@ class AccessKeyFile:
             _check_size(content)
             self.audit.append([entry])
             write_durably(self.path, content, mode=0o600)
+
+
+def _is_made(record: Record) -> bool:
+    return record.what == _MADE
 
 
 def _check_size(content: bytes) -> None:

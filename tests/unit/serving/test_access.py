@@ -83,6 +83,26 @@ def test_a_file_that_cannot_be_read_stops_the_start(file, clock):
         access_of(file, clock)
 
 
+def test_a_file_that_has_gone_changes_nothing_and_is_said_once_and_stops_the_next_start(
+    file, clock
+):
+    key = made(file, clock)
+    said: list[str] = []
+    access = access_of(file, clock, said)
+    content = file.path.read_bytes()
+    file.path.unlink()
+    for _ in range(2):
+        access.look({})
+    assert said == ["the access keys stay as they were: their file has gone; "
+                    "put it back, or make a key"]  # fmt: skip
+    access.admit(asked(key))
+    for start in (lambda: access_of(file, clock), lambda: check_host("::1", file, clock, print)):
+        with pytest.raises(IntegrityError, match="have gone"):
+            start()
+    file.path.write_bytes(content)
+    access_of(file, clock).admit(asked(key))
+
+
 def test_an_older_file_put_back_changes_nothing_and_is_said_once(file, clock):
     key = made(file, clock)
     older = file.path.read_bytes()
