@@ -16,8 +16,8 @@ import uvicorn
 
 from core.clock import SystemClock
 from core.errors import PlatformError
-from serving.access import check_host
 from serving.configuration import note_configuration
+from serving.hosts import check_host
 from serving.process import (
     Told,
     allow_open_files,

@@ -10,11 +10,11 @@ import uvicorn
 
 from core.clock import SystemClock
 from core.errors import PlatformError
-from serving.access import check_host
 from serving.configuration import note_configuration
 from serving.console.application import Console
 from serving.console.pages import Home
 from serving.console.table import SECTIONS, pages
+from serving.hosts import check_host
 from serving.process import (
     Told,
     allow_open_files,

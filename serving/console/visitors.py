@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from starlette.responses import Response
 
-from serving.access import is_own_machine
+from serving.hosts import is_own_machine
 
 KEY, FORM, SAID = "throughline_key", "throughline_form", "throughline_said"
 TOKEN = "token"  # noqa: S105 - the name of a field

@@ -7,7 +7,7 @@ import pytest
 from core.access import RateLimit, parsed_scopes
 from core.clock import DAY_MS, FixedClock
 from core.errors import ConfigurationError, IntegrityError, OverloadedError
-from serving.access import AUDITED, MAX_KINDS_OF_REFUSAL, Access, Asked, check_host
+from serving.access import AUDITED, MAX_KINDS_OF_REFUSAL, Access, Asked
 from serving.errors import (
     ListTooLongError,
     NoKeyError,
@@ -16,6 +16,7 @@ from serving.errors import (
     RateLimitedError,
     SeveralKeysError,
 )
+from serving.hosts import check_host
 from serving.quotas import SharedQuotas
 from serving.transport.problems import problem
 from stores.keys.access_keys import AccessKeyFile
