@@ -13,7 +13,7 @@ from serving.guard import Guard
 from serving.settings import Settings
 from stores.log.kafka.place import KafkaPlace
 from stores.log.kafka.topics import ensure_topic
-from stores.log.source_log import SourceLog
+from stores.log.source_log import SourceLog, unwritable
 from stores.log.takers import Taker
 
 
@@ -63,7 +63,10 @@ class GroupAppender:
 
     def _append(self, lines: Sequence[Line]) -> list[int]:
         if self._log is None:
-            self._log = self._open_log()
+            try:
+                self._log = self._open_log()
+            except OSError as error:  # a folder that cannot be made, a right that cannot be noted
+                raise unwritable(error) from error
         contents, keys = zip(*lines, strict=True)
         return self._log.append(contents, keys=keys, now_ms=self._clock.now_ms())
 

@@ -127,7 +127,7 @@ class SourceLog:
             while places is None:  # once more where the log was moved to Kafka just now
                 places = self._tail().append(lines, keys, now_ms=now_ms)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
         return places
 
     def seal(self, now_ms: int) -> int | None:
@@ -136,7 +136,7 @@ class SourceLog:
             with exclusive_lock(self._lock_path):
                 return self._seal(now_ms)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
 
     def move_to(self, place: KafkaPlace, *, now_ms: int) -> None:
         """Let events go to a topic from now on; what is in the open file is sealed first.
@@ -153,7 +153,7 @@ class SourceLog:
                     self._seal(now_ms)
                 keep_place(self.directory, place)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
 
     def land(
         self,
@@ -195,7 +195,7 @@ class SourceLog:
                 with exclusive_lock(self._lock_path):
                     return self._landed(file, draft, is_repeat_allowed=is_repeat_allowed)
             except OSError as error:
-                raise _unwritable(error) from error
+                raise unwritable(error) from error
 
     def epochs(self, after: int = 0) -> list[Epoch]:
         """Manifests of the sealed epochs with a number above ``after``, ascending."""
@@ -373,7 +373,8 @@ def _behind(after: int, records: Iterator[tuple[int, Record]]) -> Iterator[tuple
     return ((place, record) for place, record in records if place > after)
 
 
-def _unwritable(error: OSError) -> DependencyError:
+def unwritable(error: OSError) -> DependencyError:
+    """What the system said when a log was to be opened or written, as its senders hear it."""
     return DependencyError(
         "the log cannot be written",
         found=error.strerror or type(error).__name__,

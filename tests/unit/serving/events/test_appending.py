@@ -8,7 +8,7 @@ import pytest
 from payments import NOW_MS
 
 from core.clock import FixedClock
-from core.errors import NotReadyError
+from core.errors import DependencyError, NotReadyError
 from serving.events.appending import Line, LogAppenders
 from serving.settings import read_settings
 from stores.log.source_log import SourceLog
@@ -49,3 +49,15 @@ def test_a_replica_that_is_told_so_refuses_events_from_the_first(tmp_path):
         append(told)
     assert refused.value.code == "events_elsewhere"
     append(appenders(tmp_path, "two"))
+
+
+@pytest.mark.parametrize("folder", ["log", "state"])
+def test_a_folder_that_cannot_be_written_is_told_as_a_log_that_cannot(tmp_path, folder):
+    in_its_place = tmp_path / folder
+    in_its_place.write_text("")
+    told = appenders(tmp_path, "one")
+    with pytest.raises(DependencyError) as refused:
+        append(told)
+    assert refused.value.code == "log_unwritable"
+    in_its_place.unlink()
+    append(told)
