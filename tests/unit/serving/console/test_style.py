@@ -55,8 +55,15 @@ def test_edges_of_fields_and_what_has_the_focus_stand_out(scheme):
     colours = schemes()[scheme]
     assert "outline:3px solid var(--accent)" in style()
     assert "border:1px solid var(--soft)" in style()
+    assert "svg .box { fill:var(--sheet); stroke:var(--soft); }" in style()
+    assert "svg .thin { fill:none; stroke:var(--soft); }" in style()
     for mark in ("accent", "soft"):
         assert all(contrast(colours[mark], colours[g]) >= LEAST_OF_A_MARK for g in GROUNDS)
+
+
+def test_what_a_field_asks_for_is_as_legible_as_other_soft_words():
+    """Found by looking: the grey of the browser itself has 3.9 to 1 in the dark."""
+    assert "::placeholder { color:var(--soft); opacity:1; }" in style()
 
 
 def test_nothing_moves_so_nobody_must_ask_for_less_of_it():
