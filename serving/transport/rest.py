@@ -146,8 +146,10 @@ class Routes:
     async def rollout(self, request: Request) -> Response:
         """Where a rollout stands: JSON, or a page for who asks for HTML."""
         view = await self._services.rollouts.of(request.path_params["use_case"])
-        is_page = "text/html" in request.headers.get("accept", "")
-        return await _page(_rollout, view) if is_page else _json(view)
+        is_page = prefers_html(request.headers.get("accept"))
+        response = await _page(_rollout, view) if is_page else _json(view)
+        response.headers["Vary"] = "Accept"
+        return response
 
     async def live(self, request: Request) -> Response:
         """The process runs."""

@@ -178,6 +178,9 @@ def test_a_rollout_is_told_as_json_and_as_a_page(client):
     assert told["rollout"] is None
     page = client.get("/v1/rollouts/toy", headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["vary"] == "Accept"
+    program = client.get("/v1/rollouts/toy", headers={"Accept": "application/json, text/html;q=0"})
+    assert program.headers["content-type"] == "application/json"
     assert "Release <b>1</b> is the champion" in page.text
     missing = client.get("/v1/rollouts/other")
     assert (missing.status_code, missing.json()["code"]) == (404, "unknown_use_case")
