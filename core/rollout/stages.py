@@ -36,7 +36,9 @@ class Stage(Frozen):
     """One setting of the challenger's share, and what must have happened before it is left.
 
     Minima count the challenger's requests, its new entities and its labels of this stage, and
-    milliseconds in it. ``waits_for_person`` names the risk tiers that leave it by approval only.
+    milliseconds in it. As many scores as requests must have come, too: degraded answers have none,
+    and a release that never scored is proven by nothing. ``waits_for_person`` names the risk tiers
+    that leave it by approval only.
     """
 
     weight: float = Field(gt=0, le=1)
@@ -129,6 +131,7 @@ class Progress(Frozen):
     stage: NonNegativeInt
     risk_tier: RiskTier
     n_requests: NonNegativeInt
+    n_scores: NonNegativeInt
     n_entities: NonNegativeInt
     n_labels: NonNegativeInt
     elapsed_ms: NonNegativeInt
@@ -151,6 +154,7 @@ class Progress(Frozen):
             stage=period.stage,
             risk_tier=risk_tier,
             n_requests=challenger.n_requests,
+            n_scores=challenger.n_scores,
             n_entities=challenger.n_entities,
             n_labels=challenger.n_labels,
             elapsed_ms=elapsed_ms,
@@ -162,7 +166,7 @@ class Progress(Frozen):
 class Missing(Frozen):
     """One thing a stage waits for: how much there is and how much there must be."""
 
-    what: Literal["requests", "entities", "labels", "ms", "approvals", "gates"]
+    what: Literal["requests", "scores", "entities", "labels", "ms", "approvals", "gates"]
     has: int
     needs: int
 
@@ -193,8 +197,8 @@ def next_step(plan: RolloutPlan, progress: Progress) -> Step:
     --------
     >>> passed = Verdict(gate="errors", state="passed", because="0.00% failed",
     ...     log_evidence=-2.0, log_limit=6.9, numbers={})
-    >>> progress = Progress(stage=1, risk_tier="low", n_requests=1500, n_entities=0,
-    ...     n_labels=0, elapsed_ms=900_000, verdicts=(passed,))
+    >>> progress = Progress(stage=1, risk_tier="low", n_requests=1500,
+    ...     n_scores=2000, n_entities=0, n_labels=0, elapsed_ms=900_000, verdicts=(passed,))
     >>> step = next_step(RolloutPlan(), progress)
     >>> step.action, step.because
     ('hold', 'stage 2 of 6 at 15%: 1500 of 2000 requests')
@@ -258,6 +262,11 @@ def _missing(stage: Stage, progress: Progress) -> tuple[Missing, ...]:
     is_approved = progress.stage in progress.approved_stages
     wanted = (
         Missing(what="requests", has=progress.n_requests, needs=stage.minimum_requests),
+        Missing(
+            what="scores",
+            has=progress.n_scores,
+            needs=min(stage.minimum_requests, progress.n_requests),
+        ),
         Missing(what="entities", has=progress.n_entities, needs=stage.minimum_entities),
         Missing(what="labels", has=progress.n_labels, needs=stage.minimum_labels),
         Missing(what="ms", has=progress.elapsed_ms, needs=stage.minimum_ms),

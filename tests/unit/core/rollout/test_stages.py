@@ -23,7 +23,10 @@ from core.rollout.verdicts import State, Verdict
 
 PLAN = RolloutPlan()
 LAST = len(DEFAULT_STAGES) - 1
-ENOUGH = {"n_requests": 10**6, "n_entities": 10**6, "n_labels": 10**6, "elapsed_ms": 10**9}
+ENOUGH = {
+    **dict.fromkeys(("n_requests", "n_scores", "n_entities", "n_labels"), 10**6),
+    "elapsed_ms": 10**9,
+}
 
 
 def _verdict(gate="errors", state="passed"):
@@ -44,6 +47,7 @@ def progresses(draw):
         stage=draw(st.integers(0, LAST)),
         risk_tier=draw(st.sampled_from(["low", "medium", "high"])),
         n_requests=draw(st.integers(0, 10_000)),
+        n_scores=draw(st.integers(0, 10_000)),
         n_entities=draw(st.integers(0, 200)),
         n_labels=draw(st.integers(0, 10)),
         elapsed_ms=draw(st.integers(0, 4_000_000)),
@@ -106,6 +110,15 @@ def test_a_stage_that_declares_labels_waits_for_them():
     assert step.missing == (Missing(what="labels", has=9, needs=10),)
 
 
+def test_a_release_whose_answers_were_all_degraded_is_not_let_through():
+    """It answers by fallbacks and rules while the store is down: nobody has seen its model."""
+    silent = tuple(_verdict(gate, "nothing_to_compare") for gate in ("scores", "decisions"))
+    step = next_step(PLAN, _progress(stage=LAST, n_scores=0, verdicts=(_verdict(), *silent)))
+    assert step.action == "hold"
+    assert step.missing == (Missing(what="scores", has=0, needs=5_000),)
+    assert step.because == "stage 6 of 6 at 100%: 0 of 5000 scores"
+
+
 def test_an_approval_counts_for_its_own_stage_only():
     high = {"risk_tier": "high", "stage": 3}
     assert next_step(PLAN, _progress(**high, approved_stages={0})).action == "hold"
@@ -118,6 +131,7 @@ def test_a_broken_gate_rolls_back_from_a_stage_that_lacks_everything():
         stage=2,
         risk_tier="high",
         n_requests=3,
+        n_scores=3,
         n_entities=0,
         n_labels=0,
         elapsed_ms=1,
@@ -136,6 +150,7 @@ def test_every_step_follows_the_rule(progress):
     states = {verdict.state for verdict in progress.verdicts}
     is_ready = (
         progress.n_requests >= stage.minimum_requests
+        and progress.n_scores >= stage.minimum_requests
         and progress.n_entities >= stage.minimum_entities
         and progress.elapsed_ms >= stage.minimum_ms
         and "doubtful" not in states
@@ -155,6 +170,9 @@ def test_every_step_follows_the_rule(progress):
 def test_progress_counts_the_challenger_of_the_present_stage():
     counted = Counters(
         n_requests=5,
+        scores=(4, *(0,) * (SCORE_BINS - 1)),
+        lowest_score=0.0,
+        highest_score=0.0,
         n_entities=3,
         labelled=(2, *(0,) * (SCORE_BINS - 1)),
     )
@@ -165,6 +183,7 @@ def test_progress_counts_the_challenger_of_the_present_stage():
         stage=2,
         risk_tier="high",
         n_requests=5,
+        n_scores=4,
         n_entities=3,
         n_labels=2,
         elapsed_ms=7,
