@@ -167,12 +167,12 @@ def _is_in_sample(form: _Form, point: Point) -> bool:
 
 def _columns(outcomes: Outcomes) -> Columns:
     readings, values = outcomes.readings, outcomes.values
+    n_cells = len(readings.told.statuses)
     return Columns(
-        values.array[values.layout.first_read :],
+        memoryview(values.numbers)[values.layout.first_read * values.n_points :],
         array("d", [math.nan if score is None else score for score in outcomes.scores]),
-        readings.ages_ms,
-        readings.seen,
-        readings.statuses,
+        readings.told.numbers[: 2 * n_cells],
+        readings.told.statuses,
         outcomes.vectors,
     )
 

@@ -35,17 +35,16 @@ _NAMED, _ENDED = b',"numbers":"', b'"}'
 class Columns(NamedTuple):
     """Numbers of all points of a pass, in the order in which a record has them.
 
-    ``values`` float64 ``(n_values, n)``: of all views, then of all transforms. ``scores`` float64,
-    NaN where nothing could score. ``ages_ms`` and ``seen`` int64 ``(n_views, n)``, with
-    `core.packed_records.NONE`; ``statuses`` uint8 of that shape, places in
-    `core.packed_records.STATUSES`. ``vectors`` float32 ``(n, width)``.
+    Flat, a number of each point and then the next: ``values`` of all views, then of all transforms;
+    ``scores``, NaN where nothing could score; ``read`` of all views the ages (ms), then the
+    positions, with `core.packed_records.NONE`; ``statuses``, places in
+    `core.packed_records.STATUSES`. ``vectors`` has shape ``(n, width)``.
     """
 
-    values: NDArray[np.float64]
+    values: array[float] | memoryview
     scores: array[float]
-    ages_ms: NDArray[np.int64]
-    seen: NDArray[np.int64]
-    statuses: NDArray[np.uint8]
+    read: array[int]
+    statuses: array[int]
     vectors: NDArray[np.float32]
 
 
@@ -92,8 +91,8 @@ class Framing:
         InvalidInputError
             If a record is larger than a frame can hold.
         """
-        n_values, n_points = columns.values.shape
-        n_views, width = len(columns.statuses), columns.vectors.shape[1]
+        n_points, width = columns.vectors.shape
+        n_values, n_views = len(columns.values) // n_points, len(columns.statuses) // n_points
         n_bytes = 8 * (n_values + 1 + 2 * n_views) + n_views + 4 * width
         if self._library is None or n_bytes > MOST_BYTES:
             return self._in_python(own, kept, columns)
@@ -122,13 +121,13 @@ class Framing:
         return found
 
     def _in_python(self, own: bytes, kept: Sequence[int], columns: Columns) -> Frames:
-        scores = np.frombuffer(columns.scores)
-        by_column = columns.values, scores[None], columns.ages_ms, columns.seen, columns.statuses
+        n_points = len(columns.scores)
+        by_point = [np.asarray(each).reshape(-1, n_points).T for each in columns[:-1]]
+        by_point.append(columns.vectors)
         payloads = []
         for point, line in zip(kept, own.splitlines(), strict=True):
-            of_point: list[NDArray[Any]] = [*(each[:, point] for each in by_column)]
-            of_point.append(columns.vectors[point])
-            numbers = base64.urlsafe_b64encode(b"".join(map(_low_first, of_point)))
+            of_point = b"".join(_low_first(each[point]) for each in by_point)
+            numbers = base64.urlsafe_b64encode(of_point)
             begins = self._unscored if math.isnan(columns.scores[point]) else self._scored
             payloads.append(b"".join((begins, line[1:-1], _NAMED, numbers, _ENDED)))
         return framed(payloads)
@@ -148,7 +147,7 @@ def _room(n_bytes: int) -> tuple[bytearray, int]:
 def _end_to_end(columns: Columns) -> bytes:
     try:
         return b"".join(columns)  # type: ignore[arg-type]  # arrays are buffers
-    except TypeError:  # of rows that do not lie side by side
+    except TypeError:  # of vectors that do not lie end to end
         return b"".join([column.tobytes() for column in columns])
 
 

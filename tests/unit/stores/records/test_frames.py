@@ -22,6 +22,10 @@ FLOATS = st.floats(width=64)
 LONGS = st.integers(NONE, 2**63 - 1)
 
 
+def numbers(elements, n):
+    return st.lists(elements, min_size=n, max_size=n)
+
+
 @st.composite
 def passes(draw):
     """Columns of a pass, names of its values, the places that are kept."""
@@ -29,11 +33,10 @@ def passes(draw):
     widths = draw(st.lists(st.integers(0, 4), max_size=3))
     n_views, n_values = len(widths), sum(widths) + n_outputs
     columns = Columns(
-        draw(arrays(np.float64, (n_values, n), elements=FLOATS)),
-        array("d", draw(st.lists(FLOATS, min_size=n, max_size=n))),
-        draw(arrays(np.int64, (n_views, n), elements=LONGS)),
-        draw(arrays(np.int64, (n_views, n), elements=LONGS)),
-        draw(arrays(np.uint8, (n_views, n), elements=st.integers(0, len(STATUSES) - 1))),
+        array("d", draw(numbers(FLOATS, n_values * n))),
+        array("d", draw(numbers(FLOATS, n))),
+        array("q", draw(numbers(LONGS, 2 * n_views * n))),
+        array("B", draw(numbers(st.integers(0, len(STATUSES) - 1), n_views * n))),
         draw(arrays(np.float32, (n, draw(st.integers(0, 7))), elements=st.floats(width=32))),
     )
     views = {f"v{k}": [f"x{j}" for j in range(width)] for k, width in enumerate(widths)}
@@ -75,25 +78,25 @@ def test_compiled_code_and_python_write_the_same_and_it_is_read_as_told(told, te
         record = whole_record(payload)
         values = [v for view in record["features"].values() for v in view["values"].values()]
         values += record["transforms"].values()
-        assert values == [number(v) for v in columns.values[:, place]]
+        n = len(columns.scores)
+        assert values == [number(v) for v in columns.values[place::n]]
         assert record["vector"] == [number(v) for v in columns.vectors[place]]
         assert record["score"] == number(columns.scores[place])
         assert record["entities"] == {"card": text}
         is_scored = not math.isnan(columns.scores[place])
         assert record["policy"] == ("scored" if is_scored else "unscored")
         for k, view in enumerate(record["features"].values()):
-            ages, seen = columns.ages_ms[k, place], columns.seen[k, place]
+            cell = k * n + place
+            ages, seen = columns.read[cell], columns.read[len(columns.read) // 2 + cell]
             assert view["age_ms"] == (None if ages == NONE else ages)
             assert view["seen_position"] == (None if seen == NONE else seen)
-            assert view["status"] == STATUSES[columns.statuses[k, place]]
+            assert view["status"] == STATUSES[columns.statuses[cell]]
 
 
 def wide(width):
     """A point of one view without values, and a vector of ``width``."""
-    views = np.zeros((1, 1), np.int64)
-    statuses = np.zeros((1, 1), np.uint8)
     vectors = np.arange(width, dtype=np.float32)[None]
-    return Columns(np.zeros((0, 1)), array("d", [0.0]), views, views, statuses, vectors)
+    return Columns(array("d"), array("d", [0.0]), array("q", [0, 0]), array("B", [0]), vectors)
 
 
 def test_numbers_for_which_compiled_code_has_no_room_are_written_all_the_same():
@@ -122,13 +125,11 @@ def test_passes_of_any_size_follow_each_other_and_rows_may_lie_apart(monkeypatch
     compiled, plain = framings(named_numbers({"v": ["x"]}, []), built())
     for n in (1, 12, 3, 40, 2):
         rows = np.arange(n * 4.0).reshape(n, 4)
-        views = np.arange(n, dtype=np.int64)[None]
         columns = Columns(
-            rows.T[:1],
+            memoryview(array("d", range(2 * n)))[n:],
             array("d", [0.5] * n),
-            views,
-            views[:, ::-1],
-            views.astype(np.uint8) % 8,
+            array("q", range(2 * n)),
+            array("B", [k % 8 for k in range(n)]),
             np.asfortranarray(rows, dtype=np.float32),
         )
         lines = b"".join(b'{"at_ms":%d}\n' % k for k in range(n))
