@@ -198,8 +198,8 @@ def _string_check(spec: FieldSpec) -> Check:
             refuse("not_allowed", "must be one of the declared values")
         return str(text)
 
-    members = None if allowed or spec.pattern is None else _members(spec.pattern)
-    return check if members is None else _member_check(members, max_length, check)
+    members = "" if allowed or spec.pattern is None else members_of(spec.pattern)
+    return check if not members else _member_check(members, max_length, check)
 
 
 def _member_check(members: str, max_length: int, whole: Check) -> Check:
@@ -216,18 +216,18 @@ def _member_check(members: str, max_length: int, whole: Check) -> Check:
     return check
 
 
-def _members(pattern: str) -> str | None:
-    """Characters of which a text must be made; None where a pattern asks for more than that.
+def members_of(pattern: str) -> str:
+    """Characters of which a pattern wants a text to be made; none where it asks for more.
 
     Examples
     --------
-    >>> _members("[a-c_.-]+")
+    >>> members_of("[a-c_.-]+")
     '-._abc'
-    >>> _members("[^a]+") is _members("[a-c]+x") is _members("[a-é]+") is None
-    True
+    >>> members_of("[^a]+"), members_of("[a-c]+x"), members_of("[a-é]+")
+    ('', '', '')
     """
     if _ONE_CLASS.fullmatch(pattern) is None:
-        return None
+        return ""
     member = re.compile(pattern).fullmatch
     return "".join(filter(member, map(chr, range(128))))
 

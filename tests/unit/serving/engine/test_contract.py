@@ -1,14 +1,18 @@
 import contextlib
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from bundles import CONTRACT, REQUEST
+from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from payments import NOW_MS
 
 from core.contracts import FieldSpec
-from serving.engine.contract import TOLERANCE_MS, RequestContract
+from serving.engine.calls import Call, points_of
+from serving.engine.contract import TOLERANCE_MS, Arm, RequestContract
 from serving.errors import BrokenContractError
 from stores.shelf.bundle import Contract
 
@@ -143,3 +147,91 @@ def test_no_message_repeats_what_was_sent():
     with pytest.raises(BrokenContractError) as broken:
         CHECKED.point(raw, now_ms=NOW_MS)
     assert secret not in repr(broken.value.faults) + str(broken.value)
+
+
+WIDE = RequestContract(
+    Contract(
+        keys=(CONTRACT.keys[0], FieldSpec(name="shop", type="int64", minimum=1)),
+        inputs=(
+            FieldSpec(name="amount", type="float64", minimum=-5, maximum=1e6),
+            FieldSpec(name="kind", type="string", allowed=("a", "b"), is_nullable=True),
+            FieldSpec(name="note", type="string", max_length=3, pattern="[a-c]+x?"),
+            FieldSpec(name="is_new", type="bool"),
+            FieldSpec(name="since", type="timestamp"),
+        ),
+    ),
+    is_any_time=False,
+)
+GOOD = {
+    "entities": {"card_id": "c1", "shop": 7},
+    "inputs": {"amount": 1.5, "kind": "a", "note": "abx", "is_new": True, "since": 0},
+}
+ODD = st.sampled_from(
+    [
+        None,
+        0,
+        -1,
+        2**63,
+        -0.0,
+        0.0,
+        math.nan,
+        math.inf,
+        2.5,
+        "",
+        "c2",
+        "c 2",
+        "\0",
+        "é",
+        "1",
+        [],
+        {},
+    ]
+) | st.sampled_from(["abcx", True, False, "true", "b", "\ud800", NOW_MS, "2026-01-01"])
+PLACES = [(part, name) for part in ("entities", "inputs") for name in GOOD[part]]
+
+
+@st.composite
+def wide_requests(draw):
+    """A request of which nothing, or one place, is odd."""
+    raw = {part: dict(members) for part, members in GOOD.items()}
+    what = draw(st.sampled_from(["good"] * 6 + ["value", "left out", "order", "more", "other"]))
+    part, name = draw(st.sampled_from(PLACES))
+    if what == "value":
+        raw[part][name] = draw(ODD)
+    elif what == "left out":
+        del raw[part][name]
+    elif what == "order":
+        raw[part] = dict(reversed(raw[part].items()))
+    elif what == "more":
+        draw(st.sampled_from([raw, raw[part]]))[draw(st.sampled_from(["explain", "x"]))] = True
+    elif what == "other":
+        raw = draw(st.sampled_from([None, [], {}, {**raw, part: 3}, {"entities": {}}]))
+    return raw
+
+
+def said_one_by_one(raws):
+    points: list[Any] = []
+    broken: list[Any] = []
+    for place, raw in enumerate(raws):
+        try:
+            points.append(WIDE.point(raw, now_ms=NOW_MS, pointer=f"/{place}", arm=Arm("e", 2)))
+        except BrokenContractError as error:
+            broken += error.faults
+    return broken[:20] or points
+
+
+@settings(max_examples=examples(400), deadline=None)
+@given(st.lists(wide_requests(), min_size=1, max_size=9))
+def test_many_requests_are_taken_as_each_is_by_itself(raws):
+    call = Call("toy", raws, [f"/{n}" for n in range(len(raws))], NOW_MS, arm=Arm("e", 2))
+    release: Any = SimpleNamespace(contract=WIDE)
+    try:
+        said = repr(points_of(call, release))
+    except BrokenContractError as error:
+        said = repr([*error.faults])
+    assert said == repr(said_one_by_one(raws))
+
+
+def test_requests_in_order_are_seen_to_be_at_once():
+    found = WIDE.points([GOOD] * 5, now_ms=NOW_MS, trace=None, arm=Arm("e", 2))
+    assert found == [WIDE.point(GOOD, now_ms=NOW_MS, arm=Arm("e", 2))] * 5
