@@ -4,7 +4,8 @@ Alone on a quiet day a request starts its pass at once. While a pass of the same
 those that come gather and go when it ends: a pass costs hardly more for eight than for one,
 and the busier it is, the more go together. None waits longer than `LONGEST_HOLD_S` for another's
 pass, however long that takes. A request that a pass cannot answer must not fail its neighbours,
-so a shared pass that fails is run again, each request by itself.
+so a shared pass that fails is run again, each request by itself. A pass that nobody waits for any
+more is given up: it would record answers that nobody got.
 """
 
 from __future__ import annotations
@@ -31,11 +32,22 @@ Key = tuple[int, str]
 
 @dataclass(slots=True)
 class _Group:
-    """Requests that gather for one pass, and what ends its wait for another; None for no wait."""
+    """Requests that gather for one pass, and what ends its wait for another; None for no wait.
+
+    ``pass_`` is their first one while it runs, and ``is_left`` once nobody waits for it.
+    """
 
     release: LoadedRelease
     hold: asyncio.TimerHandle | None = None
     waiting: Waiting = field(default_factory=list)
+    pass_: asyncio.Task[None] | None = None
+    is_left: bool = False
+
+    def leave(self) -> None:
+        """Somebody waits no longer; the last one ends the pass."""
+        if self.pass_ is not None and all(answers.done() for _, answers in self.waiting):
+            self.is_left = True
+            self.pass_.cancel()
 
 
 class Together:
@@ -68,7 +80,11 @@ class Together:
         group.waiting.append((request, answers))
         if len(group.waiting) >= MOST_TOGETHER:
             self._close(key)
-        return await answers
+        try:
+            return await answers
+        except asyncio.CancelledError:
+            group.leave()
+            raise
 
     def _close(self, key: Key) -> None:
         """Nobody joins any more; what waited for another pass waits no longer."""
@@ -95,21 +111,28 @@ class Together:
             return
         requests = [request for request, _ in group.waiting]
         found: list[list[Json]] | Exception
+        group.pass_ = asyncio.current_task()
         try:
             try:
                 found = await self._run(group.release, key[1], requests)
             except Exception as error:
                 found = error
+            group.pass_ = None
             self._has_ended(key)  # first: the store reads for the next while these leave
             if isinstance(found, Exception):
                 await self._again(group, key[1], found)
                 return
-        except BaseException:  # the loop ends
-            for _, answers in group.waiting:
-                answers.cancel()
+        except BaseException:  # nobody waits, or the loop ends
+            self._given_up(key, group)
             raise
         for (_, answers), of_request in zip(group.waiting, found, strict=True):
             _give(answers, of_request)
+
+    def _given_up(self, key: Key, group: _Group) -> None:
+        for _, answers in group.waiting:
+            answers.cancel()
+        if group.is_left:
+            self._has_ended(key)
 
     def _has_ended(self, key: Key) -> None:
         self._n_running[key] -= 1

@@ -105,6 +105,56 @@ def test_without_records_nobody_is_answered(bench, monkeypatch):
     assert {type(answer) for answer in all_of(bench, asked(1), asked(2))} == {DependencyError}
 
 
+class Waiting:
+    """A model that takes until it is told to go on."""
+
+    def __init__(self, inner):
+        self.inner, self.may_go = inner, asyncio.Event()
+
+    async def score(self, vectors):
+        await self.may_go.wait()
+        return await self.inner.score(vectors)
+
+
+@pytest.mark.parametrize(("leaving", "n_kept"), [((0,), 1), ((0, 1), 0)])
+def test_an_answer_that_nobody_waits_for_leaves_no_record(bench, leaving, n_kept):
+    """The challenger's, for one, in whose stead the champion answered: it would be its record."""
+    champion = bench.releases.served("toy").champion
+
+    async def some_leave():
+        model = Waiting(champion.scorer)
+        object.__setattr__(champion, "scorer", model)
+        tasks = [asyncio.create_task(bench.engine.predict("toy", asked(n))) for n in (1, 2)]
+        await asyncio.sleep(0.01)
+        for place in leaving:
+            tasks[place].cancel()
+        await asyncio.sleep(0)
+        model.may_go.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        again = await bench.engine.predict("toy", asked(3))  # the next pass goes as ever
+        return found, again
+
+    found, again = asyncio.run(some_leave())
+    gone = [place for place, each in enumerate(found) if isinstance(each, asyncio.CancelledError)]
+    assert tuple(gone) == leaving
+    assert again["decision"]
+    assert len(bench.records.payloads) == (0 if not n_kept else 2) + 1
+
+
+@pytest.mark.parametrize("n_turns", range(6))
+def test_who_leaves_at_any_turn_holds_up_nobody(bench, n_turns):
+    async def one_leaves():
+        tasks = [asyncio.create_task(bench.engine.predict("toy", asked(n))) for n in (1, 2)]
+        for _ in range(n_turns):
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        async with asyncio.timeout(20):
+            return await bench.engine.predict("toy", asked(3))
+
+    assert asyncio.run(one_leaves())["decision"]
+
+
 def test_who_goes_away_costs_the_others_nothing(bench):
     async def one_leaves():
         tasks = [asyncio.create_task(bench.engine.predict("toy", asked(n))) for n in (1, 2)]
