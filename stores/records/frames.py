@@ -90,13 +90,17 @@ class Framing:
         ------
         InvalidInputError
             If a record is larger than a frame can hold.
+        ValueError
+            If there are not as many lines as records.
         """
+        n, n_lines = len(kept), own.count(b"\n")
+        if n_lines != n:  # compiled code would read on behind the last line
+            raise ValueError(f"{n_lines} lines for {n} records")
         n_points, width = columns.vectors.shape
         n_values, n_views = len(columns.values) // n_points, len(columns.statuses) // n_points
         n_bytes = 8 * (n_values + 1 + 2 * n_views) + n_views + 4 * width
         if self._library is None or n_bytes > MOST_BYTES:
             return self._in_python(own, kept, columns)
-        n = len(kept)
         room, room_at = self._room_for(len(own) + n * (self._longest + 4 * (n_bytes // 3 + 1)))
         sizes = array("q", bytes(8 * n))
         written: int = self._library.throughline_frames(

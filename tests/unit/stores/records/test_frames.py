@@ -120,6 +120,14 @@ def test_a_record_larger_than_a_frame_is_refused(monkeypatch, place):
     assert refused.value.code == "record_size"
 
 
+@pytest.mark.parametrize("lines", [b"", b'{"at_ms":1}', b'{"at_ms":1}\n{"at_ms":2}\n'])
+@pytest.mark.parametrize("place", [0, 1])
+def test_lines_for_other_records_than_there_are_are_refused(lines, place):
+    framing = framings(named_numbers({"v": []}, []), built())[place]
+    with pytest.raises(ValueError, match="lines for 1 records"):
+        framing.frames(lines, [0], wide(2))
+
+
 def test_passes_of_any_size_follow_each_other_and_rows_may_lie_apart(monkeypatch):
     monkeypatch.setattr(framing_module, "HELD_BYTES", 8_000)
     compiled, plain = framings(named_numbers({"v": ["x"]}, []), built())
