@@ -90,9 +90,10 @@ class Folder:
             folded += count
             source.beat(self._settings.heartbeat_ms)
             self._metrics.folded(name, n_records=count, n_faults=len(source.faults))
-            for fault in source.faults:
-                self._told(Trouble(f"{name}: {fault}"))
+            for sentence in (*source.faults, *source.troubles):
+                self._told(Trouble(f"{name}: {sentence}"))
             source.faults.clear()
+            source.troubles.clear()
         return folded
 
     def _follow_shelf(self) -> None:

@@ -78,6 +78,8 @@ class SourceFolder:
         self._names = names
         self._key_places = [[names.index(key) for key in view.join_keys] for view in self._views]
         self._cursors: dict[str, int] = {}
+        self._folded_keys = [folded_key(view.name) for view in self._views]
+        self._kept: list[bytes | None] = []  # what the store has there, as far as we know
         self._covered: dict[str, int] = {}
         self._tail: Iterator[tuple[int, Record]] | None = None
         self._tail_from_ms = 0
@@ -86,14 +88,17 @@ class SourceFolder:
         self._available_ms = 0
         self._written_ms = 0
         self.faults: list[str] = []
+        self.troubles: list[str] = []
 
     def start(self) -> None:
         """Take up the cursors. A view starts behind what a finished base covers."""
         kept = self._store.read([watermark_key(self._source.name)])[0]
         self._available_ms = 0 if kept is None else decode_watermark(kept).available_ms
-        self._covered = self._positions(covered_key, _covered)
-        folded = self._positions(folded_key, decode_position)
+        self._covered = self._now_covered()
+        kept_cursors = self._store.read(self._folded_keys)
+        folded = self._by_view(kept_cursors, decode_position)
         self._claim_covered(min(folded.values()), max(self._covered.values()))
+        self._kept = kept_cursors
         self._cursors = {name: max(at, self._covered[name]) for name, at in folded.items()}
 
     def step(self) -> int:
@@ -117,8 +122,8 @@ class SourceFolder:
         # At the end, all that was durable when the look began is folded.
         until_ms = self._tail_from_ms if is_end else self._arrived_before(records[-1][1])
         available_ms = self._known_until(until_ms)
-        if records:
-            self._fold(records, available_ms)
+        if records and not self._fold(records, available_ms):
+            return len(records)
         self._available_ms = available_ms
         if is_end:
             self._folded_tip = self._tail_tip
@@ -130,8 +135,23 @@ class SourceFolder:
         """Say how far things are, if nothing was said lately; learn what batch covers now."""
         since_ms = self._clock.now_ms() - self._written_ms
         if since_ms >= every_ms or since_ms < 0:  # the clock was put back
-            self._covered = self._positions(covered_key, _covered)
+            if self._has_lost():
+                return
+            self._covered = self._now_covered()
             self._write({}, self._cursors, self._available_ms)
+
+    def _has_lost(self) -> bool:
+        """Whether the store lost what was written last; then the cursors that it has are taken up.
+
+        As a Redis that was started again without its last second, or without anything. What was
+        folded since is folded once more; to go on would leave it out until the next base.
+        """
+        if self._store.read(self._folded_keys) == self._kept:
+            return False
+        self.start()
+        self._tail = self._folded_tip = None
+        self.troubles.append("the online store lost what was written last; it is folded again")
+        return True
 
     def _known_until(self, until_ms: int) -> int:
         """Until when all is folded. It goes back with a clock that was put back, and never else.
@@ -146,7 +166,11 @@ class SourceFolder:
         """When all had arrived that stands before a record; over Kafka only its end tells."""
         return self._available_ms if self._log.is_over_kafka else record.ingested_at_ms
 
-    def _fold(self, records: Sequence[tuple[int, Record]], available_ms: int) -> None:
+    def _fold(self, records: Sequence[tuple[int, Record]], available_ms: int) -> bool:
+        """Fold records; False where those before them come first, which the store has lost."""
+        # Before ids are claimed: a repeated one must not come before its first.
+        if self._has_lost():
+            return False
         last = records[-1][0]
         counted = self._counted(self._rows.accepted(records))
         groups = list(self._groups(counted))
@@ -164,6 +188,7 @@ class SourceFolder:
         cursors = {name: max(at, last) for name, at in self._cursors.items()}
         self._write(written, cursors, available_ms)
         self._cursors = cursors
+        return True
 
     def _counted(self, rows: Iterable[Accepted]) -> list[Accepted]:
         """Rows whose position is the one that counts for their id."""
@@ -207,12 +232,16 @@ class SourceFolder:
         watermark = Watermark(available_ms, min(cursors.values()), now_ms)
         items[watermark_key(self._source.name)] = encode_watermark(watermark)
         self._store.write(items)
+        self._kept = [items[key] for key in self._folded_keys]
         self._written_ms = now_ms
 
-    def _positions(
-        self, key: Callable[[str], bytes], decode: Callable[[bytes], int]
+    def _now_covered(self) -> dict[str, int]:
+        keys = [covered_key(view.name) for view in self._views]
+        return self._by_view(self._store.read(keys), _covered)
+
+    def _by_view(
+        self, found: Sequence[bytes | None], decode: Callable[[bytes], int]
     ) -> dict[str, int]:
-        found = self._store.read([key(view.name) for view in self._views])
         return {
             view.name: NOTHING if data is None else decode(data)
             for view, data in zip(self._views, found, strict=True)

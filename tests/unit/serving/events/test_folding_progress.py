@@ -139,6 +139,30 @@ def test_behind_a_clock_that_is_put_back_nothing_is_known_of_the_future(world):
     assert world.watermark().available_ms == NOW_MS - HOUR_MS + 5
 
 
+@pytest.mark.parametrize("is_beating", [False, True])
+@pytest.mark.parametrize("kept", ["nothing", "what_was_there_before"])
+def test_what_a_store_lost_is_folded_again(world, kept, is_beating):
+    """As a Redis that was started again without what was written last."""
+    world.append(*(payment(f"e{n}", NOW_MS - 1_000) for n in range(10)))
+    world.fold_all()
+    before = dict(world.store.values) if kept == "what_was_there_before" else {}
+    world.append(*(payment(f"f{n}", NOW_MS - 1_000) for n in range(10)))
+    world.fold_all()
+    world.store.close()  # forgets its values
+    world.store.write(before)
+    if is_beating:
+        world.folder.beat(every_ms=0)
+    else:
+        world.append(payment("g", NOW_MS - 1_000), payment("f1", NOW_MS - 1_000))
+    world.fold_all()
+    assert world.count() == (20.0 if is_beating else 21.0)
+    assert world.folder.troubles == [
+        "the online store lost what was written last; it is folded again"
+    ]
+    world.folder.beat(every_ms=0)
+    assert len(world.folder.troubles) == 1
+
+
 def test_one_entity_s_trouble_does_not_stop_the_others(world):
     world.append(payment("e1", NOW_MS - 1_000), payment("e2", NOW_MS - 1_000, card_id="c2"))
     world.store.write({delta_key(VIEW.name, entity_key(["c1"])): b"damaged"})
