@@ -60,6 +60,7 @@ class Killer(threading.Thread):
             ours.add(entry)
             if name.endswith(f"({SCORER_NAME}") and fields[0] != "Z":
                 self._kill(entry)
+                self._others.add(entry)  # on a busy machine it takes its time to be gone
 
     def _kill(self, pid: int) -> None:
         try:
