@@ -110,6 +110,8 @@ class ExplainerProcess:
             return await reply
         finally:
             waiting.pop(number, None)
+            if reply.done() and not reply.cancelled():
+                reply.exception()  # whom the pipe told first need not be told again, by the log
 
     async def _running(self) -> Child:
         if self._process is not None and not self._process.is_over:

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import io
 import json
 import os
@@ -129,6 +130,15 @@ def test_a_process_that_hangs_is_ended_and_another_is_started(bench, release, mo
             await process.close()
 
     assert asyncio.run(asked()) == ("late", -signal.SIGKILL, "exact")
+
+
+def test_an_end_that_the_pipe_tells_of_first_leaves_no_line_in_the_log(bench, release, caplog):
+    """The process dies while a request larger than a pipe is written to it."""
+    command = (sys.executable, "-c", "import sys, time; sys.stdin.buffer.read(1); time.sleep(0.1)")
+    (explanation, *_) = ask(bench, release, [VECTOR] * 10_000, command=command)
+    assert explanation.status == "unavailable"
+    gc.collect()
+    assert [record for record in caplog.records if "never retrieved" in record.getMessage()] == []
 
 
 def test_the_process_ends_with_its_client(bench, release):
