@@ -47,6 +47,7 @@ from serving.transport.inference_turns import InferenceTurns
 from serving.transport.negotiation import prefers_html
 from serving.transport.openapi import openapi_of
 from serving.transport.problems import V2, http_problem, internal_problem
+from serving.transport.shared_json import predictions_json
 from serving.transport.shortcut import Shortcut
 from serving.transport.timed import Surroundings, TimedRoute
 from serving.transport.whole_answers import JsonAnswer
@@ -93,7 +94,8 @@ class Routes:
         charge_points(request, points)
         use_case = request.path_params["use_case"]
         answer = await self._services.engine.predict_many(use_case, raw, said)
-        return self._of_contract(use_case, said, _json(answer))
+        answered = JsonAnswer(predictions_json(answer["predictions"]), 200)
+        return self._of_contract(use_case, said, answered)
 
     def _of_contract(self, use_case: str, said: str | None, answer: JsonAnswer) -> JsonAnswer:
         """The answer; to callers of an older contract, with since when it is one and until when."""

@@ -163,3 +163,25 @@ def test_a_read_in_several_commands_misses_nothing_that_batch_covers_between_two
         (reading,) = asyncio.run(release.features.read([point], Torn(bench.store, covered, at)))
         counts.append(reading[view.name].values[0])
     assert counts == [3.0] * 12
+
+
+@pytest.mark.parametrize("n_points", [1, 3, 8, 9, 40])
+def test_answers_say_status_and_age_of_each_point_s_views(tmp_path, n_points):
+    bench = Bench(Layout(tmp_path).create())
+    release = bench.releases.served("toy").champion
+    event = FoldEvent(1, 0, "e", NOW_MS - 60_000, NOW_MS - 60_000, {"amount_minor": 7})
+    view = release.plan.view("card_activity_v1")
+    delta = fold(view, None, [event], now_ms=NOW_MS, base_epoch=-1)
+    bench.store.write({delta_key(view.name, entity_key(["c1"])): delta})
+    cards = ["c1" if n % 3 else "nobody" for n in range(n_points)]
+    raws = [
+        {**REQUEST, "entities": {"card_id": card, "terminal_id": f"t{n % 2}"}}
+        for n, card in enumerate(cards)
+    ]
+    answer = asyncio.run(bench.engine.predict_many("toy", {"points": raws}))
+    alone = [asyncio.run(bench.engine.predict("toy", raw)) for raw in raws]
+
+    found = [each["features"] for each in answer["predictions"]]
+    assert found == [each["features"] for each in alone]
+    statuses = [each["card_activity_v1"]["status"] for each in found]
+    assert statuses == ["PRESENT" if card == "c1" else "NOT_FOUND" for card in cards]
