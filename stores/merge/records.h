@@ -10,9 +10,9 @@
 
 #include "checksums.h"
 
-/* `shape`: records, points; of one point values, views, entries of the vector; of how a record begins
-   that has a score, and of how one that has none, bytes and check sum. */
-enum { C_RECORDS, C_POINTS, C_VALUES, C_VIEWS, C_WIDTH, C_SCORED, C_UNSCORED = C_SCORED + 2 };
+/* `shape`: records, bytes of their own members, points; of one point values, views, entries of the
+   vector; of how a record begins that has a score, and of how one that has none, bytes and check sum. */
+enum { C_RECORDS, C_OWN, C_POINTS, C_VALUES, C_VIEWS, C_WIDTH, C_SCORED, C_UNSCORED = C_SCORED + 2 };
 
 #define FRAME_HEADER 8
 #define MOST_NUMBERS 49152 /* as MOST_BYTES in stores/records/frames.py */
@@ -73,15 +73,17 @@ static int64_t numbers_of(const int64_t *shape, const uint8_t *columns, int64_t 
 /* `own` has a line a record: an object, of which the outer braces are left out. `columns` lie end to
    end, each with a number a point: values, score, ages, positions, then statuses of one byte; then
    vectors, point by point. `points` says whose record each is; without it each point has one. Returns
-   the bytes that were written. */
+   the bytes that were written; -1 when there are not as many lines as records. */
 EXPORT int64_t throughline_frames(const int64_t *shape, const uint8_t *beginnings,
                                   const uint8_t *own, const int64_t *points,
                                   const uint8_t *columns, uint8_t *out, int64_t *sizes) {
     uint8_t numbers[MOST_NUMBERS + 2], *written = out;
+    const uint8_t *limit = own + shape[C_OWN];
     for (int64_t k = 0; k < shape[C_RECORDS]; k++) {
         double score;
         int64_t n_bytes = numbers_of(shape, columns, points ? points[k] : k, numbers, &score);
-        const uint8_t *line = own, *end = memchr(line, '\n', INT64_MAX);
+        const uint8_t *line = own, *end = memchr(line, '\n', (size_t)(limit - line));
+        if (!end) return -1;
         int is_scored = score == score;
         const int64_t *begins = shape + (is_scored ? C_SCORED : C_UNSCORED);
         uint8_t *text = out + FRAME_HEADER;
@@ -96,7 +98,7 @@ EXPORT int64_t throughline_frames(const int64_t *shape, const uint8_t *beginning
         out = at;
         own = end + 1;
     }
-    return out - written;
+    return own == limit ? out - written : -1;
 }
 
 #endif

@@ -28,7 +28,7 @@ HELD_BYTES = 1 << 20
 """Of the room for frames: as much is held from pass to pass, since to clear it anew each time was
 an eighth of what records cost."""
 
-_SHAPE = struct.Struct("=9q")  # packed in a tenth of the time that an array takes
+_SHAPE = struct.Struct("=10q")  # packed in a tenth of the time that an array takes
 _NAMED, _ENDED = b',"numbers":"', b'"}'
 
 
@@ -93,18 +93,16 @@ class Framing:
         ValueError
             If there are not as many lines as records.
         """
-        n, n_lines = len(kept), own.count(b"\n")
-        if n_lines != n:  # compiled code would read on behind the last line
-            raise ValueError(f"{n_lines} lines for {n} records")
         n_points, width = columns.vectors.shape
         n_values, n_views = len(columns.values) // n_points, len(columns.statuses) // n_points
         n_bytes = 8 * (n_values + 1 + 2 * n_views) + n_views + 4 * width
         if self._library is None or n_bytes > MOST_BYTES:
             return self._in_python(own, kept, columns)
+        n = len(kept)
         room, room_at = self._room_for(len(own) + n * (self._longest + 4 * (n_bytes // 3 + 1)))
         sizes = array("q", bytes(8 * n))
         written: int = self._library.throughline_frames(
-            _SHAPE.pack(n, n_points, n_values, n_views, width, *self._begins),
+            _SHAPE.pack(n, len(own), n_points, n_values, n_views, width, *self._begins),
             self._both,
             own,
             None if n == n_points else array("q", kept).tobytes(),
@@ -112,6 +110,8 @@ class Framing:
             room_at,
             sizes.buffer_info()[0],
         )
+        if written < 0:
+            raise _unequal(n)
         check_size(max(sizes) - HEADER_BYTES)
         return Frames(memoryview(room)[:written], sizes)
 
@@ -129,7 +129,10 @@ class Framing:
         by_point = [np.asarray(each).reshape(-1, n_points).T for each in columns[:-1]]
         by_point.append(columns.vectors)
         payloads = []
-        for point, line in zip(kept, own.splitlines(), strict=True):
+        *lines, behind = own.split(b"\n")
+        if behind or len(lines) != len(kept):
+            raise _unequal(len(kept))
+        for point, line in zip(kept, lines, strict=True):
             of_point = b"".join(_low_first(each[point]) for each in by_point)
             numbers = base64.urlsafe_b64encode(of_point)
             begins = self._unscored if math.isnan(columns.scores[point]) else self._scored
@@ -153,6 +156,10 @@ def _end_to_end(columns: Columns) -> bytes:
         return b"".join(columns)  # type: ignore[arg-type]  # arrays are buffers
     except TypeError:  # of vectors that do not lie end to end
         return b"".join([column.tobytes() for column in columns])
+
+
+def _unequal(n_records: int) -> ValueError:
+    return ValueError(f"not as many lines as there are records: {n_records}")
 
 
 def _low_first(numbers: NDArray[Any]) -> bytes:

@@ -124,7 +124,7 @@ def test_a_record_larger_than_a_frame_is_refused(monkeypatch, place):
 @pytest.mark.parametrize("place", [0, 1])
 def test_lines_for_other_records_than_there_are_are_refused(lines, place):
     framing = framings(named_numbers({"v": []}, []), built())[place]
-    with pytest.raises(ValueError, match="lines for 1 records"):
+    with pytest.raises(ValueError, match="records: 1"):
         framing.frames(lines, [0], wide(2))
 
 
