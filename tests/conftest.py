@@ -8,9 +8,11 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+from pathlib import Path
 
 import prometheus_client  # noqa: F401 - before Feast, whose import turns it to files
 import pytest
+from _pytest.doctest import DoctestModule
 from class_archive import Recording, can_be_recorded
 from compiled_kernel import Compiling, is_compiled, wait_until_compiled
 from example_counts import use_profile
@@ -97,6 +99,15 @@ def pytest_collection():
             read_migrations_once()
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path):
+    """Look for examples in docstrings of what supports tests, and not in the tests themselves."""
+    found = yield
+    if not file_path.name.startswith("test_"):
+        return found
+    return [each for each in found if not isinstance(each, DoctestModule)]
 
 
 @pytest.fixture(scope="session", autouse=True)
