@@ -10,3 +10,11 @@ def instance():
 
     with dg.DagsterInstance.ephemeral() as found:
         yield found
+
+
+@pytest.fixture
+def platform(tmp_path):
+    """The platform of an empty home, with no online values and no runs of models."""
+    from assets.resources import Platform
+
+    return Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")

@@ -14,17 +14,11 @@ from assets.checks.events import MAX_REFUSED_SHARE, REJECTS, results
 from assets.checks.expectations import GREAT_EXPECTATIONS
 from assets.features import fresh
 from assets.rejects import all_landed
-from assets.resources import Platform
 from core.clock import event_date
 from core.features.keys import position
 
 DATE = event_date(NOW_MS - DAY_MS)
 ACCEPTED = 95
-
-
-@pytest.fixture
-def platform(tmp_path):
-    return Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
 
 
 def accepted(platform, n=ACCEPTED):

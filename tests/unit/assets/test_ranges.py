@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 
 from assets.checks.expectations import GREAT_EXPECTATIONS, tile_columns_read
 from assets.features import tiles_asset
-from assets.resources import Launcher, Platform
+from assets.resources import Launcher
 from assets.scores import AUDIT, scores_asset
 from core.clock import FixedClock, date_start_ms
 from orchestration.code_location import declared_by
@@ -61,11 +61,6 @@ class RecordingLauncher(Launcher):
 @pytest.fixture(scope="module")
 def declared(tmp_path_factory):
     return declared_by(Settings(home=tmp_path_factory.mktemp("home"), environment="test"))
-
-
-@pytest.fixture
-def platform(tmp_path):
-    return Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
 
 
 def materialised(asset, platform, report, config=None):

@@ -5,13 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
-import pytest
 from payments import DAY_MS, NOW_MS, PAYMENTS, payment, seal_events
 from plain_jobs import ingest as plain_ingest
 
 from assets import names
 from assets.events import WRITER
-from assets.resources import Platform
 from assets.tables import writer_number
 from core.clock import event_date
 from orchestration.ingest import (
@@ -36,11 +34,6 @@ class DyingLauncher(InProcessLauncher):
     def launch(self, context, job, **arguments):
         super().launch(context, job, **arguments)
         raise KeyboardInterrupt
-
-
-@pytest.fixture
-def platform(tmp_path):
-    return Platform(home=str(tmp_path), online_url="sqlite:///none", tracking_uri="none")
 
 
 def ingest(platform, instance, launcher=InProcessLauncher, config=None):
