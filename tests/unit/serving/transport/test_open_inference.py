@@ -330,16 +330,16 @@ def test_a_version_is_a_release_in_memory(inference):
         inference.metadata("other")
 
 
-def test_a_challenger_is_asked_by_its_number_and_counted_as_one(bench, inference, counted):
+@pytest.mark.parametrize("channel", ["challenger", "shadow"])
+def test_one_beside_the_champion_is_asked_by_its_number(bench, inference, counted, channel):
     served = bench.releases.served(USE_CASE)
     manifest = served.champion.manifest.model_copy(update={"release": 7})
-    challenger = replace(served.champion, manifest=manifest)
-    beside = replace(served, challenger=challenger)
+    beside = replace(served, **{channel: replace(served.champion, manifest=manifest)})
     bench.releases.roster = replace(bench.releases.roster, use_cases={USE_CASE: beside})
     assert inference.metadata(USE_CASE)["versions"] == ["1", "7"]
     assert asyncio.run(inference.infer(USE_CASE, "7", rows(2)))[0] == "7"
     assert asyncio.run(inference.infer(USE_CASE, "", rows()))[0] == "1"
-    assert counted.rows == [(USE_CASE, "challenger", 2), (USE_CASE, "champion", 1)]
+    assert counted.rows == [(USE_CASE, channel, 2), (USE_CASE, "champion", 1)]
 
 
 def test_metadata_names_columns_in_the_order_of_the_vector(inference):
