@@ -257,7 +257,7 @@ def test_an_exception_s_message_reaches_neither_the_answer_nor_the_log(json_log,
     services: Any = SimpleNamespace(**dict.fromkeys(Services.__dataclass_fields__))
     services.engine, services.clock, services.http = Failing(), clock, HttpSettings()
     services.telemetry = Telemetry(CollectorRegistry())
-    services.access = Access(AccessKeyFile(tmp_path), clock, print, n_workers=1)
+    services.access = Access(AccessKeyFile(tmp_path / "access"), clock, print, n_workers=1)
     app: Any = build_app(services, lambda app: nullcontext())
 
     async def ask() -> httpx.Response:

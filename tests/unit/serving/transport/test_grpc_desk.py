@@ -72,7 +72,7 @@ def gate():
 @pytest.fixture
 def desk(gate, tmp_path):
     clock = FixedClock(0)
-    access = Access(AccessKeyFile(tmp_path), clock, print, n_workers=1)
+    access = Access(AccessKeyFile(tmp_path / "access"), clock, print, n_workers=1)
     return Desk(gate, access, Telemetry(CollectorRegistry()), clock, patience_ms=50)
 
 
@@ -129,7 +129,7 @@ def test_a_message_that_does_not_come_is_not_waited_for(desk, sent, status, code
 
 
 def test_whoever_shows_several_keys_is_refused_as_over_rest(gate, tmp_path):
-    clock, file = FixedClock(0), AccessKeyFile(tmp_path)
+    clock, file = FixedClock(0), AccessKeyFile(tmp_path / "access")
     scopes = parsed_scopes(["*:predict"])
     key = file.create(owner="x", scopes=scopes, now_ms=0, who="ada", why="")
     access = Access(file, clock, print, n_workers=1)
