@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from core.clock import Clock
 from core.contracts import Source
@@ -23,6 +24,7 @@ from serving.settings import Settings
 from serving.telemetry.log_lines import Trouble
 from serving.telemetry.memory import leave_to_stay
 from serving.telemetry.process_metrics import FolderMetrics, served_metrics
+from serving.telemetry.repeats import Repeats
 from stores.erasing.tombstones import Tombstones
 from stores.keys.signing import KeyRing
 from stores.layout import Layout
@@ -185,17 +187,21 @@ def run(settings: Settings, clock: Clock, stop: Stop, told: Told) -> None:
         served_metrics(metrics.registry, host=host, port=port if is_ours else 0),
     ):
         folder = Folder(settings.layout, store, clock, settings, told, metrics)
-        pause_s = 0.0
+        pause_s, repeats = 0.0, Repeats(clock)
         leave_to_stay()
         while is_ours and not stop(pause_s):
             try:
                 pause_s = 0.0 if folder.turn() > 0 else folder.wait(watch)
             except DependencyError as error:
-                told(Trouble(error))
+                repeats.met(error.wrong, partial(_tell, told, error))
                 metrics.failed()
                 pause_s = PAUSE_AFTER_FAILURE_S
     watch.close()
     store.close()
+
+
+def _tell(told: Told, error: DependencyError, more: str) -> None:
+    told(Trouble(f"{error}{more}"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,14 +3,18 @@
 import json
 
 import pytest
+from bundles import serve, shelve
 from folding_world import VIEW, CrashingStore, World
 from payments import NOW_MS, PAYMENTS, payment
 
-from core.clock import HOUR_MS
+from core.clock import HOUR_MS, FixedClock
 from core.errors import DependencyError
 from core.features.blob import delta_key
 from core.features.fold import fold
 from core.features.keys import entity_key, epoch_of
+from serving.folder import run
+from serving.settings import Settings
+from stores.layout import Layout
 from stores.log.source_log import SourceLog
 from stores.online.watermarks import (
     decode_position,
@@ -197,3 +201,19 @@ def test_a_fold_repeated_from_any_earlier_place_ends_with_the_same_bytes(world):
     assert world.store.values == before
     delta = world.store.read([delta_key(VIEW.name, entity_key(["c1"]))])[0]
     assert fold(VIEW, delta, [], now_ms=NOW_MS, base_epoch=-1) == delta
+
+
+def test_a_store_that_stays_away_is_told_of_now_and_then(tmp_path):
+    clock, told, turns = FixedClock(NOW_MS), list[str](), iter(range(30))
+    settings = Settings(home=tmp_path, online_url="redis://127.0.0.1:1")
+    layout = Layout(tmp_path).create()
+    serve(layout, shelve(layout), counter=1)
+
+    def stop(seconds):
+        clock.advance(int(seconds * 1_000))
+        return next(turns, None) is None
+
+    run(settings, clock, stop, told.append)
+    failed = [each for each in told if each.startswith("the online store (Redis) failed")]
+    assert len(failed) == 2  # of 30 in fifteen seconds
+    assert failed[1].endswith("(19 more since it was last said)")
