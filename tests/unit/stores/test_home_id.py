@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from core.errors import IntegrityError
 from stores.home_id import home_id, known_home_id
 from stores.layout import Layout
 
@@ -25,3 +26,14 @@ def test_all_who_ask_at_once_get_the_same_id(layout):
 
 def test_two_homes_have_two_ids(layout, tmp_path):
     assert home_id(layout) != home_id(Layout(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"torn \n"])
+def test_what_is_no_id_is_told_and_not_replaced(layout, content):
+    path = layout.state / "home_id"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    for ask in (known_home_id, home_id):
+        with pytest.raises(IntegrityError, match="id of this home"):
+            ask(layout)
+    assert path.read_bytes() == content
