@@ -61,9 +61,9 @@ def test_an_arm_that_loses_a_fifth_of_its_entities_is_found():
 def test_at_full_weight_there_is_nothing_to_divide():
     period = Period(stage=0, weight=1.0, challenger=Counters(n_entities=1_000))
     assert float(exposure_log_e(Arms.of(period), Limits())) == 0.0
-    assert exposure_observed(Arms.of(Period(stage=0, weight=0.5)), Limits()).sentence == (
-        "no new entity in this stage"
-    )
+    assert exposure_observed(Arms.of(period), Limits()).is_empty
+    nobody = exposure_observed(Arms.of(Period(stage=0, weight=0.5)), Limits())
+    assert (nobody.is_empty, nobody.sentence) == (True, "no new entity in this stage to compare")
 
 
 def test_exposure_says_share_and_setting():
