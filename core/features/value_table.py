@@ -108,11 +108,6 @@ class ValueTable(Mapping[str, Array]):
         """What the model takes, shape ``(columns, n)``, in the plan's order."""
         return self.array.take(self.layout.vector, axis=0)
 
-    def made(self, place: int) -> list[float]:
-        """What transforms made of one point, in the order of the plan."""
-        found: list[float] = self.array[self.layout.first_made :, place].tolist()
-        return found
-
     def some(self, places: Sequence[int]) -> ValueTable:
         """Values of some of the points, in that order."""
         table = ValueTable(self.layout, len(places))

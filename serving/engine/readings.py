@@ -1,16 +1,14 @@
 """Readings: what was read of a plan's views for the points of a pass, as columns.
 
-Who asks about a pass asks for columns: the model, the records, the answers. What is known of one
-point by itself is put together when somebody looks at it.
+Who asks about a pass asks for columns: the model, the records, the answers.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,25 +23,6 @@ Numbers = NDArray[np.int64]
 
 _UNAVAILABLE = STATUSES.index(UNAVAILABLE)
 _SOURCE_AGES, _ASKED = 2, 3
-
-
-class ViewValues(NamedTuple):
-    """What was read of one view for one point.
-
-    ``values`` has NaN for null. ``age_ms`` is that of the source for windows, of the row in force
-    for attributes; ``source_age_ms`` is that of the source for both; None when unknown. ``seen``:
-    the read knew exactly the entity's rows up to that position, be it from its values or from how
-    far the folder had come for everybody; None when nobody knows.
-    """
-
-    values: Sequence[float]
-    status: str
-    age_ms: int | None
-    seen: int | None
-    source_age_ms: int | None
-
-
-Reading = dict[str, ViewValues]
 
 
 class ViewRows:
@@ -68,8 +47,8 @@ class ViewRows:
             self.n_values = end
 
 
-class Readings(Sequence[Reading]):
-    """Readings of points in order; each as views by name where it is looked at by itself.
+class Readings:
+    """What was read for points, in order.
 
     Parameters
     ----------
@@ -84,7 +63,6 @@ class Readings(Sequence[Reading]):
         self.rows = rows
         self.table = table
         self.told = told
-        self._known: dict[tuple[int, int], ViewValues] = {}
 
     @classmethod
     def nothing(cls, rows: ViewRows, table: ValueTable) -> Readings:
@@ -106,17 +84,20 @@ class Readings(Sequence[Reading]):
 
     @property
     def ages_ms(self) -> Numbers:
-        """Ages as `ViewValues` has them; `NONE` when unknown."""
+        """Ages (ms): of windows their source, of attributes their row; `NONE` if unknown."""
         return self._column(0)
 
     @property
     def seen(self) -> Numbers:
-        """Positions as `ViewValues` has them; `NONE` when unknown."""
+        """Positions up to which the read knew exactly the entity's rows; `NONE` when nobody knows.
+
+        It knew that from the entity's values, or from how far the folder had come for everybody.
+        """
         return self._column(1)
 
     @property
     def source_ages_ms(self) -> Numbers:
-        """Ages of the sources; `NONE` when unknown."""
+        """Ages of the sources (ms); `NONE` when unknown."""
         return self._column(_SOURCE_AGES)
 
     def source_ages_of(self, view: str) -> Sequence[int]:
@@ -145,14 +126,6 @@ class Readings(Sequence[Reading]):
         """How many points there are."""
         return self.table.n_points
 
-    def __getitem__(self, place: int) -> Reading:  # type: ignore[override]
-        """What was read for one point."""
-        return {name: self._view(n, place) for n, name in enumerate(self.rows.names)}
-
-    def __iter__(self) -> Iterator[Reading]:
-        """What was read for each point."""
-        return map(self.__getitem__, range(len(self)))
-
     def some(self, places: Sequence[int]) -> Readings:
         """Those of some of the points, in that order."""
         told = Told(len(self.rows.names) * len(places))
@@ -178,20 +151,3 @@ class Readings(Sequence[Reading]):
                 told.statuses[view * n_points + place] = number
                 told.numbers[asked + view * n_points + place] += n_points
         return Readings(self.rows, table, told)
-
-    def _view(self, view: int, place: int) -> ViewValues:
-        n_points, told, rows = self.table.n_points, self.told, self.rows.of_values[view]
-        cell = view * n_points + place
-        age_ms, seen, source_age_ms, asked, _ = told.numbers[cell :: told.n_cells]
-        found = self._known.get((view, asked))
-        if found is None:
-            start = self.table.layout.first_read * n_points + place
-            end = start + rows.stop * n_points
-            found = self._known[view, asked] = ViewValues(
-                self.table.numbers[start + rows.start * n_points : end : n_points].tolist(),
-                STATUSES[told.statuses[cell]],
-                None if age_ms == NONE else age_ms,
-                None if seen == NONE else seen,
-                None if source_age_ms == NONE else source_age_ms,
-            )
-        return found

@@ -255,7 +255,7 @@ def _calls(waiting: Sequence[_Pass]) -> list[list[_Pass]]:
 
 
 def _fail(taken: _Pass) -> None:
-    for _ in taken.outcomes:
+    for _ in taken.outcomes.points:
         taken.count.failed()
 
 

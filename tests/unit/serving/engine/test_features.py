@@ -8,6 +8,7 @@ from batches import bases, fold_event
 from bundles import REQUEST
 from engines import Bench
 from payments import NOW_MS
+from point_readings import ViewValues, reading_of, readings_of
 
 from core.features.blob import base_key, delta_key
 from core.features.fold import FoldEvent, fold
@@ -15,7 +16,6 @@ from core.features.keys import entity_key, position
 from core.features.oracle import Row
 from core.packed_records import NONE, STATUSES
 from serving.engine.calls import Call, points_of
-from serving.engine.readings import ViewValues
 from serving.ports import DirectReader
 from stores.layout import Layout
 
@@ -54,9 +54,9 @@ def test_the_table_of_a_read_holds_the_values_of_its_readings(tmp_path, pairs):
     readings = asyncio.run(release.features.read(points, reader))
     table = readings.table
 
-    for place, (point, reading) in enumerate(zip(points, readings, strict=True)):
+    for place, (point, reading) in enumerate(zip(points, readings_of(readings), strict=True)):
         alone = asyncio.run(release.features.read([point], reader))
-        assert repr(alone[0]) == repr(reading)  # as text: a null is not equal to itself
+        assert repr(reading_of(alone, 0)) == repr(reading)  # as text: a null is not equal to itself
         for view in release.plan.views:
             of_table = [table[f"{view.name}:{name}"][place] for name in view.feature_names]
             np.testing.assert_array_equal(of_table, reading[view.name].values)
@@ -77,7 +77,7 @@ def test_columns_say_of_each_point_what_its_reading_says(tmp_path):
     bench = Bench(Layout(tmp_path).create())
     release = bench.releases.served("toy").champion
     readings = _reading_of_three(bench, release)
-    for place, reading in enumerate(readings):
+    for place, reading in enumerate(readings_of(readings)):
         for n, view in enumerate(release.plan.views):
             read = reading[view.name]
             assert read.status == STATUSES[readings.statuses[n, place]]
@@ -101,15 +101,19 @@ def test_what_is_taken_away_is_null_and_its_status_another_and_nothing_else_chan
     bench = Bench(Layout(tmp_path).create())
     release = bench.releases.served("toy").champion
     readings = _reading_of_three(bench, release)
-    before = repr([*readings])
+    before = repr(readings_of(readings))
     found = readings.without([(), (), {"card_activity_v1"}], "expired")
-    assert repr([*readings]) == before
-    whole, other, lacking = found
-    assert (repr(whole), repr(other)) == (repr(readings[0]), repr(readings[1]))
+    assert repr(readings_of(readings)) == before
+    whole, other, lacking = readings_of(found)
+    assert (repr(whole), repr(other)) == (
+        repr(reading_of(readings, 0)),
+        repr(reading_of(readings, 1)),
+    )
+    third = reading_of(readings, 2)
     nulls = [np.nan] * len(whole["card_activity_v1"].values)
-    without = readings[2]["card_activity_v1"]._replace(values=nulls, status="expired")
-    assert repr(lacking) == repr({**readings[2], "card_activity_v1": without})
-    assert repr([*found.some([2, 0])]) == repr([lacking, whole])
+    without = third["card_activity_v1"]._replace(values=nulls, status="expired")
+    assert repr(lacking) == repr({**third, "card_activity_v1": without})
+    assert repr(readings_of(found.some([2, 0]))) == repr([lacking, whole])
 
 
 def test_where_nothing_could_be_read_all_is_null_and_unavailable(tmp_path):
@@ -118,7 +122,7 @@ def test_where_nothing_could_be_read_all_is_null_and_unavailable(tmp_path):
     points = _points(release, [("c1", "t1"), ("c2", "t1")], bench.clock.now_ms())
     found = release.features.nothing(points)
     assert len(found) == 2
-    for reading in found:
+    for reading in readings_of(found):
         for view in release.plan.views:
             nulls = [np.nan] * len(view.feature_names)
             expected = ViewValues(nulls, "unavailable", None, None, None)
@@ -160,8 +164,8 @@ def test_a_read_in_several_commands_misses_nothing_that_batch_covers_between_two
     for at in range(12):
         bench.store.delete(list(covered))
         bench.store.write({delta_key(view.name, entity): young})
-        (reading,) = asyncio.run(release.features.read([point], Torn(bench.store, covered, at)))
-        counts.append(reading[view.name].values[0])
+        readings = asyncio.run(release.features.read([point], Torn(bench.store, covered, at)))
+        counts.append(reading_of(readings, 0)[view.name].values[0])
     assert counts == [3.0] * 12
 
 
