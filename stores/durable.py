@@ -65,6 +65,14 @@ def lock_if_free(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def is_still(path: Path, descriptor: int) -> bool:
+    """Whether an open file has its name still: somebody may have taken it before it was locked."""
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
+
+
 def is_read_only(directory: Path) -> bool:
     """Whether ``directory`` lies on a disk that nobody can write to, such as a mounted copy."""
     return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)

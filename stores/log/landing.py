@@ -15,6 +15,7 @@ from core.clock import DAY_MS
 from core.contracts import Source
 from core.errors import ConfigurationError, DependencyError, InvalidInputError
 from core.mapping import Mapping, check_columns, check_unmapped
+from stores.durable import is_still
 from stores.log.epochs import FileFormat
 from stores.log.line_records import BYTE_ORDER_MARK, MAX_LINE_BYTES, csv_columns, numbered_lines
 from stores.log.parquet_records import parquet_rows
@@ -66,15 +67,24 @@ def staged(path: Path, directory: Path) -> Iterator[StagedFile]:
         If there is no room for the copy.
     """
     file_format = _format_of(path)
-    copy = directory / f"{_STAGED_PREFIX}{uuid.uuid4().hex}.{file_format}"
-    descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    copy, descriptor = _locked_file(directory, file_format)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         sha256, size = _copied(path, descriptor)
         rows, columns = _facts(copy, file_format, size)
         yield StagedFile(copy, file_format, sha256, size, rows, columns)
     finally:
         copy.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked_file(directory: Path, file_format: FileFormat) -> tuple[Path, int]:
+    """A new file for a copy; one that a sweep took before it was locked is made again."""
+    while True:
+        copy = directory / f"{_STAGED_PREFIX}{uuid.uuid4().hex}.{file_format}"
+        descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if is_still(copy, descriptor):
+            return copy, descriptor
         os.close(descriptor)
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import DependencyError
+from stores.durable import is_still
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -29,7 +30,7 @@ def begun(path: Path) -> int | None:
     except OSError as error:
         raise not_kept(error) from error
     try:
-        if _is_locked(descriptor) and _is_still(path, descriptor):
+        if _is_locked(descriptor) and is_still(path, descriptor):
             return descriptor
     except OSError as error:
         os.close(descriptor)
@@ -69,11 +70,3 @@ def _is_locked(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether the file has its name still."""
-    try:
-        return path.stat().st_ino == os.fstat(descriptor).st_ino
-    except FileNotFoundError:
-        return False

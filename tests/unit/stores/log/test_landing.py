@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -17,7 +18,7 @@ from landed_files import CSV, FILES, NDJSON, ROWS, TABLE, written
 from core.errors import ConfigurationError, InvalidInputError
 from core.mapping import read_mapping
 from stores.log.epochs import landed_path, manifest_path
-from stores.log.landing import landing_files
+from stores.log.landing import landing_files, sweep
 from stores.log.line_records import MAX_LINE_BYTES
 from stores.log.source_log import SourceLog
 
@@ -162,6 +163,21 @@ def test_processes_that_land_the_same_file_make_one_epoch(tmp_path):
         numbers = pool.starmap(_land, [(tmp_path / "log", path)] * 6)
     assert set(numbers) == {1}
     assert len(SourceLog(tmp_path / "log", "payments").epochs()) == 1
+
+
+def test_a_copy_that_a_sweep_took_before_it_was_locked_is_made_again(log, tmp_path, monkeypatch):
+    lock, taken = fcntl.flock, []
+
+    def locked_late(file, how):
+        if how == fcntl.LOCK_EX and not taken:
+            taken.extend(log.directory.glob(".staged-*"))
+            sweep(log.directory)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", locked_late)
+    epoch = log.land(written(tmp_path, "f.csv", CSV), now_ms=1).epoch
+    assert (epoch.epoch, len(taken)) == (1, 1)
+    assert list(log.directory.glob(".staged-*")) == []
 
 
 def test_landing_after_a_crash_sweeps_what_was_left(log, tmp_path):
