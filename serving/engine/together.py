@@ -1,11 +1,11 @@
 """Together: requests that come in one turn of the loop share a pass, and so do those that wait.
 
 Alone on a quiet day a request starts its pass at once. While a pass of the same release runs,
-those that come gather and go when it ends: a pass costs hardly more for eight than for one,
-and the busier it is, the more go together. None waits longer than `LONGEST_HOLD_S` for another's
-pass, however long that takes. A request that a pass cannot answer must not fail its neighbours,
-so a shared pass that fails is run again, each request by itself. A pass that nobody waits for any
-more is given up: it would record answers that nobody got.
+those that come gather and go when it has ended and its answers have left: a pass costs hardly
+more for eight than for one, and the busier it is, the more go together. None waits longer than
+`LONGEST_HOLD_S` for another's pass, however long that takes. A request that a pass cannot answer
+must not fail its neighbours, so a shared pass that fails is run again, each request by itself. A
+pass that nobody waits for any more is given up: it would record answers that nobody got.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ MOST_TOGETHER = 32
 
 LONGEST_HOLD_S = 0.002
 """A pass takes less than a millisecond where the store answers at once; if not, others go on."""
+
+LAST_CALL_TURNS = 12
+"""Turns of the loop between a pass and the next of those that waited for it. In these its answers
+leave, and who is answered and asks again joins; without them callers fall into two halves that take
+turns, and each half pays for passes of its own."""
 
 Run = Callable[[LoadedRelease, str, Sequence[Asked]], Awaitable[list[list[Json]]]]
 Waiting = list[tuple[Asked, asyncio.Future[list[Json]]]]
@@ -118,7 +123,7 @@ class Together:
             except Exception as error:
                 found = error
             group.pass_ = None
-            self._has_ended(key)  # first: the store reads for the next while these leave
+            self._has_ended(key)
             if isinstance(found, Exception):
                 await self._again(group, key[1], found)
                 return
@@ -138,8 +143,19 @@ class Together:
         self._n_running[key] -= 1
         if not self._n_running[key]:
             del self._n_running[key]
-            if key in self._groups:
-                self._close(key)
+            group = self._groups.get(key)
+            if group is not None:
+                self._last_call(key, group, LAST_CALL_TURNS)
+
+    def _last_call(self, key: Key, group: _Group, turns: int) -> None:
+        """Let those join who come while answers leave; then the group goes, if it has not yet."""
+        if self._groups.get(key) is not group:
+            return
+        if turns:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._last_call, key, group, turns - 1)
+        else:
+            self._close(key)
 
     async def _again(self, group: _Group, channel: str, error: Exception) -> None:
         """Each request of a failed pass by itself; who was alone is told."""

@@ -227,6 +227,28 @@ def test_those_that_come_while_a_pass_runs_go_together_when_it_ends(monkeypatch)
     assert passes.sizes == [1, 1, 3]
 
 
+def test_who_is_answered_and_asks_again_joins_those_who_waited_meanwhile(monkeypatch):
+    monkeypatch.setattr(together, "LONGEST_HOLD_S", 60)
+    passes, release = HeldPasses(), cast(LoadedRelease, object())
+
+    async def come_again():
+        gathered = together.Together(passes.run)
+
+        async def twice():
+            await gathered.ask(release, "champion", NOTHING)
+            await gathered.ask(release, "champion", NOTHING)
+
+        first = asyncio.create_task(twice())
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(gathered.ask(release, "champion", NOTHING))
+        await asyncio.sleep(0.01)
+        passes.go.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(come_again())
+    assert passes.sizes == [1, 2]
+
+
 def test_a_pass_that_takes_long_holds_nobody_up():
     passes, release = HeldPasses(), cast(LoadedRelease, object())
 
