@@ -166,7 +166,8 @@ def test_processes_that_land_the_same_file_make_one_epoch(tmp_path):
 
 
 def test_a_copy_that_a_sweep_took_before_it_was_locked_is_made_again(log, tmp_path, monkeypatch):
-    lock, taken = fcntl.flock, []
+    lock = fcntl.flock
+    taken: list[Path] = []
 
     def locked_late(file, how):
         if how == fcntl.LOCK_EX and not taken:
