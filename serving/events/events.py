@@ -180,18 +180,17 @@ class EventIntake:
             for event_id, i in first.items()
         }
         held = await self._held(claims)
-        fresh = []
+        fresh: dict[str, int] = {}
         for i, row in rows.items():
             key = event_claim(source, row.event_id)
-            is_first = first[row.event_id] == i
             if held.get(key, claims[key]) != row.payload_digest.encode():
                 results[i] = _conflict()
-            elif key in held or not is_first:
+                continue
+            if key in held or row.event_id in fresh:
                 results[i] = Result("duplicate")
-            if is_first and results[i] != _conflict():
-                # A duplicate too: whether its first was appended before a crash is not known.
-                fresh.append(i)
-        return fresh
+            # A duplicate too: whether its first was appended before a crash is not known.
+            fresh.setdefault(row.event_id, i)
+        return list(fresh.values())
 
     async def _held(self, claims: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """What was held already of ids that are claimed."""

@@ -134,6 +134,18 @@ def test_an_event_that_was_claimed_but_not_appended_is_appended_by_its_sender_s_
     assert len(appenders.lines["payments"]) == 1
 
 
+def test_a_claimed_event_is_appended_though_what_conflicts_with_it_comes_first(intake, appenders):
+    event = payment("e1", NOW_MS)
+    appenders.failing = 1
+    with pytest.raises(DependencyError):
+        take(intake, event)
+    results = take(intake, [{**event, "amount_minor": 9}, event, event])
+    assert statuses(results) == [
+        ("rejected", "duplicate_conflict"), ("duplicate", None), ("duplicate", None)
+    ]  # fmt: skip
+    assert [json.loads(line) for line in appenders.lines["payments"]] == [event]
+
+
 def test_a_source_that_nobody_reads_is_not_found(intake):
     with pytest.raises(NotFoundError) as unknown:
         take(intake, payment("e1", NOW_MS), source="secret")
