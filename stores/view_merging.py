@@ -9,23 +9,26 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from core.features.merge_program import program_of
 from core.features.plan import Plan
 from core.features.reading import Status, ViewReading, reader_of
-from core.packed_records import NONE
+from core.packed_records import NONE, STATUSES
 from stores.merging import Library
 
-STATUSES: tuple[Status, ...] = ("PRESENT", "NOT_FOUND", "fresh", "stale", "missing")
-"""In the order of their numbers in ``merge/merge.c``, and of the first in records."""
-_ASK_PYTHON = len(STATUSES)
+N_COLUMNS = 5
+AGES, SEEN, SOURCE_AGES, ASKED, NEWEST = range(N_COLUMNS)
+"""Columns of `Told.numbers`, in the order in which ``Pass`` in ``merge/merge.c`` has them."""
+
 NEVER_MS = -(2**63)
 """Stands in columns for an instant where there is none."""
 
+_ASK_PYTHON = len(get_args(Status))
+"""The status of what compiled code leaves, by its number: behind those that a reader knows."""
+
 _LONGEST_MS = 2**63 - 1
 _NO_PROGRAM = -1
-COLUMNS = 5
 
 
 class Mark(NamedTuple):
@@ -60,10 +63,11 @@ class Told:
     Attributes
     ----------
     statuses
-        A place in `STATUSES` each.
+        A place in `core.packed_records.STATUSES` each.
     numbers
         Ages (ms), positions seen, ages of the sources (ms), who asked the same, and instants of the
-        newest rows (epoch ms), each ``n_cells`` long. ``NONE``: an age or position is not known.
+        newest rows (epoch ms), each ``n_cells`` long: column `AGES` begins at ``AGES * n_cells``.
+        ``NONE``: an age or position is not known.
         Who asked the same is the first of the points that were told the same of a view, as those
         are that share an entity; where others asked in between it may be a later one.
     """
@@ -73,22 +77,22 @@ class Told:
     def __init__(self, n_cells: int) -> None:
         self.n_cells = n_cells
         self.statuses = array("B", (_ASK_PYTHON,)) * n_cells
-        self.numbers = array("q", bytes(8 * COLUMNS * n_cells))
+        self.numbers = array("q", bytes(8 * N_COLUMNS * n_cells))
 
     def put(self, cell: int, found: ViewReading, ages_ms: tuple[int, int], position: int) -> None:
         """Put down what a reader in Python found, its age and that of its source."""
         newest_ms = NEVER_MS if found.newest_ms is None else found.newest_ms
         seen = max(found.seen_position, position)
         self.statuses[cell] = STATUSES.index(found.status)
-        for column, number in ((0, ages_ms[0]), (1, seen), (2, ages_ms[1]), (4, newest_ms)):
+        age_ms, source_age_ms = ages_ms
+        columns = ((AGES, age_ms), (SEEN, seen), (SOURCE_AGES, source_age_ms), (NEWEST, newest_ms))
+        for column, number in columns:
             self.numbers[column * self.n_cells + cell] = number
 
     def repeat(self, cell: int, other: int) -> None:
-        """Put down what was told in another cell, but who asked the same."""
+        """Put down what was told in another cell, that of who asked the same."""
         self.statuses[cell] = self.statuses[other]
-        for column in (0, 1, 2, 4):
-            at = column * self.n_cells
-            self.numbers[at + cell] = self.numbers[at + other]
+        self.numbers[cell :: self.n_cells] = self.numbers[other :: self.n_cells]
 
     def copy(self) -> Told:
         """The same, to be changed."""
@@ -205,7 +209,7 @@ class Merging:
             rooms + 8 * n_values,
             numbers.buffer_info()[0] + 8 * begin,
             told.statuses.buffer_info()[0],
-            *range(columns, columns + COLUMNS * 8 * told.n_cells, 8 * told.n_cells),
+            *range(columns, columns + N_COLUMNS * 8 * told.n_cells, 8 * told.n_cells),
         ]
         given += marks.packed
         for firsts in question.groups:
@@ -226,7 +230,7 @@ class Merging:
                 leader = leaders.get(first)
                 if leader is None or question.at_ms[leader] != question.at_ms[point]:
                     leader = leaders[first] = point
-                told.numbers[3 * told.n_cells + view * n_points + point] = leader
+                told.numbers[ASKED * told.n_cells + view * n_points + point] = leader
 
     def _put_left(
         self, question: Question, marks: Marks, told: Told, out: tuple[array[float], int]
@@ -239,7 +243,7 @@ class Merging:
                 continue
             view, point = divmod(cell, n_points)
             _, _, row, width = self._places[view]
-            leader = told.numbers[3 * n_cells + cell]
+            leader = told.numbers[ASKED * n_cells + cell]
             places = range(begin + row * n_points, begin + (row + width) * n_points, n_points)
             if leader != point:
                 for place in places:

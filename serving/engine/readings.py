@@ -17,12 +17,11 @@ from core.degradation import UNAVAILABLE
 from core.features.plan import Plan
 from core.features.value_table import ValueTable
 from core.packed_records import NONE, STATUSES
-from stores.view_merging import COLUMNS, Told
+from stores.view_merging import AGES, ASKED, N_COLUMNS, SEEN, SOURCE_AGES, Told
 
 Numbers = NDArray[np.int64]
 
 _UNAVAILABLE = STATUSES.index(UNAVAILABLE)
-_SOURCE_AGES, _ASKED = 2, 3
 
 
 class ViewRows:
@@ -85,7 +84,7 @@ class Readings:
     @property
     def ages_ms(self) -> Numbers:
         """Ages (ms): of windows their source, of attributes their row; `NONE` if unknown."""
-        return self._column(0)
+        return self._column(AGES)
 
     @property
     def seen(self) -> Numbers:
@@ -93,26 +92,26 @@ class Readings:
 
         It knew that from the entity's values, or from how far the folder had come for everybody.
         """
-        return self._column(1)
+        return self._column(SEEN)
 
     @property
     def source_ages_ms(self) -> Numbers:
         """Ages of the sources (ms); `NONE` when unknown."""
-        return self._column(_SOURCE_AGES)
+        return self._column(SOURCE_AGES)
 
     def source_ages_of(self, view: str) -> Sequence[int]:
         """The same of one view, in order of the points."""
-        start = _SOURCE_AGES * self.told.n_cells + self.rows.places[view] * self.table.n_points
+        start = SOURCE_AGES * self.told.n_cells + self.rows.places[view] * self.table.n_points
         return self.told.numbers[start : start + self.table.n_points]
 
     @property
     def asked(self) -> Numbers:
         """Alike where two points were told the same of a view, as of the entity that they share."""
-        return self._column(_ASKED)
+        return self._column(ASKED)
 
     @cached_property
     def _columns(self) -> Numbers:
-        return np.frombuffer(self.told.numbers, dtype=np.int64).reshape(COLUMNS, *self._shape)
+        return np.frombuffer(self.told.numbers, dtype=np.int64).reshape(N_COLUMNS, *self._shape)
 
     def _column(self, number: int) -> Numbers:
         column: Numbers = self._columns[number]
@@ -143,7 +142,7 @@ class Readings:
         """
         table, told = self.table.copy(), self.told.copy()
         n_points, number = table.n_points, STATUSES.index(status)
-        asked = _ASKED * told.n_cells
+        asked = ASKED * told.n_cells
         for place, names in enumerate(views):
             for name in names:
                 view = self.rows.places[name]

@@ -114,7 +114,7 @@ static int attributes(const int64_t *p, const Part *parts, int64_t at_ms, double
 enum { V_PROGRAM, V_GROUP, V_OFFSET, V_ROW, V_WIDTH, V_SIZE };
 enum { M_FIRST_MS, M_AVAILABLE_MS, M_POSITION, M_SIZE };
 
-/* As stores/merging.py gives it: numbers of eight bytes, and behind them those of `Given`. */
+/* As stores/view_merging.py gives it: numbers of eight bytes, and behind them those of `Given`. */
 typedef struct {
     int64_t n_views, n_groups, n_points, n_values;
     const int64_t *programs;

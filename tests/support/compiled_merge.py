@@ -9,13 +9,14 @@ import tempfile
 from array import array
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from core.features.plan import Plan, ViewPlan
-from core.features.reading import ViewReading
+from core.features.reading import Status, ViewReading
 from stores import merging
-from stores.view_merging import NEVER_MS, STATUSES, Mark, Marks, Merging, Question
+from stores.view_merging import NEVER_MS, NEWEST, SEEN, Mark, Marks, Merging, Question
 
 
 def compiler_or_skip() -> None:
@@ -73,10 +74,10 @@ class CompiledRead:
         told = mine.merge(
             Question([[0]], [at_ms], [delta, base]), Marks([Mark(first_ms)]), numbers, 0
         )
-        _, seen, _, _, newest = told.numbers
+        seen, newest = told.numbers[SEEN], told.numbers[NEWEST]
         values = tuple(None if math.isnan(value) else value for value in numbers)
         newest_ms = None if newest == NEVER_MS else newest
-        status = STATUSES[told.statuses[0]]
+        status = get_args(Status)[told.statuses[0]]
         return ViewReading(values, status, newest_ms, max(seen >> 32, -1), seen)
 
 

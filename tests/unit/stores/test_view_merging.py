@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,11 +20,20 @@ from core.errors import IntegrityError, InvalidInputError
 from core.features.fold import FoldEvent, fold
 from core.features.partials import RawRow
 from core.features.plan import AttributeFeature, Plan, ViewPlan, WindowFeature
-from core.features.reading import read_view
-from core.packed_records import NONE
-from core.packed_records import STATUSES as OF_RECORDS
+from core.features.reading import Status, read_view
+from core.packed_records import NONE, STATUSES
 from stores.merging import Library
-from stores.view_merging import NEVER_MS, STATUSES, Mark, Marks, Merging, Question, Told
+from stores.view_merging import (
+    ASKED,
+    N_COLUMNS,
+    NEVER_MS,
+    SOURCE_AGES,
+    Mark,
+    Marks,
+    Merging,
+    Question,
+    Told,
+)
 
 NOW = 40 * DAY_MS
 LONGEST_MS = 2**63 - 1
@@ -139,10 +148,8 @@ def test_columns_hold_what_the_reader_says_of_each_point_alone(is_compiled: bool
     marks = [Mark(None, NOW - 1_000, 7), Mark(), Mark(None, NOW + 5, NONE), Mark(0, NOW, NONE)]
     found, numbers = told(built() if is_compiled else None, question, marks)
 
-    n, row, n_cells = len(points), n_before(points), found.n_cells
-    ages, seen, source_ages, _, newest = (
-        found.numbers[k * n_cells : (k + 1) * n_cells] for k in range(5)
-    )
+    n, row = len(points), n_before(points)
+    ages, seen, source_ages, _, newest = (column_of(found, number) for number in range(N_COLUMNS))
     for number, (view, mark) in enumerate(zip(VIEWS, marks, strict=True)):
         for place, (card, terminal, at_ms) in enumerate(points):
             delta, base = stored(number, terminal if view.entity == "terminal" else card)
@@ -161,6 +168,10 @@ def test_columns_hold_what_the_reader_says_of_each_point_alone(is_compiled: bool
         row += len(view.feature_names) * n
 
 
+def column_of(found: Told, number: int) -> array[int]:
+    return found.numbers[number * found.n_cells : (number + 1) * found.n_cells]
+
+
 def n_before(points: Sequence[Any]) -> int:
     return len(points) // 2
 
@@ -175,7 +186,7 @@ def test_who_asked_the_same_is_the_first_of_those_that_follow_each_other(is_comp
     found, _ = told(built() if is_compiled else None, asked(points), [Mark()] * len(VIEWS))
     of_card, of_terminal = [0, 1, 0, 3, 3, 5], [0, 0, 0, 3, 4, 5]
 
-    assert found.numbers[3 * found.n_cells : 4 * found.n_cells].tolist() == [
+    assert column_of(found, ASKED).tolist() == [
         *of_card, *of_terminal, *of_card, *of_terminal
     ]  # fmt: skip
 
@@ -185,7 +196,7 @@ def test_ages_beyond_all_numbers_are_the_longest_there_is(is_compiled: bool):
     marks = [Mark(None, -(2**63) + 1, NONE)] * len(VIEWS)
     found, _ = told(built() if is_compiled else None, asked([(1, 1, NOW)]), marks)
 
-    assert found.numbers[2 * found.n_cells :][: found.n_cells].tolist() == [LONGEST_MS] * len(VIEWS)
+    assert column_of(found, SOURCE_AGES).tolist() == [LONGEST_MS] * len(VIEWS)
 
 
 @pytest.mark.parametrize("is_compiled", [True, False])
@@ -207,7 +218,7 @@ def test_a_plan_without_views_is_told_nothing(is_compiled: bool):
 
 
 def test_records_know_every_status_by_the_same_number():
-    assert OF_RECORDS[: len(STATUSES)] == STATUSES
+    assert STATUSES[: len(get_args(Status))] == get_args(Status)
 
 
 MARKED = "seen > mark[M_POSITION] ? seen : mark[M_POSITION]"
