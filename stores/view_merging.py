@@ -17,12 +17,12 @@ from core.features.reading import Status, ViewReading, reader_of
 from core.packed_records import NONE, STATUSES
 from stores.merging import Library
 
-N_COLUMNS = 5
-AGES, SEEN, SOURCE_AGES, ASKED, NEWEST = range(N_COLUMNS)
+N_COLUMNS = 4
+AGES, SEEN, SOURCE_AGES, ASKED = range(N_COLUMNS)
 """Columns of `Told.numbers`, in the order in which ``Pass`` in ``merge/merge.c`` has them."""
 
 NEVER_MS = -(2**63)
-"""Stands in columns for an instant where there is none."""
+"""Stands in `Marks.packed` for an instant where there is none."""
 
 _ASK_PYTHON = len(get_args(Status))
 """The status of what compiled code leaves, by its number: behind those that a reader knows."""
@@ -65,11 +65,11 @@ class Told:
     statuses
         A place in `core.packed_records.STATUSES` each.
     numbers
-        Ages (ms), positions seen, ages of the sources (ms), who asked the same, and instants of the
-        newest rows (epoch ms), each ``n_cells`` long: column `AGES` begins at ``AGES * n_cells``.
-        ``NONE``: an age or position is not known.
-        Who asked the same is the first of the points that were told the same of a view, as those
-        are that share an entity; where others asked in between it may be a later one.
+        Ages (ms), positions seen, ages of the sources (ms), and who asked the same, each
+        ``n_cells`` long: column `AGES` begins at ``AGES * n_cells``. ``NONE``: an age or position
+        is not known. Who asked the same, which only a merge itself looks at, is the first of the
+        points that were told the same of a view, as those are that share an entity; where others
+        asked in between it may be a later one.
     """
 
     __slots__ = ("n_cells", "numbers", "statuses")
@@ -81,12 +81,10 @@ class Told:
 
     def put(self, cell: int, found: ViewReading, ages_ms: tuple[int, int], position: int) -> None:
         """Put down what a reader in Python found, its age and that of its source."""
-        newest_ms = NEVER_MS if found.newest_ms is None else found.newest_ms
+        age_ms, source_age_ms = ages_ms
         seen = max(found.seen_position, position)
         self.statuses[cell] = STATUSES.index(found.status)
-        age_ms, source_age_ms = ages_ms
-        columns = ((AGES, age_ms), (SEEN, seen), (SOURCE_AGES, source_age_ms), (NEWEST, newest_ms))
-        for column, number in columns:
+        for column, number in ((AGES, age_ms), (SEEN, seen), (SOURCE_AGES, source_age_ms)):
             self.numbers[column * self.n_cells + cell] = number
 
     def repeat(self, cell: int, other: int) -> None:

@@ -17,7 +17,7 @@ from core.degradation import UNAVAILABLE
 from core.features.plan import Plan
 from core.features.value_table import ValueTable
 from core.packed_records import NONE, STATUSES
-from stores.view_merging import AGES, ASKED, N_COLUMNS, SEEN, SOURCE_AGES, Told
+from stores.view_merging import AGES, N_COLUMNS, SOURCE_AGES, Told
 
 Numbers = NDArray[np.int64]
 
@@ -87,14 +87,6 @@ class Readings:
         return self._column(AGES)
 
     @property
-    def seen(self) -> Numbers:
-        """Positions up to which the read knew exactly the entity's rows; `NONE` when nobody knows.
-
-        It knew that from the entity's values, or from how far the folder had come for everybody.
-        """
-        return self._column(SEEN)
-
-    @property
     def source_ages_ms(self) -> Numbers:
         """Ages of the sources (ms); `NONE` when unknown."""
         return self._column(SOURCE_AGES)
@@ -103,11 +95,6 @@ class Readings:
         """The same of one view, in order of the points."""
         start = SOURCE_AGES * self.told.n_cells + self.rows.places[view] * self.table.n_points
         return self.told.numbers[start : start + self.table.n_points]
-
-    @property
-    def asked(self) -> Numbers:
-        """Alike where two points were told the same of a view, as of the entity that they share."""
-        return self._column(ASKED)
 
     @cached_property
     def _columns(self) -> Numbers:
@@ -142,11 +129,9 @@ class Readings:
         """
         table, told = self.table.copy(), self.told.copy()
         n_points, number = table.n_points, STATUSES.index(status)
-        asked = ASKED * told.n_cells
         for place, names in enumerate(views):
             for name in names:
                 view = self.rows.places[name]
                 table.read[self.rows.of_values[view], place] = math.nan
                 told.statuses[view * n_points + place] = number
-                told.numbers[asked + view * n_points + place] += n_points
         return Readings(self.rows, table, told)

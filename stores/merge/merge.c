@@ -27,22 +27,6 @@ EXPORT uint32_t throughline_crc(const uint8_t *data, int64_t size) { return crc3
 
 /* ---- Windows ---- */
 
-static int64_t newest_before(const Part *parts, int64_t at_ms) {
-    int64_t newest = NEVER;
-    for (int s = 0; s < 2; s++) {
-        const Part *part = parts + s;
-        if (!part->is_there) continue;
-        if (part->newest_ms > newest) newest = part->newest_ms;
-        for (int64_t k = bisect(part->rows.at, part->rows.n, at_ms, 0); k-- > 0;)
-            if (counts_in(part, &part->rows, EVENT_BYTES, k)) {
-                int64_t event_ms = i64(part->rows.at + 8 * k);
-                if (event_ms > newest) newest = event_ms;
-                break;
-            }
-    }
-    return newest;
-}
-
 static int windows(const int64_t *p, const Part *parts, int64_t at_ms, double *values) {
     const int64_t *grids = p + P_HEAD, *w = grids + p[P_GRIDS] * G_SIZE;
     for (int64_t n = 0; n < p[P_WINDOWS]; n++) {
@@ -81,7 +65,7 @@ static int64_t in_force(const Part *part, int64_t at_ms) {
 }
 
 static int attributes(const int64_t *p, const Part *parts, int64_t at_ms, double *values,
-                      int64_t *newest_ms) {
+                      int64_t *in_force_ms) {
     int64_t best = NEVER, place = -1;
     const Part *holder = 0;
     for (int s = 0; s < 2; s++) {
@@ -93,7 +77,7 @@ static int attributes(const int64_t *p, const Part *parts, int64_t at_ms, double
     }
     const int64_t *f = p + P_HEAD;
     for (int64_t k = 0; k < p[P_WIDTH]; k++) values[k] = NIL;
-    *newest_ms = best;
+    *in_force_ms = best;
     if (!holder) return MISSING;
     int64_t age_ms;
     if (__builtin_sub_overflow(at_ms, best, &age_ms)) return ASK;
@@ -124,10 +108,10 @@ typedef struct {
     int64_t *leaders;       /* room: of a value the last point whose entity's first it is */
     double *numbers;        /* out: the values, a row a feature of the views; NaN for null */
     uint8_t *statuses;      /* out, a row a view, as all that follow */
-    int64_t *ages_ms, *seen, *source_ages_ms, *asked, *newest_ms;
+    int64_t *ages_ms, *seen, *source_ages_ms, *asked;
 } Pass;
 
-_Static_assert(sizeof(Pass) == 16 * 8, "Python gives a pass as numbers of eight bytes");
+_Static_assert(sizeof(Pass) == 15 * 8, "Python gives a pass as numbers of eight bytes");
 
 typedef struct {
     const int64_t *marks;   /* M_SIZE a view; NEVER where nothing is known, of positions -1 */
@@ -151,7 +135,7 @@ static int64_t seen_position(const Part *parts) {
 }
 
 static int read_one(const Pass *pass, const Given *given, const int64_t *view, int64_t first_ms,
-                    int64_t place, int64_t at_ms, int64_t *newest_ms, int64_t *seen) {
+                    int64_t place, int64_t at_ms, int64_t *in_force_ms, int64_t *seen) {
     Part parts[2];
     const int64_t *p = pass->programs + view[V_PROGRAM];
     int64_t horizon_ms = first_ms;
@@ -168,8 +152,7 @@ static int read_one(const Pass *pass, const Given *given, const int64_t *view, i
     if (parts[0].is_there && parts[1].is_there && parts[1].first_epoch <= parts[0].epoch)
         parts[1].covered = parts[0].epoch;
     *seen = seen_position(parts);
-    if (p[P_IS_ATTRIBUTES]) return attributes(p, parts, at_ms, pass->room, newest_ms);
-    *newest_ms = newest_before(parts, at_ms);
+    if (p[P_IS_ATTRIBUTES]) return attributes(p, parts, at_ms, pass->room, in_force_ms);
     if (windows(p, parts, at_ms, pass->room)) return ASK;
     return parts[0].is_there || parts[1].is_there ? PRESENT : NOT_FOUND;
 }
@@ -184,19 +167,18 @@ static int64_t age_of(int64_t at_ms, int64_t then_ms) {
 
 /* One view of one point, into its cell; the number of answers that are left to Python. */
 static int64_t read_cell(const Pass *pass, const Given *given, int64_t v, int64_t point) {
-    int64_t n = pass->n_points, cell = v * n + point, newest_ms = NEVER, seen = -1;
+    int64_t n = pass->n_points, cell = v * n + point, in_force_ms = NEVER, seen = -1;
     const int64_t *view = pass->views + v * V_SIZE, *mark = given->marks + v * M_SIZE;
     int64_t place = given->firsts[view[V_GROUP] * n + point], at_ms = given->at_ms[point];
-    int status = read_one(pass, given, view, mark[M_FIRST_MS], place, at_ms, &newest_ms, &seen);
+    int status = read_one(pass, given, view, mark[M_FIRST_MS], place, at_ms, &in_force_ms, &seen);
     double *numbers = pass->numbers + view[V_ROW] * n + point;
     for (int64_t k = 0; k < view[V_WIDTH]; k++) numbers[k * n] = pass->room[k];
     int is_attributes = status == FRESH || status == STALE || status == MISSING;
     int64_t source_age_ms = age_of(at_ms, mark[M_AVAILABLE_MS]);
     pass->statuses[cell] = (uint8_t)status;
-    pass->ages_ms[cell] = is_attributes ? age_of(at_ms, newest_ms) : source_age_ms;
+    pass->ages_ms[cell] = is_attributes ? age_of(at_ms, in_force_ms) : source_age_ms;
     pass->seen[cell] = seen > mark[M_POSITION] ? seen : mark[M_POSITION];
     pass->source_ages_ms[cell] = source_age_ms;
-    pass->newest_ms[cell] = newest_ms;
     pass->asked[cell] = point;
     return status == ASK;
 }
@@ -211,7 +193,6 @@ static int64_t copy_cell(const Pass *pass, int64_t v, int64_t point, int64_t lea
     pass->ages_ms[cell] = pass->ages_ms[from];
     pass->seen[cell] = pass->seen[from];
     pass->source_ages_ms[cell] = pass->source_ages_ms[from];
-    pass->newest_ms[cell] = pass->newest_ms[from];
     pass->asked[cell] = leader;
     return pass->statuses[cell] == ASK;
 }

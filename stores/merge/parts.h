@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
     int is_there, is_delta;
     int64_t covered; /* epochs up to it are in base and left out of delta; -1 for none */
-    int64_t epoch, horizon_ms, newest_ms, first_epoch, last_epoch, last_offset;
+    int64_t epoch, horizon_ms, first_epoch, last_epoch, last_offset;
     Block grids[MAX_GRIDS], rows;
 } Part;
 
@@ -64,7 +64,6 @@ static int open_part(const int64_t *p, const uint8_t *data, int64_t size, int is
     if (i64(data + 4) != p[P_DIGEST] || crc32_of(data, end) != u32(data + end)) return 1;
     part->epoch = i64(data + 12);
     part->horizon_ms = i64(data + 20);
-    part->newest_ms = i64(data + 28);
     int64_t n_epochs = u32(data + 36), n_rows = u32(data + 40);
     part->first_epoch = part->last_epoch = part->last_offset = -1;
     if (n_epochs) {

@@ -14,9 +14,10 @@ from typing import get_args
 import pytest
 
 from core.features.plan import Plan, ViewPlan
-from core.features.reading import Status, ViewReading
+from core.features.reading import Status, ViewReading, read_view
+from core.packed_records import NONE
 from stores import merging
-from stores.view_merging import NEVER_MS, NEWEST, SEEN, Mark, Marks, Merging, Question
+from stores.view_merging import AGES, SEEN, Mark, Marks, Merging, Question
 
 
 def compiler_or_skip() -> None:
@@ -49,8 +50,20 @@ def plan_of(view: ViewPlan) -> Plan:
     return Plan(service="s", views=(view,), transforms=(), request_fields=(), vector=())
 
 
+def read_in_python(
+    view: ViewPlan,
+    base: bytes | None,
+    delta: bytes | None,
+    at_ms: int,
+    first_ms: int | None = None,
+) -> ViewReading:
+    """`read_view` without what no pass asks for: the newest row of windows."""
+    found = read_view(view, base, delta, at_ms, first_ms)
+    return found._replace(newest_ms=None) if view.windows else found
+
+
 class CompiledRead:
-    """`read_view` by the compiled merge; counts what it answered by itself."""
+    """`read_in_python` by the compiled merge; counts what it answered by itself."""
 
     def __init__(self, library: ctypes.PyDLL) -> None:
         self._library = library
@@ -65,7 +78,7 @@ class CompiledRead:
         at_ms: int,
         first_ms: int | None = None,
     ) -> ViewReading:
-        """Values, status, newest and position of the compiled merge; None for null."""
+        """Values, status, row in force and position of the compiled merge; None for null."""
         mine = self._merging.get(id(view))
         if mine is None:
             mine = self._merging[id(view)] = _Counted(view, self._library, self)
@@ -74,9 +87,9 @@ class CompiledRead:
         told = mine.merge(
             Question([[0]], [at_ms], [delta, base]), Marks([Mark(first_ms)]), numbers, 0
         )
-        seen, newest = told.numbers[SEEN], told.numbers[NEWEST]
+        age_ms, seen = told.numbers[AGES], told.numbers[SEEN]
         values = tuple(None if math.isnan(value) else value for value in numbers)
-        newest_ms = None if newest == NEVER_MS else newest
+        newest_ms = None if age_ms == NONE else at_ms - age_ms
         status = get_args(Status)[told.statuses[0]]
         return ViewReading(values, status, newest_ms, max(seen >> 32, -1), seen)
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.packed_records import NONE, STATUSES
 from serving.engine.readings import Readings
+from stores.view_merging import SEEN
 
 
 class ViewValues(NamedTuple):
@@ -19,6 +23,13 @@ class ViewValues(NamedTuple):
     source_age_ms: int | None
 
 
+def seen_of(readings: Readings) -> NDArray[np.int64]:
+    """Positions that were seen, as records take them: a row a view, as its other columns."""
+    told = readings.told
+    seen = told.numbers[SEEN * told.n_cells : (SEEN + 1) * told.n_cells]
+    return np.array(seen, dtype=np.int64).reshape(readings.ages_ms.shape)
+
+
 def reading_of(readings: Readings, place: int) -> dict[str, ViewValues]:
     """Views of one point."""
     return {
@@ -27,7 +38,7 @@ def reading_of(readings: Readings, place: int) -> dict[str, ViewValues]:
             STATUSES[readings.statuses[view, place]],
             *(
                 None if column[view, place] == NONE else int(column[view, place])
-                for column in (readings.ages_ms, readings.seen, readings.source_ages_ms)
+                for column in (readings.ages_ms, seen_of(readings), readings.source_ages_ms)
             ),
         )
         for view, name in enumerate(readings.rows.names)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from batches import base_of, bases
-from compiled_merge import CompiledRead, built, compiler_or_skip
+from compiled_merge import CompiledRead, built, compiler_or_skip, read_in_python
 from example_counts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ from core.features.fold import FoldEvent, fold
 from core.features.merge_program import FUNCTIONS, program_of
 from core.features.partials import RawRow
 from core.features.plan import ViewPlan, WindowFeature
-from core.features.reading import ViewReading, read_view
+from core.features.reading import ViewReading
 from stores import merging
 from stores.merging import build, library_path, loaded
 
@@ -73,7 +73,7 @@ def as_python(compiled: CompiledRead) -> Any:
 
     def both(view: ViewPlan, base: bytes | None, delta: bytes | None, at_ms: int) -> ViewReading:
         found = compiled(view, base, delta, at_ms)
-        if repr(found) != repr(read_view(view, base, delta, at_ms)):
+        if repr(found) != repr(read_in_python(view, base, delta, at_ms)):
             raise OtherBitsError
         return found
 
@@ -138,7 +138,9 @@ WHOLE = view_of("count", "sum", "mean", "min", "max", "count_distinct", kind="in
 def agree(view: ViewPlan, base: bytes | None, delta: bytes | None, at_ms: int) -> CompiledRead:
     """Compiled and Python answer alike, or both refuse alike."""
     compiled = CompiledRead(built())
-    assert said(compiled, view, base, delta, at_ms) == said(read_view, view, base, delta, at_ms)
+    assert said(compiled, view, base, delta, at_ms) == said(
+        read_in_python, view, base, delta, at_ms
+    )
     return compiled
 
 

@@ -24,9 +24,9 @@ from core.features.reading import Status, read_view
 from core.packed_records import NONE, STATUSES
 from stores.merging import Library
 from stores.view_merging import (
+    AGES,
     ASKED,
-    N_COLUMNS,
-    NEVER_MS,
+    SEEN,
     SOURCE_AGES,
     Mark,
     Marks,
@@ -149,7 +149,7 @@ def test_columns_hold_what_the_reader_says_of_each_point_alone(is_compiled: bool
     found, numbers = told(built() if is_compiled else None, question, marks)
 
     n, row = len(points), n_before(points)
-    ages, seen, source_ages, _, newest = (column_of(found, number) for number in range(N_COLUMNS))
+    ages, seen, source_ages = (column_of(found, number) for number in (AGES, SEEN, SOURCE_AGES))
     for number, (view, mark) in enumerate(zip(VIEWS, marks, strict=True)):
         for place, (card, terminal, at_ms) in enumerate(points):
             delta, base = stored(number, terminal if view.entity == "terminal" else card)
@@ -158,7 +158,6 @@ def test_columns_hold_what_the_reader_says_of_each_point_alone(is_compiled: bool
             of_view = numbers[row + place : row + len(expected.values) * n : n]
             assert [None if x != x else x for x in of_view] == list(expected.values)
             assert STATUSES[found.statuses[cell]] == expected.status
-            assert newest[cell] == (NEVER_MS if expected.newest_ms is None else expected.newest_ms)
             assert seen[cell] == max(expected.seen_position, mark.position)
             assert source_ages[cell] == age(at_ms, mark.available_ms)
             is_windows = bool(view.windows)

@@ -8,7 +8,7 @@ from batches import bases, fold_event
 from bundles import REQUEST
 from engines import Bench
 from payments import NOW_MS
-from point_readings import ViewValues, reading_of, readings_of
+from point_readings import ViewValues, reading_of, readings_of, seen_of
 
 from core.features.blob import base_key, delta_key
 from core.features.fold import FoldEvent, fold
@@ -83,18 +83,10 @@ def test_columns_say_of_each_point_what_its_reading_says(tmp_path):
             assert read.status == STATUSES[readings.statuses[n, place]]
             for said, column in (
                 (read.age_ms, readings.ages_ms),
-                (read.seen, readings.seen),
+                (read.seen, seen_of(readings)),
                 (read.source_age_ms, readings.source_ages_ms),
             ):
                 assert column[n, place] == (NONE if said is None else said)
-    of_card, of_terminal = (
-        [view.join_keys == (key,) for view in release.plan.views]
-        for key in ("card_id", "terminal_id")
-    )
-    first, second, third = readings.asked.T
-    assert (first == third).all()
-    assert (first == second)[of_terminal].all()
-    assert not (first == second)[of_card].any()
 
 
 def test_what_is_taken_away_is_null_and_its_status_another_and_nothing_else_changes(tmp_path):
