@@ -11,7 +11,8 @@ from typing import Any
 from core.errors import IntegrityError, NotReadyError
 from core.packed_records import whole_record
 from stores.layout import Layout
-from stores.records.segments import RecordId, parse_record_id, parse_segment_name, records_of, scan
+from stores.records.ids import RecordId, parse_record_id, parse_segment_name
+from stores.records.segments import records_of, scan
 from stores.records.shared import open_segments
 
 Recorded = tuple[str, dict[str, Any]]

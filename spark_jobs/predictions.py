@@ -25,7 +25,8 @@ from spark_jobs.crash import CrashPoints
 from spark_jobs.delta import Commit, insert_new, latest_version, local_path, table_lock
 from spark_jobs.job import JobArguments, JobReport, date_condition, run_main
 from spark_jobs.tables import predictions_table
-from stores.records.segments import RecordId, parse_segment_name, records_of
+from stores.records.ids import RecordId, parse_segment_name
+from stores.records.segments import records_of
 from stores.records.shared import Segment, open_segments
 
 WRITER = "predictions"

@@ -16,7 +16,7 @@ from stores.log.epoch_records import digest_of_file
 from stores.log.epochs import manifest_path, read_manifest, sealed_numbers
 from stores.log.kafka.leaving import cut_topic
 from stores.log.source_log import SourceLog
-from stores.records.segments import parse_segment_name
+from stores.records.ids import parse_segment_name
 from stores.shelf.bundle import read_manifest as read_bundle_manifest
 from stores.shelf.bundle import verify_bundle
 

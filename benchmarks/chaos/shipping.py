@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import servers
 from benchmarks.chaos.load import Answer, read_answers
 from stores.layout import Layout
-from stores.records.segments import parse_record_id
+from stores.records.ids import parse_record_id
 from stores.records.shared import open_segments
 
 RATE, SECONDS = 300.0, 15.0

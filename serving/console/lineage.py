@@ -12,7 +12,7 @@ from core.lineage import Found, Kind, Lineage, Thing, prediction_things
 from serving.console.pages import Asking, Drawn, Page
 from serving.errors import NotFoundError
 from stores.lineage import put_made
-from stores.records.segments import parse_record_id
+from stores.records.ids import parse_record_id
 
 SHOWN, DRAWN_OF_A_KIND, FOUND_AT_MOST = 60, 3, 60
 BOX_WIDTH, BOX_HEIGHT, BOX_GAP, SIDE_GAP = 236, 30, 10, 60

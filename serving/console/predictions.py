@@ -8,7 +8,7 @@ from urllib.parse import quote
 from core.errors import PlatformError
 from serving.console.pages import Asking, Drawn, Gone, Page
 from serving.console.passport import passport_facts
-from stores.records.segments import parse_record_id
+from stores.records.ids import parse_record_id
 
 
 def found(asked: Asking) -> Gone | Drawn:

@@ -10,14 +10,8 @@ from serving.errors import NotFoundError
 from serving.settings import RecordSettings
 from stores.layout import Layout
 from stores.records.frames import Frames
-from stores.records.segments import (
-    SegmentedRecordLog,
-    parse_record_id,
-    read_record,
-    record_in,
-    seal_abandoned,
-    unknown_record,
-)
+from stores.records.ids import parse_record_id, unknown_record
+from stores.records.segments import SegmentedRecordLog, read_record, record_in, seal_abandoned
 from stores.records.shared import open_segments
 
 

@@ -12,7 +12,7 @@ from core.errors import PlatformError
 from serving.access import Access, Asked, Grant
 from serving.events.events import EventIntake
 from serving.transport.head_facts import facts_of
-from stores.records.segments import parse_record_id
+from stores.records.ids import parse_record_id
 
 _GRANT = "throughline.grant"
 _OPEN = Grant()

@@ -14,7 +14,8 @@ from core.erasing.sought import Sought
 from core.errors import NotReadyError
 from core.packed_records import whole_record
 from stores.erasing.files import keeping_age
-from stores.records.segments import blank_frame, frames_of, parse_segment_name
+from stores.records.ids import parse_segment_name
+from stores.records.segments import blank_frame, frames_of
 from stores.records.shared import SegmentStore
 
 

@@ -10,13 +10,8 @@ from core.errors import IntegrityError, NotReadyError
 from core.packed_records import whole_record
 from core.recorded import Record
 from stores.layout import Layout
-from stores.records.segments import (
-    RecordId,
-    parse_record_id,
-    read_record,
-    record_in,
-    unknown_record,
-)
+from stores.records.ids import RecordId, parse_record_id, unknown_record
+from stores.records.segments import read_record, record_in
 from stores.records.shared import open_segments
 from stores.tables import dataset_of, open_table
 

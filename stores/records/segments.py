@@ -18,65 +18,32 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-import re
 import secrets
 import struct
 import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from core.clock import Clock
 from core.errors import IntegrityError, InvalidInputError, NotReadyError
 from stores.checksums import crc32
 from stores.durable import sync_directory
 from stores.records.files import begun, ended, not_kept
+from stores.records.ids import RecordId, parse_record_id, unknown_record
 
 # Below 2**24 the first byte of a length is 0, which JSON text never contains: no offset inside
 # a payload, whatever a caller wrote into it, can be read as a frame.
 MAX_PAYLOAD_BYTES = (1 << 24) - 1
 _HEADER = struct.Struct(">II")
 HEADER_BYTES = _HEADER.size
-_ID = re.compile(r"([a-z][a-z0-9_]{0,79})-([0-9a-f]{8,12})-([0-9]{1,9})-([0-9]{1,12})")
-_SEGMENT = re.compile(r"([0-9a-f]{8,12})-([0-9]{1,9})")
 # Of 100,000 starts two draw the same name once in 50,000 times; they would have to be on two
 # machines to do harm.
 _WRITER_BYTES = 6
 SHIPPED = "shipped"
-
-
-class RecordId(NamedTuple):
-    """Where a record stands."""
-
-    use_case: str
-    writer: str
-    segment: int
-    offset: int
-
-    @property
-    def segment_name(self) -> str:
-        """File of the segment once it is sealed."""
-        return f"{self.writer}-{self.segment}.sealed"
-
-    def __str__(self) -> str:
-        return f"{self.use_case}-{self.writer}-{self.segment}-{self.offset}"
-
-
-def parse_record_id(text: str) -> RecordId:
-    """Parts of a record's id.
-
-    Raises
-    ------
-    NotReadyError
-        If the text is not an id, with code ``unknown_record``: there is no such record.
-    """
-    match = _ID.fullmatch(text)
-    if match is None:
-        raise unknown_record()
-    use_case, writer, segment, offset = match.groups()
-    return RecordId(use_case, writer, int(segment), int(offset))
 
 
 class SegmentedRecordLog:
@@ -245,26 +212,24 @@ def record_in(segment: bytes, offset: int) -> bytes:
     return _record_at(io.BytesIO(segment), offset)
 
 
-def parse_segment_name(name: str) -> tuple[str, int] | None:
-    """Writer and number of a sealed segment by its file's name; None for another file.
-
-    Examples
-    --------
-    >>> parse_segment_name("0a1b2c3d4e5f-7.sealed"), parse_segment_name("notes.txt")
-    (('0a1b2c3d4e5f', 7), None)
-    """
-    match = _SEGMENT.fullmatch(name.removesuffix(".sealed"))
-    if match is None or not name.endswith(".sealed"):
-        return None
-    return match[1], int(match[2])
-
-
 def _record_at(stream: BinaryIO, offset: int) -> bytes:
     stream.seek(offset)
-    payload = _read_frame(stream.read(_HEADER.size), stream.read)
+    try:
+        payload = _read_frame(stream.read(_HEADER.size), stream.read)
+    except IntegrityError:
+        if _is_within_a_record(stream, offset):
+            raise unknown_record() from None
+        raise
     if not payload.strip():
         raise unknown_record()
     return payload
+
+
+def _is_within_a_record(stream: BinaryIO, offset: int) -> bool:
+    """Whether a whole record lies across ``offset``, so that none begins there."""
+    stream.seek(0)
+    before = takewhile(lambda frame: frame[0] < offset, _frames(stream))
+    return any(offset < at + _HEADER.size + len(payload) for at, payload in before)
 
 
 def seal_abandoned(directory: Path) -> tuple[Path, ...]:
@@ -381,12 +346,3 @@ def _read_frame(header: bytes, read: Callable[[int], bytes]) -> bytes:
             code="damaged_record",
         )
     return payload
-
-
-def unknown_record() -> NotReadyError:
-    """There is no such record."""
-    return NotReadyError(
-        "no such prediction record",
-        remedy="use the prediction_id of an answer of this service",
-        code="unknown_record",
-    )

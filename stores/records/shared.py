@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from core.errors import DependencyError, NotReadyError
 from stores.durable import sync_directory, write_durably
 from stores.object_stores import as_dependency, object_store_at
-from stores.records.segments import parse_segment_name
+from stores.records.ids import parse_segment_name
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

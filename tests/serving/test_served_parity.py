@@ -23,7 +23,8 @@ from core.packed_records import whole_record
 from stores.layout import Layout
 from stores.log.source_log import SourceLog
 from stores.masking import ensure_mask
-from stores.records.segments import parse_record_id, record_in
+from stores.records.ids import parse_record_id
+from stores.records.segments import record_in
 from stores.records.shared import open_segments
 from training.served_parity import bundles_on, served_parity
 

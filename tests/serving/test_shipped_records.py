@@ -7,7 +7,8 @@ from online_processes import service
 
 from serving.settings import RecordSettings
 from stores.layout import Layout
-from stores.records.segments import parse_record_id, record_in
+from stores.records.ids import parse_record_id
+from stores.records.segments import record_in
 from stores.records.shared import open_segments
 
 pytestmark = pytest.mark.slow

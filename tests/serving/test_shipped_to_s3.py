@@ -9,7 +9,8 @@ from online_processes import service
 from s3_server import BUCKET, s3_server
 
 from stores.layout import Layout
-from stores.records.segments import SHIPPED, parse_record_id, record_in
+from stores.records.ids import parse_record_id
+from stores.records.segments import SHIPPED, record_in
 from stores.records.shared import open_segments
 
 pytestmark = pytest.mark.slow

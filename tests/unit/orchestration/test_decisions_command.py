@@ -17,7 +17,8 @@ from core.clock import DAY_MS, FixedClock
 from core.packed_records import whole_record
 from orchestration.recorded import recorded_predictions
 from stores.layout import Layout
-from stores.records.segments import SegmentedRecordLog, parse_record_id
+from stores.records.ids import parse_record_id
+from stores.records.segments import SegmentedRecordLog
 from stores.records.shared import open_segments
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z

@@ -17,7 +17,8 @@ from orchestration.settings import Settings
 from orchestration.shell import Shell
 from stores.layout import Layout
 from stores.masking import KEY_FILE
-from stores.records.segments import SegmentedRecordLog, parse_record_id
+from stores.records.ids import parse_record_id
+from stores.records.segments import SegmentedRecordLog
 from stores.records.shared import open_segments
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from core.clock import FixedClock
 from core.errors import DependencyError, IntegrityError, InvalidInputError, NotReadyError
+from stores.records.ids import parse_record_id
 from stores.records.segments import (
     MAX_PAYLOAD_BYTES,
     SegmentedRecordLog,
-    parse_record_id,
     read_record,
     records_of,
     scan,
@@ -124,13 +124,23 @@ def test_an_id_of_nothing_is_unknown(log, record_id):
     assert unknown.value.code == "unknown_record"
 
 
-def test_no_offset_inside_a_record_reads_as_one(log, tmp_path):
+def test_no_offset_inside_a_record_is_one(log, tmp_path):
     # What a caller can put into a record: text, which JSON keeps free of zero bytes.
     payload = b'{"input":"' + b"\x01\x02\x7f~ \xc3\xa9\xff" * 30 + b'"}'
     where = parse_record_id(log.append(payload))
+    log.append(b"x" * (len(payload) << 8))  # as long as a length says that is read a byte late
     for offset in range(1, 8 + len(payload)):
-        with pytest.raises((NotReadyError, IntegrityError)):
+        with pytest.raises(NotReadyError) as unknown:
             log.read(str(where._replace(offset=offset)))
+        assert unknown.value.code == "unknown_record"
+
+
+def test_a_record_has_one_id(log):
+    log.append(b"first")
+    where = parse_record_id(log.append(b"second"))
+    for spelt in (f"{where.segment:02}-{where.offset}", f"{where.segment}-0{where.offset}"):
+        with pytest.raises(NotReadyError):
+            log.read(f"toy-{where.writer}-{spelt}")
 
 
 def test_a_damaged_record_is_told_apart_from_an_unknown_one(log, tmp_path):

@@ -9,13 +9,8 @@ import pytest
 
 from core.clock import FixedClock
 from core.errors import ConfigurationError, DependencyError, IntegrityError, NotReadyError
-from stores.records.segments import (
-    SegmentedRecordLog,
-    parse_record_id,
-    parse_segment_name,
-    record_in,
-    records_of,
-)
+from stores.records.ids import parse_record_id, parse_segment_name
+from stores.records.segments import SegmentedRecordLog, record_in, records_of
 from stores.records.shared import FolderSegments, ObjectSegments, open_segments
 
 NAME = "0a1b2c3d4e5f-0.sealed"
