@@ -29,8 +29,8 @@ from serving.process import (
 )
 from serving.settings import HttpSettings
 from serving.telemetry.log_lines import Trouble
-from serving.transport.accepting import Held, WorkerServer
-from serving.workers import CANNOT_START, Workers
+from serving.transport.accepting import CLOSED, Held, WorkerServer
+from serving.workers import CANNOT_START, Started, Workers
 from stores.keys.access_keys import AccessKeyFile
 
 # Not ONNX Runtime: it starts a thread when it is imported, which a fork would not take along.
@@ -94,11 +94,15 @@ def _serve(http: HttpSettings, listener: socket, told: Told) -> int:
 
     held = Held(http.workers)
 
-    def work(place: int) -> None:
-        server = WorkerServer(config, held, place)
-        server.run(sockets=[listener])
-        if not server.started:
-            sys.exit(CANNOT_START)
+    def work(place: int, started: Started) -> None:
+        server = WorkerServer(config, held, place, started)
+        try:
+            server.run(sockets=[listener])
+        except SystemExit as end:  # what could not be built has said why
+            if end.code:
+                held.put(place, CLOSED)
+                sys.exit(CANNOT_START)
+            raise
 
     grace_s = http.shutdown_s + ENDING_S
     workers = Workers(

@@ -2,7 +2,9 @@
 
 Importing is most of a worker's start; done once, before the fork, it is waited for once, and its
 memory is shared. Nothing that has threads or connections may exist by then. A worker that
-ends is replaced; one that stands still is killed first. Workers end when their parent does.
+ends is replaced; one that stands still is killed first. Where one cannot start all end, unless
+another has started: then that one goes on, and from time to time it is tried whether two can.
+Workers end when their parent does.
 """
 
 from __future__ import annotations
@@ -30,9 +32,15 @@ CANNOT_START = 3
 LOOK_EVERY_S, BEAT_EVERY_S, SILENT_S = 0.1, 1.0, 10.0
 REST_S = 1.0
 """A worker that ended sooner is replaced only then: one that ends at once shall not spin."""
+AGAIN_S = 10.0
+"""After so long a worker that could not start is tried again, while others go on."""
 
-Work = Callable[[int], object]
-"""What a worker does, by its place among them: that of one that has ended is its successor's."""
+_BEAT, _STARTED = b".", b"s"
+
+Started = Callable[[], object]
+Work = Callable[[int, Started], object]
+"""What a worker does, by its place among them: that of one that has ended is its successor's. It
+calls the other argument once it has started."""
 
 
 @dataclass(slots=True)
@@ -42,6 +50,7 @@ class _Worker:
     beats: int  # descriptor
     started_s: float
     heard_s: float
+    has_started: bool = False
 
 
 class Workers:
@@ -51,7 +60,7 @@ class Workers:
     ----------
     work
         What a worker does; it ends by itself on SIGTERM. An exit status of `CANNOT_START` ends
-        all.
+        all, unless another has started.
     stop
         Waits, and says whether to end; made by ``serving.process.stop_on_signals``.
     grace_s
@@ -68,6 +77,7 @@ class Workers:
         self._told = told
         self._grace_s = grace_s
         self._workers: list[_Worker] = []
+        self._missing: list[tuple[float, int]] = []  # when to try again, and in which place
 
     def run(self) -> int:
         """Run them until told to stop; the exit status."""
@@ -87,24 +97,46 @@ class Workers:
 
     def _look(self, now_s: float, *, was_away: bool) -> int:
         """Replace those that ended, kill those that stand still; not 0 where none could start."""
+        for worker in self._workers:
+            self._hear(worker, now_s, was_away=was_away)
         for worker in list(self._workers):
-            if was_away or _has_beaten(worker.beats):
-                worker.heard_s = now_s
-            elif now_s - worker.heard_s > SILENT_S:
-                self._told(f"worker {worker.pid} stood still for {SILENT_S:g} s and was killed")
-                os.kill(worker.pid, signal.SIGKILL)
-                worker.heard_s = now_s
             status = _ended(worker.pid)
             if status is None:
                 continue
             self._workers.remove(worker)
             os.close(worker.beats)
             if status == CANNOT_START:
-                return CANNOT_START
+                if not any(other.has_started for other in self._workers):
+                    return CANNOT_START
+                self._told(
+                    f"worker {worker.pid} cannot start; what runs goes on, and another is tried in "
+                    f"{AGAIN_S:g} s"
+                )
+                self._missing.append((now_s + AGAIN_S, worker.place))
+                continue
             self._told(f"worker {worker.pid} ended with status {status}; another starts")
             self._stop(max(0.0, worker.started_s + REST_S - now_s))
             self._workers.append(self._started(worker.place))
+        self._try_again(now_s)
         return 0
+
+    def _hear(self, worker: _Worker, now_s: float, *, was_away: bool) -> None:
+        """Take what a worker says of itself, and kill one that says nothing."""
+        said = _said(worker.beats)
+        worker.has_started |= _STARTED in said
+        if was_away or said:
+            worker.heard_s = now_s
+        elif now_s - worker.heard_s > SILENT_S:
+            self._told(f"worker {worker.pid} stood still for {SILENT_S:g} s and was killed")
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.heard_s = now_s
+
+    def _try_again(self, now_s: float) -> None:
+        """Start in those places whose rest is over."""
+        due = [each for each in self._missing if now_s >= each[0]]
+        for each in due:
+            self._missing.remove(each)
+            self._workers.append(self._started(each[1]))
 
     def _started(self, place: int) -> _Worker:
         reader, writer = os.pipe()
@@ -126,7 +158,7 @@ class Workers:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             threading.Thread(target=_beat, args=(beats,), daemon=True).start()
-            self._work(place)
+            self._work(place, lambda: os.write(beats, _STARTED))
             status = 0
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
@@ -158,17 +190,17 @@ def _ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def _has_beaten(beats: int) -> bool:
+def _said(beats: int) -> bytes:
     with suppress(BlockingIOError):
-        return bool(os.read(beats, 4_096))
-    return False
+        return os.read(beats, 4_096)
+    return b""
 
 
 def _beat(beats: int) -> None:
     """Tell the parent that this process runs; end with it."""
     while True:
         try:
-            os.write(beats, b".")
+            os.write(beats, _BEAT)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -141,11 +141,24 @@ class Accepting:
 
 
 class WorkerServer(uvicorn.Server):
-    """uvicorn's server of one of several workers, which takes its share of the connections."""
+    """uvicorn's server of one of several workers, which takes its share of the connections.
 
-    def __init__(self, config: uvicorn.Config, held: Held, place: int) -> None:
+    Parameters
+    ----------
+    has_started
+        Called once it takes connections.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        held: Held,
+        place: int,
+        has_started: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__(config)
         self._held, self._place = held, place
+        self._has_started = has_started
         self._accepting: list[Accepting] = []
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
@@ -162,6 +175,7 @@ class WorkerServer(uvicorn.Server):
             )
             self._accepting.append(accepting)
         self.servers += self._accepting  # type: ignore[arg-type]  # as much as uvicorn asks of one
+        self._has_started()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Take no more, then end: who was taken just now is told to go, too.

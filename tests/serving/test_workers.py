@@ -24,12 +24,16 @@ PROGRAM = """
     from serving.process import stop_on_signals
 
     workers.SILENT_S, workers.BEAT_EVERY_S, workers.REST_S = 4.0, 0.1, 0.1
+    workers.AGAIN_S = 0.5
     folder, what = Path(sys.argv[1]), sys.argv[2]
 
-    def work(place):
+    def work(place, started):
         (folder / str(os.getpid())).touch()
-        if what == "cannot start" and len(list(folder.iterdir())) > 1:
+        n_so_far = len(list(folder.iterdir()))
+        if what == "cannot start" and n_so_far > 1 or what == "not again" and 2 < n_so_far < 6:
             sys.exit(workers.CANNOT_START)
+        if what != "cannot start":
+            started()
         time.sleep(600)
 
     stop = stop_on_signals()
@@ -100,3 +104,21 @@ def test_one_that_cannot_start_ends_all(tmp_path: Path):
     with parent(tmp_path, "cannot start") as process:
         assert process.wait(WITHIN_S) == 3
         assert not any(map(runs, pids(tmp_path)))
+
+
+def test_one_that_cannot_start_again_leaves_the_other_and_is_tried_until_it_can(tmp_path: Path):
+    with parent(tmp_path, "not again") as process:
+        until(lambda: len(pids(tmp_path)) == 2)
+        time.sleep(0.5)  # what they say of themselves is read
+        hit, other = pids(tmp_path)
+        os.kill(hit, signal.SIGKILL)
+        until(lambda: sum(map(runs, pids(tmp_path))) == 2 and len(pids(tmp_path)) == 6)
+        assert [runs(other), process.poll()] == [True, None]
+
+
+def test_all_end_when_the_last_that_had_started_cannot_start_again(tmp_path: Path):
+    with parent(tmp_path, "not again") as process:
+        until(lambda: len(pids(tmp_path)) == 2)
+        for pid in pids(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+        assert process.wait(WITHIN_S) == 3
