@@ -33,6 +33,7 @@ from serving.events.events import EventIntake
 from serving.explainer_client import ExplainerProcess
 from serving.followers import Follow, following
 from serving.guard import Guard
+from serving.models.devices import DeviceError
 from serving.models.loading import new_loader
 from serving.models.releases import Loader, Releases
 from serving.models.trials import Trials
@@ -288,6 +289,18 @@ class Service:
     def _start(self) -> None:
         self._records.adopt()
         self._look()
+        if self._settings.models.device != "cpu":
+            self._see_devices()
+
+    def _see_devices(self) -> None:
+        """Wait until it is known where all champions run; DeviceError where one would not."""
+        while self._watcher.is_pending:
+            self._look()
+        if self._watcher.misplaced:
+            raise DeviceError(
+                "the service does not start while a champion would run elsewhere than it was asked",
+                found="; ".join(self._watcher.misplaced),
+            )
 
     async def _follow(self) -> None:
         while True:

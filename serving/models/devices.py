@@ -23,6 +23,12 @@ _KERNEL = "_kernel_time"
 _BESIDE = frozenset({"MemcpyToHost", "MemcpyFromHost", "Shape", "Size"})
 
 
+class DeviceError(ConfigurationError):
+    """A model would run elsewhere than it was asked to."""
+
+    code = "device_not_got"
+
+
 class PlacedNode(NamedTuple):
     """One node of a model: its name, operator, and the provider that ran it."""
 
@@ -58,16 +64,15 @@ def check_got(device: Device, got: Sequence[str]) -> None:
 
     Raises
     ------
-    ConfigurationError
+    DeviceError
         If it did not: its libraries could not be loaded, or there is no such device.
     """
     if not got or got[0] != provider_of(device):
-        raise ConfigurationError(
+        raise DeviceError(
             f"a model was asked to run on {device} and would not",
             found=f"a session on {', '.join(got) or 'nothing'}",
             remedy="see that driver, CUDA and cuDNN fit onnxruntime-gpu (nvidia-smi), or allow the "
             "CPU with THROUGHLINE_MODELS__IS_CPU_ALLOWED=true",
-            code="device_not_got",
         )
 
 
@@ -96,7 +101,7 @@ def check_placed(device: Device, nodes: Iterable[PlacedNode]) -> None:
 
     Raises
     ------
-    ConfigurationError
+    DeviceError
         If some did not, or none is known to have run.
     """
     placed = [node for node in nodes if node.operator not in _BESIDE]
@@ -105,10 +110,9 @@ def check_placed(device: Device, nodes: Iterable[PlacedNode]) -> None:
         return
     counts = Counter(f"{node.operator} on {node.provider}" for node in elsewhere)
     spelled = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-    raise ConfigurationError(
+    raise DeviceError(
         f"a model was asked to run on {device} and parts of it would not",
         found=f"{spelled} of {len(placed)} nodes" if placed else "no node that ran",
         remedy="trees have no CUDA kernel: serve them on the CPU, or train the mlp; or allow the "
         "CPU with THROUGHLINE_MODELS__IS_CPU_ALLOWED=true",
-        code="device_not_got",
     )

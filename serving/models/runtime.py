@@ -49,7 +49,7 @@ class OnnxSession:
     ------
     IntegrityError
         If the bytes are no model, refer to data outside, or take another vector.
-    ConfigurationError
+    DeviceError
         If it runs elsewhere than it was asked to.
     """
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from core.clock import Clock
 from core.errors import IntegrityError, OverloadedError, PlatformError
 from serving.background import PendingError
+from serving.models.devices import DeviceError
 from serving.models.model_room import Key
 from serving.models.releases import LoadedRelease, Releases, Roster, Served
 from serving.models.warming import Warming
@@ -46,6 +47,15 @@ class ShelfWatcher:
         Called with a sentence when something changed or was refused.
     counter_path
         Where the highest counter that was followed is kept.
+
+    Attributes
+    ----------
+    is_pending
+        Whether releases are on their way.
+    trouble
+        What is wrong with the shelf; "" for nothing.
+    misplaced
+        Of that, champions that would run on another device than was asked for.
     """
 
     def __init__(
@@ -71,6 +81,7 @@ class ShelfWatcher:
         self._wait_until_s = 0.0
         self.is_pending = False
         self.trouble = ""
+        self.misplaced: list[str] = []
 
     def look(self) -> bool:
         """Follow the channels if they changed; whether the roster was replaced.
@@ -135,7 +146,7 @@ class ShelfWatcher:
         if it were not there.
         """
         faults: list[str] = []
-        self.is_pending = False
+        self.is_pending, self.misplaced = False, []
         serving = {name: s for name, s in channels.use_cases.items() if s.champion is not None}
         champions = {
             name: self._release(name, state.champion, faults, is_champion=True).loaded
@@ -190,6 +201,8 @@ class ShelfWatcher:
             return _Found(key=key, is_left_out=True)
         except (PlatformError, OSError) as error:
             faults.append(f"{use_case} {release}: {error}")
+            if is_champion and isinstance(error, DeviceError):
+                self.misplaced.append(faults[-1])
             return _Found(key=key)
 
     def _kept_counter(self) -> int:

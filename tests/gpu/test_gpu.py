@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from bundles import WEIGHTS, bundle_files, serve, shelve
 from fraud_network import scored, serve_fraud_network
-from online_processes import service
+from online_processes import OnlineProcess, service
 
 from benchmarks.gpu import missing_gpu
 from benchmarks.networks import (
@@ -24,6 +24,7 @@ from benchmarks.networks import (
     trees_model,
 )
 from core.errors import ConfigurationError, IntegrityError
+from orchestration.processes import free_port
 from serving.models.batching import Batching, BatchingScorer
 from serving.models.devices import CUDA
 from serving.models.runtime import OnnxSession, placement_of, runner_on
@@ -131,16 +132,36 @@ def test_a_service_of_two_workers_serves_the_fraud_network_from_the_gpu(layout):
     assert "throughline_gpu_utilisation_ratio" in metrics
 
 
-def test_a_service_asked_for_the_gpu_does_not_serve_what_would_run_elsewhere(layout):
+def trees_files():
+    """A bundle whose model is trees."""
     rows = drawn_rows(16, len(WEIGHTS), seed=4)
     model = trees_model(len(WEIGHTS))
     scores = OnnxSession(model, len(WEIGHTS)).score(rows).astype(np.float64)
     golden = golden_of(rows, scores).model_dump_json().encode()
-    files = {**bundle_files(), MODEL: model, GOLDEN: golden}
+    return {**bundle_files(), MODEL: model, GOLDEN: golden}
+
+
+def test_trees_that_come_later_are_refused_and_what_serves_goes_on(layout):
     serve_fraud_network(layout)
-    trees = shelve(layout, files=files, use_case="trees")
-    serve(layout, trees, counter=2, use_case="trees")
-    with service(layout, MODELS__DEVICE="cuda") as running:
-        state = httpx.get(f"{running.url}/readyz", timeout=30).json()
-        running.wait_until(lambda: "would not" in running.log.read_text())
-    assert "trees" not in state["serving"]
+    trees = shelve(layout, files=trees_files(), use_case="trees")
+    with (
+        service(layout, MODELS__DEVICE="cuda") as running,
+        httpx.Client(base_url=running.url, timeout=30) as client,
+    ):
+        serve(layout, trees, counter=2, use_case="trees")
+        running.wait_until(lambda: "trees have no CUDA kernel" in running.log.read_text())
+        assert "trees" not in client.get("/readyz").json()["serving"]
+        assert 0 <= scored(client)[0] <= 1
+
+
+def test_a_service_asked_for_the_gpu_does_not_start_with_trees_on_its_shelf(layout):
+    trees = shelve(layout, files=trees_files(), use_case="trees")
+    serve(layout, trees, counter=1, use_case="trees")
+    started = OnlineProcess("serving.main", layout, free_port(), MODELS__DEVICE="cuda")
+    try:
+        assert started.process.wait(timeout=120) != 0
+    finally:
+        started.end()
+    said = started.log.read_text()
+    assert "trees have no CUDA kernel" in said
+    assert "THROUGHLINE_MODELS__IS_CPU_ALLOWED=true" in said

@@ -18,6 +18,7 @@ from stores.layout import Layout
 pytestmark = pytest.mark.slow
 LARGE_BYTES = 32 << 20
 HANGS_FOR_S = 120.0
+CUDA_BUILD = "tests.support.cuda_build"
 
 
 class Traffic:
@@ -118,10 +119,44 @@ def test_a_release_that_hangs_keeps_no_other_from_being_moved(layout):
 
 
 @pytest.mark.skipif(not missing_gpu(), reason="there is a GPU, so asking for one is no fault")
-def test_a_service_asked_for_a_gpu_that_is_not_there_does_not_start(layout):
-    started = OnlineProcess("serving.main", layout, free_port(), MODELS__DEVICE="cuda")
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_service_asked_for_a_gpu_that_is_not_there_does_not_start(layout, n_workers):
+    said = refusal("serving.main", layout, n_workers)
+    assert "models cannot run on cuda" in said
+
+
+@pytest.mark.skipif(not missing_gpu(), reason="there is a GPU, so asking for one is no fault")
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_service_asked_for_a_gpu_does_not_start_while_a_champion_would_run_elsewhere(
+    layout, n_workers
+):
+    said = refusal(CUDA_BUILD, layout, n_workers)
+    for fact in (
+        "toy 1: a model was asked to run on cuda and would not",
+        "a session on CPUExecutionProvider",
+        "THROUGHLINE_MODELS__IS_CPU_ALLOWED=true",
+    ):
+        assert fact in said
+
+
+@pytest.mark.skipif(not missing_gpu(), reason="there is a GPU, so asking for one is no fault")
+def test_a_service_that_may_use_the_cpu_instead_starts_and_answers(layout):
+    started = OnlineProcess(
+        CUDA_BUILD, layout, free_port(), MODELS__DEVICE="cuda", MODELS__IS_CPU_ALLOWED=True
+    )
+    try:
+        url = f"{started.wait_until_ready().url}/v1/toy/predictions"
+        assert httpx.post(url, json=REQUEST, timeout=60).status_code == 200
+    finally:
+        started.end()
+
+
+def refusal(module: str, layout: Layout, n_workers: int) -> str:
+    """What a service says that was asked for CUDA and does not start."""
+    asked = {"MODELS__DEVICE": "cuda", "HTTP__WORKERS": n_workers}
+    started = OnlineProcess(module, layout, free_port(), **asked)
     try:
         assert started.process.wait(timeout=60) != 0
     finally:
         started.end()
-    assert "models cannot run on cuda" in started.log.read_text()
+    return started.log.read_text()

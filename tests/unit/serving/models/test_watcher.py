@@ -3,12 +3,18 @@ import json
 import pytest
 from bundles import POLICY, TOY_PLAN, bundle_files, serve, shelve
 from engines import Bench
+from large_models import files_of, large_model
+from rollouts import roll_out
 
 from core.errors import IntegrityError, NotReadyError
 from serving.errors import NotFoundError
+from serving.models.devices import DeviceError
+from serving.models.releases import Loader
+from serving.models.runtime import OnnxSession
 from serving.models.watcher import RETRY_S
 from stores.keys.signing import ensure_signer
 from stores.layout import Layout
+from stores.shelf.bundle import MODEL
 
 
 @pytest.fixture
@@ -109,6 +115,48 @@ def test_a_release_that_does_not_answer_right_changes_nothing(bench, changes):
     bench.watcher.look()
     assert champion(bench) == 1
     assert bench.watcher.trouble
+
+
+class OnlySmall:
+    """Runners of a device that has no kernel for models of more bytes than the first one."""
+
+    def __init__(self, most_bytes):
+        self.most_bytes = most_bytes
+
+    def __call__(self, model, width):
+        if len(model) > self.most_bytes:
+            raise DeviceError("a model was asked to run on cuda and parts of it would not")
+        return OnnxSession(model, width)
+
+
+@pytest.fixture
+def on_a_device(tmp_path):
+    bench = Bench(Layout(tmp_path).create())
+    n_bytes = len(bundle_files()[MODEL])
+    bench.loader = Loader(bench.shelf, bench.keys, OnlySmall(n_bytes), is_any_time=False)
+    bench.watcher = bench.new_watcher()
+    return bench
+
+
+def test_a_champion_that_would_run_elsewhere_leaves_the_last_one_serving(on_a_device):
+    large = shelve(on_a_device.layout, files=files_of(large_model(1 << 10)))
+    serve(on_a_device.layout, large, counter=2)
+    on_a_device.watcher.look()
+    assert champion(on_a_device) == 1
+    (misplaced,) = on_a_device.watcher.misplaced
+    assert misplaced.startswith("toy 2: a model was asked to run on cuda")
+    assert on_a_device.told[-1].startswith("kept what is served: toy 2: a model was asked")
+    serve(on_a_device.layout, 1, counter=3)
+    on_a_device.watcher.look()
+    assert (on_a_device.watcher.misplaced, on_a_device.watcher.trouble) == ([], "")
+
+
+def test_a_challenger_that_would_run_elsewhere_keeps_no_service_from_starting(on_a_device):
+    large = shelve(on_a_device.layout, files=files_of(large_model(1 << 10)))
+    roll_out(on_a_device.layout, 1, large, weight=0.5, counter=2)
+    on_a_device.watcher.look()
+    assert "toy 2: a model was asked to run on cuda" in on_a_device.watcher.trouble
+    assert on_a_device.watcher.misplaced == []
 
 
 def test_a_release_that_is_not_there_changes_nothing(bench):
