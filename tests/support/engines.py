@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -175,6 +177,20 @@ class Bench:
             clock=self.clock,
             observer=self.observer,
         )
+
+    @asynccontextmanager
+    async def comparing(self) -> AsyncIterator[None]:
+        """Meanwhile what shadows score is compared."""
+        following = asyncio.create_task(self.shadows.follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+
+    async def compare(self) -> None:
+        """Compare what waits for its turn."""
+        async with self.comparing():
+            await asyncio.sleep(0.05)
 
     def keys(self) -> KeyRing:
         return KeyRing.from_directory(self.layout.keys)

@@ -47,18 +47,28 @@ class ShadowBench(Bench):
         """Answers to ``n`` requests, and what the comparison came to."""
 
         async def asked():
-            following = asyncio.create_task(self.shadows.follow())
             answers = []
-            for card in range(n):
-                answers.append(
-                    await self.engine.predict("toy", {**request_of(card, 5_000), **changes})
-                )
-                await asyncio.sleep(0)
-            await asyncio.sleep(0.05)
-            following.cancel()
+            async with self.comparing():
+                for card in range(n):
+                    answers.append(
+                        await self.engine.predict("toy", {**request_of(card, 5_000), **changes})
+                    )
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0.05)
             return answers
 
         return asyncio.run(asked()), self.comparison
+
+    def ask_before_comparing(self, n):
+        """What the comparison came to of ``n`` requests that all waited for it."""
+
+        async def asked():
+            for card in range(n):
+                await self.engine.predict("toy", request_of(card))
+            await self.compare()
+
+        asyncio.run(asked())
+        return self.comparison
 
     @property
     def comparison(self):
@@ -142,16 +152,15 @@ def test_a_process_that_keeps_failing_is_started_less_and_less_often(tmp_path):
     failures_s: list[int] = []
 
     async def asked():
-        following = asyncio.create_task(bench.shadows.follow())
-        for second in range(400):
-            before = bench.comparison.shadow.n_errors
-            await bench.engine.predict("toy", request_of(second))
-            for _ in range(3):
-                await asyncio.sleep(0)
-            if bench.comparison.shadow.n_errors > before:
-                failures_s.append(second)
-            bench.clock.advance(1_000)
-        following.cancel()
+        async with bench.comparing():
+            for second in range(400):
+                before = bench.comparison.shadow.n_errors
+                await bench.engine.predict("toy", request_of(second))
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                if bench.comparison.shadow.n_errors > before:
+                    failures_s.append(second)
+                bench.clock.advance(1_000)
 
     asyncio.run(asked())
     rests_s = [after - before for before, after in itertools.pairwise(failures_s)]
@@ -168,13 +177,12 @@ def test_the_rest_of_one_experiment_is_none_of_another_s(tmp_path):
         return [(each.shadow.n_errors, each.n_dropped) for each in counts]
 
     async def asked():
-        following = asyncio.create_task(bench.shadows.follow())
-        for n, experiment in enumerate(tried, start=1):
-            bench.try_it(experiment, counter=n + 2)
-            await bench.engine.predict("toy", request_of(n))
-            for _ in range(10):
-                await asyncio.sleep(0)
-        following.cancel()
+        async with bench.comparing():
+            for n, experiment in enumerate(tried, start=1):
+                bench.try_it(experiment, counter=n + 2)
+                await bench.engine.predict("toy", request_of(n))
+                for _ in range(10):
+                    await asyncio.sleep(0)
 
     asyncio.run(asyncio.wait_for(asked(), 60))
     assert found() == [(1, 1), (1, 0)]
@@ -198,9 +206,7 @@ def test_what_waits_for_one_experiment_outlives_the_failure_of_another(tmp_path)
         bench.try_it("another", counter=3)
         for card in range(4):
             await bench.engine.predict("toy", request_of(card))
-        following = asyncio.create_task(bench.shadows.follow())
-        await asyncio.sleep(0.05)
-        following.cancel()
+        await bench.compare()
 
     asyncio.run(asked())
     other = bench.counting.comparison("another").comparison()
@@ -208,17 +214,8 @@ def test_what_waits_for_one_experiment_outlives_the_failure_of_another(tmp_path)
 
 
 def test_what_waits_when_a_process_fails_is_dropped(tmp_path):
-    bench = ShadowBench(tmp_path, scores=NoScores(PROCESS_FAILED))
-
-    async def asked():
-        for card in range(10):
-            await bench.engine.predict("toy", request_of(card))
-        following = asyncio.create_task(bench.shadows.follow())
-        await asyncio.sleep(0.05)
-        following.cancel()
-
-    asyncio.run(asked())
-    assert (bench.comparison.shadow.n_errors, bench.comparison.n_dropped) == (1, 9)
+    found = ShadowBench(tmp_path, scores=NoScores(PROCESS_FAILED)).ask_before_comparing(10)
+    assert (found.shadow.n_errors, found.n_dropped) == (1, 9)
 
 
 def test_a_row_that_a_shadow_fails_on_costs_no_other(tmp_path):
@@ -234,17 +231,7 @@ class DiesAtTheThird(InProcessScores):
 
 
 def test_a_pass_that_ends_the_process_fails_and_what_waited_behind_it_is_dropped(tmp_path):
-    bench = ShadowBench(tmp_path, scores=DiesAtTheThird())
-
-    async def asked():
-        for card in range(10):
-            await bench.engine.predict("toy", request_of(card))
-        following = asyncio.create_task(bench.shadows.follow())
-        await asyncio.sleep(0.05)
-        following.cancel()
-
-    asyncio.run(asked())
-    found = bench.comparison
+    found = ShadowBench(tmp_path, scores=DiesAtTheThird()).ask_before_comparing(10)
     assert (found.shadow.n_scores, found.shadow.n_errors, found.n_dropped) == (2, 1, 7)
     assert found.n_ended == 1
 
@@ -271,11 +258,10 @@ def test_a_call_holds_so_many_points_or_one_pass_and_others_get_turns_while_they
         for size in sizes:
             points = [request_of(card) for card in range(size)]
             await bench.engine.predict_many("toy", {"points": points})
-        following = asyncio.create_task(bench.shadows.follow())
-        while seen[-1] < sum(sizes):
-            seen.append(bench.comparison.champion.n_scores)
-            await asyncio.sleep(0)
-        following.cancel()
+        async with bench.comparing():
+            while seen[-1] < sum(sizes):
+                seen.append(bench.comparison.champion.n_scores)
+                await asyncio.sleep(0)
 
     asyncio.run(asyncio.wait_for(asked(), 60))
     assert telling.sizes == [sizes[:2], sizes[2:3], sizes[3:4], sizes[4:]]
@@ -309,10 +295,8 @@ def test_degraded_answers_and_those_of_a_challenger_are_not_compared(tmp_path):
     assert bench.watcher.look()
 
     async def asked():
-        following = asyncio.create_task(bench.shadows.follow())
         await bench.engine.predict("toy", request_of(1))
-        await asyncio.sleep(0.05)
-        following.cancel()
+        await bench.compare()
 
     asyncio.run(asked())
     found = bench.counting.comparison("").comparison()
