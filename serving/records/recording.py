@@ -19,6 +19,7 @@ from core.packed_records import PACKED, named_numbers
 from core.rollout.assignment import assignment_point
 from serving.engine.contract import Point
 from serving.engine.outcomes import Outcomes
+from serving.json_parts import json_part
 from serving.models.releases import LoadedRelease
 from serving.ports import Json, Records
 from stores.masking import Mask, is_masked
@@ -118,7 +119,7 @@ class Recording:
             explanation = explanations[place]
             if timings_ms[place] is not spent_ms:
                 spent_ms = timings_ms[place]
-                spent = _raw(spent_ms)
+                spent = json_part(spent_ms)
             own = _Own(
                 received_at_ms,
                 at_ms,
@@ -192,8 +193,8 @@ def _form_of(release: LoadedRelease, model: Json) -> _Form:
     fixed = {
         "version": PACKED,
         "use_case": manifest.use_case,
-        "masked": _raw(masked),
-        "model": _raw(about),
+        "masked": json_part(masked),
+        "model": json_part(about),
     }
     ladder = manifest.degradation
     unscored = manifest.decisions if ladder is None else ladder.unscored
@@ -218,14 +219,10 @@ def _policy(policy: DecisionPolicy) -> dict[str, object]:
     """The policy that decided: another one where there was no score."""
     return {
         "policy_digest": policy.digest,
-        "policy": _raw(policy.model_dump(mode="json")),
+        "policy": json_part(policy.model_dump(mode="json")),
     }
 
 
 def _beginning(members: Mapping[str, object]) -> bytes:
     """An object in JSON with more members to follow."""
     return _encoder.encode(members)[:-1] + b","
-
-
-def _raw(value: object) -> msgspec.Raw:
-    return msgspec.Raw(_encoder.encode(value))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from serving.json_parts import json_part
 from serving.ports import Json
 
 _encoder = msgspec.json.Encoder()
@@ -30,18 +31,14 @@ def predictions_json(predictions: Sequence[Json]) -> bytes:
     for prediction in predictions:
         if prediction["model"] is not model:
             model = prediction["model"]
-            model_json = _raw(model)
+            model_json = json_part(model)
         if prediction["timings_ms"] is not timings_ms:
             timings_ms = prediction["timings_ms"]
-            timings_json = _raw(timings_ms)
+            timings_json = json_part(timings_ms)
         features = prediction["features"]
         features_json = known.get(id(features))
         if features_json is None:
-            features_json = known[id(features)] = _raw(features)
+            features_json = known[id(features)] = json_part(features)
         ready = {"model": model_json, "features": features_json, "timings_ms": timings_json}
         shared.append(prediction | ready)
     return _encoder.encode({"predictions": shared})
-
-
-def _raw(value: object) -> msgspec.Raw:
-    return msgspec.Raw(_encoder.encode(value))
