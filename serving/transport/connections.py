@@ -184,6 +184,9 @@ class Connection(HttpToolsProtocol):
             raise _Refusal(self._too_many())
         if not _has_host(self.headers) and self.parser.get_http_version() != "1.0":
             raise _Refusal(_malformed("send HTTP/1.1 with one Host header that names a host"))
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and not _is_chunked(codings, self.parser.get_http_version()):
+            raise _Refusal(_malformed("send a body of said length, or in chunks and no other way"))
 
     # -- what uvicorn calls ---------------------------------------------------------------
 
@@ -343,6 +346,14 @@ def _has_host(headers: list[tuple[bytes, bytes]]) -> bool:
     """Whether one header says which host was meant, as HTTP/1.1 asks of every request."""
     hosts = [value for name, value in headers if name == b"host"]
     return len(hosts) == 1 and _names_host(hosts[0])
+
+
+def _is_chunked(codings: list[bytes], version: str) -> bool:
+    """Whether a body is in chunks and nothing else, which HTTP/1.0 does not know.
+
+    The parser looks at the last coding: of a zipped body in chunks it would give the zipped bytes.
+    """
+    return version != "1.0" and [each.strip(b" \t").lower() for each in codings] == [b"chunked"]
 
 
 @lru_cache(maxsize=16)  # whoever sends many requests sends them to one host

@@ -62,10 +62,19 @@ def facts_of(scope: MutableMapping[str, Any]) -> HeadFacts:
 
 
 def by_name(headers: Headers) -> dict[bytes, bytes]:
-    """Headers by name; of one that comes twice the first, as everywhere."""
+    """Headers by name; one that comes again is the list of its values, as HTTP has it.
+
+    So no caller is answered by one of two types or contracts that it did not mean: a list of
+    them is none of those that are taken.
+
+    Examples
+    --------
+    >>> by_name([(b"throughline-contract", b"1"), (b"throughline-contract", b"2")])
+    {b'throughline-contract': b'1, 2'}
+    """
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        found.setdefault(name, value)
+        found[name] = b"%b, %b" % (found[name], value) if name in found else value
     return found
 
 

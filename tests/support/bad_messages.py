@@ -45,6 +45,7 @@ def _typed(*headers: bytes, status: int = 415, code: str = "unsupported_media_ty
     return Message((request(GOOD, *headers),), status, code)
 
 
+END = b"0\r\n\r\n"
 WHOLE = b"%x\r\n%b\r\n" % (len(GOOD), GOOD)
 INFER = b"/v2/models/toy/infer"
 VECTOR = b'{"inputs":[{"name":"vector","datatype":"FP32","shape":[1,5],"data":[1,2,3,4,5]}]}'
@@ -213,6 +214,13 @@ HEADERS = {
     "a type without a slash": _typed(b"Content-Type: json"),
     "a type of bytes": _typed(b"Content-Type: \xff\xfe"),
     "two types": _typed(b"Content-Type: text/plain", b"Content-Type: application/json"),
+    "two types, the right one first": _typed(
+        b"Content-Type: application/json", b"Content-Type: text/plain"
+    ),
+    "two encodings": _typed(b"Content-Encoding: identity", b"Content-Encoding: gzip"),
+    "two contracts": _typed(
+        b"Throughline-Contract: 1", b"Throughline-Contract: 9", status=404, code="unknown_contract"
+    ),
 }
 
 FRAMES = {
@@ -235,13 +243,15 @@ FRAMES = {
     "identity": _raw(request(GOOD, b"Transfer-Encoding: identity")),
     "gzip alone": _raw(request(GOOD, b"Transfer-Encoding: gzip")),
     "chunked and then gzip": _raw(request(WHOLE, b"Transfer-Encoding: chunked, gzip")),
-    "gzip and then chunked": _raw(
-        request(
-            b"%x\r\n%b\r\n0\r\n\r\n"
-            % (len(gzip.compress(GOOD, mtime=0)), gzip.compress(GOOD, mtime=0)),
-            b"Transfer-Encoding: gzip, chunked",
-        ),
-        code="malformed",
+    "gzip and then chunked": _raw(request(WHOLE + END, b"Transfer-Encoding: gzip, chunked")),
+    "gzip and then chunked, in two headers": _raw(
+        request(WHOLE + END, b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked")
+    ),
+    "identity, then chunked": _raw(request(WHOLE + END, b"Transfer-Encoding: identity,chunked")),
+    "nothing and then chunked": _raw(request(WHOLE + END, b"Transfer-Encoding: , chunked")),
+    "chunks on http/1.0": _raw(_chunked(WHOLE + END).replace(b"HTTP/1.1", b"HTTP/1.0")),
+    "chunked in large letters": _raw(
+        request(WHOLE + END, b"Transfer-Encoding: \tCHUNKED "), status=200, code=""
     ),
     "nearly chunked": _raw(request(WHOLE, b"Transfer-Encoding: xchunked")),
     "chunked twice": _raw(request(WHOLE + b"0\r\n\r\n", *[b"Transfer-Encoding: chunked"] * 2)),
@@ -350,6 +360,11 @@ INFERENCES = {
     ),
     "a header length of bytes": _raw(
         request(VECTOR, b"Inference-Header-Content-Length: \xff", path=INFER),
+        status=422,
+        code="contract",
+    ),
+    "two header lengths": _raw(
+        request(VECTOR, *[b"Inference-Header-Content-Length: %d" % len(VECTOR)] * 2, path=INFER),
         status=422,
         code="contract",
     ),
