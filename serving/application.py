@@ -239,12 +239,13 @@ class Service:
         with ending_in_words("the service cannot start"):
             await asyncio.to_thread(self._start)
         leave_to_stay()
-        async with AsyncExitStack() as ending:
-            self._begin_ending(ending)
-            await ending.enter_async_context(following(self._followers(), self._clock))
-            with ending_in_words("the service cannot listen for gRPC"):
-                await ending.enter_async_context(self._grpc())
-            yield
+        with ending_in_words("the service did not end in good order"):
+            async with AsyncExitStack() as ending:
+                self._begin_ending(ending)
+                await ending.enter_async_context(following(self._followers(), self._clock))
+                with ending_in_words("the service cannot listen for gRPC"):
+                    await ending.enter_async_context(self._grpc())
+                yield
 
     def _followers(self) -> dict[str, Follow]:
         """What goes on beside the requests."""

@@ -46,6 +46,7 @@ def main() -> int:
     # uvicorn ends in good order, then raises the signal again for whoever was there before it.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     count_alone(os.environ)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes lines of its own, past every log
     try:
         settings, told = settings_and_teller("service", os.environ)
     except PlatformError:

@@ -27,7 +27,7 @@ from serving.console.visitors import KEY, TOKEN, Cookies, Visitor, is_own_host, 
 from serving.errors import NoKeyError, NotFoundError, OutOfScopeError
 from serving.process import Told
 from serving.settings import HttpSettings
-from serving.telemetry.log_lines import tell_failed
+from serving.telemetry.log_lines import ending_in_words, tell_failed
 from serving.telemetry.repeats import Repeats
 from serving.transport.problems import status_of
 from stores.audit.user import user_name
@@ -90,13 +90,14 @@ class Console:
         """Follow the keys; put down at the end who was refused."""
         del app
         following = asyncio.create_task(self._access.follow())
-        try:
-            yield
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
-            self.look()
+        with ending_in_words("the console did not end in good order"):
+            try:
+                yield
+            finally:
+                following.cancel()
+                with suppress(asyncio.CancelledError):
+                    await following
+                self.look()
 
     def look(self) -> None:
         """Read the keys if they changed, and put down who was refused."""

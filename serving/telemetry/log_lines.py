@@ -142,6 +142,7 @@ def set_up_logs(
     form = JsonLines if is_json else Words
     handler = _ToStandardError()
     handler.setFormatter(form(process, Scrubber(secrets_of(environment))))
+    handler.addFilter(_is_not_of_lifespan)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -154,6 +155,14 @@ def set_up_logs(
         ours.log(logging.WARNING if isinstance(sentence, Trouble) else logging.INFO, "%s", sentence)
 
     return told
+
+
+def _is_not_of_lifespan(record: logging.LogRecord) -> bool:
+    """Whether a record is not uvicorn's word on a start or an end that failed.
+
+    ``ending_in_words`` has said by then what was wrong; uvicorn shows the trace of how it ended.
+    """
+    return (record.name, record.module) != ("uvicorn.error", "on")
 
 
 def tell_unforeseen(sentence: str, error: BaseException) -> None:

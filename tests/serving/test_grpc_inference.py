@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 
@@ -16,6 +17,7 @@ from wire import wire
 
 from orchestration.processes import free_port
 from serving.transport.inference_proto import METHODS, SERVICE, messages
+from serving.workers import CANNOT_START
 from stores.layout import Layout
 
 WIDTH = len(TOY_PLAN.vector)
@@ -252,6 +254,16 @@ def test_a_message_that_never_comes_and_a_connection_that_says_nothing_are_cut(t
         assert time.monotonic() - began < 30
         with wire(f"http://127.0.0.1:{port}") as connection:
             assert connection.ends_within(30.0) < 30.0
+
+
+def test_a_port_that_is_taken_ends_the_start_with_one_sentence_that_says_so(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = OnlineProcess("serving.main", Layout(tmp_path), free_port(), GRPC__PORT=port)
+        assert process.process.wait(timeout=120) == CANNOT_START
+    *_, before, last = process.log.read_text().splitlines()
+    assert before == f"service: listening for gRPC on 127.0.0.1:{port}"
+    assert last.startswith(f"service: gRPC cannot listen; found 127.0.0.1:{port}; end what ")
 
 
 @pytest.mark.slow
