@@ -351,6 +351,9 @@ def _tensors(request: Any) -> list[Tensor]:
     tensors = []
     for index, given in enumerate(request.inputs):
         here = f"/inputs/{index}"
+        if raw and given.contents.ByteSize():
+            message = "must not stand beside raw_input_contents"
+            raise fault(f"{here}/contents", "wrong_size", message)
         flat = _raw(raw[index]) if raw else _contents(given, here)
         tensors.append(tensor(given.name, given.datatype, given.shape, flat, pointer=here))
     return tensors

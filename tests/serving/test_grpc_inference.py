@@ -167,6 +167,15 @@ BROKEN = {
         infer_message("FP16", fp32_contents=[4111] * WIDTH),
         "INVALID_ARGUMENT",
     ),
+    "values twice": (
+        "ModelInfer",
+        MADE["ModelInferRequest"](
+            model_name=USE_CASE,
+            inputs=infer_message(fp32_contents=[4111] * WIDTH).inputs,
+            raw_input_contents=[bytes(4 * WIDTH)],
+        ),
+        "INVALID_ARGUMENT",
+    ),
     "another place": ("ModelInfer", infer_message(fp64_contents=[1] * WIDTH), "INVALID_ARGUMENT"),
     "beyond the type": (
         "ModelInfer",
