@@ -18,6 +18,7 @@ from serving.errors import (
     UnsupportedMediaError,
 )
 from serving.transport.begun import Finished, begun
+from serving.transport.crowding import check_room
 from serving.transport.head_facts import by_name, facts_of
 from serving.transport.known_heads import WHOLE_BODY
 
@@ -33,12 +34,14 @@ async def json_body(request: Request, *, max_bytes: int, timeout_ms: int) -> Any
 
     Raises
     ------
-    UnsupportedMediaError, BodyTooLargeError, SlowBodyError, MalformedBodyError
+    UnsupportedMediaError, BodyTooLargeError, SlowBodyError, MalformedBodyError, BusyError
         Each for its reason; none repeats what was sent.
     """
     if not facts_of(request.scope).is_plain_json:
         _check_type(by_name(request.scope["headers"]))
-    return strict_json(await _whole(request, max_bytes, timeout_ms))
+    body = await _whole(request, max_bytes, timeout_ms)
+    check_room(request.scope)
+    return strict_json(body)
 
 
 async def tensor_body(request: Request, *, max_bytes: int, timeout_ms: int) -> bytes:
@@ -46,12 +49,14 @@ async def tensor_body(request: Request, *, max_bytes: int, timeout_ms: int) -> b
 
     Raises
     ------
-    UnsupportedMediaError, BodyTooLargeError, SlowBodyError, MalformedBodyError
+    UnsupportedMediaError, BodyTooLargeError, SlowBodyError, MalformedBodyError, BusyError
         Each for its reason; none repeats what was sent.
     """
     if not facts_of(request.scope).is_plain_json:
         _check_type(by_name(request.scope["headers"]), also=(b"", _TENSORS))
-    return await _whole(request, max_bytes, timeout_ms)
+    body = await _whole(request, max_bytes, timeout_ms)
+    check_room(request.scope)
+    return body
 
 
 async def _whole(request: Request, max_bytes: int, timeout_ms: int) -> bytes:

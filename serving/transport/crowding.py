@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from serving.engine.deadline import Deadline, current
@@ -31,6 +32,8 @@ DefaultHeaders = list[tuple[bytes, bytes]]
 
 INSIDE = "throughline.inside"
 """Key of a request's scope: the gate has counted it."""
+SENT_AWAY = "throughline.sent_away"
+"""Key of a request's scope: when it was whole there was no room."""
 _EVENTS = "/v1/events/"
 _TRACED = re.compile(rb"\r\n(x-request-id|traceparent|tracestate): ?([^\r\n]*)", re.IGNORECASE)
 
@@ -83,6 +86,12 @@ def busy() -> BusyError:
         "the service is asked for more than it can answer in time",
         remedy="come back after Retry-After; ask more slowly, or start more workers",
     )
+
+
+def check_room(scope: Scope) -> None:
+    """Return where there was room for a request when it was whole; BusyError else."""
+    if SENT_AWAY in scope:
+        raise busy()
 
 
 async def in_time(handler: Handler, gate: Gate, request: Request) -> Response:

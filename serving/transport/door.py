@@ -14,7 +14,7 @@ from starlette.responses import Response
 from serving.engine.gate import Gate
 from serving.telemetry.tracing import current, lines_of, trace_of
 from serving.transport.connections import Connection
-from serving.transport.crowding import INSIDE, Refusals, is_counted
+from serving.transport.crowding import INSIDE, SENT_AWAY, Refusals, is_counted
 from serving.transport.head_facts import FACTS, facts_of
 from serving.transport.inference_turns import InferenceTurns
 from serving.transport.known_cycle import Headers, KnownCycle
@@ -61,7 +61,11 @@ class Door(Connection):
         """The request is whole: it counts from here."""
         super().on_message_complete()
         scope: Any = self.cycle.scope
-        if not self.cycle.response_complete and is_counted(scope["method"], scope["path"]):
+        if self.cycle.response_complete or not is_counted(scope["method"], scope["path"]):
+            return
+        if self._gate.is_full:  # it could not be sent away unparsed: in pieces, in chunks, to close
+            scope[SENT_AWAY] = True
+        else:
             scope[INSIDE] = True
             self._gate.enter()
 

@@ -25,9 +25,13 @@ MOST_ONCE = 4_096
 """Heads that came once, of which a number is kept: to learn one that does not come again costs as
 much as to parse it."""
 
-COUNTED = re.compile(rb"POST /v[12]/(?!events/)")
+COUNTED = re.compile(rb"POST /v[12]/(?!events/)[^ ]* HTTP/1\.1\r\n")
 LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
-NOT_PLAIN = re.compile(rb"\r\n(?:transfer-encoding|expect|upgrade|connection):", re.IGNORECASE)
+NOT_PLAIN = re.compile(
+    rb"\r\n(?:(?:transfer-encoding|expect|upgrade):|connection:(?! ?keep-alive\r\n))",
+    re.IGNORECASE,
+)
+"""A connection that is kept alive is one as all are; many clients say so with each request."""
 _TRACED = re.compile(
     rb"\r\n(x-request-id|traceparent|tracestate): ?([\x21-\x7e]{0,256})(?=\r\n[^ \t])",
     re.IGNORECASE,

@@ -24,6 +24,8 @@ LINE = b"POST /v1/fraud/predictions HTTP/1.1\r\n"
         (LINE + b"Host: x\r\nCONTENT-LENGTH:2\r\nA: b\r\n\r\n{}", True),
         (b"POST /v2/models/fraud/infer HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}", True),
         (LINE + b"content-length: 3\r\n\r\n{}", False),
+        # Whoever speaks HTTP/1.0 waits for the end of the connection, not for a length.
+        (LINE.replace(b"1.1", b"1.0") + b"content-length: 2\r\n\r\n{}", False),
         (LINE + b"content-length: 2\r\n\r\n{}P", False),
         (LINE + b"content-length: 2\r\n\r\n{}" + LINE, False),
         (LINE + b"content-length: 2\r\n", False),
@@ -32,6 +34,8 @@ LINE = b"POST /v1/fraud/predictions HTTP/1.1\r\n"
         (LINE + b"content-length: 9999999999\r\n\r\n{}", False),
         (LINE + b"transfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n{}", False),
         (LINE + b"connection: close\r\ncontent-length: 2\r\n\r\n{}", False),
+        (LINE + b"Connection: Keep-Alive\r\ncontent-length: 2\r\n\r\n{}", True),
+        (LINE + b"connection: keep-alive, close\r\ncontent-length: 2\r\n\r\n{}", False),
         (LINE + b"expect: 100-continue\r\ncontent-length: 0\r\n\r\n", False),
         (b"POST /v1/events/payments HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}", False),
         (b"GET /livez HTTP/1.1\r\n\r\n", False),

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 import uvicorn
+from starlette.requests import Request
 from uvicorn.server import ServerState
 from written_transport import WrittenTransport
 
+from core.errors import PlatformError
 from serving.settings import HttpSettings
+from serving.transport.body import tensor_body
 from serving.transport.crowding import Refusals
 from serving.transport.door import Door
-from serving.transport.known_heads import KnownHeads
+from serving.transport.known_heads import MOST_KNOWN_BYTES, KnownHeads
+from serving.transport.problems import problem
 from serving.transport.whole_answers import JsonAnswer
 
 HEAD = b"POST /v1/toy/predictions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
@@ -77,8 +81,21 @@ class Application:
         await JsonAnswer(b"{}", 200)(scope, receive, send)
 
 
-def opened(loop) -> Any:
-    config = uvicorn.Config(Application(), lifespan="off", log_config=None, proxy_headers=False)
+class Reader(Application):
+    """One that answers behind the body, if it may."""
+
+    async def __call__(self, scope, receive, send):
+        """Answer 200, or by the problem of the body."""
+        try:
+            await tensor_body(Request(scope, receive), max_bytes=99, timeout_ms=1_000)
+        except PlatformError as error:
+            await problem(error)(scope, receive, send)
+        else:
+            await JsonAnswer(b"{}", 200)(scope, receive, send)
+
+
+def opened(loop, application=Application) -> Any:
+    config = uvicorn.Config(application(), lifespan="off", log_config=None, proxy_headers=False)
     config.load()
     config.loaded_app = config.app  # without uvicorn's own wrapping
     door: Any = Door(config, ServerState(), {}, loop)
@@ -119,6 +136,39 @@ def test_whoever_is_sent_away_again_and_again_is_not_cut_off(door):
     assert len(door.transport.written) == 20
     assert not door.transport.is_closed
     assert len(door.loop.timers) == 1
+
+
+LARGE = b"X: %b\r\nHost" % (b"y" * MOST_KNOWN_BYTES)
+CHUNKED = HEAD.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked")
+HARD_TO_TELL = {
+    "in pieces": [HEAD, b"{}"],
+    "a head in pieces": [HEAD[:30], HEAD[30:] + b"{}"],
+    "in chunks": [CHUNKED + b"2\r\n{}\r\n0\r\n\r\n"],
+    "to close": [HEAD.replace(b"Host", b"Connection: close\r\nHost") + b"{}"],
+    "of HTTP/1.0": [HEAD.replace(b"/1.1", b"/1.0") + b"{}"],
+    "with a whole address": [HEAD.replace(b" /v1", b" http://x/v1") + b"{}"],
+    "with a large head": [HEAD.replace(b"Host", LARGE) + b"{}"],
+    "one behind the other": [(HEAD + b"{}") * 2],
+}
+
+
+@pytest.mark.parametrize("pieces", HARD_TO_TELL.values(), ids=HARD_TO_TELL.keys())
+@pytest.mark.parametrize("is_full", [True, False])
+def test_who_cannot_be_sent_away_unparsed_is_sent_away_all_the_same(pieces, is_full):
+    async def run():
+        door = opened(asyncio.get_running_loop(), Reader)
+        entered: list[None] = []
+        door.app.gate.is_full, door.app.gate.enter = is_full, lambda: entered.append(None)
+        for piece in pieces:
+            door.data_received(piece)
+            written = b"".join(await answers(door))
+        return written, len(entered), door.transport.is_closed
+
+    written, n_entered, is_closed = asyncio.run(run())
+    n_asked = b"".join(pieces).count(b"POST")
+    assert written.count(b"HTTP/1.1 503" if is_full else b"HTTP/1.1 200") == n_asked
+    assert is_closed == any(word in pieces[0] for word in (b"Connection: close", b"HTTP/1.0"))
+    assert (b'"code":"busy"' in written, n_entered) == (is_full, 0 if is_full else n_asked)
 
 
 def test_their_connection_may_rest_as_long_as_any(door):
