@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.networks import drawn_labels, drawn_rows
+from benchmarks.trees import trained_trees
 from core.degradation import Degradation
 from core.features.plan import Plan
 from core.stats.histogram import Histogram
@@ -39,33 +40,15 @@ from stores.shelf.profile import Profile
 from stores.shelf.shelf import Shelf
 from training.contract import contract_of
 
-TREES, DEPTH, TRAINED_ON, THREADS = 200, 6, 20_000, 2
+TRAINED_ON = 20_000
 N_GOLDEN = 64
 WHO = "benchmark"
 
 
 def trained(width: int) -> bytes:
     """ONNX bytes of the trees, exported as training does."""
-    import xgboost
-
-    from training.boosted import BoostedModel
-    from training.calibration import Calibration
-    from training.models import Scorer
-    from training.onnx_export import to_onnx
-
     vectors = drawn_rows(TRAINED_ON, width, seed=1)
-    labels = drawn_labels(vectors, seed=2)
-    settings = {
-        "objective": "binary:logistic",
-        "max_depth": DEPTH,
-        "learning_rate": 0.1,
-        "tree_method": "hist",
-        "nthread": THREADS,
-        "seed": 1,
-    }
-    matrix = xgboost.QuantileDMatrix(vectors, labels, missing=np.nan)
-    booster = xgboost.train(settings, matrix, num_boost_round=TREES)
-    return to_onnx(Scorer(BoostedModel(booster), Calibration()), width)
+    return trained_trees(vectors, drawn_labels(vectors, seed=2))
 
 
 @dataclass(frozen=True)

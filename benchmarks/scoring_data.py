@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from benchmarks.trees import trained_trees
 from core.decisions import DecisionPolicy, Rule
 from core.features.plan import AttributeFeature, Plan, ViewPlan
 
-FEATURES, TREES, DEPTH, CORES = 30, 200, 6, 2
+FEATURES, CORES = 30, 2
 TRAINED_ON = 50_000
 NAMES = tuple(f"f{place:02d}" for place in range(FEATURES))
 KEPT = ("example_id", "card_id", "event_timestamp")
@@ -73,26 +74,9 @@ def prepare(folder: Path, rows: int) -> None:
 
 
 def trained() -> bytes:
-    """ONNX bytes of 200 trees by xgboost, exported as training does."""
-    import xgboost
-
-    from training.boosted import BoostedModel
-    from training.calibration import Calibration
-    from training.models import Scorer
-    from training.onnx_export import to_onnx
-
+    """ONNX bytes of the trees, exported as training does."""
     vectors = vectors_of(TRAINED_ON, seed=1)
-    settings = {
-        "objective": "binary:logistic",
-        "max_depth": DEPTH,
-        "learning_rate": 0.1,
-        "tree_method": "hist",
-        "nthread": CORES,
-        "seed": 1,
-    }
-    matrix = xgboost.QuantileDMatrix(vectors, labels_of(vectors, seed=2), missing=np.nan)
-    booster = xgboost.train(settings, matrix, num_boost_round=TREES)
-    return to_onnx(Scorer(BoostedModel(booster), Calibration()), FEATURES)
+    return trained_trees(vectors, labels_of(vectors, seed=2))
 
 
 def _to_mlflow(folder: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from benchmarks.floors import Floor, Section, ratio
 from benchmarks.measure import Measurement, measure
-from benchmarks.scoring_data import FEATURES, TREES, prepare
+from benchmarks.scoring_data import FEATURES, prepare
+from benchmarks.trees import TREES
 
 FULL = 4_000_000
 LIMIT_S = 600.0

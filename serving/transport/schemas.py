@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.contracts import FieldSpec
+from core.interface import ANSWER_FIELDS
 from core.rows.field_checks import EARLIEST_MS, INT64_MAX, INT64_MIN, LATEST_MS
 from serving.transport.problem_codes import FAULTS
 
@@ -126,16 +127,7 @@ ANSWER = object_of(
         "degraded": _DEGRADED,
         "timings_ms": _TIMINGS,
     },
-    required=[
-        "prediction_id",
-        "score",
-        "decision",
-        "reasons",
-        "model",
-        "features",
-        "degraded",
-        "timings_ms",
-    ],
+    required=ANSWER_FIELDS,
 )
 
 RECORD: Schema = {
