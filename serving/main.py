@@ -16,6 +16,7 @@ import uvicorn
 
 from core.clock import SystemClock
 from core.errors import PlatformError
+from serving.asgi import uvicorn_config
 from serving.configuration import note_configuration
 from serving.hosts import check_host
 from serving.process import (
@@ -71,19 +72,11 @@ def main() -> int:
 
 def _serve(http: HttpSettings, listener: socket, told: Told) -> int:
     """Serve on ``listener`` until told to stop; the exit status."""
-    config = uvicorn.Config(
+    config = uvicorn_config(
         "serving.application:application",
-        factory=True,
-        loop="uvloop",
-        http="serving.transport.door:Door",
-        ws="none",
-        proxy_headers=False,
-        log_config=None,  # what it says goes where all that we say goes
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=http.keep_alive_s,
-        timeout_graceful_shutdown=http.shutdown_s,
+        http,
+        connection="serving.transport.door:Door",
+        is_factory=True,
     )
     if http.workers == 1:
         server = uvicorn.Server(config)

@@ -1,4 +1,4 @@
-"""What folder and controller share as processes: settings, signals, one line of reports."""
+"""What processes share: settings, sockets, signals, how they say sentences."""
 
 from __future__ import annotations
 

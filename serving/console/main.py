@@ -10,6 +10,7 @@ import uvicorn
 
 from core.clock import SystemClock
 from core.errors import PlatformError
+from serving.asgi import uvicorn_config
 from serving.configuration import note_configuration
 from serving.console.application import Console
 from serving.console.pages import Home
@@ -57,21 +58,8 @@ def _serve(settings: Settings, listener: socket, told: Told) -> int:
     with ending_in_words("the console cannot be built"):
         console = Console(Home(settings, SystemClock()), told, pages=pages(), sections=SECTIONS)
     allow_open_files(2 * settings.http.max_connections + OTHER_FILES)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            console,
-            loop="uvloop",
-            http="serving.transport.connections:Connection",
-            ws="none",
-            proxy_headers=False,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=settings.http.keep_alive_s,
-            timeout_graceful_shutdown=settings.http.shutdown_s,
-        )
-    )
+    connection = "serving.transport.connections:Connection"
+    server = uvicorn.Server(uvicorn_config(console, settings.http, connection=connection))
     server.run(sockets=[listener])
     return 0 if server.started else CANNOT_START
 
