@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from core.clock import DAY_MS, Clock
 from core.errors import InvalidInputError, NotReadyError
@@ -15,17 +17,28 @@ from core.interface import Compatibility, following
 from core.rows.event_versions import following_sources
 from core.sign_offs import roles_of
 from core.versions import major_of
-from serving.models.trials import Trials
 from serving.rollouts import channel_moves as moves
+from serving.rollouts.refusals import no_rollout_across, refuses_callers, unreadable
 from stores.keys.signing import KeyRing
 from stores.shelf.archives import refuse_archived
 from stores.shelf.bundle import Manifest
-from stores.shelf.channels import ChannelRequest, Channels, ChannelState, RolloutState
+from stores.shelf.channels import Asked, ChannelRequest, Channels, ChannelState, RolloutState
 from stores.shelf.in_use import interfaces_served, sources_served
 from stores.shelf.papers import StageApproval, signed_bytes
-from stores.shelf.returning import Refusal, refusal_of
+from stores.shelf.returning import refusal_of
 from stores.shelf.rollouts import Event
 from stores.shelf.shelf import Shelf
+
+WAYS_BACK: tuple[Asked, ...] = ("rollback", "withdraw")
+"""Asked for when something does harm: they wait for nobody."""
+
+
+class Tries(Protocol):
+    """Whatever tries a release before it serves."""
+
+    def measured_bytes(self, folder: Path, digest: str) -> int:
+        """Memory that it takes; PlatformError when it is bad, PendingError while that is open."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Decisions:
     """Answers requests about one state of the shelf. Without ``trials`` no model is tried."""
 
     def __init__(
-        self, shelf: Shelf, keys: KeyRing, clock: Clock, trials: Trials | None = None
+        self, shelf: Shelf, keys: KeyRing, clock: Clock, trials: Tries | None = None
     ) -> None:
         self._shelf = shelf
         self._trials = trials
@@ -55,6 +68,8 @@ class Decisions:
         ------
         PlatformError
             If it is refused; the words are for whoever asked.
+        PendingError
+            If it depends on a trial that goes on.
         """
         decide: dict[str, Callable[[ChannelRequest, Channels, ChannelState], Move]] = {
             "promote": self._promote,
@@ -66,7 +81,10 @@ class Decisions:
             "withdraw": self._withdraw,
             "shadow": self._shadow,
         }
-        return decide[request.action](request, channels, channels.state(request.use_case))
+        try:
+            return decide[request.action](request, channels, channels.state(request.use_case))
+        except OSError as error:  # of one release: what else is asked for must not wait for it
+            raise unreadable(request, error) from error
 
     def fit_to_serve(self, use_case: str, release: int) -> tuple[Manifest, str]:
         """Manifest of a release that may serve everybody, and why it may.
@@ -119,7 +137,7 @@ class Decisions:
         refuse_archived(self._shelf, request.use_case, release)
         refusal = refusal_of(self._shelf, channels, request.use_case, release)
         if refusal and not request.may_refuse:
-            raise _refuses_callers(refusal, request.use_case, release)
+            raise refuses_callers(refusal, request.use_case, release)
         contract = self._shelf.verified(request.use_case, release, self._keys).manifest.contract
         event: Event | None = None if state.rollout is None else "overtaken"
         because = f"release {release} was champion before; signature and digests hold"
@@ -133,7 +151,7 @@ class Decisions:
         manifest, because = self.fit_to_serve(request.use_case, release)
         contract = self._follow(manifest, channels)
         if contract is not None and contract.word == "new_major":
-            raise _no_rollout_across(contract, manifest)
+            raise no_rollout_across(contract, manifest)
         if manifest.rollout is None:
             raise InvalidInputError(
                 f"release {release} of {request.use_case} has no rollout to go through",
@@ -263,26 +281,6 @@ def _joined(because: str, contract: Compatibility) -> str:
     return f"{because}; {contract.sentence()}"
 
 
-def _no_rollout_across(contract: Compatibility, manifest: Manifest) -> InvalidInputError:
-    return InvalidInputError(
-        f"release {manifest.release} of {manifest.use_case} cannot be rolled out by shares",
-        found=f"{contract.sentence()}: nobody's requests fit both",
-        remedy="promote it: callers of the contract before are answered as they were, for as long "
-        "as it declares",
-        code="contract_new_major",
-    )
-
-
-def _refuses_callers(refusal: Refusal, use_case: str, release: int) -> InvalidInputError:
-    return InvalidInputError(
-        f"going back to release {release} of {use_case} would refuse callers",
-        found=f"{refusal.sentence()}: none before it answers them",
-        remedy="mend what serves, or ask again and say that they may be refused "
-        "(`throughline rollback --refuse-callers`)",
-        code="callers_refused",
-    )
-
-
 def _named(request: ChannelRequest) -> int:
     if request.release is None:
         raise InvalidInputError(
@@ -330,6 +328,13 @@ def _said(request: ChannelRequest, rollout: RolloutState, keys: KeyRing) -> int:
         )
     said = approval.statement
     keys.verify("approval", signed_bytes(said), approval.signature)
+    if said.who != request.who:
+        raise InvalidInputError(
+            "the approval was signed by another than who asks",
+            found=f"the word of {said.who!r} in a request of {request.who!r}",
+            remedy="have whoever signed it ask",
+            code="another_approver",
+        )
     about = (said.use_case, said.experiment, said.stage)
     if about != (request.use_case, rollout.experiment, rollout.stage):
         raise InvalidInputError(

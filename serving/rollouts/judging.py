@@ -72,7 +72,7 @@ class Judge:
             periods = counts.periods(rollout.plan.stages, up_to=rollout.stage)
             verdicts = judged(periods, rollout.plan.limits, n_stages=len(rollout.plan.stages))
             step = self._step(use_case, state, rollout, periods, verdicts)
-        except (PlatformError, ValueError) as error:
+        except (PlatformError, ValueError, OverflowError) as error:
             report = self._report(state, rollout, challenger, trouble=str(error))
             return Look(Report(use_case=use_case, rollout=report, shadow=shadow))
         report = self._report(
@@ -156,7 +156,7 @@ class Judge:
         try:
             manifest = read_manifest(self._shelf.bundle(use_case, state.shadow))
             counts = all_counts(self._counts.read(state.shadow_experiment))
-        except (PlatformError, ValueError) as error:
+        except (PlatformError, ValueError, OverflowError) as error:
             unread = ShadowVerdict(state="too_few", because=(str(error),), numbers={})
             return ShadowReport(release=state.shadow, at_ms=self._clock.now_ms(), verdict=unread)
         limits = manifest.rollout.limits if manifest.rollout else Limits()

@@ -81,8 +81,9 @@ class ChannelState(Frozen):
 
     ``older`` are contracts of majors before the champion's, each major once, the oldest first.
 
-    ``former_champions`` has the latest first: what a rollback without a release goes to. What
-    is not there is not written, so signatures from before it could be hold.
+    ``former_champions`` has the latest first: what a rollback without a release goes to.
+    ``request_id`` is the last request that moved something here. What is not there is not written,
+    so signatures from before it could be hold.
     """
 
     champion: int | None = None
@@ -93,6 +94,7 @@ class ChannelState(Frozen):
     rollout: RolloutState | None = Field(default=None, exclude_if=_is_absent)
     shadow_experiment: str = Field(default="", exclude_if=_is_absent)
     older: tuple[KeptContract, ...] = Field(default=(), exclude_if=_is_absent)
+    request_id: str = Field(default="", exclude_if=_is_absent)
 
     @property
     def by_channel(self) -> dict[str, int]:
@@ -200,9 +202,8 @@ class ChannelBoard:
         """Sign and replace the channels. For the controller only."""
         signature = signer.sign(signed_bytes(channels))
         content = document_bytes(SignedChannels(channels=channels, signature=signature))
-        history = self.root / "history"
-        history.mkdir(parents=True, exist_ok=True)
-        write_durably(history / f"{channels.counter:08d}.json", content)
+        self._history().mkdir(parents=True, exist_ok=True)
+        write_durably(self._kept(channels.counter), content)
         write_durably(self.path, content)
 
     def ask(
@@ -239,7 +240,8 @@ class ChannelBoard:
     def pending(self) -> tuple[str, ...]:
         """Ids of requests not yet answered, oldest first."""
         paths = (self.root / "requests").glob("*.json")
-        return tuple(sorted(path.stem for path in paths if _REQUEST_ID.fullmatch(path.stem)))
+        ids = [path.stem for path in paths if not path.is_dir()]  # one could not be taken away
+        return tuple(sorted(each for each in ids if _REQUEST_ID.fullmatch(each)))
 
     def waiting(self) -> Iterator[ChannelRequest]:
         """Requests not yet answered, oldest first, but for those that are answered meanwhile."""
@@ -264,12 +266,17 @@ class ChannelBoard:
         So neither a crash between the two nor a lost file makes a counter go back.
         """
         current = self.read(keys)
-        paths = sorted((self.root / "history").glob("[0-9]*.json"))
+        paths = sorted(self._history().glob("*.json"))
+        paths = [path for path in paths if path.stem.isdecimal()]
         if not paths or int(paths[-1].stem) <= current.counter:
             return current
         signed = read_document(paths[-1], SignedChannels)
         keys.verify("channels", signed_bytes(signed.channels), signed.signature)
         return signed.channels
+
+    def is_behind(self, channels: Channels) -> bool:
+        """Whether a later state was signed: a crash, or a full disk, came before its file."""
+        return self._kept(channels.counter + 1).exists()
 
     def answer(self, answer: ChannelAnswer) -> None:
         """Put down the answer, then take the request away. For the controller only."""
@@ -282,6 +289,12 @@ class ChannelBoard:
         """Answer to a request; None while the controller has not given one."""
         path = self._path("answers", request_id)
         return read_document(path, ChannelAnswer) if path.exists() else None
+
+    def _history(self) -> Path:
+        return self.root / "history"
+
+    def _kept(self, counter: int) -> Path:
+        return self._history() / f"{counter:08d}.json"
 
     def _path(self, folder: str, request_id: str) -> Path:
         if _REQUEST_ID.fullmatch(request_id) is None:

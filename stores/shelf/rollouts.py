@@ -43,6 +43,7 @@ Event = Literal[
     "shadow_set",
     "shadow_removed",
 ]
+Ending = Literal["promoted", "rolled_back", "withdrawn", "overtaken"]
 SHOWN_ENTRIES = 100
 """Latest moves that are read back for a page."""
 
@@ -107,7 +108,7 @@ class RolloutReport(Frozen):
     n_stages: int
     weight: float
     is_held: bool = False
-    ended: Literal["", "promoted", "rolled_back", "withdrawn", "overtaken"] = ""
+    ended: Ending | Literal[""] = ""
     step: Step | None = None
     verdicts: tuple[Verdict, ...] = ()
     stages: tuple[StageSummary, ...] = ()
@@ -164,6 +165,23 @@ class RolloutBoard:
         """Report of a use case; an empty one when none was written."""
         path = self._folder(use_case) / "report.json"
         return read_document(path, Report) if path.exists() else Report(use_case=use_case)
+
+    def last_report(self, use_case: str) -> Report:
+        """The same for who replaces it: an empty one, too, when it cannot be read."""
+        try:
+            return self.report(use_case)
+        except IntegrityError:
+            return Report(use_case=use_case)
+
+    def write_ending(self, use_case: str, experiment: str, ended: Ending) -> None:
+        """Say how a rollout ended. For the controller only.
+
+        Over before the first look it has no report: the audit alone tells of it.
+        """
+        report = self.last_report(use_case)
+        if report.rollout is not None and report.rollout.experiment == experiment:
+            rollout = report.rollout.model_copy(update={"ended": ended})
+            self.write_report(report.model_copy(update={"rollout": rollout}))
 
     def write_report(self, report: Report) -> None:
         """Replace the report. For the controller only."""

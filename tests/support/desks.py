@@ -7,8 +7,8 @@ from typing import Any
 from payments import NOW_MS
 
 from core.clock import FixedClock
-from serving.controller import Controller
-from serving.models.trials import Trials
+from serving.rollouts.channel_requests import Tries
+from serving.rollouts.controlling import Controller
 from stores.keys.signing import KeyRing, ensure_signer
 from stores.layout import Layout
 from stores.shared_counts.sqlite import SqliteSharedCounts
@@ -19,7 +19,7 @@ from stores.shelf.shelf import Shelf
 class Desk:
     """A controller, and somebody who asks it."""
 
-    def __init__(self, layout: Layout, trials: Trials | None = None) -> None:
+    def __init__(self, layout: Layout, trials: Tries | None = None) -> None:
         self.layout = layout
         self._trials = trials
         self.shelf = Shelf(layout.shelf)

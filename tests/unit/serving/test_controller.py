@@ -6,9 +6,10 @@ from bundles import serve, shelve
 from desks import Desk
 
 from core.clock import DAY_MS, FixedClock
-from core.errors import IntegrityError, InvalidInputError
+from core.errors import ConfigurationError, IntegrityError, InvalidInputError
 from core.sign_offs import SignOff, missing_roles
-from serving.controller import Controller, run
+from serving.controller import run
+from serving.rollouts.controlling import Controller
 from serving.settings import Settings
 from stores.keys.signing import KeyRing, ensure_signer
 from stores.layout import Layout
@@ -331,3 +332,30 @@ def test_a_controller_does_not_need_release_keys_at_its_start(tmp_path):
     assert (layout.keys / "channels.private.pem").exists()
     with pytest.raises(IntegrityError):
         Shelf(layout.shelf).verify("toy", shelve(layout), KeyRing([]))
+
+
+def test_a_home_that_cannot_be_written_to_is_said_in_a_sentence(tmp_path):
+    home = tmp_path / "home"
+    home.write_text("")
+    with pytest.raises(ConfigurationError, match="the controller cannot write to its home") as met:
+        run(Settings(home=home), FixedClock(0), lambda seconds: True, list[str]().append)
+    assert "not a directory" in met.value.found
+    assert "THROUGHLINE_HOME" in met.value.remedy
+
+
+def test_a_home_that_cannot_be_written_to_for_a_while_ends_no_controller(desk):
+    told, rounds = list[str](), iter([False, True])
+    keys, away = desk.layout.keys, desk.layout.root / "away"
+    desk.shelf.board.ask("promote", "toy", release=9, why="w", who="a", at_ms=1_000)
+
+    def stop(_seconds):
+        if keys.is_dir():
+            keys.rename(away)
+            keys.write_text("")
+        else:
+            keys.unlink()
+            away.rename(keys)
+        return next(rounds, True)
+
+    run(Settings(home=desk.layout.root), desk.clock, stop, told.append)
+    assert any(str(each).startswith("requests wait") for each in told)

@@ -205,6 +205,7 @@ def test_a_high_risk_tier_waits_for_a_person(layout):
         ({"stage": 1}, "another_stage"),
         ({"experiment": "toy-2-1"}, "another_stage"),
         ({"use_case": "other"}, "another_stage"),
+        ({"who": "bob"}, "another_approver"),
     ],
 )
 def test_an_approval_of_something_else_is_refused(layout, changes, code):
