@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 SLOW, RESTING = "dependency_slow", "dependency_resting"
 """Codes of what a guard itself says, beside what the dependency says."""
+MOST_FAILURES, REST_S = 6, 1.0
+"""Six failures in a row are no accident; a try each second finds what is back soon enough and costs
+one answer in a second what it would have had of it."""
 
 Changed = Callable[[State], None]
 """Told that calls stopped (``open``) or go on (``closed``); first of all that they go."""
@@ -34,8 +37,9 @@ class Guard:
     name
         What it is, as sentences call it.
     budget_ms
-        Longest that a call may take; None where the dependency itself keeps the time, which
-        spares every call a timer of its own, 4 us.
+        Longest that a call may take, whether or not its caller waits that long: else callers in
+        haste would ask for ever what never answers. None where the dependency itself keeps the
+        time, which spares every call a timer of its own, 4 us, or the call says its budget.
     told
         Gets a sentence when calls stop, and when they go on.
     changed
@@ -55,13 +59,14 @@ class Guard:
         self._name = name
         self._breaker = breaker
         self._clock = clock
-        self._budget_ms = budget_ms
+        self._budget_s = None if budget_ms is None else budget_ms / 1_000
+        self._running: set[asyncio.Task[object]] = set()
         self._told = told
         self._changed = changed
         changed("closed")
 
-    async def call(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What ``ask`` gives.
+    async def call(self, ask: Callable[[], Awaitable[T]], *, budget_s: float | None = None) -> T:
+        """What ``ask`` gives; with a budget of its own it ends with its caller.
 
         Raises
         ------
@@ -77,17 +82,25 @@ class Guard:
                 remedy="see that it runs and can be reached; it is tried again by itself",
                 code=RESTING,
             )
+        if self._budget_s is None:
+            return await self._watched(ask, budget_s)
+        task = asyncio.get_running_loop().create_task(self._watched(ask, self._budget_s))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _watched(self, ask: Callable[[], Awaitable[T]], budget_s: float | None) -> T:
         try:
-            if self._budget_ms is None:
+            if budget_s is None:
                 found = await ask()
             else:
-                async with asyncio.timeout(self._budget_ms / 1_000):
+                async with asyncio.timeout(budget_s):
                     found = await ask()
         except TimeoutError:
             self._has_failed()
             raise DependencyError(
                 f"{self._name} took too long",
-                found="" if self._budget_ms is None else f"more than {self._budget_ms} ms",
+                found="" if budget_s is None else f"more than {budget_s * 1_000:g} ms",
                 remedy="see what holds it up",
                 code=SLOW,
             ) from None

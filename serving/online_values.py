@@ -9,7 +9,7 @@ from __future__ import annotations
 from core.breaker import Breaker
 from core.clock import Clock
 from core.ports import OnlineStore
-from serving.guard import Guard, GuardedReader
+from serving.guard import MOST_FAILURES, REST_S, Guard, GuardedReader
 from serving.ports import DirectReader, Reader, ThreadedReader
 from serving.process import Told
 from serving.settings import Settings
@@ -17,9 +17,6 @@ from serving.telemetry.metrics import Telemetry
 from stores.online import open_online_store
 from stores.online.redis_reads import TickReader
 
-MOST_FAILURES, REST_S = 6, 1.0
-"""Six failures in a row are no accident; a try each second finds a store that is back soon enough
-and costs one answer in a second its features."""
 LOCKED_S = 0.02
 """Longest wait for a lock on an embedded file. The loop stands still meanwhile; readers need a
 lock only while the file is recovered or taken over by another program."""

@@ -21,7 +21,7 @@ from benchmarks.chaos.faults import LockedFile
 from benchmarks.chaos.faulty_proxy import FaultyProxy, to_unix_socket
 from benchmarks.chaos.world import RedisProcess, redis_process
 from orchestration.processes import free_port
-from serving.online_values import MOST_FAILURES
+from serving.guard import MOST_FAILURES
 from stores.layout import Layout
 from stores.online import open_online_store
 from stores.records.segments import read_record, records_of, seal_abandoned

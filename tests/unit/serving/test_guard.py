@@ -126,6 +126,64 @@ def test_a_probe_whose_caller_leaves_holds_nobody_up():
     assert guarded.call() == 5
 
 
+def test_callers_in_haste_leave_and_the_budget_counts_all_the_same():
+    """With deadlines shorter than the budget nobody would ever see the store fail."""
+    guarded = Guarded(budget_ms=60)
+    guarded.dependency.fault = "silent"
+
+    async def hasty():
+        n_late = 0
+        while guarded.changes[-1] == "closed":
+            assert n_late < 1_000
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.005):
+                    await guarded.guard.call(guarded.dependency)
+            n_late += 1
+        asked = [guarded.guard.call(guarded.dependency) for _ in range(3)]
+        return [
+            getattr(error, "code", "")
+            for error in await asyncio.gather(*asked, return_exceptions=True)
+        ]
+
+    assert asyncio.run(hasty()) == ["dependency_resting"] * 3
+    assert guarded.changes == ["closed", "open"]
+
+
+def test_a_call_that_went_well_though_its_caller_had_left_counts():
+    guarded = Guarded()
+    guarded.dependency.fault = DependencyError("down")
+    guarded.codes(3)
+    guarded.clock.advance(1_000)
+
+    async def slowly():
+        await asyncio.sleep(0.02)
+        return 1
+
+    async def leave():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await guarded.guard.call(slowly)
+        await asyncio.sleep(0.1)
+
+    asyncio.run(leave())
+    assert guarded.changes == ["closed", "open", "closed"]
+
+
+def test_a_call_with_a_budget_of_its_own_ends_with_its_caller():
+    guarded = Guarded(budget_ms=None)
+    guarded.dependency.fault = "silent"
+
+    async def leave():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.005):
+                await guarded.guard.call(guarded.dependency, budget_s=0.02)
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(leave()) == 1
+    with pytest.raises(DependencyError, match="more than 20 ms"):
+        asyncio.run(guarded.guard.call(guarded.dependency, budget_s=0.02))
+
+
 def test_one_probe_at_a_time_while_many_ask():
     guarded = Guarded()
     guarded.dependency.fault = DependencyError("down")
