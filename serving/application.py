@@ -34,6 +34,7 @@ from serving.explainer_client import ExplainerProcess
 from serving.followers import Follow, following
 from serving.guard import Guard
 from serving.models.devices import DeviceError
+from serving.models.limiting import Limits
 from serving.models.loading import new_loader
 from serving.models.releases import Loader, Releases
 from serving.models.trials import Trials
@@ -80,7 +81,7 @@ class Service:
         layout = settings.layout
         shelf = Shelf(layout.shelf)
         keys = partial(KeyRing.from_directory, layout.keys)
-        loader = new_loader(settings, shelf, keys)
+        loader = new_loader(settings, shelf, keys, Limits(clock, told))
         self._settings = settings
         self._clock, self._told = clock, told
         self._bundle_of = shelf.bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from core.errors import InvalidInputError, NotReadyError, OverloadedError
+from core.errors import DependencyError, InvalidInputError, NotReadyError, OverloadedError
 
 
 class FieldFault(NamedTuple):
@@ -132,6 +132,12 @@ class BusyError(OverloadedError):
     """More is asked of the service than it can answer in time."""
 
     code = "busy"
+
+
+class SlowModelError(DependencyError):
+    """The model did not answer in time."""
+
+    code = "model_slow"
 
 
 class LateError(OverloadedError):

@@ -25,6 +25,7 @@ from serving.process import (
     authority,
     bound_socket,
     count_alone,
+    leave_after,
     settings_and_teller,
     stop_on_signals,
 )
@@ -106,4 +107,4 @@ def _serve(http: HttpSettings, listener: socket, told: Told) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave_after(main)

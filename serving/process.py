@@ -8,10 +8,12 @@ import resource
 import select
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, PlatformError
@@ -23,6 +25,9 @@ Stop = Callable[[float], bool]
 """Waits up to so many seconds; True when the process was told to end."""
 
 Work = Callable[[Settings, Clock, Stop, Told], None]
+
+INTERRUPTED = 130
+"""Exit status of a process that SIGINT ended, as shells have it."""
 
 SHARED_COUNTS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
@@ -97,6 +102,27 @@ def stop_on_signals() -> Stop:
         return bool(poll.poll(seconds * 1_000))
 
     return stop
+
+
+def leave_after(work: Callable[[], int]) -> NoReturn:
+    """End this process with what ``work`` returns, and wait for nothing else.
+
+    A model that hangs in a thread would be waited for by Python for ever.
+    """
+    status = 1
+    try:
+        status = work()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
 
 
 def allow_open_files(n_wanted: int) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from core.clock import Clock
-from serving.process import Stop, Told
+from serving.process import Stop, Told, leave_after
 from serving.telemetry.memory import leave_to_stay
 
 CANNOT_START = 3
@@ -153,20 +153,15 @@ class Workers:
 
     def _be_worker(self, place: int, beats: int) -> NoReturn:
         """Work in this process, and never come back from it."""
-        status = 1
-        try:
+
+        def work() -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             threading.Thread(target=_beat, args=(beats,), daemon=True).start()
             self._work(place, lambda: os.write(beats, _STARTED))
-            status = 0
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-        finally:
-            with suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(status)  # what the parent registered for its own end is not ours
+            return 0
+
+        leave_after(work)  # what the parent registered for its own end is not ours
 
     def _end(self) -> None:
         """Ask all to end, wait for them, kill those that do not."""

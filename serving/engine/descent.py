@@ -5,7 +5,6 @@ Which rung was taken, and because of what, is in answer and record.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,13 +14,12 @@ from numpy.typing import NDArray
 from core.decisions import Decided
 from core.degradation import DEFAULT, FALLBACK, RULES, STALE, Lapse
 from serving.engine.ladder import Ladder
+from serving.errors import SlowModelError
 from serving.models.releases import LoadedRelease
-from serving.ports import DirectScorer, Json, Scorer
+from serving.ports import Json
 
 Values = Mapping[str, NDArray[np.float64]]
 _FINE = Lapse(frozenset(), "")
-SCORE_BUDGET_S, SCORE_BUDGET_A_ROW_S = 0.2, 0.02
-"""A lower rung answers when a model that may wait takes longer than the larger of the two."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,7 @@ async def judged(
     ladder, because = release.ladder, ""
     if lapses is None or ladder is None:
         try:
-            if ladder is None:
-                scores = await release.scorer.score(vectors)
-            else:
-                scores = await scored(release.scorer, vectors)
+            scores = await release.scorer.score(vectors)
             decided = release.decider.decide(scores, values)
         except Exception as error:
             if ladder is None or not may_descend:
@@ -78,20 +73,6 @@ async def judged(
             return Judged(scores.tolist(), decided, [None] * n, [True] * n)
     descent = _Descent(release, ladder, vectors, values)
     return await descent.judged(lapses, has_model=not because, may_descend=may_descend)
-
-
-async def scored(scorer: Scorer, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scores of a model, within its budget where it may wait for a thread, for company or a GPU.
-
-    Raises
-    ------
-    TimeoutError
-        If it took longer. A model on the loop is not timed: nothing else runs meanwhile.
-    """
-    if isinstance(scorer, DirectScorer):
-        return await scorer.score(vectors)
-    async with asyncio.timeout(max(SCORE_BUDGET_S, SCORE_BUDGET_A_ROW_S * len(vectors))):
-        return await scorer.score(vectors)
 
 
 class _Descent:
@@ -139,7 +120,7 @@ class _Descent:
         return Judged(self._scores, decided, self._degraded, self._is_of_model)
 
     async def _by_model(self, places: NDArray[np.intp], because: str) -> None:
-        scores = await scored(self._release.scorer, self._vectors[places])
+        scores = await self._release.scorer.score(self._vectors[places])
         self._take(places, scores, STALE if because else "", because)
         for place in places.tolist():
             self._is_of_model[place] = True
@@ -148,7 +129,7 @@ class _Descent:
         fallback = self._ladder.fallback(lapse.missing)
         if fallback is not None:
             try:
-                scores = await scored(fallback.scorer, fallback.vectors(self._vectors[places]))
+                scores = await fallback.scorer.score(fallback.vectors(self._vectors[places]))
                 self._take(places, scores, FALLBACK, because)
             except Exception as error:  # whatever it is, the rules answer
                 because = _joined(because, f"the fallback failed ({type(error).__name__})")
@@ -177,8 +158,8 @@ class _Descent:
 
 
 def _model_failed(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "the model took too long"
+    if isinstance(error, SlowModelError):
+        return error.wrong
     return f"the model failed ({type(error).__name__})"
 
 

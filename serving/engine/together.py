@@ -4,8 +4,9 @@ Alone on a quiet day a request starts its pass at once. While a pass of the same
 those that come gather and go when it has ended and its answers have left: a pass costs hardly
 more for eight than for one, and the busier it is, the more go together. None waits longer than
 `LONGEST_HOLD_S` for another's pass, however long that takes. A request that a pass cannot answer
-must not fail its neighbours, so a shared pass that fails is run again, each request by itself. A
-pass that nobody waits for any more is given up: it would record answers that nobody got.
+must not fail its neighbours, so a shared pass that fails is run again, each request by itself; not
+so where the model took too long, for which none of them is to blame. A pass that nobody waits for
+any more is given up: it would record answers that nobody got.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from serving.engine.passes import Asked
+from serving.errors import SlowModelError
 from serving.models.releases import LoadedRelease
 from serving.ports import Json
 
@@ -159,8 +161,9 @@ class Together:
 
     async def _again(self, group: _Group, channel: str, error: Exception) -> None:
         """Each request of a failed pass by itself; who was alone is told."""
-        if len(group.waiting) == 1:
-            _give(group.waiting[0][1], error)
+        if len(group.waiting) == 1 or isinstance(error, SlowModelError):
+            for _, answers in group.waiting:
+                _give(answers, error)
             return
         for request, answers in group.waiting:
             try:

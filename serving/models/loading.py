@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from serving.models.batching import Batching
+from serving.models.limiting import Limits
 from serving.models.releases import Loader
 from serving.models.runtime import check_device, runner_on
 from serving.settings import Settings
@@ -13,7 +14,9 @@ from stores.keys.signing import KeyRing
 from stores.shelf.shelf import Shelf
 
 
-def new_loader(settings: Settings, shelf: Shelf, keys: Callable[[], KeyRing]) -> Loader:
+def new_loader(
+    settings: Settings, shelf: Shelf, keys: Callable[[], KeyRing], limits: Limits | None = None
+) -> Loader:
     """Loader of models for the device asked for; ConfigurationError where there is none."""
     models = settings.models
     check_device(models.device)
@@ -23,4 +26,6 @@ def new_loader(settings: Settings, shelf: Shelf, keys: Callable[[], KeyRing]) ->
         is_always=models.device != "cpu",
     )
     runner = partial(runner_on, device=models.device, is_cpu_allowed=models.is_cpu_allowed)
-    return Loader(shelf, keys, runner, is_any_time=settings.is_local, batching=batching)
+    return Loader(
+        shelf, keys, runner, is_any_time=settings.is_local, batching=batching, limits=limits
+    )

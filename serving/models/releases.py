@@ -24,6 +24,7 @@ from serving.engine.features import FeatureReading
 from serving.engine.ladder import Ladder, LoadedFallback
 from serving.errors import NotFoundError
 from serving.models.batching import PLAIN, Batching, BatchingScorer
+from serving.models.limiting import Limits
 from serving.ports import DirectScorer, Scorer
 from serving.telemetry.memory import resident_bytes
 from stores.keys.signing import KeyRing
@@ -190,12 +191,14 @@ class Loader:
         *,
         is_any_time: bool,
         batching: Batching = PLAIN,
+        limits: Limits | None = None,
     ) -> None:
         self._shelf = shelf
         self._keys = keys
         self._runner = runner
         self._is_any_time = is_any_time
         self._batching = batching
+        self._limits = limits
 
     def load(self, use_case: str, release: int) -> LoadedRelease:
         """Release that is signed, whole, of the code it was compiled from, and answers right.
@@ -211,7 +214,11 @@ class Loader:
         """
         bundle = self._shelf.verified(use_case, release, self._keys())
         return release_of(
-            bundle, self._runner, is_any_time=self._is_any_time, batching=self._batching
+            bundle,
+            self._runner,
+            is_any_time=self._is_any_time,
+            batching=self._batching,
+            limits=self._limits,
         )
 
     def bundle(self, use_case: str, release: int) -> tuple[Path, str]:
@@ -226,8 +233,12 @@ def release_of(
     *,
     is_any_time: bool,
     batching: Batching = PLAIN,
+    limits: Limits | None = None,
 ) -> LoadedRelease:
-    """Release of a bundle that was verified; raises as `Loader.load` does."""
+    """Release of a bundle that was verified; raises as `Loader.load` does.
+
+    Without ``limits`` nobody keeps the time of its models.
+    """
     manifest, width = bundle.manifest, len(bundle.manifest.plan.vector)
     for transform in manifest.plan.transforms:
         load_transform(transform)
@@ -235,7 +246,8 @@ def release_of(
     runner = CountedRunner(runner_of(bundle.model, width))
     decider = Decider.of(manifest.decisions, manifest.plan)
     prove(bundle, runner, decider)
-    ladder = ladder_of(bundle, runner_of, batching)
+    name = f"the model of {manifest.use_case} {manifest.release}"
+    ladder = ladder_of(bundle, runner_of, batching, limits)
     release = LoadedRelease(
         manifest=manifest,
         manifest_digest=manifest.digest,
@@ -243,7 +255,7 @@ def release_of(
         contract=RequestContract(manifest.contract, is_any_time=is_any_time),
         decider=decider,
         runner=runner,
-        scorer=scorer_of(runner, width, batching),
+        scorer=scorer_of(runner, width, batching, limits, name=name),
         ladder=ladder,
         consenting=consenting_of(manifest),
         grown_bytes=max(0, resident_bytes() - before),
@@ -273,7 +285,10 @@ def consenting_of(manifest: Manifest) -> Consenting | None:
 
 
 def ladder_of(
-    bundle: Bundle, runner_of: RunnerFactory, batching: Batching = PLAIN
+    bundle: Bundle,
+    runner_of: RunnerFactory,
+    batching: Batching = PLAIN,
+    limits: Limits | None = None,
 ) -> Ladder | None:
     """Ladder that a bundle declares, its models proved; None where it declares none."""
     degradation, plan = bundle.manifest.degradation, bundle.manifest.plan
@@ -281,18 +296,26 @@ def ladder_of(
         return None
     check_degradation(degradation, plan)
     fallbacks = []
+    name = f"a fallback of {bundle.manifest.use_case} {bundle.manifest.release}"
     for each in bundle.manifest.fallbacks:
         runner = runner_of(bundle.files[each.model], len(each.reads))
         golden = Golden.model_validate_json(bundle.files[each.golden])
         golden.check(runner.score(golden.inputs()))
         columns = np.array([plan.vector.index(name) for name in each.reads], dtype=np.intp)
-        scorer = scorer_of(runner, len(each.reads), batching)
+        scorer = scorer_of(runner, len(each.reads), batching, limits, name=name)
         fallbacks.append(LoadedFallback(frozenset(each.without), columns, runner, scorer))
     return Ladder(degradation, plan, fallbacks)
 
 
-def scorer_of(runner: ModelRunner, width: int, batching: Batching = PLAIN) -> Scorer:
-    """Scores on the loop; in a thread and in batches, if others would wait for it."""
+def scorer_of(
+    runner: ModelRunner,
+    width: int,
+    batching: Batching = PLAIN,
+    limits: Limits | None = None,
+    *,
+    name: str = "a model",
+) -> Scorer:
+    """Scores on the loop; in a thread, in batches, within limits, if others would wait for it."""
     row = np.zeros((1, width), dtype=np.float32)
     spent_ms = []
     for _ in range(ROWS_TIMED):
@@ -300,7 +323,8 @@ def scorer_of(runner: ModelRunner, width: int, batching: Batching = PLAIN) -> Sc
         runner.score(row)
         spent_ms.append((time.perf_counter() - start_s) * 1_000)
     if batching.is_always or min(spent_ms) > SLOW_MS:
-        return BatchingScorer(runner, batching)
+        batched = BatchingScorer(runner, batching)
+        return batched if limits is None else limits.of(name, batched)
     return DirectScorer(runner)
 
 

@@ -71,6 +71,9 @@ PROBLEMS: dict[str, Known] = {
     "late": Known(
         503, "The answer would come later than the caller waits for it.", is_retryable=True
     ),
+    "model_slow": Known(
+        503, "The model did not answer in time, or is left alone for that.", is_retryable=True
+    ),
     "too_many_connections": Known(
         503, "More connections are open than are taken.", is_retryable=True
     ),
@@ -121,7 +124,7 @@ BODY = (
     "contract",
 )
 POINTS = ("unreadable_timeout", "over_burst", "unknown_use_case", "score_not_finite", "model_busy",
-          "busy", "late")  # fmt: skip
+          "model_slow", "busy", "late")  # fmt: skip
 PREDICTION = (*BODY, *KEY, *POINTS, "unknown_contract", "contract_ended", "not_ready",
               "at_too_old", "record_not_kept", "dependency")  # fmt: skip
 EVENT = (*BODY, *KEY, "over_burst", "unknown_source", "unknown_contract", "contract_ended",

@@ -9,6 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stores.shelf.bundle import MODEL
 
+SLOW_TURNS = 5_000
+"""Of a loop: more than the 2 ms from which on a model leaves the service's loop."""
+
 
 def files_of(model: bytes) -> dict[str, bytes]:
     """A toy bundle with another model: one that scores alike, or never."""
@@ -45,23 +48,7 @@ def large_model(n_bytes: int) -> bytes:
 def hanging_model() -> bytes:
     """A model of the right shape that counts to 2**62 before it answers."""
     n = len(WEIGHTS)
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["go_on"], ["goes_on"]),
-            helper.make_node("Add", ["carried", "one"], ["carries"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("carried", TensorProto.FLOAT, None),
-        ],
-        [
-            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("carries", TensorProto.FLOAT, None),
-        ],
-        [helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])],
-    )
+    body = _counting(1.0)
     constants = [
         helper.make_tensor("turns", TensorProto.INT64, [], [2**62]),
         helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
@@ -78,5 +65,54 @@ def hanging_model() -> bytes:
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
         constants,
     )
+    return _bytes_of(graph)
+
+
+def hanging_above(limit: float) -> bytes:
+    """The toy's model, slow, and for ever busy with a vector that holds a number above a limit."""
+    model = onnx.load_from_string(logistic_onnx(WEIGHTS, BIAS))
+    graph = model.graph
+    graph.initializer.extend(
+        [
+            helper.make_tensor("limit", TensorProto.FLOAT, [], [limit]),
+            helper.make_tensor("many", TensorProto.INT64, [], [2**62]),
+            helper.make_tensor("some", TensorProto.INT64, [], [SLOW_TURNS]),
+            helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
+        ]
+    )
+    graph.node[-1].output[0] = "of_line"
+    graph.node.extend(
+        [
+            helper.make_node("ReduceMax", ["filled"], ["largest"], keepdims=0),
+            helper.make_node("Greater", ["largest", "limit"], ["is_above"]),
+            helper.make_node("Where", ["is_above", "many", "some"], ["turns"]),
+            helper.make_node("Loop", ["turns", "yes", "of_line"], ["score"], body=_counting(0.0)),
+        ]
+    )
+    return bytes(model.SerializeToString())
+
+
+def _counting(step: float) -> onnx.GraphProto:
+    """A loop's body that adds so much with each turn."""
+    return helper.make_graph(
+        [
+            helper.make_node("Identity", ["go_on"], ["goes_on"]),
+            helper.make_node("Add", ["carried", "step"], ["carries"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("carried", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("carries", TensorProto.FLOAT, None),
+        ],
+        [helper.make_tensor("step", TensorProto.FLOAT, [1], [step])],
+    )
+
+
+def _bytes_of(graph: onnx.GraphProto) -> bytes:
     opsets = [helper.make_opsetid("", 18)]
     return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())

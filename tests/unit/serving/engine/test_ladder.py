@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bundles import REQUEST, expected_score, shelve
 from engines import Bench
+from hanging_runner import hung
 from ladders import (
     DEGRADATION,
     Broken,
@@ -27,6 +28,9 @@ from core.errors import DependencyError, IntegrityError
 from core.packed_records import whole_record
 from serving.console.passport import passport_page
 from serving.engine.descent import judged
+from serving.guard import MOST_FAILURES
+from serving.models.batching import Batching, BatchingScorer
+from serving.models.limiting import Limits
 from serving.ports import DirectScorer
 from serving.records.replay import replayed
 from stores.layout import Layout
@@ -133,19 +137,20 @@ def test_rung_2_a_model_that_fails_is_answered_for(layout, error):
     assert replay_of(bench)["is_equal"]
 
 
-class Hanging:
-    """A model that waits for a thread or a GPU which never comes."""
-
-    async def score(self, vectors):
-        await asyncio.sleep(30)
-
-
-def test_rung_2_a_model_that_takes_too_long_is_answered_for(layout, monkeypatch):
-    monkeypatch.setattr("serving.engine.descent.SCORE_BUDGET_S", 0.02)
+def test_rung_2_a_model_that_takes_too_long_is_answered_for_and_then_left_alone(layout):
     bench = bench_of(layout)
-    object.__setattr__(bench.releases.served("toy").champion, "scorer", Hanging())
-    answer = ask(bench)
-    assert answer["degraded"] == {"level": "fallback", "because": "the model took too long"}
+    champion = bench.releases.served("toy").champion
+    with hung(champion.runner) as runner:
+        limits = Limits(bench.clock, bench.told.append)
+        scorer = limits.of("the model", BatchingScorer(runner, Batching()))
+        object.__setattr__(champion, "scorer", scorer)
+        found = [ask(bench)["degraded"] for _ in range(MOST_FAILURES + 1)]
+    assert found[0] == {"level": "fallback", "because": "the model took too long"}
+    assert found[-1] == {
+        "level": "fallback",
+        "because": "the model took too long again and again and is left alone",
+    }
+    assert bench.told[-1].startswith("the model failed again and again")
 
 
 @pytest.mark.parametrize("payments_s", [0, 75])
