@@ -31,8 +31,6 @@ MISSHAPEN = frozenset(
 )  # fmt: skip
 """Codes of refusals that say that rows are made otherwise than the contract says."""
 
-Written = Mapping[str, tuple[Schema, str]]
-
 
 def source_history(
     instance: dg.DagsterInstance,

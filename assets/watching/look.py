@@ -36,12 +36,11 @@ BATCH = "batch scores, day against day"
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen: timelines by title, daily profiles by table, histories, the verdict."""
+    """What was seen: timelines by title, daily profiles by table, the verdict."""
 
     window: Window
     timelines: Mapping[str, Timeline]
     profiles: Mapping[str, Profiles]
-    histories: tuple[AssetHistory, ...]
     triage: Triage
 
 
@@ -78,7 +77,7 @@ class Looking:
             at_ms=now_ms,
             window=window.ends,
         )
-        return Look(window, timelines, profiles, histories, triage)
+        return Look(window, timelines, profiles, triage)
 
     def _counted(self, counted: Counted, window: Window) -> Profiles:
         return daily_profiles(self.context, self.launcher, self.platform, counted, window.dates)

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from core.errors import InvalidInputError
 from core.features.blob import BASE, DELTA, KINDS, NO_EPOCH, BlobKind, Codec, Opened, codec_of
 from core.features.identity import ByIdentity
-from core.features.keys import LAST_OFFSET, epoch_of, position
+from core.features.keys import LAST_OFFSET, position
 from core.features.partials import RawRow, Slot, slots, slots_of_window
 from core.features.plan import ViewPlan
 from core.features.reducing import (
@@ -49,8 +49,6 @@ class ViewReading(NamedTuple):
     newest_ms
         Windows: event time of the newest row before t that was seen, in a window or not.
         Attributes: event time of the row in force, stale or not. None when there is none.
-    seen_epoch
-        Highest epoch of the log that the reading knows rows of; -1 for none.
     seen_position
         The reading knows exactly the entity's rows up to here: `oracle.SeenUpTo` of it
         gives the same values. -1 for none.
@@ -59,7 +57,6 @@ class ViewReading(NamedTuple):
     values: tuple[float | None, ...]
     status: Status
     newest_ms: int | None
-    seen_epoch: int
     seen_position: int
 
 
@@ -153,14 +150,14 @@ class Part(NamedTuple):
     opened: Opened
 
 
-def _seen(parts: Sequence[Part]) -> tuple[int, int]:
-    """Highest epoch and position that the parts know all rows up to."""
+def _seen(parts: Sequence[Part]) -> int:
+    """Highest position that the parts know all rows up to; -1 for none."""
     epoch = max((part.opened.epoch for part in parts), default=NO_EPOCH)
     seen = position(epoch, LAST_OFFSET) if epoch > NO_EPOCH else -1
     for part in parts:
         if part.opened.offsets:
             seen = max(seen, position(*part.opened.offsets[-2:]))
-    return max(epoch_of(seen), NO_EPOCH), seen
+    return seen
 
 
 class WindowProgram:
@@ -182,7 +179,7 @@ class WindowProgram:
             values += window.values(tiles, rows) if tiles or rows else window.nothing
         ordered = tuple([values[place] for place in self._order])
         status: Status = "PRESENT" if parts else "NOT_FOUND"
-        return ViewReading(ordered, status, _newest_before(parts, at_ms), *_seen(parts))
+        return ViewReading(ordered, status, _newest_before(parts, at_ms), _seen(parts))
 
     def _spans(
         self, window: _Window, parts: Sequence[Part], at_ms: int
@@ -284,12 +281,12 @@ class AttributeProgram:
         seen = _seen(parts)
         nothing = (None,) * len(self._cells)
         if not rows:
-            return ViewReading(nothing, "missing", None, *seen)
+            return ViewReading(nothing, "missing", None, seen)
         row = max(rows, key=lambda row: row[:3])
         if at_ms - row.event_ms > self._ttl_ms:
-            return ViewReading(nothing, "stale", row.event_ms, *seen)
+            return ViewReading(nothing, "stale", row.event_ms, seen)
         values = tuple([None if (v := row.cells[k]) is None else float(v) for k in self._cells])
-        return ViewReading(values, "fresh", row.event_ms, *seen)
+        return ViewReading(values, "fresh", row.event_ms, seen)
 
     def _row_of(self, part: Part, at_ms: int) -> RawRow | None:
         block = part.opened.rows

@@ -91,7 +91,7 @@ class CompiledRead:
         values = tuple(None if math.isnan(value) else value for value in numbers)
         newest_ms = None if age_ms == NONE else at_ms - age_ms
         status = get_args(Status)[told.statuses[0]]
-        return ViewReading(values, status, newest_ms, max(seen >> 32, -1), seen)
+        return ViewReading(values, status, newest_ms, seen)
 
 
 class _Counted(Merging):
