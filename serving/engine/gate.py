@@ -80,6 +80,10 @@ class Gate:
             self._since_s = self._clock.monotonic_s()
         self.n_inside += 1
 
+    def withdraw(self) -> None:
+        """One that had come in has gone unanswered: it says nothing about the pace."""
+        self.n_inside -= 1
+
     def leave(self) -> None:
         """One that had come in was answered."""
         self.n_inside -= 1

@@ -87,6 +87,8 @@ class Connection(HttpToolsProtocol):
         self._stop_clock()
         if self._rest_clock is not None:
             self._rest_clock.cancel()
+        if self._running is not None:  # uvicorn knows of the request that came last
+            self._running.disconnected = True
         self.resume_writing()
         super().connection_lost(exc)
 

@@ -57,6 +57,15 @@ class Door(Connection):
         if self._heads.comes_again(data) and self._is_one_request(data):
             self._learn(data)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever still waits behind another request has gone: nobody answers it."""
+        for cycle, _ in self.pipeline:
+            scope: Any = cycle.scope
+            if INSIDE in scope:
+                self._gate.withdraw()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
     def on_message_complete(self) -> None:
         """The request is whole: it counts from here."""
         super().on_message_complete()

@@ -49,6 +49,15 @@ def test_few_may_always_be_inside():
     assert gate.is_full
 
 
+def test_who_goes_unanswered_makes_room_and_says_nothing_about_the_pace():
+    gate, clock = gate_of()
+    busy(gate, clock, inside=30, each_ms=1)
+    for _ in range(LAPS * MEASURED):
+        gate.enter()
+        gate.withdraw()
+    assert (gate.n_inside, gate.expected_s) == (30, 0.03)
+
+
 def test_one_slow_moment_is_no_pace():
     gate, clock = gate_of()
     busy(gate, clock, inside=30, each_ms=1)

@@ -196,6 +196,24 @@ def test_a_request_that_comes_before_the_answer_to_one_waits_for_it():
     assert asyncio.run(run()) == (1, [False, False, True, False, True])
 
 
+@pytest.mark.parametrize("n_turns", range(6))
+def test_whoever_goes_takes_along_all_that_waited_behind_a_request(n_turns):
+    async def run():
+        door = await connected(Forgetful())
+        door.data_received((PLAIN + b"{}") * 9)
+        before = door.app.gate.n_inside
+        for _ in range(n_turns):
+            await asyncio.sleep(0)
+        door.transport.is_closed = True
+        door.connection_lost(None)
+        n_written = len(door.transport.written)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        return before, door.app.gate.n_inside, len(door.transport.written) - n_written
+
+    assert asyncio.run(run()) == (9, 0, 0)
+
+
 def test_so_many_heads_are_kept_and_no_more():
     heads = KnownHeads()
     asked = [LINE + b"Host: h%d\r\nContent-Length: 0\r\n\r\n" % n for n in range(MOST_KNOWN + 1)]
