@@ -17,6 +17,9 @@ from pydantic import Field
 from core.clock import DAY_MS, date_start_ms, event_date
 from core.features.plan import Frozen, ViewPlan
 
+NEWEST_REMOVED = "newest_removed"
+"""What the commit of a sweep says in its metadata: the newest event date that it deleted."""
+
 
 class Piece(NamedTuple):
     """Something that is removed whole or not at all.

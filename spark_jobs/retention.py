@@ -15,6 +15,7 @@ from pydantic import Field
 from pyspark.sql import SparkSession
 
 from core.features.plan import Frozen
+from core.retention import NEWEST_REMOVED
 from spark_jobs.crash import CrashPoints
 from spark_jobs.delta import (
     Commit,
@@ -84,7 +85,7 @@ def _swept(spark: SparkSession, table: TableSweep, crash: CrashPoints) -> TableS
     crash.reach("retention.before_delete")
     version = -1
     if table.due:
-        with committing(spark, table.uri, Commit(WRITER, {"partitions": len(table.due)})):
+        with committing(spark, table.uri, Commit(WRITER, _said(table))):
             DeltaTable.forPath(spark, table.uri).delete(_condition(table))
         version = latest_version(spark, table.uri)
     crash.reach("retention.after_delete")
@@ -101,6 +102,12 @@ def _swept(spark: SparkSession, table: TableSweep, crash: CrashPoints) -> TableS
         files_purged=len(before) - len(after),
         bytes_purged=sum(before.values()) - sum(after.values()),
     )
+
+
+def _said(table: TableSweep) -> dict[str, object]:
+    """What the commit says: how much went, and of event dates up to which."""
+    newest = {NEWEST_REMOVED: max(table.due)} if table.column == "event_date" else {}
+    return {"partitions": len(table.due), **newest}
 
 
 def _condition(table: TableSweep) -> str:

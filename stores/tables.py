@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from core.clock import event_date
 from core.erasing.erasure import ERASED
 from core.errors import NotReadyError
+from core.retention import NEWEST_REMOVED
 
 _COMMITS_LOOKED_AT = 200
 
@@ -43,31 +44,43 @@ def epoch_said(table: DeltaTable) -> int | None:
     Compaction and clean-up commit without saying an epoch; the newest commit that does counts.
     """
     for version, commit in _commits(table.table_uri):
-        said = json.loads(commit.get("userMetadata") or "{}")
+        said = _metadata(commit)
         if version <= table.version() and "epoch" in said:
             return int(said["epoch"])
     return None
 
 
-def removal_said(table: DeltaTable) -> int | None:
-    """Newest instant at which rows were removed from the table; None where no commit says so.
+class Removal(NamedTuple):
+    """Rows were removed from a table: when, and the newest event date of theirs, if it is said."""
+
+    at_ms: int
+    newest_date: str | None
+
+
+def removals_said(table: DeltaTable) -> list[Removal]:
+    """Removals of rows from the table, newest first, as its commits tell of them.
 
     Commits are known for as long as the table keeps its log.
     """
-    removals = [
-        int(commit["timestamp"])
+    return [
+        Removal(int(commit["timestamp"]), _metadata(commit).get(NEWEST_REMOVED))
         for version, commit in _commits(table.table_uri)
         if version <= table.version() and _has_removed(commit)
     ]
-    return max(removals, default=None)
 
 
 def _has_removed(commit: dict[str, Any]) -> bool:
     metrics = commit.get("operationMetrics") or {}
     counts = (metrics.get(name) for name in ("numDeletedRows", "numTargetRowsDeleted"))
-    if json.loads(commit.get("userMetadata") or "{}").get(ERASED):
+    if _metadata(commit).get(ERASED):
         return True
     return commit.get("operation") == "DELETE" or any(int(count or 0) for count in counts)
+
+
+def _metadata(commit: dict[str, Any]) -> dict[str, Any]:
+    """What a commit of ours says of itself; nothing where it says nothing."""
+    said: dict[str, Any] = json.loads(commit.get("userMetadata") or "{}")
+    return said
 
 
 def _commits(uri: str) -> list[tuple[int, dict[str, Any]]]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
+from core.clock import DAY_MS, date_start_ms
 from core.degradation import EXPIRED, UNAVAILABLE, WITHHELD
 from core.errors import NotReadyError
 from core.features.keys import epoch_of
@@ -31,7 +32,7 @@ from stores.frames.frames import (
 )
 from stores.layout import Layout
 from stores.masking import Mask
-from stores.tables import epoch_said, open_table, read_dates, removal_said
+from stores.tables import Removal, epoch_said, open_table, read_dates, removals_said
 
 NOT_READ = "the online store did not answer then"
 NOT_USED = "the source's events were too old to be used then"
@@ -45,13 +46,13 @@ NOTHING_SEEN = -1
 class SeenValues:
     """A view's values by feature, shape ``(n,)``; where ``why_not`` says why, they mean nothing.
 
-    ``removed_ms`` is the newest instant at which rows were removed from the source's table, or
-    None: a record from before it may rest on rows that are no longer there.
+    ``may_be_removed``, shape ``(n,)``, says whether a value may rest on rows that were removed from
+    the source's table since it was read.
     """
 
     values: dict[str, NDArray[np.float64]]
     why_not: list[str]
-    removed_ms: int | None = None
+    may_be_removed: NDArray[np.bool_]
 
 
 def values_as_seen(
@@ -65,7 +66,8 @@ def values_as_seen(
     except NotReadyError:
         nothing = np.full(len(records), np.nan)
         values = dict.fromkeys(view.feature_names, nothing)
-        return SeenValues(values, [NO_TABLE] * len(records))
+        gone = np.zeros(len(records), dtype=np.bool_)
+        return SeenValues(values, [NO_TABLE] * len(records), gone)
     held = epoch_said(table)
     why_not = [_why_not(r["status"], place, held) for r, place in zip(read, seen, strict=True)]
     at_ms = [record["at_ms"] for record in records]
@@ -78,7 +80,7 @@ def values_as_seen(
         name: answers[feature_column(f"{view.name}:{name}")].to_numpy().astype(np.float64)
         for name in view.feature_names
     }
-    return SeenValues(values, why_not, removal_said(table))
+    return SeenValues(values, why_not, _may_be_removed(view, records, removals_said(table)))
 
 
 def _why_not(status: str, seen: int, held: int | None) -> str:
@@ -95,11 +97,35 @@ def _why_not(status: str, seen: int, held: int | None) -> str:
 
 def _rows(view: ViewPlan, table: DeltaTable, at_ms: Sequence[int]) -> pa.Table:
     """Rows that can matter to any of the points: no older than the view looks back."""
-    reach_ms = max((w.window_ms + w.grid_ms for w in view.windows), default=view.ttl_ms)
+    reach_ms = _reach_ms(view)
     first_ms = None if reach_ms is None else min(at_ms) - reach_ms
     own = (EVENT_ID, EVENT_TIMESTAMP, AVAILABLE_AT, POSITION)
     columns = dict.fromkeys((*own, *view.join_keys, *view.columns))
     return read_dates(table, columns, from_ms=first_ms, to_ms=max(at_ms))
+
+
+def _reach_ms(view: ViewPlan) -> int | None:
+    """How far a view looks back; None where that is without end."""
+    return max((w.window_ms + w.grid_ms for w in view.windows), default=view.ttl_ms)
+
+
+def _may_be_removed(
+    view: ViewPlan, records: Sequence[Record], removals: Sequence[Removal]
+) -> NDArray[np.bool_]:
+    """Whether rows that a record's read had seen may have been removed after it.
+
+    A sweep takes old dates, day by day: what does not look back as far has lost nothing.
+    """
+    received_ms = np.array([record["received_at_ms"] for record in records], dtype=np.int64)
+    at_ms = np.array([record["at_ms"] for record in records], dtype=np.int64)
+    reach_ms = _reach_ms(view)
+    found = np.zeros(len(records), dtype=np.bool_)
+    for removed_ms, newest_date in removals:
+        theirs = received_ms <= removed_ms
+        if reach_ms is not None and newest_date is not None:
+            theirs &= at_ms - reach_ms < date_start_ms(newest_date) + DAY_MS
+        found |= theirs
+    return found
 
 
 def _keys(records: Sequence[Record], name: str, rows: pa.Table, mask: Mask) -> pa.Array:

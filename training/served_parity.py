@@ -201,7 +201,6 @@ def _compare_views(
     tally: _Tally, records: Sequence[Record], bundle: Bundle, layout: Layout, mask: Mask
 ) -> None:
     """Every value of every view against the tables."""
-    received_ms = array_of([record["received_at_ms"] for record in records])
     for view in bundle.manifest.plan.views:
         found = values_as_seen(view, records, layout, mask)
         for why, count in Counter(filter(None, found.why_not)).items():
@@ -209,9 +208,9 @@ def _compare_views(
         chosen = np.array([not why for why in found.why_not])
         held = [record["features"][view.name]["values"] for record in records]
         recorded = {name: array_of([v[name] for v in held]) for name in view.feature_names}
-        if found.removed_ms is not None:
+        if found.may_be_removed.any():
             apart = [ulp_distances(recorded[n], found.values[n]) > 1 for n in view.feature_names]
-            gone = chosen & np.any(apart, axis=0) & (received_ms <= found.removed_ms)
+            gone = chosen & np.any(apart, axis=0) & found.may_be_removed
             if gone.any():
                 tally.leave_out(REMOVED, int(gone.sum()))
             chosen &= ~gone

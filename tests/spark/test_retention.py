@@ -15,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 from payments import NOW_MS
 from pydantic import ValidationError
 
+from core.retention import NEWEST_REMOVED
 from spark_jobs import retention
 from spark_jobs.delta import metadata_of
 from spark_jobs.retention import MANY_FILES, TableSweep, small_partitions
@@ -80,7 +81,7 @@ def test_due_dates_go_in_one_commit_and_the_others_keep_every_row(spark, swept):
     assert dates_of(uri) == ["2026-01-02", *(f"2026-01-{day:02}" for day in range(4, 11))]
     assert DeltaTable(uri).to_pyarrow_table().num_rows == 24
     assert (done.partitions, done.version) == (2, 10)
-    assert metadata_of(spark, uri, 10) == {"partitions": 2}
+    assert metadata_of(spark, uri, 10) == {"partitions": 2, NEWEST_REMOVED: "2026-01-03"}
 
 
 def test_a_second_sweep_of_the_same_plan_changes_nothing(spark, swept):

@@ -3,18 +3,21 @@
 The records come from the real engine over real folds; the faults are planted in them.
 """
 
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
 from bundles import TOY_PLAN
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable
 from ladders import aged, break_fallbacks, break_model, laddered
 from served_world import EPOCHS, MASK, ServedWorld, write_events
 
+from core.clock import DAY_MS, date_start_ms, event_date
 from core.consent import OPTED_OUT, Consent
 from core.features.keys import position
 from core.features.plan import ViewPlan
+from core.retention import NEWEST_REMOVED
 from stores.layout import Layout
 from stores.masking import Mask
 from training.as_seen import NO_TABLE, NOT_INGESTED, NOT_READ, NOT_TO_BE_USED, NOT_USED
@@ -233,6 +236,36 @@ def test_rows_that_were_removed_since_make_unreplayable_and_not_unequal(world, s
     assert found.is_equal
     of_card = [r for r in some.values() if r["entities"]["card_id"] == MASK.of("c1")]
     assert 0 < found.unreplayable[REMOVED] <= len(of_card)
+
+
+def test_a_sweep_of_dates_that_no_view_looks_back_to_excuses_nothing(world, some, tmp_path):
+    layout = Layout(tmp_path)
+    for source, rows in world.events.items():
+        write_events(layout, source, rows, epoch=EPOCHS)
+    first_ms = min(record["at_ms"] for record in some.values())
+    reach_ms = max(w.window_ms + w.grid_ms for w in TOY_PLAN.view("card_activity_v1").windows)
+    seen = next(
+        r for r in some.values() if r["features"]["card_activity_v1"]["status"] == "PRESENT"
+    )
+    seen["features"]["card_activity_v1"]["values"]["amount_minor_mean_30d"] /= 100
+    swept(world, layout, event_date(first_ms - reach_ms - DAY_MS))
+    found = parity(world, some, layout)
+    assert found.unequal["features card_activity_v1:amount_minor_mean_30d"] == 1
+    assert REMOVED not in found.unreplayable
+    swept(world, layout, event_date(first_ms - reach_ms))
+    found = parity(world, {"seen": {**seen, "at_ms": first_ms}}, layout)
+    assert found.unreplayable[REMOVED] >= 1
+
+
+def swept(world, layout, date):
+    """As retention leaves the table of payments when the last row of an event date has gone."""
+    row = {**world.events["payments"][0], "event_id": date, "event_timestamp": date_start_ms(date)}
+    write_events(layout, "payments", [row], epoch=EPOCHS)
+    said = json.dumps({"partitions": 1, NEWEST_REMOVED: date})
+    DeltaTable(layout.events("payments")).delete(
+        f"event_id = '{date}'",
+        commit_properties=CommitProperties(custom_metadata={"userMetadata": said}),
+    )
 
 
 def test_rows_that_vanished_without_a_word_are_unequal(world, some, tmp_path):
