@@ -119,7 +119,7 @@ class ShelfWatcher:
         self._refuse_older(channels)
         if channels == before.channels and not self.trouble and not self.is_pending:
             return "", False
-        roster, faults = self._roster(channels, before)
+        roster, faults = self._roster(channels)
         is_replaced = roster != before
         self._releases.roster = roster
         self._keep_counter(channels.counter)
@@ -138,12 +138,12 @@ class ShelfWatcher:
                 code="counter_went_back",
             )
 
-    def _roster(self, channels: Channels, before: Roster) -> tuple[Roster, list[str]]:
-        """Roster of the channels; a use case whose new champion is bad keeps what it has.
+    def _roster(self, channels: Channels) -> tuple[Roster, list[str]]:
+        """Roster of the channels; a use case whose new champion is bad keeps the one it has.
 
         Champions come first: they may turn others out. A challenger that is bad is served as one
         that answers nothing, so that the gates see it; one that is on its way, or has no room, as
-        if it were not there.
+        if it were not there. One that was taken out goes at once, whatever is on its way.
         """
         faults: list[str] = []
         self.is_pending, self.misplaced = False, []
@@ -156,9 +156,9 @@ class ShelfWatcher:
         for name, state in serving.items():
             champion = champions[name]
             if champion is not None:
-                use_cases[name] = self._served(name, state, champion, before, faults)
+                use_cases[name] = self._served(name, state, champion, faults)
             elif name in self._releases.roster.use_cases:
-                use_cases[name] = self._releases.roster.use_cases[name]
+                use_cases[name] = _kept(self._releases.roster.use_cases[name], name, state)
         return Roster(channels, use_cases), faults
 
     def _served(
@@ -166,7 +166,6 @@ class ShelfWatcher:
         name: str,
         state: ChannelState,
         champion: LoadedRelease,
-        before: Roster,
         faults: list[str],
     ) -> Served:
         challenger = self._release(name, state.challenger, faults)
@@ -175,12 +174,7 @@ class ShelfWatcher:
                  for k in state.older}  # fmt: skip
         older = {major: loaded for major, loaded in found.items() if loaded is not None}
         served = Served(state, champion, challenger.loaded, shadow.loaded, older)
-        missing = {each.key for each in (challenger, shadow) if each.is_left_out}
-        kept = before.use_cases.get(name)
-        is_swap = kept is None or kept.champion.key != champion.key
-        if missing and self.is_pending and not is_swap and kept is not None:
-            return self._releases.roster.use_cases.get(name, kept)  # until it is loaded
-        return served.without(missing)
+        return served.without({each.key for each in (challenger, shadow) if each.is_left_out})
 
     def _release(
         self, use_case: str, release: int | None, faults: list[str], *, is_champion: bool = False
@@ -214,6 +208,13 @@ class ShelfWatcher:
     def _keep_counter(self, counter: int) -> None:
         self._counter_path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(self._counter_path, str(counter).encode())
+
+
+def _kept(served: Served, name: str, state: ChannelState) -> Served:
+    """What is served while a champion cannot be: without those that are in no channel any more."""
+    before, now = served.state, (state.challenger, state.shadow)
+    others = (before.challenger, before.shadow)
+    return served.without({(name, n) for n in others if n is not None and n not in now})
 
 
 def _spelled(roster: Roster) -> str:

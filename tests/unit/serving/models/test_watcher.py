@@ -1,4 +1,5 @@
 import json
+import threading
 
 import pytest
 from bundles import POLICY, TOY_PLAN, bundle_files, serve, shelve
@@ -11,10 +12,12 @@ from serving.errors import NotFoundError
 from serving.models.devices import DeviceError
 from serving.models.releases import Loader
 from serving.models.runtime import OnnxSession
+from serving.models.trials import Trials
 from serving.models.watcher import RETRY_S
 from stores.keys.signing import ensure_signer
 from stores.layout import Layout
 from stores.shelf.bundle import MODEL
+from stores.shelf.channels import Channels, ChannelState
 
 
 @pytest.fixture
@@ -257,3 +260,41 @@ def test_the_manifest_must_be_that_of_its_folder(bench):
     )
     with pytest.raises(IntegrityError):
         bench.loader.load("toy", release)
+
+
+class OpenTrials(Trials):
+    """Trials of one release that go on."""
+
+    def __init__(self, layout, digest):
+        super().__init__(layout.state / "trials", patience_s=60)
+        self._digest, self.go_on = digest, threading.Event()
+
+    def measured_bytes(self, folder, digest):
+        assert digest != self._digest or self.go_on.wait(60)
+        return 1_000
+
+
+@pytest.mark.parametrize("channel", ["shadow", "champion"])
+def test_a_challenger_that_was_taken_out_answers_nobody_while_another_is_on_its_way(
+    tmp_path, channel
+):
+    layout = Layout(tmp_path).create()
+    found = Bench(layout)
+    _, other = (shelve(layout) for _ in range(2))
+    trials = OpenTrials(layout, found.loader.bundle("toy", other)[1])
+    found.trials = trials
+    found.watcher = found.new_watcher()
+    roll_out(layout, 1, 2, weight=0.5, counter=2)
+    while found.releases.served("toy").challenger is None:
+        found.watcher.look()
+    after = ChannelState(**{"champion": 1, channel: other, "shadow_experiment": "toy-shadow"})
+    found.shelf.board.write(
+        Channels(counter=3, use_cases={"toy": after}), ensure_signer(layout.keys, "channels")
+    )
+    found.watcher.look()
+    served = found.releases.served("toy")
+    assert (served.challenger, served.state.challenger, served.state.rollout) == (None, None, None)
+    assert champion(found) == 1
+    trials.go_on.set()
+    while found.releases.loaded("toy", other) is None:
+        found.watcher.look()
