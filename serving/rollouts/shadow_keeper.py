@@ -30,6 +30,10 @@ MAX_REPLY_BYTES = 1 << 20
 START_PATIENCE_S = 30.0
 """Of a scorer's own time, until it has a release ready."""
 
+MOST_SCORERS = 4
+"""At once, each with a model of its own: of more, the one asked longest ago goes. A model that
+hangs, or takes all the memory that one may, does so to no other."""
+
 LONGEST_LOOK_S, LOOKS = 0.1, 5
 """How often one that is silent is looked at: so often within its patience, and no seldomer."""
 
@@ -41,14 +45,14 @@ Work = Callable[[BinaryIO, BinaryIO], None]
 
 
 class Scorer:
-    """A forked process that does ``work``."""
+    """A forked process that does ``work`` for one model."""
 
     def __init__(self, work: Work, clock: Clock) -> None:
         theirs, self._requests = os.pipe()
         self._replies, answers = os.pipe()
         self._clock = clock
         self._begun = b""
-        self.is_warm_for = ""
+        self._is_warm = False
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
@@ -69,8 +73,7 @@ class Scorer:
         EOFError, OSError, ValueError
             If it ended, spoke nonsense, or has no such release.
         """
-        is_warm, left = self.is_warm_for == errand.digest, memoryview(line)
-        poll, own = select.poll(), None
+        poll, own, left = select.poll(), None, memoryview(line)
         poll.register(self._replies, select.POLLIN)
         poll.register(self._requests, select.POLLOUT)
         look_s = min(LONGEST_LOOK_S, errand.patience_s / LOOKS)
@@ -84,8 +87,8 @@ class Scorer:
                 own = None
             if not ready:  # its time counts from the first look at which it was silent
                 own = own or OwnTime(self.pid, self._clock)
-                _wait_no_longer(own, errand.patience_s, is_warm=is_warm or bool(found))
-        self.is_warm_for = errand.digest
+                _wait_no_longer(own, errand.patience_s, is_warm=self._is_warm or bool(found))
+        self._is_warm = True
 
     def end(self) -> None:
         """Kill it."""
@@ -110,28 +113,36 @@ class Scorer:
 
 
 class Keeper:
-    """Has a scorer answer, a new one where the last one failed."""
+    """Has a scorer answer for each model, a new one where the last one failed."""
 
     def __init__(self, work: Work, clock: Clock) -> None:
         self._work, self._clock = work, clock
-        self._scorer: Scorer | None = None
+        self._scorers: dict[str, Scorer] = {}  # by the model's digest, asked longest ago first
 
     def answer(self, line: bytes) -> Answer:
         """What became of a request; the scorer that failed at it is gone."""
         errand, found, failure = _errand.decode(line), list[Reply](), ""
-        scorer = self._scorer = self._scorer or Scorer(self._work, self._clock)
+        scorer = self._scorer(errand.digest)
         try:
             scorer.ask(line, errand, found)
         except (OSError, ValueError, EOFError) as error:  # TimeoutError is an OSError
             failure = repr(error)
-            self.close()
+            self._scorers.pop(errand.digest).end()
         return Answer(found[1:], scorer.pid, failure)
 
     def close(self) -> None:
-        """End the scorer."""
-        scorer, self._scorer = self._scorer, None
-        if scorer is not None:
-            scorer.end()
+        """End the scorers."""
+        while self._scorers:
+            self._scorers.popitem()[1].end()
+
+    def _scorer(self, digest: str) -> Scorer:
+        scorer = self._scorers.pop(digest, None)
+        if scorer is None:
+            while len(self._scorers) >= MOST_SCORERS:
+                self._scorers.pop(next(iter(self._scorers))).end()
+            scorer = Scorer(self._work, self._clock)
+        self._scorers[digest] = scorer
+        return scorer
 
 
 def _wait_no_longer(own: OwnTime, patience_s: float, *, is_warm: bool) -> None:
@@ -147,9 +158,12 @@ def _be_scorer(work: Work, requests: int, replies: int, parent: int) -> NoReturn
         end_with_parent()
         if os.getppid() == parent:  # else it ended before that
             be_called(SCORER_NAME)
-            # The service's socket is the keeper's: nothing that a model does shall reach it.
+            # The service's socket is the keeper's, and so are the pipes of other scorers: nothing
+            # that a model does shall reach them.
             os.dup2(requests, 0)
-            with open(0, "rb", closefd=False) as asked, open(replies, "wb") as told:
+            os.dup2(replies, _CLOSED_FROM)
+            os.closerange(_CLOSED_FROM + 1, os.sysconf("SC_OPEN_MAX"))
+            with open(0, "rb", closefd=False) as asked, open(_CLOSED_FROM, "wb") as told:
                 work(asked, told)
     finally:
         os._exit(0)

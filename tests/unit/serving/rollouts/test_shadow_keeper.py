@@ -5,21 +5,22 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from core.clock import SystemClock
-from serving.rollouts.shadow_keeper import MAX_REPLY_BYTES, Keeper, keep
+from serving.rollouts.shadow_keeper import MAX_REPLY_BYTES, MOST_SCORERS, Keeper, keep
 from serving.rollouts.shadow_messages import Answer, Reply, Request
 
 PATIENCE_S = 0.05
 HANGS_AT = 13  # rows
 
 
-def line_of(*sizes, patience_s=PATIENCE_S, n_bytes=0):
+def line_of(*sizes, digest="digest", patience_s=PATIENCE_S, n_bytes=0):
     """Bytes of a request for passes with so many rows."""
-    request = Request("", "digest", "", "", patience_s, list(sizes), bytes(n_bytes))
+    request = Request("", digest, "", "", patience_s, list(sizes), bytes(n_bytes))
     return msgspec.json.encode(request) + b"\n"
 
 
@@ -87,6 +88,46 @@ def test_a_scorer_that_died_is_told_and_replaced(kept):
     assert (found.replies, found.scorer) == ([], first)
     assert found.failure
     assert len(keeper.answer(line_of(1)).replies) == 1
+
+
+def test_each_model_has_a_scorer_of_its_own_and_one_that_hangs_ends_no_other(kept):
+    keeper = kept(scorer(spin))
+    first, second = (keeper.answer(line_of(1, digest=digest)).scorer for digest in "ab")
+    assert first != second
+    assert keeper.answer(line_of(HANGS_AT, digest="b")).failure
+    assert keeper.answer(line_of(1, digest="a")).scorer == first
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
+
+
+def test_of_more_models_than_there_may_be_scorers_the_one_asked_longest_ago_goes(kept):
+    keeper = kept(scorer(spin))
+    digests = [str(n) for n in range(MOST_SCORERS)]
+    scorers = {digest: keeper.answer(line_of(1, digest=digest)).scorer for digest in digests}
+    assert keeper.answer(line_of(1, digest="0")).scorer == scorers["0"]
+    keeper.answer(line_of(1, digest="another"))
+    with pytest.raises(ProcessLookupError):
+        os.kill(scorers["1"], 0)
+    for digest in ("0", *digests[2:]):
+        assert keeper.answer(line_of(1, digest=digest)).scorer == scorers[digest]
+    keeper.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(scorers["0"], 0)
+
+
+def has_open(requests, replies):
+    """Answers with how many files it has open."""
+    for _ in requests:
+        n_open = len([*Path("/proc/self/fd").iterdir()]) - 1  # without the one that lists them
+        replies.write(msgspec.json.encode(Reply()) + b"\n")
+        replies.write(msgspec.json.encode(Reply([float(n_open)])) + b"\n")
+        replies.flush()
+
+
+def test_a_scorer_reaches_no_other_s_pipes(kept):
+    keeper = kept(has_open)
+    found = [keeper.answer(line_of(1, digest=digest)).replies[0].scores for digest in "abc"]
+    assert found == [[4.0]] * 3  # requests, standard output and error, replies
 
 
 def nothing(requests, replies):
