@@ -184,6 +184,22 @@ class Merging:
             self._put_left(question, marks, told, (numbers, begin))
         return told
 
+    def first_ms(self, question: Question, marks: Marks) -> list[int]:
+        """Of each point its instant, or the first one after it that all its views can answer.
+
+        Raises
+        ------
+        IntegrityError
+            As `ViewReader.read`.
+        """
+        found = [*question.at_ms]
+        for view, mark in enumerate(marks.each):
+            for point, at_ms in enumerate(found):
+                base, delta = self._values(view, point, question)
+                first_ms = self._readers[view].first_ms(base, delta, mark.first_ms)
+                found[point] = at_ms if first_ms is None else max(at_ms, first_ms)
+        return found
+
     def _compiled(
         self,
         library: Library,
@@ -262,12 +278,16 @@ class Merging:
         return _age_ms(at_ms, found.newest_ms), source_age_ms
 
     def _in_python(self, view: int, point: int, question: Question, mark: Mark) -> ViewReading:
+        base, delta = self._values(view, point, question)
+        return self._readers[view].read(base, delta, question.at_ms[point], mark.first_ms)
+
+    def _values(
+        self, view: int, point: int, question: Question
+    ) -> tuple[bytes | None, bytes | None]:
+        """Base and delta of a point's entity."""
         group, offset, _, _ = self._places[view]
         delta = question.groups[group][point] + offset
-        base, values = delta + 1, question.values
-        return self._readers[view].read(
-            values[base], values[delta], question.at_ms[point], mark.first_ms
-        )
+        return question.values[delta + 1], question.values[delta]
 
 
 def _age_ms(at_ms: int, then_ms: int | None) -> int:

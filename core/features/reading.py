@@ -32,6 +32,9 @@ from core.features.reducing import (
 )
 from core.features.windows import window_start_ms
 
+AT_TOO_OLD = "at_too_old"
+"""Code of the error of a point that lies before what is kept."""
+
 Status = Literal["PRESENT", "NOT_FOUND", "fresh", "stale", "missing"]
 """Windows: PRESENT, or NOT_FOUND for an entity never seen. Attributes: fresh, stale (older
 than ttl, so null) or missing. A status never changes a value."""
@@ -117,6 +120,31 @@ class ViewReader:
         IntegrityError
             If a value is not whole or belongs to another definition.
         """
+        parts = self._parts(base, delta)
+        horizon_ms = _horizon_ms(parts, first_ms)
+        if horizon_ms is not None and at_ms < horizon_ms:
+            raise InvalidInputError(
+                f"a point is too old for the online values of view {self._view.name!r}",
+                found=f"one {horizon_ms - at_ms} ms before {horizon_ms}, the first instant "
+                "(epoch ms) that they can answer",
+                remedy="ask for that instant or a later one, or answer it from the tables",
+                code=AT_TOO_OLD,
+            )
+        return self._program.read(parts, at_ms)
+
+    def first_ms(
+        self, base: bytes | None, delta: bytes | None, first_ms: int | None = None
+    ) -> int | None:
+        """The first instant that what stands there can answer, None for any; as ``read`` has it.
+
+        Raises
+        ------
+        IntegrityError
+            If a value is not whole or belongs to another definition.
+        """
+        return _horizon_ms(self._parts(base, delta), first_ms)
+
+    def _parts(self, base: bytes | None, delta: bytes | None) -> list[Part]:
         codec = self._codec
         parts: list[Part] = []
         if base is not None:
@@ -126,21 +154,7 @@ class ViewReader:
             if parts:
                 opened = codec.beyond(opened, parts[0].opened.epoch)
             parts.append(Part(DELTA, opened))
-        self._check_horizon(parts, at_ms, first_ms)
-        return self._program.read(parts, at_ms)
-
-    def _check_horizon(self, parts: Sequence[Part], at_ms: int, first_ms: int | None) -> None:
-        horizon_ms = max((part.opened.horizon_ms for part in parts), default=at_ms)
-        if first_ms is not None:
-            horizon_ms = max(horizon_ms, first_ms)
-        if at_ms < horizon_ms:
-            raise InvalidInputError(
-                f"a point is too old for the online values of view {self._view.name!r}",
-                found=f"one {horizon_ms - at_ms} ms before {horizon_ms}, the first instant "
-                "(epoch ms) that they can answer",
-                remedy="ask for that instant or a later one, or answer it from the tables",
-                code="at_too_old",
-            )
+        return parts
 
 
 class Part(NamedTuple):
@@ -148,6 +162,13 @@ class Part(NamedTuple):
 
     kind: BlobKind
     opened: Opened
+
+
+def _horizon_ms(parts: Sequence[Part], first_ms: int | None) -> int | None:
+    horizons_ms = [part.opened.horizon_ms for part in parts]
+    if first_ms is not None:
+        horizons_ms.append(first_ms)
+    return max(horizons_ms, default=None)
 
 
 def _seen(parts: Sequence[Part]) -> int:

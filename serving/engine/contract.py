@@ -46,6 +46,11 @@ class Point(NamedTuple):
     event_id: str | None = None
     arm: Arm | None = None
 
+    @property
+    def is_of_now(self) -> bool:
+        """Whether the caller named no instant, or just that of receipt."""
+        return self.at_ms == self.received_at_ms
+
 
 _point: Callable[[Iterable[object]], Point] = partial(tuple.__new__, Point)
 """Of its fields in order: a third of what it takes to name them."""

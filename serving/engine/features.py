@@ -14,6 +14,7 @@ from core.errors import InvalidInputError
 from core.features.blob import KEY_END, key_starts
 from core.features.keys import entity_key
 from core.features.plan import Plan
+from core.features.reading import AT_TOO_OLD
 from core.features.value_table import ValueLayout, ValueTable
 from serving.engine.contract import Point
 from serving.engine.readings import Readings, ViewRows
@@ -65,27 +66,52 @@ class FeatureReading:
             self._groups.append(_Group(itemgetter(*keys), beginnings))
 
     async def read(self, points: Sequence[Point], reader: Reader) -> Readings:
-        """Values of every view of the plan for every point.
+        """Values of every view of the plan for every point, at the instant that the table has.
+
+        That is the point's. Where its caller named none and the clock was put back, it may lie
+        before what is kept: then it is the first instant that can be answered, for whoever asks
+        about now is not to be refused for what a clock said before.
 
         Raises
         ------
         InvalidInputError
-            If a point lies before what is kept (``at_too_old``).
+            If a point of a named instant lies before what is kept (``at_too_old``).
         DependencyError, IntegrityError, OSError
             If the store fails or holds what cannot be read.
         """
         wanted = [*self._common]
         firsts = [_firsts(group, points, wanted) for group in self._groups]
         values = await reader.read(wanted)
-        table = self._table(points)
         question = Question(firsts, [point.at_ms for point in points], values)
+        try:
+            return self._merged(points, question)
+        except InvalidInputError as error:
+            if error.code != AT_TOO_OLD:
+                raise
+            later = self._later(points, question)
+            if later == question.at_ms:
+                raise
+            return self._merged(points, question._replace(at_ms=later))
+
+    def _merged(self, points: Sequence[Point], question: Question) -> Readings:
+        table = self._table(points, question.at_ms)
         begin = self._layout.first_read * len(points)
-        told = self._merging.merge(question, self._marks(values), table.numbers, begin)
+        marks = self._marks(question.values)
+        told = self._merging.merge(question, marks, table.numbers, begin)
         return Readings(self._rows, table, told)
+
+    def _later(self, points: Sequence[Point], question: Question) -> list[int]:
+        """Instants of points, those that nobody named no earlier than they can be answered."""
+        answerable = self._merging.first_ms(question, self._marks(question.values))
+        return [
+            first_ms if point.is_of_now else point.at_ms
+            for point, first_ms in zip(points, answerable, strict=True)
+        ]
 
     def nothing(self, points: Sequence[Point]) -> Readings:
         """Readings where nothing could be read: every value null, every view unavailable."""
-        return Readings.nothing(self._rows, self._table(points))
+        table = self._table(points, [point.at_ms for point in points])
+        return Readings.nothing(self._rows, table)
 
     def vectors(self, values: ValueTable) -> NDArray[np.float32]:
         """What the model takes; what transforms make is put among the values.
@@ -97,9 +123,9 @@ class FeatureReading:
         """
         return self._computing.vectors(values)
 
-    def _table(self, points: Sequence[Point]) -> ValueTable:
+    def _table(self, points: Sequence[Point], at_ms: Sequence[int]) -> ValueTable:
         """Instants and request fields of points; all else null."""
-        begins: list[float] = [point.at_ms for point in points]
+        begins: list[float] = [*at_ms]
         for name in self._requests:
             given = [point.inputs.get(name) for point in points]
             begins += [math.nan if value is None else value for value in given]

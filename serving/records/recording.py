@@ -109,12 +109,13 @@ class Recording:
         """What records say in words. Candidates of one request share stages, and often a key."""
         points, explanations = outcomes.points, outcomes.explanations
         decided, degraded = outcomes.decided, outcomes.degraded
+        instants_ms = outcomes.values.numbers  # first of all; not always those that were asked for
         nulls = dict.fromkeys(form.masked_inputs)
         known: dict[str | int, str] = {}
         spent_ms, spent = None, msgspec.Raw()
         owns = []
         for place in kept:
-            keys, inputs, at_ms, received_at_ms, _, trace, event_id, arm = points[place]
+            keys, inputs, _, received_at_ms, _, trace, event_id, arm = points[place]
             rule, decision, reason = decided[place]
             explanation = explanations[place]
             if timings_ms[place] is not spent_ms:
@@ -122,7 +123,7 @@ class Recording:
                 spent = json_part(spent_ms)
             own = _Own(
                 received_at_ms,
-                at_ms,
+                int(instants_ms[place]),
                 self._masked(form, keys, known) if form.masked_keys else keys,
                 {**inputs, **nulls} if nulls else inputs,
                 decision,

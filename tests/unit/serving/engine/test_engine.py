@@ -11,10 +11,13 @@ from core.errors import DependencyError, IntegrityError, InvalidInputError
 from core.features.blob import delta_key
 from core.features.fold import YOUNG_MS, FoldEvent, fold
 from core.features.keys import entity_key, position
+from core.packed_records import whole_record
 from serving.engine import deadline
 from serving.engine.calls import MAX_FAULTS
 from serving.engine.engine import MAX_POINTS
+from serving.engine.features import FeatureReading
 from serving.errors import BrokenContractError, LateError, ListTooLongError, NotFoundError
+from serving.records.replay import replayed
 from stores.layout import Layout
 from stores.online.watermarks import (
     Watermark,
@@ -328,6 +331,33 @@ def test_a_point_before_the_last_base_is_refused_though_nothing_is_held_of_its_c
     assert predict(bench, at_the_head)["features"]["card_activity_v1"]["status"] == "NOT_FOUND"
     with pytest.raises(InvalidInputError) as refused:
         predict(bench, {**REQUEST, "at": NOW_MS - YOUNG_MS - 1})
+    assert refused.value.code == "at_too_old"
+
+
+@pytest.mark.parametrize("library", ["compiled", "python"])
+def test_after_the_clock_was_put_back_who_asks_about_now_is_answered(layout, library, monkeypatch):
+    bench = Bench(layout)
+    champion = bench.releases.served("toy").champion
+    if library == "python":
+        in_python = FeatureReading(champion.plan, None)
+        monkeypatch.setitem(champion.__dict__, "features", in_python)
+    give_events(bench, "card_activity_v1", "c1", [{"amount_minor": 500}, {"amount_minor": 1_500}])
+    give_events(bench, "terminal_risk_v1", "t1", [{"is_fraud": 1}], event_ms=NOW_MS - 400_000)
+    mark = encode_covered(position(3, 0), NOW_MS - YOUNG_MS + 7)
+    bench.store.write({covered_key("terminal_risk_v1"): mark})
+    other = {**REQUEST, "entities": {"card_id": "c2", "terminal_id": "t2"}}
+    bench.clock.advance(-DAY_MS)
+
+    answer = predict(bench)
+    record = whole_record(bench.records.payloads[0])
+    assert record["received_at_ms"] == NOW_MS - DAY_MS
+    assert record["at_ms"] == NOW_MS - YOUNG_MS + 7  # the latest of what its views can answer
+    assert answer["features"]["card_activity_v1"]["status"] == "PRESENT"
+    assert replayed(record, champion)["is_equal"]
+    both = asyncio.run(bench.engine.predict_many("toy", {"points": [REQUEST, other]}))
+    assert [each["degraded"] for each in both["predictions"]] == [None, None]
+    with pytest.raises(InvalidInputError) as refused:
+        predict(bench, {**REQUEST, "at": NOW_MS - DAY_MS + 1})
     assert refused.value.code == "at_too_old"
 
 
