@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.decisions import Decided
 from core.errors import IntegrityError
 from core.features.plan import Plan
 
@@ -91,6 +92,27 @@ def recorded_transforms(records: Sequence[Record], names: Sequence[str]) -> Arra
 def array_of(values: Sequence[float | None]) -> NDArray[np.float64]:
     """Float64 array of recorded values; null is NaN."""
     return np.array(values, dtype=np.float64)
+
+
+def differing_decision(
+    record: Record, decided: Decided
+) -> list[tuple[str, str | int | None, str | int | None]]:
+    """Where a record decides otherwise: what, as recorded, and as decided now.
+
+    The rule, too: two may have one decision and one reason. Records of before there were rules
+    to tell apart say none.
+
+    Examples
+    --------
+    >>> record = {"decision": "REVIEW", "reason": "large", "rule": 2}
+    >>> differing_decision(record, Decided(1, "REVIEW", "large"))
+    [('rule', 2, 1)]
+    """
+    return [
+        (name, record[name], now)
+        for name, now in decided._asdict().items()
+        if name in record and record[name] != now
+    ]
 
 
 def ulp_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.int64]:

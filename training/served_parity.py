@@ -25,6 +25,7 @@ from core.features.vector import vector_of
 from core.recorded import (
     Record,
     array_of,
+    differing_decision,
     masked_inputs,
     recorded_inputs,
     recorded_transforms,
@@ -292,10 +293,8 @@ def _compare_decisions(
     tally: _Tally, records: Sequence[Record], rows: Sequence[int], decided: Sequence[Decided]
 ) -> None:
     for row, each in zip(rows, decided, strict=True):
-        record = records[row]
-        for what, computed in (("decision", each.decision), ("reason", each.reason)):
-            if record[what] != computed:
-                tally.add(what, "", row, record[what], computed)
+        for what, given, computed in differing_decision(records[row], each):
+            tally.add(what, "", row, given, computed)
 
 
 def _together(parts: Iterable[Parity]) -> Parity:

@@ -20,7 +20,13 @@ from core.degradation import MODEL, rung_taken
 from core.errors import IntegrityError
 from core.features.transforms import apply_transforms
 from core.features.vector import vector_of
-from core.recorded import masked_inputs, recorded_inputs, recorded_transforms, without_masked
+from core.recorded import (
+    differing_decision,
+    masked_inputs,
+    recorded_inputs,
+    recorded_transforms,
+    without_masked,
+)
 from serving.models.releases import LoadedRelease
 from serving.ports import Json
 
@@ -46,7 +52,7 @@ def replayed(record: Mapping[str, Any], release: LoadedRelease) -> Json:
     score, decider = _score(record, release, recorded_vector)
     if masked & set(decider.reads):
         hidden = [*hidden, "decision"]
-        decided = Decided(record["rule"], record["decision"], record["reason"])
+        decided = Decided(record.get("rule"), record["decision"], record["reason"])
     else:
         values = {**arrays, **transforms, **taken}
         if score is None:
@@ -136,9 +142,10 @@ def _differing_end(record: Mapping[str, Any], score: float | None, decided: Deci
         score is not None and abs(score - recorded) > SCORE_TOLERANCE
     ):
         differences.append({"where": "score", "recorded": recorded, "replayed": score})
-    for name, value in (("decision", decided.decision), ("reason", decided.reason)):
-        if record[name] != value:
-            differences.append({"where": name, "recorded": record[name], "replayed": value})
+    differences += [
+        {"where": name, "recorded": was, "replayed": now}
+        for name, was, now in differing_decision(record, decided)
+    ]
     return differences
 
 

@@ -176,9 +176,10 @@ def test_one_ulp_is_counted_and_no_fault_and_two_are_one(world, records):
         (lambda r: r["vector"].__setitem__(2, 99.0), "vector"),
         (lambda r: r.update(score=r["score"] + 1e-4), "score"),
         (lambda r: r.update(decision="PERHAPS"), "decision"),
+        (lambda r: r.update(rule=7), "rule"),
         (lambda r: r.update(score=float("nan")), "score"),
     ],
-    ids=["transform", "vector", "score", "decision", "no score"],
+    ids=["transform", "vector", "score", "decision", "rule", "no score"],
 )
 def test_a_fault_is_found_in_the_step_where_it_arose(world, chosen, change, where):
     change(next(iter(chosen.values())))

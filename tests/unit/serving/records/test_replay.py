@@ -77,6 +77,13 @@ def test_a_changed_score_and_decision_are_found(bench, record):
     assert [d["where"] for d in replay(bench, record)["differences"]] == ["score", "decision"]
 
 
+def test_another_rule_than_the_one_that_fired_is_found(bench, record):
+    record["rule"] = 0
+    assert replay(bench, record)["differences"] == [
+        {"where": "rule", "recorded": 0, "replayed": None}
+    ]
+
+
 def test_float_noise_in_a_score_is_none(bench, record):
     record["score"] += 1e-7
     assert replay(bench, record)["is_equal"]
