@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.decisions import Rule
 from core.degradation import is_of_model
 from core.features.keys import LAST_OFFSET, epoch_of, offset_of
 from serving.console.passport_drawing import Line, Push, probability, score_bar, waterfall
@@ -55,7 +56,7 @@ def _lines(record: Json) -> list[Line]:
     """Thresholds of the score, from the rules that name one."""
     rules = record.get("policy", {}).get("rules", ())
     return [
-        Line(r["above"], f"{r['decision']} above {r['above']:g}") for r in rules if "above" in r
+        Line(r["above"], f"{r['decision']} above {r['above']!r}") for r in rules if "above" in r
     ]
 
 
@@ -103,7 +104,7 @@ def _rules(record: Json) -> list[dict[str, Any]]:
     rules = [
         {
             "decision": rule["decision"],
-            "condition": rule.get("when") or f"score > {rule['above']:g}",
+            "condition": Rule.model_validate(rule).text,
             "reason": rule["reason"],
             "has_fired": place == record["rule"],
         }

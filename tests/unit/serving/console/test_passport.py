@@ -70,6 +70,16 @@ def test_a_page_says_what_the_record_says(record):
             assert name in said
 
 
+def test_a_page_has_thresholds_to_the_last_digit_and_the_event_that_was_decided_about(record):
+    told = copy.deepcopy(record)
+    told["event_id"] = "payment-7"
+    told["policy"]["rules"][0]["above"] = 0.123456789
+    page = passport_page(told)
+    assert page.count("0.123456789") == 3  # in the list of rules, and as a line of both drawings
+    assert "payment-7" in Reader(page).text
+    assert "about the event" not in passport_page(record)
+
+
 def test_a_page_runs_nothing_and_fetches_nothing(record):
     page = Reader(passport_page(record))
     assert not {"script", "img", "link", "iframe", "object"} & set(page.tags)
