@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -36,10 +37,14 @@ _MADE = "key_created"
 
 
 class AccessKeys(Frozen):
-    """Content of ``keys.json``. ``counter`` only grows, even when the file was lost between."""
+    """Content of ``keys.json``. ``counter`` only grows, even when the file was lost between.
+
+    ``begun`` is the first key while it is being made: the audit log may tell of it already.
+    """
 
     counter: int = Field(default=0, ge=0)
     keys: tuple[AccessKey, ...] = ()
+    begun: str = Field(default="", exclude_if=lambda value: not value)
 
     def by_id(self) -> dict[str, AccessKey]:
         """Keys by their ids."""
@@ -97,7 +102,10 @@ class AccessKeyFile:
             As ``read``; and if keys were made, as the audit log has it, and their file has gone.
         """
         found = self.read()
-        if found.counter or not self.audit.latest(1, _is_made, hints=(_MADE,)):
+        if found.counter:
+            return found
+        told = self.audit.latest(1, _is_made, hints=(_MADE,))
+        if not told or told[0].about["key"] == found.begun:  # the first one was never handed out
             return found
         raise IntegrityError(
             "the access keys of this home have gone",
@@ -186,8 +194,16 @@ class AccessKeyFile:
             after = AccessKeys(counter=counter, keys=tuple(keys.values()))
             content = document_bytes(after)
             _check_size(content)
+            if not kept.counter:
+                self._begin(key_id)
             self.audit.append([entry])
             write_durably(self.path, content, mode=0o600)
+
+    def _begin(self, key_id: str) -> None:
+        """Say that no key was there before this one; nothing where some were, and have gone."""
+        with suppress(IntegrityError):
+            self.read_at_start()
+            write_durably(self.path, document_bytes(AccessKeys(begun=key_id)), mode=0o600)
 
 
 def _is_made(record: Record) -> bool:

@@ -1,43 +1,18 @@
 """A controller that ends, or cannot write, between any two steps of a move."""
 
-import itertools
-import os
 import shutil
 
 import pytest
 from bundles import shelve
 from desks import Desk
+from dying_writes import dies_at
 from rollouts import fast_rollout, worker_counts
 
 from stores.audit.log import AuditLog
 from stores.layout import Layout
 from stores.shelf.rollouts import RolloutBoard
 
-DIED, LIVED = 3, 0
 MOST_STEPS = 40
-
-
-def dies_at(step, work):
-    """Do ``work`` in a process that ends at its ``step``-th write or removal; whether it did."""
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == DIED
-    count = itertools.count(1)
-
-    def dying(real):
-        def call(*arguments, **named):
-            if next(count) == step:
-                os._exit(DIED)
-            return real(*arguments, **named)
-
-        return call
-
-    try:
-        os.fsync, os.replace, os.unlink = dying(os.fsync), dying(os.replace), dying(os.unlink)
-        work()
-        os._exit(LIVED)
-    finally:
-        os._exit(1)
 
 
 def told(desk):

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from dying_writes import dies_at
 
 from core.access import RateLimit, parsed_scopes, read_key, standing
 from core.errors import ConfigurationError, IntegrityError, InvalidInputError
@@ -150,3 +151,39 @@ def test_keys_of_another_user_are_said_and_not_taken_for_none(file, monkeypatch)
     monkeypatch.setattr(type(file.path), "exists", denied)
     with pytest.raises(ConfigurationError, match="belong to another user"):
         file.read()
+
+
+def test_a_home_whose_first_key_was_never_made_starts_as_before_wherever_that_ended(tmp_path):
+    for step in range(1, 40):
+        file = AccessKeyFile(tmp_path / str(step) / "access")
+        has_died = dies_at(step, lambda file=file: made(file))
+        found = file.read_at_start()
+        assert bool(found.counter) == bool(found.keys)
+        if not has_died:
+            break
+        made(file, now_ms=9)
+        assert len([key for key in file.read_at_start().keys if key.created_ms == 9]) == 1
+    assert (has_died, step > 5) == (False, True)
+    file.path.unlink()
+    with pytest.raises(IntegrityError, match="have gone"):
+        file.read_at_start()
+
+
+def test_keys_that_have_gone_are_missed_though_another_is_being_made(tmp_path):
+    for step in range(1, 40):
+        file = AccessKeyFile(tmp_path / str(step) / "access")
+        made(file)
+        file.path.unlink()
+        if not dies_at(step, lambda file=file: made(file, now_ms=9)):
+            return
+        if not file.read().counter:
+            with pytest.raises(IntegrityError, match="have gone"):
+                file.read_at_start()
+    pytest.fail("it never came to an end")
+
+
+def test_an_empty_file_is_not_taken_for_that_of_a_home_without_keys(file):
+    made(file)
+    file.path.write_text("{}")
+    with pytest.raises(IntegrityError, match="have gone"):
+        file.read_at_start()
