@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 from dying_writes import dies_at
@@ -156,7 +157,7 @@ def test_keys_of_another_user_are_said_and_not_taken_for_none(file, monkeypatch)
 def test_a_home_whose_first_key_was_never_made_starts_as_before_wherever_that_ended(tmp_path):
     for step in range(1, 40):
         file = AccessKeyFile(tmp_path / str(step) / "access")
-        has_died = dies_at(step, lambda file=file: made(file))
+        has_died = dies_at(step, partial(made, file))
         found = file.read_at_start()
         assert bool(found.counter) == bool(found.keys)
         if not has_died:
@@ -174,7 +175,7 @@ def test_keys_that_have_gone_are_missed_though_another_is_being_made(tmp_path):
         file = AccessKeyFile(tmp_path / str(step) / "access")
         made(file)
         file.path.unlink()
-        if not dies_at(step, lambda file=file: made(file, now_ms=9)):
+        if not dies_at(step, partial(made, file, now_ms=9)):
             return
         if not file.read().counter:
             with pytest.raises(IntegrityError, match="have gone"):
