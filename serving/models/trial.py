@@ -2,13 +2,15 @@
 
 A model may hang, crash or take all memory when it is first asked; here it does so to a process of
 its own, that lets those who answer go first. What it takes is measured on the way: memory of this
-process with the model warm, less what it had before. One line of JSON on standard output.
+process with the model warm, less what it had before. One line of JSON goes over the socket that is
+its standard input: whatever a library prints is no answer.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -59,11 +61,20 @@ def _settled_bytes() -> int:
 
 def main() -> int:
     """Try one release; ended by the kernel with its parent."""
+    _print_nowhere()
     yield_to_all(nice=_NICE)
     limit_oneself(cpu_s=LONGEST_CPU_S, may_write=False)
     folder, digest = sys.argv[1:]
-    sys.stdout.write(msgspec.json.encode(tried(Path(folder), digest)).decode() + "\n")
+    with open(0, "wb", closefd=False) as told:
+        told.write(msgspec.json.encode(tried(Path(folder), digest)) + b"\n")
     return 0
+
+
+def _print_nowhere() -> None:
+    """Close standard output and error, which are those of whoever asked."""
+    with Path(os.devnull).open("wb") as nowhere:
+        for descriptor in (1, 2):
+            os.dup2(nowhere.fileno(), descriptor)
 
 
 if __name__ == "__main__":

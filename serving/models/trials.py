@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
+import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,9 +20,13 @@ import msgspec
 
 from core.errors import IntegrityError
 from serving.models.trial import Tried
+from serving.spawning import spawned
 from stores.durable import exclusive_lock
 
 COMMAND = (sys.executable, "-m", "serving.models.trial")
+MOST_BYTES = 1 << 16
+"""Of what a trial says."""
+
 _decoder = msgspec.json.Decoder(Tried)
 
 
@@ -120,30 +125,52 @@ class Trials:
         return self._directory / f"{_name(digest)}.json"
 
     def _tried(self, folder: Path, digest: str) -> Tried:
-        command = [*self._command, str(folder.absolute()), digest]
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                command = [*self._command, str(folder.absolute()), digest]
+                pid = spawned(command, stdin=theirs.fileno())
+            try:
+                said, is_late = self._heard(ours), False
+            except TimeoutError:
+                said, is_late = b"", True
+            finally:
+                os.kill(pid, signal.SIGKILL)  # of one that ended nothing is left to kill
+                _, status = os.waitpid(pid, 0)
+        if is_late:
+            raise _hangs(self._patience_s)
         try:
-            done = subprocess.run(
-                command, capture_output=True, timeout=self._patience_s, check=False
-            )
-            return _decoder.decode(done.stdout)
-        except subprocess.TimeoutExpired:
-            raise IntegrityError(
-                "a release hangs when it is loaded",
-                found=f"no answer to its golden points within {self._patience_s:g} s",
-                remedy=(
-                    "build it smaller, mend its model, or give it longer: "
-                    "THROUGHLINE_CONTROLLER__TRIAL_MS, THROUGHLINE_MODELS__PATIENCE_MS; "
-                    "what serves goes on"
-                ),
-                code="model_hangs",
-            ) from None
+            return _decoder.decode(said)
         except msgspec.MsgspecError:
-            raise IntegrityError(
-                "a release crashes the process that loads it",
-                found=f"status {done.returncode}",
-                remedy="build it again with the versions in uv.lock; what serves goes on",
-                code="model_crashes",
-            ) from None
+            raise _crashes(os.waitstatus_to_exitcode(status)) from None
+
+    def _heard(self, ours: socket.socket) -> bytes:
+        ours.settimeout(self._patience_s)
+        with ours.makefile("rb") as answer, suppress(ConnectionError):
+            return answer.readline(MOST_BYTES)
+        return b""
+
+
+def _hangs(patience_s: float) -> IntegrityError:
+    return IntegrityError(
+        "a release hangs when it is loaded",
+        found=f"no answer to its golden points within {patience_s:g} s",
+        remedy=(
+            "build it smaller, mend its model, or give it longer: "
+            "THROUGHLINE_CONTROLLER__TRIAL_MS, THROUGHLINE_MODELS__PATIENCE_MS; "
+            "what serves goes on"
+        ),
+        code="model_hangs",
+    )
+
+
+def _crashes(status: int) -> IntegrityError:
+    return IntegrityError(
+        "a release crashes the process that loads it",
+        found=f"status {status}",
+        remedy="build it again with the versions in uv.lock; what serves goes on",
+        code="model_crashes",
+    )
 
 
 def _name(digest: str) -> str:

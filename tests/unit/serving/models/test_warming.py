@@ -249,6 +249,21 @@ def test_a_trial_that_crashes_is_told(layout):
         crashing.measured_bytes(*folder_and_digest(found, 1))
 
 
+TALKATIVE = """
+import os, sys
+os.write(1, b"hello\\n")
+from serving.models.trial import main
+raise SystemExit(main())
+"""
+
+
+def test_what_a_trial_prints_is_no_answer(layout, capfd):
+    found = Bench(layout)
+    talkative = trials(layout, command=(sys.executable, "-c", TALKATIVE))
+    assert talkative.measured_bytes(*folder_and_digest(found, 1)) >= 0
+    assert capfd.readouterr().out == "hello\n"
+
+
 def test_a_release_that_answers_wrong_fails_its_trial_by_its_own_code(layout):
     found = Bench(layout)
     wrong = shelve(layout)
