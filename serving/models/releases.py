@@ -165,10 +165,9 @@ class Releases:
         return served
 
     def experiments(self) -> set[str]:
-        """Names of the rollouts and shadows that are under way."""
-        states = [served.state for served in self.roster.use_cases.values()]
-        rollouts = {state.rollout.experiment for state in states if state.rollout is not None}
-        return rollouts | {s.shadow_experiment for s in states if s.shadow is not None}
+        """Names of the rollouts and shadows that are under way, in memory here or not."""
+        states = self.roster.channels.use_cases.values()
+        return {name for state in states for name in state.experiments}
 
     def loaded(self, use_case: str, release: int) -> LoadedRelease | None:
         """Release in memory, or None."""

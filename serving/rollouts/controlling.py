@@ -231,10 +231,17 @@ class Controller:
         after = move.after.model_copy(update={"request_id": request.request_id})
         if move.event is not None:
             entry = self._entry(use_case, channels, move.event, after, who, why)
+        self._begin_at_nothing(channels.state(use_case), after)
         changed = self._put(channels, use_case, after, who, why, entry)
         if move.event is not None:
             self._ended(use_case, channels.state(use_case), move.event)
         return changed.counter
+
+    def _begin_at_nothing(self, before: ChannelState, after: ChannelState) -> None:
+        """Forget counts of a new experiment's name: a shelf made anew gives names once more."""
+        for name in set(after.experiments) - set(before.experiments):
+            with suppress(PlatformError):
+                self._judge.forget(name)
 
     def _put(
         self,

@@ -1,9 +1,9 @@
 """What this worker counts of rollouts and shadows, and how others come to see it.
 
 Requests add to counters in memory. Twice a second, away from the requests, all of them are
-published whole; so a store that was down or emptied has everything of this worker again with
-the next publication. What entities an experiment has met is told apart by the store, once for
-all workers.
+published whole, and every ten seconds those that did not change; so a store that was down or
+emptied has everything of this worker again. What entities an experiment has met is told apart by
+the store, once for all workers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from stores.shared_counts import SharedCounts
 
 Arm = Literal["champion", "challenger"]
 PUBLISH_EVERY_S = 0.5
+ANEW_EVERY = 20
+"""Publications until all is published again, changed or not: a store may have been emptied."""
+
 KNOWN_ENTITIES = 200_000
 """Entities a worker remembers it has told of; it forgets them all and tells again beyond."""
 
@@ -143,6 +146,7 @@ class CountPublisher:
         self._told = told
         self._trouble = ""
         self._last: dict[str, WorkerCounts] = {}
+        self._n_published = 0
         self._ending: set[str] = set()
 
     async def follow(self) -> None:
@@ -152,7 +156,10 @@ class CountPublisher:
             await self.publish()
 
     async def publish(self) -> None:
-        """Publish what changed; forget what has ended and was published once more."""
+        """Publish what changed, and now and then all; forget what ended and was published again."""
+        self._n_published += 1
+        if self._n_published % ANEW_EVERY == 0:
+            self._last.clear()
         live = self._live()
         trouble = ""
         for name, experiment in self._counting.experiments():

@@ -79,6 +79,7 @@ class SqliteSharedCounts:
                 yield connection
                 connection.execute("COMMIT")  # without it, closing takes everything back
         except (sqlite3.Error, OSError) as error:
+            self._is_made = False  # somebody may have taken the file away
             raise DependencyError(
                 "the rollout's counts (SQLite) cannot be reached",
                 found=f"{type(error).__name__}: {error}",

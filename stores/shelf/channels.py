@@ -97,6 +97,12 @@ class ChannelState(Frozen):
     request_id: str = Field(default="", exclude_if=_is_absent)
 
     @property
+    def experiments(self) -> tuple[str, ...]:
+        """Names that the rollout and the shadow are counted by."""
+        rollout = "" if self.rollout is None else self.rollout.experiment
+        return tuple(name for name in (rollout, self.shadow_experiment) if name)
+
+    @property
     def by_channel(self) -> dict[str, int]:
         """Release by channel, of the channels that have one."""
         named = {"champion": self.champion, "challenger": self.challenger, "shadow": self.shadow}

@@ -94,6 +94,17 @@ def test_a_file_drops_what_nobody_wrote_to_for_long(tmp_path):
     assert counts.read("f") == {"a": b"2"}
 
 
+def test_a_file_that_was_taken_away_is_made_again(tmp_path):
+    counts = SqliteSharedCounts(tmp_path / "counts.sqlite")
+    counts.publish("e", "a", b"1", now_ms=NOW_MS)
+    for path in tmp_path.glob("counts.sqlite*"):
+        path.unlink()
+    with pytest.raises(DependencyError, match="no such table"):
+        counts.publish("e", "a", b"2", now_ms=NOW_MS)
+    counts.publish("e", "a", b"2", now_ms=NOW_MS)
+    assert counts.read("e") == {"a": b"2"}
+
+
 def test_a_file_that_cannot_be_made_is_a_failure_of_a_dependency(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DependencyError, match="SQLite"):

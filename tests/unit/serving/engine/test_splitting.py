@@ -19,8 +19,8 @@ from serving.engine.deadline import Deadline
 from serving.engine.deadline import current as deadline
 from serving.errors import BrokenContractError, LateError
 from serving.models.batching import Batching, BatchingScorer
-from serving.models.releases import Served
-from serving.rollouts.counting import CountPublisher
+from serving.models.releases import Roster, Served
+from serving.rollouts.counting import ANEW_EVERY, CountPublisher
 from stores.layout import Layout
 from stores.shared_counts.sqlite import SqliteSharedCounts
 
@@ -427,6 +427,36 @@ def test_an_experiment_that_ended_is_published_once_more_and_forgotten(bench, tm
         asyncio.run(publishing.publish())
     assert store.read(EXPERIMENT)
     assert list(bench.counting.experiments()) == []
+
+
+def test_counts_outlive_a_challenger_that_made_room_for_another(bench, tmp_path):
+    store = SqliteSharedCounts(tmp_path / "counts.sqlite")
+    publishing = publisher(bench, store)
+    bench.ask(1)
+    roster = bench.releases.roster
+    served = roster.use_cases["toy"]
+    without = served.without({("toy", served.state.challenger)})
+    assert without.state.rollout is None
+    bench.releases.roster = Roster(roster.channels, {"toy": without})
+    for _ in range(3):
+        asyncio.run(publishing.publish())
+    bench.releases.roster = roster
+    bench.ask(1)
+    asyncio.run(publishing.publish())
+    counts = all_counts(store.read(EXPERIMENT)).stages[0]
+    assert counts.champion.n_requests + counts.challenger.n_requests == 2
+
+
+def test_a_store_that_was_emptied_has_all_again_though_nobody_asks(bench, tmp_path):
+    store = SqliteSharedCounts(tmp_path / "counts.sqlite")
+    publishing = publisher(bench, store)
+    bench.ask(1)
+    asyncio.run(publishing.publish())
+    before = store.read(EXPERIMENT)
+    store.forget(EXPERIMENT)
+    for _ in range(ANEW_EVERY):
+        asyncio.run(publishing.publish())
+    assert store.read(EXPERIMENT) == before
 
 
 def test_a_use_case_without_rollout_counts_nothing(tmp_path):

@@ -94,6 +94,16 @@ def test_two_rollouts_of_one_release_assign_independently(running):
     assert running.rollout.experiment != first
 
 
+@pytest.mark.parametrize(("action", "name"), [("start", "toy-2-2"), ("shadow", "toy-shadow-2-2")])
+def test_counts_of_a_shelf_that_was_there_before_are_not_those_of_a_new_experiment(
+    desk, action, name
+):
+    desk.counts.publish(name, "w", b"of another life", now_ms=desk.clock.now_ms())
+    assert desk.ask(action, desk.release).is_accepted
+    assert desk.state().experiments == (name,)
+    assert desk.counts.read(name) == {}
+
+
 def test_starting_what_runs_changes_nothing(running):
     assert running.ask("start", running.release).code == "unchanged"
 
