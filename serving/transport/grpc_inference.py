@@ -51,7 +51,7 @@ from serving.telemetry.repeats import Repeats
 from serving.telemetry.tracing import current, trace_of
 from serving.transport.crowding import busy
 from serving.transport.inference_proto import METHODS, SERVICE, messages
-from serving.transport.problems import status_of
+from serving.transport.problems import retry_after_s, status_of
 from stores.shelf.bundle import MODEL_OUTPUT
 
 STATUS: dict[type[PlatformError], grpc.StatusCode] = {
@@ -188,7 +188,8 @@ class Desk:
             start_s = self._clock.monotonic_s()
             trace = trace_of([(k.encode(), _bytes(v)) for k, v in context.invocation_metadata()])
             current.set(trace)
-            context.set_trailing_metadata([(k.decode(), v) for k, v in trace.headers()])
+            trailing = [(k.decode(), v) for k, v in trace.headers()]
+            context.set_trailing_metadata(trailing)
             status, code = 200, grpc.StatusCode.OK
             answer, said = None, ""
             try:
@@ -203,6 +204,9 @@ class Desk:
             except PlatformError as error:
                 self._telemetry.refused(error.code)
                 status, code, said = status_of(error), code_of(error), in_words(error)
+                after_s = retry_after_s(error)
+                if after_s is not None:
+                    context.set_trailing_metadata([*trailing, ("retry-after", b"%d" % after_s)])
                 if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     self._repeats.met(error.code, partial(tell_failed, route, error))
             except Exception as error:  # the last line: nobody gets a trace

@@ -66,7 +66,7 @@ STATUS: dict[type[PlatformError], int] = {
     LateError: 503,
     DependencyError: 503,
 }
-RETRY_AFTER_S = "1"
+RETRY_AFTER_S = 1
 V2 = "/v2"
 """Below it a problem has its sentence as ``error`` too: the Open Inference Protocol's word."""
 MEDIA_TYPE = "application/problem+json"
@@ -88,9 +88,17 @@ def problem(error: PlatformError, *, is_v2: bool = False) -> Response:
     response = _response(status_of(error), body, is_v2=is_v2)
     if isinstance(error, NoKeyError):
         response.headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, RateLimitedError):
-        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    after_s = retry_after_s(error)
+    if after_s is not None:
+        response.headers["Retry-After"] = str(after_s)
     return response
+
+
+def retry_after_s(error: PlatformError) -> int | None:
+    """Whole seconds after which the same may be asked again; None where it would be in vain."""
+    if isinstance(error, RateLimitedError):
+        return max(RETRY_AFTER_S, math.ceil(error.retry_after_s))
+    return RETRY_AFTER_S if status_of(error) in (429, 503) else None
 
 
 def http_problem(error: HTTPException, *, is_v2: bool = False) -> Response:
@@ -112,7 +120,4 @@ def _response(status: int, body: Json, *, is_v2: bool) -> Response:
     if is_v2:
         body["error"] = body.get("detail", body["title"])
     content = {"type": f"urn:throughline:problem:{body['code']}", "status": status, **body}
-    headers = {"Retry-After": RETRY_AFTER_S} if status in (429, 503) else {}
-    return Response(
-        msgspec.json.encode(content), status_code=status, media_type=MEDIA_TYPE, headers=headers
-    )
+    return Response(msgspec.json.encode(content), status_code=status, media_type=MEDIA_TYPE)

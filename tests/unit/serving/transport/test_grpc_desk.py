@@ -9,7 +9,7 @@ import pytest
 from every_error import all_errors, an
 from prometheus_client import CollectorRegistry
 
-from core.access import parsed_scopes
+from core.access import RateLimit, parsed_scopes
 from core.clock import FixedClock
 from core.errors import ConfigurationError, IntegrityError
 from orchestration.processes import free_port
@@ -107,6 +107,7 @@ def test_who_comes_when_all_places_are_taken_is_sent_away_and_health_is_answered
     _, context = called(desk, answer)
     assert context.ended[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert context.ended[1].startswith("busy: ")
+    assert context.trailing == {"x-request-id": b"mine", "retry-after": b"1"}
     assert gate.n_inside == FEW
     assert called(desk, answer, name="ServerReady")[0] == "answer"
 
@@ -116,6 +117,22 @@ def test_a_deadline_that_cannot_be_kept_is_refused_at_once(desk, gate, monkeypat
     _, context = called(desk, answer, Context(left_s=0.1))
     assert context.ended[1].startswith("late: ")
     assert called(desk, answer, Context(left_s=1.0))[0] == "answer"
+
+
+def test_whoever_has_spent_its_rate_hears_when_to_come_back(gate, tmp_path):
+    clock, file = FixedClock(0), AccessKeyFile(tmp_path / "access")
+    key = file.create(
+        owner="x", scopes=parsed_scopes(["*:predict"]), now_ms=0, who="ada", why="",
+        rate=RateLimit(per_s=0.1, burst=1),
+    )  # fmt: skip
+    access = Access(file, clock, print, n_workers=1)
+    desk = Desk(gate, access, Telemetry(CollectorRegistry()), clock, patience_ms=50)
+    shown = (("authorization", f"Bearer {key}"),)
+    answered, first = called(desk, answer, Context(shown=shown))
+    _, second = called(desk, answer, Context(shown=shown))
+    assert (answered, first.trailing) == ("answer", {"x-request-id": b"mine"})
+    assert second.ended[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert second.trailing == {"x-request-id": b"mine", "retry-after": b"10"}
 
 
 @pytest.mark.parametrize(
