@@ -1,8 +1,9 @@
 # The prediction service, the folder, the controller and the console. Build from the repository root:
 #   docker build -f infra/docker/serving.Dockerfile -t throughline/serving:0.1.0 .
 #   docker build -f infra/docker/serving.Dockerfile --build-arg EXTRA=serving-gpu \
-#     --build-arg BASE=nvidia/cuda:12.8.1-cudnn-runtime-ubuntu22.04 -t throughline/serving-gpu:0.1.0 .
-# The base image must bring Python 3.11 or let uv install it; CUDA bases do the latter.
+#     --build-arg BASE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu22.04 -t throughline/serving-gpu:0.1.0 .
+# The base image must bring Python 3.11 or let uv install it; CUDA bases do the latter. Its CUDA must be
+# of the major version that the locked onnxruntime-gpu was built for, or the service does not start.
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 ARG EXTRA=serving

@@ -54,6 +54,19 @@ def test_a_copy_of_everything_leaves_state_keys_and_environments_behind():
     assert {".git", ".env", "**/__pycache__"} <= ignored
 
 
+CUDA_OF = {"1.31.1": "13"}
+"""Major version of CUDA that a release of onnxruntime-gpu was built for: ``onnxruntime.cuda_version``
+of its wheel."""
+
+
+def test_the_image_with_cuda_has_the_one_that_the_locked_runtime_was_built_for():
+    """Of another major version no library is found, and all would run on the CPU."""
+    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    (version,) = [each["version"] for each in locked if each["name"] == "onnxruntime-gpu"]
+    (major,) = re.findall(r"BASE=nvidia/cuda:(\d+)\.\S+-cudnn-runtime", SERVING)
+    assert major == CUDA_OF[version]
+
+
 def test_a_python_that_uv_installs_is_not_in_the_home_of_root():
     place = SERVING.index("ENV UV_PYTHON_INSTALL_DIR=/opt/")
     assert place < SERVING.index("RUN uv sync")
