@@ -55,8 +55,8 @@ def test_a_copy_of_everything_leaves_state_keys_and_environments_behind():
 
 
 CUDA_OF = {"1.31.1": "13"}
-"""Major version of CUDA that a release of onnxruntime-gpu was built for: ``onnxruntime.cuda_version``
-of its wheel."""
+"""CUDA's major version that a release of onnxruntime-gpu was built for, as its wheel says
+(``onnxruntime.cuda_version``)."""
 
 
 def test_the_image_with_cuda_has_the_one_that_the_locked_runtime_was_built_for():
