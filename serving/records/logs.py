@@ -38,7 +38,12 @@ class RecordLogs:
             return record_in(store.read(where.segment_name), where.offset)
         except NotReadyError:
             missing = unknown_record()
-            raise NotFoundError(missing.wrong, remedy=missing.remedy, code=missing.code) from None
+            raise NotFoundError(
+                missing.wrong,
+                remedy=f"{missing.remedy}; one that has left here is in the table: "
+                "throughline replay ID --from-tables",
+                code=missing.code,
+            ) from None
 
     def adopt(self) -> None:
         """Seal what dead writers left open."""

@@ -147,3 +147,15 @@ def test_shipped_segments_leave_this_machine_when_their_time_has_come(world):
     assert not old.exists()
     assert young.exists()
     assert sorted(world.shared()) == [b"old", b"young"]
+
+
+def test_a_record_that_has_left_for_the_table_is_not_here_and_where_it_is_is_said(world):
+    (record_id,) = world.sealed([b"payload"])
+    world.shipper.ship()
+    for path in world.layout.records("toy").glob("shipped/*.sealed"):
+        path.unlink()
+    store = open_segments(world.layout.segments("toy"))
+    for segment in store.waiting():
+        store.remove(segment.name)
+    with pytest.raises(NotFoundError, match=r"in the table: throughline replay ID --from-tables"):
+        world.records().read(record_id)
