@@ -107,7 +107,7 @@ def _status(shell: Shell, use_case: str) -> int:
     shell.say(f"champion {state.champion or 'none'}")
     if state.challenger is not None:
         shell.say(f"challenger {state.challenger} at {state.challenger_weight:.0%} of entities")
-    report = board.report(use_case)
+    report = board.standing(use_case, state)
     if report.rollout is not None:
         shell.say("")
         _say_rollout(shell, report.rollout, state)

@@ -41,8 +41,12 @@ def rollouts(asked: Asking) -> Drawn:
     channels, board = asked.home.channels(), RolloutBoard(asked.home.layout.shelf)
     rows = []
     for name in asked.use_cases():
-        report = board.report(name).rollout
-        rows.append({"name": name, "state": channels.state(name), "rollout": report})
+        state, last, is_unread = channels.state(name), None, False
+        try:
+            last = board.standing(name, state).rollout
+        except PlatformError:  # its own page says what is wrong
+            is_unread = True
+        rows.append({"name": name, "state": state, "rollout": last, "is_unread": is_unread})
     return Drawn("rollouts.html", {"rows": rows})
 
 

@@ -42,7 +42,7 @@ def rollout_view(use_case: str, state: ChannelState, board: RolloutBoard) -> Jso
     IntegrityError
         If what the controller wrote was changed.
     """
-    report = board.report(use_case)
+    report = board.standing(use_case, state)
     audit = board.audit(use_case, latest=SHOWN_ENTRIES)
     return {
         "use_case": use_case,

@@ -12,7 +12,7 @@ is replaced.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
@@ -28,7 +28,7 @@ from core.rollout.verdicts import Verdict
 from stores.audit.log import AuditLog
 from stores.durable import write_durably
 from stores.layout import checked_name
-from stores.shelf.channels import document_bytes, read_document
+from stores.shelf.channels import ChannelState, document_bytes, read_document
 
 Event = Literal[
     "started",
@@ -165,6 +165,21 @@ class RolloutBoard:
         """Report of a use case; an empty one when none was written."""
         path = self._folder(use_case) / "report.json"
         return read_document(path, Report) if path.exists() else Report(use_case=use_case)
+
+    def standing(self, use_case: str, state: ChannelState) -> Report:
+        """The same for who shows it: of a rollout that is in no channel any more, how it ended.
+
+        The audit log tells, should the controller have ended before it was in the report.
+        """
+        report, now = self.report(use_case), state.rollout
+        last = report.rollout
+        if last is None or last.ended or (now is not None and now.experiment == last.experiment):
+            return report
+        moves = reversed(self.audit(use_case))
+        of_it = (move.event for move in moves if move.experiment == last.experiment)
+        ended = next((event for event in of_it if event in get_args(Ending)), "")
+        rollout = last.model_copy(update={"ended": ended})
+        return report.model_copy(update={"rollout": rollout})
 
     def last_report(self, use_case: str) -> Report:
         """The same for who replaces it: an empty one, too, when it cannot be read."""

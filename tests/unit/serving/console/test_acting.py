@@ -247,3 +247,13 @@ def test_going_back_over_a_contract_says_whom_it_refuses_and_asks_for_a_word(des
         form = {"release": 1, "why": "it fails", "may_refuse": "yes"}
         assert console.post(f"{page}/return", form, page=page).status == 303
     assert desk.state().champion == 1
+
+
+def test_a_report_that_cannot_be_read_hides_no_other_use_case(desk, console):
+    serve(desk.layout, shelve(desk.layout, use_case="other"), counter=2, use_case="other")
+    report = desk.layout.shelf / "rollouts" / "toy" / "report.json"
+    report.parent.mkdir(parents=True)
+    report.write_text("{")
+    words = console.get("/rollouts").words
+    assert "its report cannot be read" in words
+    assert "other" in words

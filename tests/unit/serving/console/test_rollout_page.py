@@ -87,6 +87,20 @@ def test_a_rollout_that_was_rolled_back_says_why_in_numbers(shown):
     assert "the gates" in page
 
 
+def test_a_rollout_whose_end_is_not_in_its_report_is_over_all_the_same(shown):
+    shown.ask("start", shown.release)
+    shown.count(1_000)
+    report = shown.layout.shelf / "rollouts" / "toy" / "report.json"
+    before = report.read_bytes()
+    assert "Release 2 against 1: under way" in rollout_page(shown.view())
+    shown.ask("withdraw")
+    report.write_bytes(before)  # as it is where the controller ends just then
+    assert shown.view()["rollout"]["ended"] == "withdrawn"
+    assert "Release 2 against 1: withdrawn" in rollout_page(shown.view())
+    shown.ask("start", shown.release)
+    assert shown.view()["rollout"]["ended"] == "withdrawn"  # the next one has no report yet
+
+
 def test_a_shadow_is_shown_with_its_flips(shown):
     shown.ask("shadow", shown.release)
     count = ComparisonCount()
