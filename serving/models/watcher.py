@@ -122,7 +122,10 @@ class ShelfWatcher:
         roster, faults = self._roster(channels)
         is_replaced = roster != before
         self._releases.roster = roster
-        self._keep_counter(channels.counter)
+        try:
+            self._keep_counter(channels.counter)
+        except OSError as error:  # what is served is followed all the same
+            faults.append(f"how far the channels were followed is not kept: {error.strerror}")
         if is_replaced:
             self._told(f"serving channels {channels.counter}: {_spelled(roster)}")
         return "; ".join(faults), is_replaced

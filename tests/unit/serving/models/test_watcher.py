@@ -1,4 +1,5 @@
 import json
+import os
 import threading
 
 import pytest
@@ -228,6 +229,16 @@ def test_a_counter_that_goes_back_is_refused_after_a_restart_too(bench):
     assert "went back" in restarted.trouble
     with pytest.raises(NotFoundError):
         bench.releases.served("toy")
+
+
+def test_channels_are_followed_where_the_counter_cannot_be_kept(bench):
+    serve(bench.layout, shelve(bench.layout), counter=2)
+    (bench.layout.state / f".channels_followed.{os.getpid()}.tmp").mkdir()  # no file can be made
+    assert bench.watcher.look()
+    assert champion(bench) == 2
+    assert bench.told[0] == "serving channels 1: toy 1"
+    assert "serving channels 2: toy 2" in bench.told
+    assert bench.watcher.trouble.startswith("how far the channels were followed is not kept: ")
 
 
 def test_lost_channels_change_nothing(bench):
