@@ -38,7 +38,7 @@ from stores.keys.access_keys import AccessKeyFile
 # Not ONNX Runtime: it starts a thread when it is imported, which a fork would not take along.
 IMPORTED_ONCE = ("serving.application", "serving.transport.door", "uvicorn.lifespan.on", "uvloop")
 OTHER_FILES = 512
-"""Files beside connections: logs, segments of records, stores; connections of gRPC."""
+"""Files beside connections: logs, segments of records, stores."""
 ENDING_S = 5
 """What a worker may take to seal its records once its requests are answered, or cut off."""
 
@@ -54,7 +54,8 @@ def main() -> int:
     except PlatformError:
         return 1
     http = settings.http
-    allow_open_files(2 * http.max_connections + OTHER_FILES)
+    # Over HTTP a quarter more connections are opened than may ask; over gRPC come as many again.
+    allow_open_files(3 * http.max_connections + OTHER_FILES)
     try:
         hosts = {http.host, settings.grpc.host} if settings.grpc.port else {http.host}
         for host in hosts:

@@ -312,6 +312,7 @@ async def listening(
             ("grpc.max_metadata_size", http.max_header_bytes),
             ("grpc.absolute_max_metadata_size", http.max_header_bytes),
             ("grpc.max_concurrent_streams", settings.max_calls),
+            ("grpc.max_allowed_incoming_connections", http.max_connections),
             ("grpc.server_handshake_timeout_ms", http.header_timeout_ms),
             ("grpc.max_connection_idle_ms", http.keep_alive_s * 1_000),
             ("grpc.so_reuseport", int(http.workers > 1)),  # else a second service would share it

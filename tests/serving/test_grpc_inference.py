@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import ExitStack
 
 import grpc
 import httpx
@@ -25,6 +26,8 @@ ROWS = np.array([[1_250, 2, 3.5, 0.25, np.nan], [1, 0, 0, 0, 5_000]], dtype=np.f
 SCORES = [expected_score([None if np.isnan(v) else float(v) for v in row]) for row in ROWS]
 MAX_BODY_BYTES = 100_000
 MADE = messages()
+NO_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""A frame that begins a connection of HTTP/2."""
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +276,30 @@ def test_a_port_that_is_taken_ends_the_start_with_one_sentence_that_says_so(tmp_
     *_, before, last = process.log.read_text().splitlines()
     assert before == f"service: listening for gRPC on 127.0.0.1:{port}"
     assert last.startswith(f"service: gRPC cannot listen; found 127.0.0.1:{port}; end what ")
+
+
+def is_cut(connection):
+    """Whether the other side has gone, whatever it said before."""
+    while not connection.is_silent(0) and connection.more(within_s=60):
+        pass
+    return connection.is_closed
+
+
+def test_more_connections_than_are_taken_are_cut_and_hurt_nobody(tmp_path):
+    layout = Layout(tmp_path).create()
+    serve(layout, shelve(layout), counter=1)
+    port, most = free_port(), 20
+    limits = {"HTTP__MAX_CONNECTIONS": most, "HTTP__KEEP_ALIVE_S": 600}
+    with service(layout, GRPC__PORT=port, **limits) as process, ExitStack() as stack:
+        client = stack.enter_context(triton.InferenceServerClient(f"127.0.0.1:{port}"))
+        assert client.is_server_live()
+        herd = [stack.enter_context(wire(f"http://127.0.0.1:{port}")) for _ in range(3 * most)]
+        for connection in herd:
+            connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + NO_SETTINGS)
+        process.wait_until(lambda: sum(map(is_cut, herd)) > 2 * most, within_s=30)
+        assert sum(map(is_cut, herd)) == 2 * most + 1  # the client has a place
+        assert client.is_server_live()
+        httpx.post(f"{process.url}/v1/toy/predictions", json=REQUEST).raise_for_status()
 
 
 @pytest.mark.slow
