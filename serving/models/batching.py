@@ -74,20 +74,30 @@ class BatchingScorer:
         OverloadedError
             If too many rows wait already.
         """
-        most = self._batching.most_waiting_rows
-        if self._n_waiting_rows and self._n_waiting_rows + len(vectors) > most:
-            raise OverloadedError(
-                "too many rows wait for the model",
-                found=f"{self._n_waiting_rows} waiting, {most} may",
-                remedy="come back later",
-                code="model_busy",
-            )
+        if self._is_full(len(vectors)):
+            self._leave_out()
+            if self._is_full(len(vectors)):
+                raise OverloadedError(
+                    "too many rows wait for the model",
+                    found=f"{self._n_waiting_rows} waiting, {self._batching.most_waiting_rows} may",
+                    remedy="come back later",
+                    code="model_busy",
+                )
         loop = asyncio.get_running_loop()
         waiting = _Waiting(vectors, loop.create_future(), loop.time())
         self._queue.append(waiting)
         self._n_waiting_rows += len(vectors)
         self._look(loop)
         return await waiting.scores
+
+    def _is_full(self, n_more: int) -> bool:
+        n_rows = self._n_waiting_rows
+        return n_rows > 0 and n_rows + n_more > self._batching.most_waiting_rows
+
+    def _leave_out(self) -> None:
+        """Take rows out of the queue that nobody waits for: no batch may begin for a long time."""
+        self._queue = deque(each for each in self._queue if not each.scores.done())
+        self._n_waiting_rows = sum(len(each.rows) for each in self._queue)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin a batch, if the model is free and there is no reason to wait."""
@@ -152,7 +162,8 @@ class BatchingScorer:
                     batch[0].scores.set_exception(error)
                 return
             for each in batch:
-                await self._scored(loop, [each])
+                if not each.scores.done():  # else whoever asked has gone meanwhile
+                    await self._scored(loop, [each])
             return
         start = 0
         for each in batch:

@@ -173,6 +173,50 @@ def test_who_has_gone_is_left_out():
     assert runner.sizes == [1, 1]
 
 
+def test_who_went_while_a_failed_batch_is_run_again_is_left_out():
+    runner = GatedRunner()
+    runner.fails_on = 1.0
+    scorer = BatchingScorer(runner, Batching())
+
+    async def given_up():
+        first = await asked(scorer, 0)
+        await settle()
+        waiting = [await asked(scorer, n) for n in (1, 2, 3)]
+        await settle()
+        runner.gate.release(2)  # the batch fails; now each by itself
+        await settle()
+        waiting[1].cancel()
+        runner.gate.release(10)
+        return await asyncio.gather(first, *waiting, return_exceptions=True)
+
+    found = asyncio.run(given_up())
+    assert [type(each).__name__ for each in found[1:3]] == ["ValueError", "CancelledError"]
+    assert (found[0].tolist(), found[3].tolist()) == ([0.0], [3.0])
+    assert runner.sizes == [1, 3, 1, 1]
+
+
+def test_rows_that_nobody_waits_for_leave_the_queue_to_others():
+    """Behind a model that hangs no batch would ever take them out."""
+    runner = GatedRunner()
+    scorer = BatchingScorer(runner, Batching(most_waiting_rows=3))
+
+    async def crowded():
+        first = await asked(scorer, 0)
+        await settle()
+        gone = [await asked(scorer, 1, 2), await asked(scorer, 3)]
+        await settle()
+        for each in gone:
+            each.cancel()
+        await settle()
+        last = await asked(scorer, 4, 5, 6)
+        await settle()
+        runner.gate.release(10)
+        return (await first).tolist() + (await last).tolist()
+
+    assert asyncio.run(crowded()) == [0.0, 4.0, 5.0, 6.0]
+    assert runner.sizes == [1, 3]
+
+
 def test_a_queue_that_is_full_refuses_at_once():
     runner = GatedRunner()
     scorer = BatchingScorer(runner, Batching(most_rows=2, most_waiting_rows=3))
