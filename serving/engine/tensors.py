@@ -133,7 +133,9 @@ def _whole(plan: Plan, values: NDArray[Any]) -> NDArray[np.float32]:
     width = len(plan.vector)
     if values.ndim != 2 or values.shape[1] != width:
         raise fault("/inputs/0/shape", "wrong_shape", f"must be [n, {width}]")
-    if values.dtype == np.float32:
+    if (
+        values.dtype == np.float32 and values.flags.aligned
+    ):  # behind JSON of any length it may not be
         return values
     with np.errstate(over="ignore"):
         vectors = values.astype(np.float32)

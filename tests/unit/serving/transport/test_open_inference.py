@@ -99,6 +99,18 @@ def test_columns_come_in_any_order_and_any_type_and_make_the_plan_s_vector():
     np.testing.assert_array_equal(vectors_of(TOY_PLAN, columns[::-1]), expected)
 
 
+@pytest.mark.parametrize("padding", range(4))
+def test_vectors_are_aligned_whatever_stands_before_their_bytes(padding):
+    parameters = {"binary_data_size": 20}
+    vector = {"name": "vector", "datatype": "FP32", "shape": [1, 5], "parameters": parameters}
+    head = json.dumps({"inputs": [vector], "id": "x" * (padding + 1)}).encode()
+    values = np.arange(5, dtype="<f4")
+    _, tensors = infer_request(head + values.tobytes(), str(len(head)))
+    vectors = vectors_of(TOY_PLAN, tensors)
+    assert vectors.flags.aligned
+    assert vectors.tolist() == [values.tolist()]
+
+
 def test_what_is_beyond_float32_is_held_at_its_largest():
     for datatype in ("FP32", "FP64"):
         _, tensors = infer_request(asked(vector([1e300, -1e300, 0, 0, 0], datatype=datatype)), None)
