@@ -32,7 +32,8 @@ SUITES: dict[str, Callable[..., Section]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("suites", nargs="*", choices=[[], *SUITES], help="which; all without")
+    of = f"of {', '.join(SUITES)}; all without"
+    parser.add_argument("suites", nargs="*", choices=[[], *SUITES], metavar="SUITE", help=of)
     parser.add_argument("--small", action="store_true", help="a tenth of the size, to try it")
     arguments = parser.parse_args()
     folder = PROJECT / ".throughline" / "bench"

@@ -178,7 +178,8 @@ PARTS: dict[str, Callable[[Report, Path], None]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which; all without")
+    of = f"of {', '.join(PARTS)}; all without"
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=of)
     given = parser.parse_args()
     folder = servers.PROJECT / ".throughline" / "bench" / "chaos"
     folder.mkdir(parents=True, exist_ok=True)
