@@ -91,7 +91,7 @@ def _told_of(readings: Readings, places: Iterable[int]) -> list[Json]:
     found = []
     for place in places:
         statuses = told.statuses[place::n_points]
-        ages_ms = told.numbers[place : told.n_cells : n_points]
+        ages_ms = told.numbers[place : told.n_cells : n_points]  # `AGES` is the first column
         said = statuses.tobytes() + ages_ms.tobytes()
         features = known.get(said)
         if features is None:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.decisions import Decided
-from core.features.value_table import ValueTable
 from serving.engine.contract import Point
 from serving.engine.explaining import Explanation
 from serving.engine.readings import Readings
@@ -20,8 +19,8 @@ class Outcomes:
 
     Parameters
     ----------
-    values
-        What was read and computed, and the ``vectors`` made of it.
+    readings
+        What was read, and computed of it: the ``vectors`` were made of its table.
     scores
         None where nothing could score.
     degraded
@@ -29,14 +28,13 @@ class Outcomes:
     """
 
     __slots__ = (
-        "decided", "degraded", "explanations", "points", "readings", "scores", "values", "vectors"
+        "decided", "degraded", "explanations", "points", "readings", "scores", "vectors"
     )  # fmt: skip
 
     def __init__(
         self,
         points: Sequence[Point],
         readings: Readings,
-        values: ValueTable,
         vectors: NDArray[np.float32],
         *,
         scores: Sequence[float | None],
@@ -46,7 +44,6 @@ class Outcomes:
     ) -> None:
         self.points = points
         self.readings = readings
-        self.values = values
         self.vectors = vectors
         self.scores = scores
         self.decided = decided
@@ -62,7 +59,6 @@ class Outcomes:
         return Outcomes(
             [self.points[place] for place in places],
             self.readings.some(places),
-            self.values.some(places),
             self.vectors.take(places, axis=0),
             scores=[self.scores[place] for place in places],
             decided=[self.decided[place] for place in places],

@@ -184,10 +184,11 @@ class Passes:
         if release.consenting is not None:
             readings, lapses = release.consenting.followed(readings, lapses)
         timer.begin("transform")
-        values = readings.table
-        vectors = release.features.vectors(values)
+        vectors = release.features.vectors(readings.table)
         timer.begin("score")
-        found = await judged(release, vectors, values, lapses, may_descend=channel != "challenger")
+        found = await judged(
+            release, vectors, readings.table, lapses, may_descend=channel != "challenger"
+        )
         timer.begin("explain")
         most_s = self._explaining_s(channel, requests)
         explanations = await self._explain(release, points, vectors, found.is_of_model, most_s)
@@ -196,7 +197,6 @@ class Passes:
         return Outcomes(
             points,
             readings,
-            values,
             vectors,
             scores=found.scores,
             decided=found.decided,

@@ -25,6 +25,7 @@ from serving.ports import Json, Records
 from stores.masking import Mask, is_masked
 from stores.merging import compiled_merge
 from stores.records.frames import Columns, Framing
+from stores.view_merging import SOURCE_AGES
 
 KEPT_FORMS = 32
 """Releases whose fixed parts are held; a process serves a few, and swaps them now and then."""
@@ -109,7 +110,8 @@ class Recording:
         """What records say in words. Candidates of one request share stages, and often a key."""
         points, explanations = outcomes.points, outcomes.explanations
         decided, degraded = outcomes.decided, outcomes.degraded
-        instants_ms = outcomes.values.numbers  # first of all; not always those that were asked for
+        # First of all numbers; not always those that were asked for.
+        instants_ms = outcomes.readings.table.numbers
         nulls = dict.fromkeys(form.masked_inputs)
         known: dict[str | int, str] = {}
         spent_ms, spent = None, msgspec.Raw()
@@ -168,13 +170,12 @@ def _is_in_sample(form: _Form, point: Point) -> bool:
 
 
 def _columns(outcomes: Outcomes) -> Columns:
-    readings, values = outcomes.readings, outcomes.values
-    n_cells = len(readings.told.statuses)
+    values, told = outcomes.readings.table, outcomes.readings.told
     return Columns(
         memoryview(values.numbers)[values.layout.first_read * values.n_points :],
         array("d", [math.nan if score is None else score for score in outcomes.scores]),
-        readings.told.numbers[: 2 * n_cells],
-        readings.told.statuses,
+        told.numbers[: SOURCE_AGES * told.n_cells],  # ages, and positions that were seen
+        told.statuses,
         outcomes.vectors,
     )
 

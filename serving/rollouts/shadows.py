@@ -230,7 +230,7 @@ class Shadows:
         """Vectors, and what rules may read; read again only where the shadow's plan is another."""
         shadow, outcomes = taken.shadow, taken.outcomes
         if shadow.plan_digest == taken.champion.plan_digest:
-            return outcomes.vectors, outcomes.values
+            return outcomes.vectors, outcomes.readings.table
         async with asyncio.timeout(READ_BUDGET_S):
             readings = await shadow.features.read(outcomes.points, self._reader)
         if shadow.consenting is not None:
