@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from bundles import TOY_PLAN, manifest_of, shelve
 from challengers import challenger_files
-from engines import Bench, InProcessScores
+from engines import Bench, InProcessScores, turns
 from rollouts import request_of, roll_out
 from wishes import asking, says
 
@@ -54,7 +54,7 @@ class ShadowBench(Bench):
                         await self.engine.predict("toy", {**request_of(card, 5_000), **changes})
                     )
                     await asyncio.sleep(0)
-                await asyncio.sleep(0.05)
+                await turns()
             return answers
 
         return asyncio.run(asked()), self.comparison
