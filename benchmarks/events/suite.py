@@ -142,7 +142,7 @@ def _readable(section: Section, world: World, service: Server) -> None:
     _load(world, service, "warm", rate=PACE, seconds=2.0)
     result = _load(world, service, "paced", rate=PACE, seconds=world.size.seconds)
     said = f"readable after {_said(result)}"
-    section.add(_measurement(f"{PACE:,} events/s, one a request", world, result, said))
+    section.add(_measurement(f"{PACE:,} events/s, one a request", result, said))
     what = f"ms from an event's answer until it can be read, p99 at {PACE:,}/s"
     p99 = percentile(result["readable_ms"], 0.99)
     section.floors.append(Floor(what, p99, READABLE_LIMIT_MS, is_ceiling=True))
@@ -156,7 +156,7 @@ def _streamed(section: Section, world: World, service: Server) -> None:
     behind_s = result["behind_s"]
     said = f"readable after {_said(result)}; all folded {behind_s:.2f} s after the last answer"
     name = f"{STREAM:,} events/s, {STREAM_SIZE} a request"
-    section.add(_measurement(name, world, result, said))
+    section.add(_measurement(name, result, said))
     share = result["accepted"] / (result["sent"] * STREAM_SIZE)
     section.floors += [
         Floor(f"share of {STREAM:,} events/s that was taken", share, 1),
@@ -171,7 +171,7 @@ def _overloaded(section: Section, world: World, service: Server) -> None:
     refused = result["errors"].get("429", 0)
     said = f"{result['accepted']:,} events taken, {refused} of {result['sent']} requests told 429"
     name = f"{rate:,} events/s, {OVERLOAD_SIZE:,} a request, no folder"
-    section.add(_measurement(name, world, result, said))
+    section.add(_measurement(name, result, said))
     lost = max(0, world.accepted - world.kept())
     section.floors += [
         Floor("events taken and not in the log", lost, 0, is_ceiling=True),
@@ -284,7 +284,7 @@ def _said(result: dict[str, Any]) -> str:
     return f"p50 {p50:.2f}, p99 {p99:.2f}, max {worst:.1f} ms"
 
 
-def _measurement(name: str, world: World, result: dict[str, Any], said: str) -> Measurement:
+def _measurement(name: str, result: dict[str, Any], said: str) -> Measurement:
     numbers = {key: value for key, value in result.items() if key != "readable_ms"}
     profile = f"{result['profile']}; {said}"
     return Measurement(name, result["seconds"], 0.0, {**numbers, "profile": profile})
