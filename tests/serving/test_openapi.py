@@ -24,7 +24,7 @@ OF_OTHER_PROCESSES = {
     *("no_verdict", "verdict_refused", "no_rollout_declared", "no_shadow_of_itself"),
     *("not_approved", "no_release_named", "no_rollout", "no_other_champion", "rollout_running"),
     *("no_approval", "another_stage", "no_former_champion", "not_a_former_champion"),
-    *("contract_new_major", "callers_refused"),
+    *("contract_new_major", "callers_refused", "overtaken", "another_approver"),
 }
 AT_START_AND_AT_SWAPS = {
     *("open_to_others", "bad_setting", "unknown_setting", "counter_went_back", "metrics_port"),
