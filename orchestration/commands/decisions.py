@@ -1,6 +1,7 @@
 """``decisions``: what another policy would have decided of the predictions that were made."""
 
 import argparse
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def span_ms(since: str | None, until: str | None) -> tuple[int | None, int | Non
     """First instant, and the one behind the last; InvalidInputError when nothing is between."""
     from_ms = None if since is None else instant_ms(since)
     to_ms = None if until is None else instant_ms(until)
-    if to_ms is not None and until is not None and len(until) == len("2026-01-31"):
+    if to_ms is not None and until is not None and _is_date(until):
         to_ms += DAY_MS
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         raise InvalidInputError(
@@ -74,6 +75,15 @@ def span_ms(since: str | None, until: str | None) -> tuple[int | None, int | Non
             remedy="give the earlier one first",
         )
     return from_ms, to_ms
+
+
+def _is_date(text: str) -> bool:
+    """Whether a person wrote a date and no time of it, however ISO 8601 lets it be written."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def other_policy(arguments: argparse.Namespace, use_case: UseCase, shell: Shell) -> Other:

@@ -165,6 +165,7 @@ def test_a_span_is_of_receipt_and_a_last_date_counts_whole(run, recorded):
         (("--since", "2026-01-02"), 1),
         (("--until", "2026-01-01"), 4),
         (("--since", "2026-01-01", "--until", "2026-01-02"), 5),
+        (("--since", "20260101", "--until", "20260102"), 5),
         (("--until", "2026-01-02T00:00:00Z"), 4),
     ]:
         code, said = run("diff", "fraud", *words)
