@@ -81,10 +81,8 @@ compare it with something, such as `score > 0`
             found=f"{len(text):,} characters",
             remedy=f"use at most {MAX_CHARACTERS:,}, or make it two rules",
         )
-    if "\\" in text or "#" in text:
-        raise ConfigurationError(
-            "a rule holds a backslash or a comment", found=f"`{text}`", remedy=LANGUAGE
-        )
+    if "\\" in text:
+        raise ConfigurationError("a rule holds a backslash", found=f"`{text}`", remedy=LANGUAGE)
     try:
         tree = ast.parse(text.replace("\n", " ").strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -93,6 +91,8 @@ compare it with something, such as `score > 0`
             "a rule cannot be read", found=f"`{text}` ({said})", remedy=LANGUAGE
         ) from None
     _check_depth(tree.body)
+    if _holds_comment(text, tree):
+        raise ConfigurationError("a rule holds a comment", found=f"`{text}`", remedy=LANGUAGE)
     return _condition(tree.body, is_true=True)
 
 
@@ -238,6 +238,12 @@ def _sum(node: ast.expr, sign: Sign, left: Quantity, right: Quantity) -> Quantit
     if math.isnan(value):
         raise _refused(node, "a constant has no value", "mend the calculation")
     return Number(value)
+
+
+def _holds_comment(text: str, tree: ast.Expression) -> bool:
+    """Whether a part of the text is none of the rule: a `#` that is in no category."""
+    constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return text.count("#") > sum(c.count("#") for c in constants if isinstance(c, str))
 
 
 def _check_depth(root: ast.expr) -> None:
