@@ -146,21 +146,17 @@ def _firsts(group: _Group, points: Sequence[Point], wanted: list[bytes]) -> list
     The candidates of one request share entities.
     """
     taken, beginnings = group
+    try:
+        asked = [taken(point.keys) for point in points]
+    except KeyError as error:
+        raise _no_join_key(error.args[0]) from error
     known: dict[object, int] = {}
-    firsts = []
-    for point in points:
-        try:
-            keys = taken(point.keys)
-        except KeyError as error:
-            raise _no_join_key(error.args[0]) from error
-        first = known.get(keys)
-        if first is None:
-            first = known[keys] = len(wanted)
+    for keys in asked:
+        if keys not in known:
+            known[keys] = len(wanted)
             ending = entity_key(keys if type(keys) is tuple else (keys,)) + KEY_END
-            for beginning in beginnings:
-                wanted.append(beginning + ending)
-        firsts.append(first)
-    return firsts
+            wanted += [beginning + ending for beginning in beginnings]
+    return [known[keys] for keys in asked]
 
 
 def _mark(watermark: bytes | None, covered: bytes | None) -> Mark:

@@ -25,6 +25,7 @@ from serving.transport.known_heads import WHOLE_BODY
 _JSON = b"application/json"
 _TENSORS = b"application/octet-stream"
 _decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
 _HOLDERS = {dict, list}  # a list of numbers alone is passed over: tensors have many
 _ESCAPED = re.compile(rb"\\.")  # stands inside of strings only
 
@@ -100,14 +101,13 @@ def strict_json(body: bytes) -> Any:
     """
     try:
         value = _decoder.decode(body)
+        is_unclear = _has_a_key_twice(body, value)
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, as are codecs'
         raise MalformedBodyError(
             "the body is not JSON",
             remedy="send UTF-8 JSON: finite numbers, no lone surrogates, no deep nesting",
         ) from None
-    kept = _members(value)
-    # Every member has a colon, so as many members as colons leave nothing to look for.
-    if kept != body.count(b":") and kept != _members_said(body):
+    if is_unclear:
         raise MalformedBodyError(
             "an object of the body has a key twice",
             remedy="give every key once",
@@ -116,8 +116,19 @@ def strict_json(body: bytes) -> Any:
     return value
 
 
+def _has_a_key_twice(body: bytes, value: Any) -> bool:
+    """Whether an object of a body has; of two members with one key the decoder kept one.
+
+    Where nothing is escaped a colon stands for itself, and a member that went took its own along:
+    so what was kept, put into JSON again, has fewer. That costs a fifth of counting its members.
+    """
+    if b"\\" not in body:
+        return _encoder.encode(value).count(b":") != body.count(b":")
+    return _members(value) != _members_said(body)
+
+
 def _members(value: Any) -> int:
-    """Members of all objects in a value; of a key given twice the decoder kept one."""
+    """Members of all objects in a value."""
     count = 0
     waiting = [value]
     while waiting:

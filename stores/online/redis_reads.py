@@ -23,8 +23,15 @@ KEYS_A_COMMAND = 1_000
 
 Values = list[bytes | None]
 
-_LENGTHS = tuple(b"$%d" % n_bytes for n_bytes in range(256))
-"""What is said of a key's length, as nearly every key has one of these."""
+
+class _Lengths(dict[int, bytes]):
+    """What is said of a key's length, put together once."""
+
+    def __missing__(self, n_bytes: int) -> bytes:
+        return self.setdefault(n_bytes, b"$%d" % n_bytes)
+
+
+_LENGTHS = _Lengths()
 
 
 @dataclass(slots=True, eq=False)
@@ -246,12 +253,8 @@ class _Link(asyncio.Protocol):
 
 def _mget(keys: Sequence[bytes]) -> bytes:
     """The command as Redis reads it; hiredis would print the length of each key anew."""
-    parts = [b"*%d" % (len(keys) + 1), b"$4", b"MGET"]
-    for key in keys:
-        n_bytes = len(key)
-        parts += (_LENGTHS[n_bytes] if n_bytes < len(_LENGTHS) else b"$%d" % n_bytes, key)
-    parts.append(b"")
-    return b"\r\n".join(parts)
+    parts = [part for key in keys for part in (_LENGTHS[len(key)], key)]
+    return b"\r\n".join((b"*%d" % (len(keys) + 1), b"$4", b"MGET", *parts, b""))
 
 
 def _fail(asks: Sequence[_Ask], because: str) -> None:
