@@ -111,7 +111,7 @@ def test_a_record_replays_by_its_rules(bench):
     changed = bench.records.last()
     changed["features"]["card_activity_v1"]["values"]["amount_minor_count_1d"] = 1.0
     where = [each["where"] for each in replayed(changed, champion)["differences"]]
-    assert where == ["vector", "decision", "reason"]
+    assert where == ["vector", "rule", "decision", "reason"]
 
 
 def test_a_decision_on_a_masked_input_is_said_to_be_unreplayable(tmp_path):
