@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
@@ -51,7 +50,7 @@ from serving.telemetry.repeats import Repeats
 from serving.telemetry.tracing import current, trace_of
 from serving.transport.crowding import busy
 from serving.transport.inference_proto import METHODS, SERVICE, messages
-from serving.transport.problems import retry_after_s, status_of
+from serving.transport.problems import is_fault, retry_after_s, status_of
 from stores.shelf.bundle import MODEL_OUTPUT
 
 STATUS: dict[type[PlatformError], grpc.StatusCode] = {
@@ -207,7 +206,7 @@ class Desk:
                 after_s = retry_after_s(error)
                 if after_s is not None:
                     context.set_trailing_metadata([*trailing, ("retry-after", b"%d" % after_s)])
-                if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                if is_fault(error):
                     self._repeats.met(error.code, partial(tell_failed, route, error))
             except Exception as error:  # the last line: nobody gets a trace
                 self._telemetry.refused("internal")

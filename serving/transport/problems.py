@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -77,6 +78,12 @@ _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 def status_of(error: PlatformError) -> int:
     """Status of an error: that of the nearest class in its MRO that has one."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def is_fault(error: PlatformError) -> bool:
+    """Whether somebody should read of it; that a caller was in a hurry is nobody's fault."""
+    is_ours = status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return is_ours and not isinstance(error, LateError)
 
 
 def problem(error: PlatformError, *, is_v2: bool = False) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from core.access import Verb
 from core.clock import Clock
 from core.errors import PlatformError
 from serving.access import Access, Grant
-from serving.errors import LateError, UnreadBodyError
+from serving.errors import UnreadBodyError
 from serving.events.events import EventIntake
 from serving.telemetry.log_lines import tell_failed
 from serving.telemetry.metrics import Telemetry
@@ -22,7 +21,7 @@ from serving.transport.admission import admit
 from serving.transport.counted import Counted
 from serving.transport.crowding import Handler
 from serving.transport.parting import PartingResponse
-from serving.transport.problems import V2, internal_problem, problem
+from serving.transport.problems import V2, internal_problem, is_fault, problem
 
 
 class Surroundings:
@@ -90,7 +89,7 @@ class TimedRoute:
             self._repeats.met(type(error).__name__, partial(tell_failed, self._route, error))
             return "internal", internal_problem(is_v2=self._is_v2)
         response = problem(error, is_v2=self._is_v2)
-        if _is_fault(error, response):
+        if is_fault(error):
             self._repeats.met(error.code, partial(tell_failed, self._route, error))
         if not is_admitted or isinstance(error, UnreadBodyError):
             response = PartingResponse(response, within_ms=self._around.body_timeout_ms)
@@ -100,9 +99,3 @@ class TimedRoute:
         """Count a request that was begun at an instant and is answered now."""
         spent_s = self._around.clock.monotonic_s() - start_s
         self._counted.request(scope, status, spent_s, code)
-
-
-def _is_fault(error: PlatformError, response: Response) -> bool:
-    """Whether somebody should read of it; that a caller was in a hurry is nobody's fault."""
-    is_late = isinstance(error, LateError)
-    return response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_late
