@@ -28,6 +28,9 @@ CONSOLE_PORT = 8081
 METRICS_PORT = 9100
 WEBSERVER_PORT = 3000
 CODE_PORT = 4000
+LONGEST_START_S = 150
+"""On a GPU the service listens once its champions are there, which may take twice the minute that
+one has to be ready (`THROUGHLINE_MODELS__PATIENCE_MS`): until then its silence says nothing."""
 
 
 def _metadata(settings: ClusterSettings, name: str) -> Manifest:
@@ -222,13 +225,18 @@ def orchestration(settings: ClusterSettings) -> list[Manifest]:
 
 
 def _online(settings: ClusterSettings, name: str, image: str, limits: Manifest) -> Manifest:
-    """Container of the prediction service with its two probes."""
+    """Container of the prediction service with its three probes."""
     container = _container(settings, name, image, ["python", "-m", "serving.main"])
     container["env"].append({"name": "THROUGHLINE_HTTP__HOST", "value": "0.0.0.0"})  # noqa: S104
     container["env"].append({"name": "THROUGHLINE_HTTP__PORT", "value": str(SERVICE_PORT)})
     container["ports"] = [{"containerPort": SERVICE_PORT}]
     for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         container[probe] = {"httpGet": {"path": path, "port": SERVICE_PORT}, "periodSeconds": 5}
+    container["startupProbe"] = {
+        "httpGet": {"path": "/livez", "port": SERVICE_PORT},
+        "periodSeconds": 1,
+        "failureThreshold": LONGEST_START_S,
+    }
     container["resources"] = {"requests": {"cpu": "1", "memory": "512Mi"}, "limits": limits}
     return container
 

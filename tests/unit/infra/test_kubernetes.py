@@ -119,6 +119,16 @@ def test_the_console_listens_where_its_service_and_its_probes_look():
     assert not settings.is_local  # so its cookies travel over TLS only
 
 
+@pytest.mark.parametrize("name", ["serving", "serving-gpu"])
+def test_a_service_is_not_ended_while_its_models_may_still_come(name):
+    """On a GPU it listens once they are there, and its other probe gives it 15 s."""
+    (container,) = pod_template(name)["spec"]["containers"]
+    probe = container["startupProbe"]
+    assert probe["httpGet"] == container["livenessProbe"]["httpGet"]
+    waited_s = probe["periodSeconds"] * probe["failureThreshold"]
+    assert waited_s > 2 * read_settings({}).models.patience_ms / 1_000
+
+
 def test_private_keys_are_given_to_those_who_sign_alone():
     deployments = [m for m in manifests(SETTINGS) if m["kind"] == "Deployment"]
     signing = {
