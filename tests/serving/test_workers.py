@@ -83,6 +83,7 @@ def test_they_end_with_an_order_to_their_parent(tmp_path: Path, number: int):
         assert not any(map(runs, pids(tmp_path)))
 
 
+@pytest.mark.slow  # a real process stands still until it is missed
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_one_that_is_killed_or_stands_still_is_replaced(tmp_path: Path, number: int):
     with parent(tmp_path) as process:
@@ -106,6 +107,7 @@ def test_one_that_cannot_start_ends_all(tmp_path: Path):
         assert not any(map(runs, pids(tmp_path)))
 
 
+@pytest.mark.slow  # real processes, and a rest between them
 def test_one_that_cannot_start_again_leaves_the_other_and_is_tried_until_it_can(tmp_path: Path):
     with parent(tmp_path, "not again") as process:
         until(lambda: len(pids(tmp_path)) == 2)

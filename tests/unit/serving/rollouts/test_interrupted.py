@@ -65,6 +65,7 @@ REQUESTS = {
 }
 
 
+@pytest.mark.slow  # controllers that end at each of their writes
 @pytest.mark.parametrize(("leave", "champion", "said"), REQUESTS.values(), ids=REQUESTS)
 def test_a_request_is_followed_once_and_told_once_wherever_the_controller_ends(
     tmp_path, leave, champion, said
@@ -88,6 +89,7 @@ def test_a_request_is_followed_once_and_told_once_wherever_the_controller_ends(
     pytest.fail("it never came to an end")
 
 
+@pytest.mark.slow  # controllers that end at each of their writes
 def test_the_gates_roll_back_once_wherever_the_controller_ends(tmp_path):
     left = rolling_out(Layout(tmp_path / "left").create())
     document = worker_counts(0, 8_000, 0.05, errors=100).model_dump_json().encode()
