@@ -120,7 +120,7 @@ def _has_a_key_twice(body: bytes, value: Any) -> bool:
     """Whether an object of a body has; of two members with one key the decoder kept one.
 
     Where nothing is escaped a colon stands for itself, and a member that went took its own along:
-    so what was kept, put into JSON again, has fewer. That costs a fifth of counting its members.
+    so what was kept, put into JSON again, has fewer. That costs half of counting its members.
     """
     if b"\\" not in body:
         return _encoder.encode(value).count(b":") != body.count(b":")

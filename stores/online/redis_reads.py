@@ -25,13 +25,13 @@ Values = list[bytes | None]
 
 
 class _Lengths(dict[int, bytes]):
-    """What is said of a key's length, put together once."""
+    """What is said of a key's length; of others than these it is put together, and not kept."""
 
     def __missing__(self, n_bytes: int) -> bytes:
-        return self.setdefault(n_bytes, b"$%d" % n_bytes)
+        return b"$%d" % n_bytes
 
 
-_LENGTHS = _Lengths()
+_LENGTHS = _Lengths((n_bytes, b"$%d" % n_bytes) for n_bytes in range(256))
 
 
 @dataclass(slots=True, eq=False)
